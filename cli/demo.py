@@ -1,0 +1,163 @@
+"""One asset through the whole pipeline, told hop by hop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from cli.processes import Event
+from cli.stack import EMULATORS, Stack, StackOptions
+from cli.view import readable
+from transcripts.embedded.database import FILE_NAME
+from transcripts.tasks.task import Task, task_path
+
+SAMPLE: Final = "planning-meeting.mp4"
+DROPPED: Final = "interview.wav"
+RESULT_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.05
+
+_HOPS: Final = {
+    "upload_taken": "ingest",
+    "uploaded": "submit",
+    "mavi_answered": "Mavi",
+    "submitted": "submit",
+    "callback_published": "callback",
+    "callback_rejected": "callback",
+    "result_stored": "subscriber",
+    "result_duplicate": "subscriber",
+    "callback_poisoned": "subscriber",
+}
+
+
+class DemoFailed(Exception):
+    """The demo did not reach its end; the message says where it stopped."""
+
+
+def _say(since: datetime, moment: datetime, hop: str, what: str) -> None:
+    print(f"  {(moment - since).total_seconds():6.2f} s  {hop:<10}  {what}", flush=True)
+
+
+def _words(event: Event) -> str:
+    match event["message"]:
+        case "upload_taken":
+            return f"on record and on the queue: submission {event['submission_id']}"
+        case "uploaded":
+            return f"streamed to Mavi: asset {event['asset_id']}"
+        case "mavi_answered":
+            return f"answered: {event['answer']}"
+        case "submitted":
+            return f"recorded as bought: task {event['task_id']}"
+        case "callback_published":
+            return f"authenticated, {event['body_bytes']} bytes, {event['kind']}, published"
+        case "callback_rejected":
+            return f"rejected: {event['reason']}; the body is kept on the rejected topic"
+        case "result_stored":
+            return f"stored: {event['status']}, {event['segments']} segments"
+        case name:
+            return str(name).replace("_", " ")
+
+
+async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None:
+    """Run the demo; raises ``DemoFailed``."""
+    print(f"\nStarting the {backend} stack on this machine (a few seconds) …", flush=True)
+    begin = datetime.now(UTC)
+
+    def on_event(event: Event) -> None:
+        hop = _HOPS.get(event.get("message", ""))
+        if hop:
+            _say(begin, datetime.fromisoformat(event["time"]), hop, _words(event))
+
+    options = StackOptions(backend=backend, data_dir=data_dir, recorded=recorded)
+    async with Stack(options, on_event) as stack, aiohttp.ClientSession() as client:
+        begin = datetime.now(UTC)
+        asset = stack.mavi.add_asset(SAMPLE)
+        print("\nOne asset through the pipeline:\n")
+        _say(begin, begin, "asset", f"{asset.asset_id} ({SAMPLE}) is at the fake Mavi")
+        _say(begin, datetime.now(UTC), "submit", f'POST / {{"asset_id": "{asset.asset_id}"}}')
+        answer = await _submit(client, stack, asset.asset_id)
+        _say(begin, datetime.now(UTC), "submit", "202; the fake Mavi works now, for about a second")
+        task = await _result(stack, answer["task_id"], data_dir)
+        print("\nThe stored result:\n")
+        for line in readable(task):
+            print(f"  {line}")
+        print(
+            f"\nTask    {task.task_id}\nStored  {_where(stack, data_dir, task_path(task.task_id))}"
+        )
+        again = await _submit(client, stack, asset.asset_id)
+        print(
+            f"\nSubmitted again: duplicate={str(again['duplicate']).lower()}, the same task; "
+            f"Mavi sold {len(stack.mavi.account.jobs)} job."
+        )
+        if recorded is None:
+            begin = datetime.now(UTC)
+            await _drop(stack, data_dir, begin)
+
+
+async def _drop(stack: Stack, data_dir: Path, begin: datetime) -> None:
+    """Let a file go the same way, from the bucket."""
+    print("\nA file dropped into the bucket:\n")
+    path = stack.folder / DROPPED
+    path.write_bytes(bytes(100_000))
+    _say(begin, begin, "bucket", f"{path}")
+
+    def bought() -> list[Event]:
+        return [event for event in stack.events if event["message"] == "submitted"][1:]
+
+    await _until(lambda: bool(bought()), data_dir)
+    task = await _result(stack, bought()[0]["task_id"], data_dir)
+    print(
+        f"\nTask    {task.task_id}: {task.status}, {len(task.speakers)} speakers, from "
+        f"{task.source.uri if task.source else 'nowhere'}"
+    )
+
+
+async def _submit(client: aiohttp.ClientSession, stack: Stack, asset_id: str) -> dict[str, Any]:
+    async with client.post(stack.url("submit"), json={"asset_id": asset_id}) as response:
+        content: dict[str, Any] = await response.json()
+        if response.status not in (200, 202):
+            raise DemoFailed(f"submit answered {response.status}: {content}")
+        return content
+
+
+async def _until(condition: Callable[[], bool], data_dir: Path) -> None:
+    try:
+        async with asyncio.timeout(RESULT_TIMEOUT_S):
+            while not condition():
+                await asyncio.sleep(POLL_S)
+    except TimeoutError as error:
+        raise DemoFailed(
+            f"It did not come within {RESULT_TIMEOUT_S:.0f} s; logs: {data_dir}/logs"
+        ) from error
+
+
+async def _result(stack: Stack, task_id: str, data_dir: Path) -> Task:
+    def rejected() -> list[Event]:
+        return [event for event in stack.events if event["message"] == "callback_rejected"]
+
+    def stored() -> bool:
+        return any(
+            event["message"].startswith("result_") and event["task_id"] == task_id
+            for event in stack.events
+        )
+
+    await _until(lambda: bool(rejected()) or stored(), data_dir)
+    if rejected():
+        raise DemoFailed(
+            f"The callback was answered 400 {rejected()[0]['reason']}, and kept:"
+            f" {_where(stack, data_dir, 'topic callbacks-rejected')}"
+        )
+    task = await stack.tasks.read_task(task_id)
+    if task is None:
+        raise DemoFailed(f"The result was stored and is not there; logs: {data_dir}/logs")
+    return task
+
+
+def _where(stack: Stack, data_dir: Path, what: str) -> str:
+    if stack.options.backend == EMULATORS:
+        return f"{what} in the emulators, gone when they stop; logs in {data_dir}/logs"
+    return f"{what} in {data_dir / FILE_NAME}"

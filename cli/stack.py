@@ -1,0 +1,332 @@
+"""The whole pipeline on this machine: functions as processes, with broker, queue and store.
+
+``embedded`` keeps everything in one SQLite file; ``emulators`` runs the same functions against
+Google's official emulators, with real push subscriptions. In both, a folder stands for the bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import msgspec
+
+from cli.bucket import UPLOADS_BUCKET, BucketServer, BucketWatch
+from cli.emulators import Emulator, start_emulators, stop_emulators
+from cli.fake_mavi.faults import Faults
+from cli.fake_mavi.server import FakeMavi
+from cli.local_names import (
+    ACKNOWLEDGE_WITHIN_S,
+    CALLBACKS,
+    DEAD,
+    KEPT_DEAD,
+    KEPT_REJECTED,
+    KEPT_UPLOADS_DEAD,
+    MAX_ATTEMPTS,
+    PROJECT,
+    QUEUE,
+    REJECTED,
+    SUBSCRIPTION,
+    UPLOADS,
+    UPLOADS_DEAD,
+    UPLOADS_SUBSCRIPTION,
+)
+from cli.processes import ChildProcess, Event, free_port, function_process
+from transcripts.embedded.broker import Broker, Post, SqlitePublisher, Subscription
+from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
+from transcripts.embedded.objects import FolderObjects
+from transcripts.embedded.queue import QueueRunner, SqliteQueue
+from transcripts.logs import Log
+from transcripts.ports import Documents, Publisher
+from transcripts.retry import Retrier
+from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
+from transcripts.submissions.store import SubmissionStore
+from transcripts.tasks.store import TaskStore
+
+EMULATORS: Final = "emulators"
+NO_LIMIT_PER_S: Final = 1_000.0
+"""What the functions are told where the fake Mavi has no limit."""
+
+PORTS: Final = {
+    "submit": 8081,
+    "callback": 8082,
+    "subscriber": 8083,
+    "ingest": 8084,
+    "bucket": 8085,
+    "sweep": 8086,
+    "mavi": 8090,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """How the stack is run."""
+
+    backend: str = EMBEDDED
+    data_dir: Path = Path(".transcripts")
+    functions: tuple[str, ...] = tuple(FUNCTIONS)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """More settings for the functions."""
+    faults: Faults = field(default_factory=Faults)
+    mavi_per_second: float = 1.0
+    recorded: bytes | None = None
+    """A callback the fake posts instead of its sample."""
+    fixed_ports: bool = False
+    sweep_every_s: float = 0.0
+    """0: only when asked."""
+    queue_backoff_s: float = 10.0
+
+
+class Stack:
+    """Starts and stops everything; use it as an async context manager."""
+
+    def __init__(
+        self, options: StackOptions, on_event: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Take the options; ``on_event`` is given every log line of the functions."""
+        self.options = options
+        self.events: list[Event] = []
+        self._on_event = on_event
+        self._exit = AsyncExitStack()
+        self.token = secrets.token_urlsafe(32)
+        self.key = f"local-{secrets.token_hex(8)}"
+        self.mavi = FakeMavi(
+            self.key,
+            faults=options.faults,
+            per_second=options.mavi_per_second,
+            recorded=options.recorded,
+        )
+        self.objects = FolderObjects(options.data_dir)
+        self.bucket = BucketServer(self.objects)
+        self.processes: dict[str, ChildProcess] = {}
+        self.environ: dict[str, str] = {}
+        self._database = Database(options.data_dir)
+        self._queue = SqliteQueue(self._database)
+        self._documents: Documents | None = None
+        self._emulators: list[Emulator] = []
+        self._client: aiohttp.ClientSession | None = None
+
+    def _port(self, name: str) -> int:
+        return free_port(PORTS.get(name, 0) if self.options.fixed_ports else 0)
+
+    def _heard(self, event: Event) -> None:
+        self.events.append(event)
+        self._on_event(event)
+
+    def url(self, name: str) -> str:
+        """Return where a function is served."""
+        return self.processes[name].url
+
+    def emulator_pid(self, variable: str) -> int:
+        """Return the process (and process group) of the emulator that a variable leads to."""
+        return next(each.process.pid for each in self._emulators if each.variable == variable)
+
+    @property
+    def callback_url(self) -> str:
+        """What Mavi is told to post to, token included."""
+        return f"{self.url('callback')}/{self.token}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder that stands for the bucket of uploads."""
+        return self.objects.buckets / UPLOADS_BUCKET
+
+    @property
+    def documents(self) -> Documents:
+        """The store, as the functions see it."""
+        if self._documents is None:
+            raise RuntimeError("the stack is not started")
+        return self._documents
+
+    @property
+    def tasks(self) -> TaskStore:
+        """The tasks in the store."""
+        return TaskStore(self.documents, Retrier())
+
+    @property
+    def submissions(self) -> SubmissionStore:
+        """The purchase ledger in the store."""
+        return SubmissionStore(self.documents, Retrier())
+
+    async def __aenter__(self) -> Self:
+        """Start everything; stops what was started if a part does not start."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything, in the opposite order."""
+        await self._exit.aclose()
+
+    async def _start(self) -> None:
+        options = self.options
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+        self._exit.callback(self._database.close)
+        self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1_800))
+        self._exit.push_async_callback(self._client.close)
+        self._exit.push_async_callback(self.mavi.stop)
+        await self.mavi.start(self._port("mavi"))
+        self._exit.push_async_callback(self.bucket.stop)
+        await self.bucket.start(self._port("bucket"))
+        ports = {name: self._port(name) for name in options.functions}
+        self.environ = self._settings(ports)
+        if options.backend == EMULATORS:
+            self.environ |= await self._start_emulators()
+        self.processes = {name: self._function(name, port) for name, port in ports.items()}
+        for process in self.processes.values():
+            self._exit.push_async_callback(process.stop)
+        await asyncio.gather(*(process.start() for process in self.processes.values()))
+        if "callback" in self.processes:
+            self.mavi.webhook_url = self.callback_url
+        if options.backend == EMULATORS:
+            publisher = await self._open_emulated()
+        else:
+            publisher = self._open_embedded()
+        self._run_beside(BucketWatch(self.objects, publisher, UPLOADS).run())
+        if "submit" in self.processes:
+            self._run_beside(self._queue_runner().run())
+        if options.sweep_every_s and "sweep" in self.processes:
+            self._run_beside(self._schedule(options.sweep_every_s))
+
+    def _settings(self, ports: Mapping[str, int]) -> dict[str, str]:
+        options = self.options
+        return {
+            "TRANSCRIPTS_BACKEND": GOOGLE if options.backend == EMULATORS else EMBEDDED,
+            "TRANSCRIPTS_DATA_DIR": str(options.data_dir),
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "MAVI_API_KEY": self.key,
+            "MAVI_BASE_URL": self.mavi.url,
+            "MAVI_REQUESTS_PER_SECOND": f"{options.mavi_per_second or NO_LIMIT_PER_S:g}",
+            "CALLBACK_TOKENS": self.token,
+            "CALLBACK_TOPIC": CALLBACKS,
+            "REJECTED_TOPIC": REJECTED,
+            "SUBMIT_QUEUE": QUEUE,
+            "SUBMIT_URL": f"http://127.0.0.1:{ports.get('submit', 1)}",
+            **options.environ,
+        }
+
+    async def _start_emulators(self) -> dict[str, str]:
+        from cli.tasks_server import TasksServer
+
+        self._emulators = await start_emulators(self.options.data_dir)
+        self._exit.push_async_callback(stop_emulators, self._emulators)
+        tasks = TasksServer(self._queue)
+        await tasks.start()
+        self._exit.push_async_callback(tasks.stop)
+        return {emulator.variable: emulator.host for emulator in self._emulators} | {
+            "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
+            "STORAGE_EMULATOR_HOST": self.bucket.url,
+        }
+
+    def _function(self, name: str, port: int) -> ChildProcess:
+        log_file = self.options.data_dir / "logs" / f"{name}.log"
+        return function_process(name, port, self.environ, log_file, self._heard)
+
+    def _push_url(self, name: str) -> str | None:
+        return self.url(name) if name in self.processes else None
+
+    def _log(self, name: str) -> Log:
+        return Log(name, lambda line: self._heard(msgspec.json.decode(line)))
+
+    def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        self._exit.push_async_callback(_cancel, asyncio.create_task(work))
+
+    async def _open_emulated(self) -> Publisher:
+        from cli.google_stack import make_topics
+        from transcripts.google.documents import FirestoreDocuments
+        from transcripts.google.publisher import PubSubPublisher
+
+        host = self.environ["PUBSUB_EMULATOR_HOST"]
+        await asyncio.to_thread(
+            make_topics, host, self._push_url("subscriber"), self._push_url("ingest")
+        )
+        firestore_host = self.environ["FIRESTORE_EMULATOR_HOST"]
+        self._documents = FirestoreDocuments(PROJECT, "(default)", firestore_host)
+        return PubSubPublisher(host)
+
+    def _open_embedded(self) -> Publisher:
+        self._documents = SqliteDocuments(self._database)
+        broker = Broker(self._database, self._subscriptions(), self._post(), self._log("broker"))
+        self._run_beside(broker.run())
+        return SqlitePublisher(self._database)
+
+    def _subscriptions(self) -> list[Subscription]:
+        return [
+            Subscription(
+                name=name,
+                topic=topic,
+                endpoint=self._push_url(function),
+                dead_letter_topic=dead,
+                max_attempts=MAX_ATTEMPTS,
+                min_backoff_s=0.2,
+                acknowledge_within_s=ACKNOWLEDGE_WITHIN_S,
+            )
+            for name, topic, function, dead in (
+                (SUBSCRIPTION, CALLBACKS, "subscriber", DEAD),
+                (UPLOADS_SUBSCRIPTION, UPLOADS, "ingest", UPLOADS_DEAD),
+            )
+        ] + [
+            Subscription(name=KEPT_REJECTED, topic=REJECTED),
+            Subscription(name=KEPT_DEAD, topic=DEAD),
+            Subscription(name=KEPT_UPLOADS_DEAD, topic=UPLOADS_DEAD),
+        ]
+
+    def _queue_runner(self) -> QueueRunner:
+        return QueueRunner(
+            self._database,
+            self.url("submit"),
+            self._post(),
+            self._log("queue"),
+            per_second=self.options.mavi_per_second,
+            concurrent=8,
+            min_backoff_s=self.options.queue_backoff_s,
+        )
+
+    async def _schedule(self, every_s: float) -> None:
+        post = self._post()
+        while True:
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(OSError):
+                await post(self.url("sweep"), b"")
+
+    def _post(self) -> Post:
+        client = self._client
+        if client is None:
+            raise RuntimeError("the stack is not started")
+
+        async def post(url: str, body: bytes) -> int:
+            try:
+                async with client.post(
+                    url, data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+                ) as response:
+                    await response.read()
+                    return response.status
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise OSError(type(error).__name__) from error
+
+        return post
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """End what should still be running; if it had died, say so now."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

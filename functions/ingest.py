@@ -1,0 +1,56 @@
+"""The private function that upload events come to: puts each object on record and on the queue."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from transcripts.backends import freeze_imports, open_documents, open_queue
+from transcripts.errors import PoisonMessage, RequestError
+from transcripts.logs import Log, utc_now
+from transcripts.objects.events import read_event
+from transcripts.retry import Retrier
+from transcripts.settings import IngestSettings
+from transcripts.submissions.intake import Intake
+from transcripts.submissions.store import SubmissionStore
+from transcripts.web import BodyReader, guarded, header
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+"""An object's resource has a few kilobytes; its metadata at most 8 KiB."""
+
+settings = IngestSettings.load(os.environ)
+log = Log("ingest")
+intake = Intake(
+    SubmissionStore(open_documents(settings, os.environ), Retrier()),
+    open_queue(settings, os.environ),
+    log,
+    clock=utc_now,
+    max_object_bytes=settings.max_object_bytes,
+    retention_days=settings.retention_days,
+)
+
+
+@functions_framework.aio.http
+@guarded(log)
+async def ingest(request: Request) -> Response:
+    """Answer 204 for queued, known or refused, 422 for what never can be, 503 for try again."""
+    if request.method != "POST":
+        raise RequestError("POST only.", code="method_not_allowed", status=405)
+    body = await BodyReader(request, MAX_EVENT_BYTES).read()
+    try:
+        stored = read_event(header(request, b"ce-type"), body)
+    except PoisonMessage as error:
+        log.error("event_poisoned", reason=error.message)
+        raise
+    if stored is None:
+        log.info("event_ignored")
+    else:
+        await intake.uploaded(stored)
+    return Response(status_code=204)
+
+
+freeze_imports()

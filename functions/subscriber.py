@@ -1,0 +1,44 @@
+"""The private function Pub/Sub pushes to: stores the result that a callback carries."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from transcripts.backends import freeze_imports, open_documents
+from transcripts.errors import RequestError
+from transcripts.logs import Log, utc_now
+from transcripts.retry import Retrier
+from transcripts.settings import SubscriberSettings
+from transcripts.tasks.recorder import Recorder
+from transcripts.tasks.store import TaskStore
+from transcripts.web import BodyReader, guarded
+
+MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
+"""A message of 10 MB is a third longer in base64."""
+
+settings = SubscriberSettings.load(os.environ)
+log = Log("subscriber")
+recorder = Recorder(
+    TaskStore(open_documents(settings, os.environ), Retrier()),
+    settings.retention_days,
+    log,
+    utc_now,
+)
+
+
+@functions_framework.aio.http
+@guarded(log)
+async def subscriber(request: Request) -> Response:
+    """Answer 204 for stored or known, 422 for what never can be, 503 for try again."""
+    if request.method != "POST":
+        raise RequestError("POST only.", code="method_not_allowed", status=405)
+    await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
+    return Response(status_code=204)
+
+
+freeze_imports()

@@ -1,0 +1,43 @@
+"""The private function that the scheduler calls: does what nobody is there to do any more."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from transcripts.backends import freeze_imports, open_documents, open_queue
+from transcripts.errors import RequestError
+from transcripts.logs import Log, utc_now
+from transcripts.retry import Retrier
+from transcripts.settings import SweepSettings
+from transcripts.submissions.sweep import Sweeper
+from transcripts.web import guarded, json_answer
+
+settings = SweepSettings.load(os.environ)
+log = Log("sweep")
+sweeper = Sweeper(
+    open_documents(settings, os.environ),
+    Retrier(),
+    open_queue(settings, os.environ),
+    log,
+    clock=utc_now,
+    overdue_after=timedelta(minutes=settings.overdue_after_minutes),
+    resubmit_overdue=settings.resubmit_overdue,
+    retention_days=settings.retention_days,
+)
+
+
+@functions_framework.aio.http
+@guarded(log)
+async def sweep(request: Request) -> Response:
+    """Answer 200 with the counts of one run, 503 for try again."""
+    if request.method != "POST":
+        raise RequestError("POST only.", code="method_not_allowed", status=405)
+    return json_answer(200, await sweeper.run())
+
+
+freeze_imports()

@@ -1,0 +1,142 @@
+"""Which backend stands behind the ports. Only the chosen one is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Final
+
+from transcripts.errors import QueueUnavailable
+from transcripts.objects.stored_object import StoredObject
+from transcripts.ports import Documents, ObjectReader, ObjectSource, Publisher, SubmitQueue
+from transcripts.settings import (
+    EMBEDDED,
+    IngestSettings,
+    Settings,
+    StoreSettings,
+    SubmitSettings,
+    SweepSettings,
+)
+
+COLLECT_AFTER_OBJECTS: Final = 50_000
+
+
+def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
+    """Return the publisher of the backend; it connects when it is first used."""
+    if settings.backend == EMBEDDED:
+        from transcripts.embedded.broker import SqlitePublisher
+        from transcripts.embedded.database import Database
+
+        return SqlitePublisher(Database(settings.data_dir))
+    with _no_collection():
+        from transcripts.google.publisher import PubSubPublisher
+    return PubSubPublisher(environ.get("PUBSUB_EMULATOR_HOST"))
+
+
+def open_documents(settings: StoreSettings, environ: Mapping[str, str]) -> Documents:
+    """Return the documents of the backend; it connects when it is first used."""
+    if settings.backend == EMBEDDED:
+        from transcripts.embedded.database import Database
+        from transcripts.embedded.documents import SqliteDocuments
+
+        return SqliteDocuments(Database(settings.data_dir))
+    with _no_collection():
+        from transcripts.google.documents import FirestoreDocuments
+    return FirestoreDocuments(
+        settings.project, settings.database, environ.get("FIRESTORE_EMULATOR_HOST")
+    )
+
+
+def open_objects(settings: StoreSettings) -> ObjectSource:
+    """Return where uploaded objects are read; it connects when it is first used."""
+    if settings.backend == EMBEDDED:
+        from transcripts.embedded.objects import FolderObjects
+
+        return FolderObjects(settings.data_dir)
+    return _CloudStorageLater(settings.project)
+
+
+def open_queue(
+    settings: SubmitSettings | IngestSettings | SweepSettings, environ: Mapping[str, str]
+) -> SubmitQueue:
+    """Return the queue of submissions; it connects when it is first used."""
+    if settings.backend == EMBEDDED:
+        from transcripts.embedded.database import Database
+        from transcripts.embedded.queue import SqliteQueue
+
+        return SqliteQueue(Database(settings.data_dir))
+    return _CloudTasksLater(settings, environ.get("CLOUD_TASKS_EMULATOR_HOST"))
+
+
+class _CloudStorageLater:
+    """Cloud Storage, imported by the first object: most instances of submit never see one."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+
+    @cached_property
+    def _objects(self) -> ObjectSource:
+        from transcripts.google.objects import CloudStorageObjects
+
+        return CloudStorageObjects(self._project)
+
+    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        return self._objects.stat(bucket, name, generation)
+
+    def open(self, stored: StoredObject) -> ObjectReader:
+        return self._objects.open(stored)
+
+
+class _CloudTasksLater:
+    """Cloud Tasks, imported by the first task: its library takes as long as all the rest."""
+
+    def __init__(
+        self,
+        settings: SubmitSettings | IngestSettings | SweepSettings,
+        emulator_host: str | None,
+    ) -> None:
+        self._settings = settings
+        self._emulator_host = emulator_host
+        self._queue: SubmitQueue | None = None
+
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        if self._queue is None:
+            self._queue = await asyncio.to_thread(self._open)
+        await self._queue.enqueue(name, submission_id)
+
+    def _open(self) -> SubmitQueue:
+        settings = self._settings
+        if not settings.submit_queue or not settings.submit_url:
+            raise QueueUnavailable("SUBMIT_QUEUE and SUBMIT_URL are not set.")
+        from transcripts.google.queue import CloudTasksQueue
+
+        return CloudTasksQueue(
+            settings.submit_queue,
+            settings.submit_url,
+            settings.queue_invoker,
+            self._emulator_host,
+        )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Import without collecting: nothing of a library is garbage, and looking takes 40 ms."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def freeze_imports() -> None:
+    """Take all that was imported out of the garbage collector's sight, once, before serving.
+
+    The libraries leave some hundred thousand objects that live as long as the process. Looking at
+    them again in every full collection takes 30 ms, which was the callback's p99. What requests
+    leave in cycles is little, so looking for it less often costs nothing but a few MiB.
+    """
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)

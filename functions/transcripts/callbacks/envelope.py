@@ -1,0 +1,106 @@
+"""The outer frame of every callback: ``{"code", "message", "task_id", "data"}``.
+
+https://api-tools.memories.ai/api-reference/getting-started/webhooks documents these four and no
+more. Only ``task_id`` is needed to accept a callback; everything else is carried as it came.
+
+The parts are kept as raw JSON: the callback function must check and label 32 MiB without building
+it in memory, and a part that is never looked at costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+from transcripts.errors import PoisonMessage, UnreadableCallback
+
+_TASK_ID: Final = re.compile(r"(?!__.*__\Z)[A-Za-z0-9_-]{1,128}\Z")
+_MANY_DIGITS: Final = 400
+ABSENT: Final = msgspec.Raw(b"null")
+"""A part that is not there reads as null."""
+
+
+class _Frame(msgspec.Struct, frozen=True, gc=False):
+    task_id: msgspec.Raw = ABSENT
+    code: msgspec.Raw = ABSENT
+    message: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """A readable callback. ``code``, ``message`` and ``data`` are raw JSON, ``null`` if absent."""
+
+    task_id: str
+    code: msgspec.Raw
+    message: msgspec.Raw
+    data: msgspec.Raw
+
+
+_decode_frame = msgspec.json.Decoder(_Frame).decode
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+def usable_task_id(task_id: str) -> bool:
+    """Tell whether ``task_id`` may name a document.
+
+    The provider's ids are opaque, so their length and characters are bounded here; Firestore
+    reserves ``__.*__`` (https://cloud.google.com/firestore/quotas#collections_documents_and_fields).
+    """
+    return _TASK_ID.match(task_id) is not None
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Read the frame of ``body``, which may be any bytes at all.
+
+    Of duplicate keys the last one counts. Raises ``UnreadableCallback`` with the code
+    ``invalid_json`` (``NaN``, bad UTF-8 and absurd nesting included), ``not_an_object`` or
+    ``invalid_task_id``, and nothing else.
+    """
+    try:
+        if not body.isascii():
+            # Raw parts are skipped, and skipping does not look at the bytes of a string.
+            body.decode("utf-8")
+        frame = _decode_frame(body)
+    except msgspec.ValidationError as error:
+        raise UnreadableCallback("not_an_object", "The body is JSON, but no object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableCallback("invalid_json", "The body is not JSON.") from error
+    try:
+        task_id = _decode_string(frame.task_id)
+    except msgspec.ValidationError as error:
+        raise UnreadableCallback("invalid_task_id", "task_id is no string.") from error
+    if not usable_task_id(task_id):
+        raise UnreadableCallback(
+            "invalid_task_id", "task_id is not 1 to 128 characters A-Z a-z 0-9 _ -, or is reserved."
+        )
+    return Envelope(task_id, frame.code, frame.message, frame.data)
+
+
+def is_object(raw: msgspec.Raw) -> bool:
+    """Tell whether a raw part is a JSON object."""
+    return bytes(memoryview(raw)[:1]) == b"{"
+
+
+def plain(raw: msgspec.Raw) -> Any:
+    """Decode a raw part into plain Python objects.
+
+    A number too large for a float makes msgspec refuse a part that is correct JSON; the standard
+    library reads it as infinity, which the normaliser mends like any other unusable number.
+    Raises ``PoisonMessage`` if the part is nested too deep to be decoded at all.
+    """
+    try:
+        try:
+            return msgspec.json.decode(raw)
+        except msgspec.ValidationError:
+            return json.loads(bytes(raw), parse_int=_int)
+    except RecursionError as error:
+        raise PoisonMessage("The callback is nested too deep.") from error
+
+
+def _int(digits: str) -> int | float:
+    # int() refuses more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html
+    return int(digits) if len(digits) < _MANY_DIGITS else math.inf

@@ -1,0 +1,161 @@
+"""Which endpoint a callback belongs to.
+
+All nine asynchronous endpoints, and three families beside them, post to one URL, and no field names
+the endpoint, so the shape has to tell (https://api-tools.memories.ai/visual-intelligence lists
+them; the shapes are in ``tests/events``). Only what decides is decoded; the rest stays raw.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from transcripts.callbacks.envelope import is_object, read_envelope, usable_task_id
+
+_ABSENT: Final = msgspec.Raw(b"")
+_FIRST: Final = 8
+"""How many items of a list are looked at: the first may be null."""
+
+
+class Kind(StrEnum):
+    """The family of a callback, as the ``kind`` attribute of its message."""
+
+    MULTI_SPEAKER = "multi_speaker"
+    AUDIO = "audio"
+    VIDEO = "video"
+    SPEAKER = "speaker"
+    SUMMARY = "summary"
+    CLIP = "clip"
+    SPLIT = "split"
+    EDIT = "edit"
+    EXTRACT_FRAMES = "extract_frames"
+    MAI_TRANSCRIPT = "mai_transcript"
+    STREAM = "stream"
+    UNKNOWN = "unknown"
+
+
+class _Data(msgspec.Struct, frozen=True, gc=False):
+    data: msgspec.Raw = _ABSENT
+    splits: msgspec.Raw = _ABSENT
+    asset_ch_ids: msgspec.Raw = _ABSENT
+    asset_id: msgspec.Raw = _ABSENT
+    upload_status: msgspec.Raw = _ABSENT
+    file_size: msgspec.Raw = _ABSENT
+    videoTranscript: msgspec.Raw = _ABSENT  # noqa: N815 - the provider's spelling
+    audioTranscript: msgspec.Raw = _ABSENT  # noqa: N815 - the provider's spelling
+    status: msgspec.Raw = _ABSENT
+    segment_index: msgspec.Raw = _ABSENT
+
+
+class _Inner(msgspec.Struct, frozen=True, gc=False):
+    audio_transcription: msgspec.Raw = _ABSENT
+    summary: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
+    error_rate: msgspec.Raw = _ABSENT
+    exec_time: msgspec.Raw = _ABSENT
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False):
+    transcript: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = _ABSENT
+    speaker: msgspec.Raw = _ABSENT
+    start: msgspec.Raw = _ABSENT
+    end: msgspec.Raw = _ABSENT
+
+
+_decode_data = msgspec.json.Decoder(_Data).decode
+_decode_inner = msgspec.json.Decoder(_Inner).decode
+_decode_item = msgspec.json.Decoder(_Item).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _has(raw: msgspec.Raw) -> bool:
+    return memoryview(raw).nbytes > 0
+
+
+class _UsualInner(msgspec.Struct, frozen=True, gc=False):
+    audio_transcription: msgspec.Raw
+
+
+class _UsualData(msgspec.Struct, frozen=True, gc=False):
+    data: _UsualInner
+
+
+class _Usual(msgspec.Struct, frozen=True, gc=False):
+    """The shape of our own endpoint, and nothing else."""
+
+    task_id: str
+    data: _UsualData
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+
+
+def label(body: bytes) -> tuple[str, Kind]:
+    """Return the ``task_id`` and the kind of a callback's body.
+
+    The usual shape is recognised in one pass, the others by reading the frame and classifying its
+    data, with the same result. Raises ``UnreadableCallback`` as ``read_envelope`` does.
+    """
+    if body.isascii():
+        try:
+            usual = _decode_usual(body)
+        except (msgspec.MsgspecError, RecursionError):
+            pass
+        else:
+            if usable_task_id(usual.task_id):
+                return usual.task_id, Kind.MULTI_SPEAKER
+    envelope = read_envelope(body)
+    return envelope.task_id, kind_of(envelope.data)
+
+
+def kind_of(data: msgspec.Raw) -> Kind:
+    """Classify a callback by its raw ``data`` part: correct JSON, as ``read_envelope`` gives it."""
+    if not is_object(data):
+        return Kind.UNKNOWN
+    outer = _decode_data(data)
+    if is_object(outer.data):
+        kind = _kind_of_inner(_decode_inner(outer.data))
+        if kind is not Kind.UNKNOWN:
+            return kind
+    if _has(outer.splits):
+        return Kind.SPLIT
+    if _has(outer.asset_ch_ids):
+        return Kind.EXTRACT_FRAMES
+    if _has(outer.videoTranscript) or _has(outer.audioTranscript):
+        return Kind.MAI_TRANSCRIPT
+    if _has(outer.asset_id) and (_has(outer.upload_status) or _has(outer.file_size)):
+        return Kind.EDIT
+    if _has(outer.status) or _has(outer.segment_index):
+        return Kind.STREAM
+    return Kind.UNKNOWN
+
+
+def _kind_of_inner(inner: _Inner) -> Kind:
+    if _has(inner.audio_transcription):
+        return Kind.MULTI_SPEAKER
+    if _has(inner.summary):
+        return Kind.SUMMARY
+    if bytes(memoryview(inner.data)[:1]) == b"[":
+        for raw in _decode_list(inner.data)[:_FIRST]:
+            if is_object(raw):
+                kind = _kind_of_item(_decode_item(raw), inner)
+                if kind is not Kind.UNKNOWN:
+                    return kind
+    if _has(inner.error_rate):
+        return Kind.VIDEO
+    if _has(inner.exec_time):
+        return Kind.CLIP
+    return Kind.UNKNOWN
+
+
+def _kind_of_item(item: _Item, inner: _Inner) -> Kind:
+    if _has(item.transcript):
+        return Kind.VIDEO
+    if _has(item.text):
+        return Kind.AUDIO
+    if _has(item.start) and _has(item.end):
+        return Kind.SPEAKER if _has(item.speaker) and not _has(inner.exec_time) else Kind.CLIP
+    return Kind.UNKNOWN

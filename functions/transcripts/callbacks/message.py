@@ -1,0 +1,127 @@
+"""The message that carries a callback over the topic, and back out of it.
+
+Its format is a contract between versions of the two functions, so it is versioned by the attribute
+``schema``. ``data`` is the body as received, gzip level 1 above 8 KiB: transcripts shrink about
+eleven times, so a body of 32 MiB fits the 10 MB of a Pub/Sub message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from transcripts.errors import MessageTooLarge, PoisonMessage
+from transcripts.logs import rfc3339
+
+SCHEMA: Final = "1"
+COMPRESS_OVER_BYTES: Final = 8 * 1024
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+MAX_DATA_BYTES: Final = 9_900_000
+"""Room for attributes and framing within the 10 MB of one publish request
+(https://cloud.google.com/pubsub/quotas#resource_limits)."""
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """What is published: ``data`` in bytes and string attributes."""
+
+    data: bytes
+    attributes: dict[str, str]
+
+
+class CarriedCallback(msgspec.Struct, frozen=True, gc=False):
+    """A callback as taken from the topic. ``received_at`` is in UTC; ``sha256`` in hex."""
+
+    body: bytes
+    compressed: bytes
+    received_at: datetime
+    sha256: str
+
+
+def compress(body: bytes) -> bytes:
+    """Compress ``body`` to gzip, level 1, the same bytes every time (no time in the header)."""
+    compressor = zlib.compressobj(level=1, wbits=_GZIP)
+    return compressor.compress(body) + compressor.flush()
+
+
+def decompress(data: bytes, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Undo ``compress``; raises ``PoisonMessage`` for no gzip, cut off, or over the limit."""
+    decompressor = zlib.decompressobj(wbits=_GZIP)
+    try:
+        body = decompressor.decompress(data, limit_bytes + 1)
+    except zlib.error as error:
+        raise PoisonMessage("The data is marked gzip, but is not.") from error
+    if len(body) > limit_bytes:
+        raise PoisonMessage(f"The data unpacks to more than {limit_bytes} bytes.")
+    if not decompressor.eof:
+        raise PoisonMessage("The gzip data is cut off.")
+    return body
+
+
+def pack(
+    body: bytes,
+    received_at: datetime,
+    labels: Mapping[str, str],
+    traceparent: str | None = None,
+) -> Message:
+    """Make the message of ``body``; ``labels`` say what it is, or why it was rejected.
+
+    Raises ``MessageTooLarge`` if even the compressed body is over what a topic takes.
+    """
+    data, encoding = body, "identity"
+    if len(body) > COMPRESS_OVER_BYTES:
+        data, encoding = compress(body), "gzip"
+    if len(data) > MAX_DATA_BYTES:
+        raise MessageTooLarge(f"The body has {len(data)} bytes even compressed.")
+    attributes = {
+        **labels,
+        "received_at": rfc3339(received_at),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "encoding": encoding,
+        "schema": SCHEMA,
+    }
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        attributes["traceparent"] = traceparent
+    return Message(data, attributes)
+
+
+def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> CarriedCallback:
+    """Undo ``pack``. What a hand-made message lacks is worked out from the rest.
+
+    Raises ``PoisonMessage`` for a schema, encoding, time or checksum that can't be right.
+    """
+    schema = attributes.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise PoisonMessage(f"The message has a schema this version does not know; {SCHEMA} is.")
+    encoding = attributes.get("encoding", "identity")
+    if encoding == "gzip":
+        body, compressed = decompress(data), data
+    elif encoding == "identity":
+        body, compressed = data, compress(data)
+    else:
+        raise PoisonMessage("The message has an encoding other than identity and gzip.")
+    sha256 = hashlib.sha256(body).hexdigest()
+    if attributes.get("sha256", sha256) != sha256:
+        raise PoisonMessage("The data does not match its sha256.")
+    return CarriedCallback(body, compressed, _moment(attributes, published_at), sha256)
+
+
+def _moment(attributes: Mapping[str, str], default: datetime) -> datetime:
+    text = attributes.get("received_at")
+    if text is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PoisonMessage("received_at is no RFC 3339 time.") from error
+    if moment.tzinfo is None:
+        raise PoisonMessage("received_at has no time zone.")
+    return moment.astimezone(UTC)

@@ -1,0 +1,210 @@
+"""Every error this package raises on purpose, in two families.
+
+::
+
+    TranscriptsError
+    ├── PermanentError                  repeating the same request can never help
+    │   ├── SettingsError               a variable is missing or bad; the process must not start
+    │   ├── RequestError                a caller's request is wrong (4xx)
+    │   │   ├── BodyTooLarge            over the limit of the function
+    │   │   └── BodyIncomplete          the connection ended, or stalled, before the body did
+    │   ├── UnreadableCallback          a callback without a usable ``task_id``
+    │   ├── PoisonMessage               a message that can never be stored
+    │   ├── MessageTooLarge             over what a topic takes, even compressed
+    │   ├── ObjectGone                  an object, or the wanted generation of it, is not there
+    │   ├── DocumentRefused             the store will never take such a document
+    │   └── SubmissionError             an asset was not bought; the code says why
+    └── TransientError                  the same request may work later (503)
+        ├── PublishUnavailable          the broker did not acknowledge in time
+        ├── QueueUnavailable            the queue of submissions did not take a task
+        ├── ObjectUnavailable           the storage did not answer in time
+        ├── NotYet                      work was begun and goes on when it is asked for again
+        └── StoreUnavailable            the store did not answer in time
+            └── Conflict                somebody else changed the document first
+
+``code`` is stable and public. ``message`` tells an operator what to do; it never holds text,
+names, tokens or keys, so it may be logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class TranscriptsError(Exception):
+    """Base of all; never raised itself."""
+
+    code: str = "internal"
+    status: int = 503
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Mapping[str, object] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        """Keep what an answer needs: the sentence, extra facts and seconds to wait."""
+        super().__init__(message)
+        self.message = message
+        self.details = dict(details or {})
+        self.retry_after_s = retry_after_s
+
+
+class PermanentError(TranscriptsError):
+    """Repeating the same request can never help."""
+
+    status = 400
+
+
+class TransientError(TranscriptsError):
+    """The same request may work later."""
+
+    status = 503
+
+
+class SettingsError(PermanentError):
+    """One or more settings are missing or bad; the message names every one of them."""
+
+    code = "settings"
+
+
+class RequestError(PermanentError):
+    """The caller's request is wrong; ``code`` and ``status`` say how."""
+
+    code = "bad_request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "bad_request",
+        status: int = 400,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        """Take the stable code and the HTTP status beside the sentence."""
+        super().__init__(message, details=details)
+        self.code = code
+        self.status = status
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the function's limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Name the limit, in bytes."""
+        super().__init__(
+            f"The body is over {limit_bytes} bytes.",
+            code="body_too_large",
+            status=413,
+            details={"limit_bytes": limit_bytes},
+        )
+
+
+class BodyIncomplete(RequestError):
+    """The connection ended, or stalled, before the announced body was there."""
+
+
+class UnreadableCallback(PermanentError):
+    """A callback that is no JSON object with a usable ``task_id``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Take the public code beside the sentence."""
+        super().__init__(message)
+        self.code = code
+
+
+class PoisonMessage(PermanentError):
+    """A pushed message that can never be stored; it belongs on the dead-letter topic."""
+
+    code = "poison_message"
+    status = 422
+
+
+class MessageTooLarge(PermanentError):
+    """Over the 10 MB that Pub/Sub takes in one message, even compressed."""
+
+    code = "message_too_large"
+    status = 413
+
+
+class ObjectGone(PermanentError):
+    """An object, or the wanted generation of it, is not there."""
+
+    code = "object_not_found"
+    status = 404
+
+
+class DocumentRefused(PermanentError):
+    """The store says that it will never take such a document."""
+
+    code = "document_refused"
+    status = 422
+
+
+class SubmissionError(PermanentError):
+    """The asset was not bought, or it is not known whether it was; ``code`` tells which."""
+
+    STATUSES: ClassVar[Mapping[str, int]] = {
+        "asset_not_found": 404,
+        "asset_not_ready": 409,
+        "submission_in_progress": 409,
+        "submit_unknown": 504,
+        "provider_rate_limited": 429,
+        "budget_exhausted": 429,
+        "provider_auth": 502,
+        "provider_no_credit": 502,
+        "provider_no_webhook": 502,
+        "provider_error": 502,
+    }
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        details: Mapping[str, object] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        """Take the stable code; the HTTP status follows from it unless given."""
+        super().__init__(message, details=details, retry_after_s=retry_after_s)
+        self.code = code
+        self.status = status if status is not None else self.STATUSES[code]
+
+
+class PublishUnavailable(TransientError):
+    """The broker did not acknowledge in time; nothing is known to be published."""
+
+    code = "publish_unavailable"
+
+
+class QueueUnavailable(TransientError):
+    """The queue of submissions did not take a task; it may or may not be there."""
+
+    code = "queue_unavailable"
+
+
+class ObjectUnavailable(TransientError):
+    """The storage did not answer in time, or broke off."""
+
+    code = "object_unavailable"
+
+
+class NotYet(TransientError):
+    """Work was begun, what is done is recorded, and it goes on when it is asked for again."""
+
+    code = "not_yet"
+
+
+class StoreUnavailable(TransientError):
+    """The store did not answer in time; a write may or may not have happened."""
+
+    code = "store_unavailable"
+
+
+class Conflict(StoreUnavailable):
+    """Somebody else changed the document between our read and our write."""
+
+    code = "store_conflict"

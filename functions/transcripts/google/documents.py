@@ -1,0 +1,201 @@
+"""Documents in Firestore, over its own messages: one RPC a read, one a commit.
+
+Writes are optimistic: a commit names the ``update_time`` each document must still have, which needs
+no transaction and no lock (https://cloud.google.com/firestore/docs/transaction-data-contention).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import grpc
+import msgspec
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
+from google.cloud.firestore_v1.types import (
+    BatchGetDocumentsRequest,
+    BatchGetDocumentsResponse,
+    CommitRequest,
+    CommitResponse,
+    RunQueryRequest,
+    RunQueryResponse,
+    StructuredQuery,
+)
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
+from transcripts.google.channel import ChannelError, describe, open_channel
+from transcripts.google.values import fill_fields, fill_value, plain_fields
+from transcripts.ports import ABSENT, Query, Read, Snapshot, T, Write
+
+RPC_TIMEOUT_S: Final = 10.0
+
+_READ_REQUEST: Final = BatchGetDocumentsRequest.pb()
+_READ_RESPONSE: Final = BatchGetDocumentsResponse.pb()
+_QUERY_REQUEST: Final = RunQueryRequest.pb()
+_QUERY_RESPONSE: Final = RunQueryResponse.pb()
+_COMMIT_REQUEST: Final = CommitRequest.pb()
+_COMMIT_RESPONSE: Final = CommitResponse.pb()
+
+_AND: Final = StructuredQuery.CompositeFilter.Operator.AND.value
+_EQUAL: Final = StructuredQuery.FieldFilter.Operator.EQUAL.value
+_AT_MOST: Final = StructuredQuery.FieldFilter.Operator.LESS_THAN_OR_EQUAL.value
+_ASCENDING: Final = StructuredQuery.Direction.ASCENDING.value
+
+_CONFLICTS: Final = frozenset(
+    {
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+    }
+)
+
+
+class _Calls(NamedTuple):
+    """The three RPCs that are used, over one channel."""
+
+    batch_get: Any
+    run_query: Any
+    commit: Any
+
+
+class FirestoreDocuments:
+    """The documents of one Firestore database."""
+
+    def __init__(self, project: str, database: str, emulator_host: str | None) -> None:
+        """Name the database; the connection is made by the first call."""
+        self._database = f"projects/{project}/databases/{database}"
+        self._emulator_host = emulator_host
+        self._calls: asyncio.Task[_Calls] | None = None
+        self._metadata = (
+            ("google-cloud-resource-prefix", self._database),
+            ("x-goog-request-params", f"project_id={project}&database_id={database}"),
+            *((("authorization", "Bearer owner"),) if emulator_host else ()),
+        )
+
+    def _name(self, path: str) -> str:
+        return f"{self._database}/documents/{path}"
+
+    async def _connect(self) -> _Calls:
+        channel = await open_channel(FirestoreGrpcAsyncIOTransport, self._emulator_host)
+        service = "/google.firestore.v1.Firestore"
+        return _Calls(
+            batch_get=channel.unary_stream(
+                f"{service}/BatchGetDocuments",
+                request_serializer=_READ_REQUEST.SerializeToString,
+                response_deserializer=_READ_RESPONSE.FromString,
+            ),
+            run_query=channel.unary_stream(
+                f"{service}/RunQuery",
+                request_serializer=_QUERY_REQUEST.SerializeToString,
+                response_deserializer=_QUERY_RESPONSE.FromString,
+            ),
+            commit=channel.unary_unary(
+                f"{service}/Commit",
+                request_serializer=_COMMIT_REQUEST.SerializeToString,
+                response_deserializer=_COMMIT_RESPONSE.FromString,
+            ),
+        )
+
+    async def _connected(self) -> _Calls:
+        """Connect once, however many calls come first at the same time."""
+        if self._calls is None:
+            self._calls = asyncio.ensure_future(self._connect())
+        try:
+            return await asyncio.shield(self._calls)
+        except ChannelError as error:
+            self._calls = None
+            raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
+
+    async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
+        """Return each document, None where there is none; one RPC for each set of fields."""
+        calls = await self._connected()
+        found: dict[str, Any] = {}
+        for fields in {read.fields for read in reads}:
+            names = [self._name(read.path) for read in reads if read.fields == fields]
+            request = _READ_REQUEST(database=self._database, documents=names)
+            if fields is not None:
+                request.mask.field_paths.extend(fields)
+            call = calls.batch_get(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+            try:
+                async for response in call:
+                    if response.WhichOneof("result") == "found":
+                        found[response.found.name] = response.found
+            except grpc.aio.AioRpcError as error:
+                raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
+        documents = [(found.get(self._name(read.path)), read) for read in reads]
+        return [_snapshot(each, read.type) if each else None for each, read in documents]
+
+    async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
+        """Return the documents that match, in the order of their time, in one RPC."""
+        calls = await self._connected()
+        request = encode_query(self._database, query)
+        call = calls.run_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+        try:
+            found = [response.document async for response in call if response.HasField("document")]
+        except grpc.aio.AioRpcError as error:
+            raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
+        return [_snapshot(document, query.type) for document in found]
+
+    async def commit(self, *writes: Write) -> None:
+        """Write all or nothing, in one RPC."""
+        calls = await self._connected()
+        request = encode_commit(self._database, writes)
+        try:
+            await calls.commit(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from error
+
+
+def encode_commit(database: str, writes: Sequence[Write]) -> Any:
+    """Make the ``CommitRequest`` of ``writes``."""
+    request = _COMMIT_REQUEST(database=database)
+    for write in writes:
+        message = request.writes.add()
+        message.update.name = f"{database}/documents/{write.path}"
+        names = write.fields
+        if names is None:
+            names = write.value.__struct_fields__
+        else:
+            message.update_mask.field_paths.extend(names)
+        fill_fields(message.update.fields, write.value, names)
+        if write.expect == ABSENT:
+            message.current_document.exists = False
+        elif write.expect is not None:
+            message.current_document.update_time.ParseFromString(write.expect)
+    return request
+
+
+def encode_query(database: str, query: Query[Any]) -> Any:
+    """Make the ``RunQueryRequest``; it needs the composite index of its two fields."""
+    request = _QUERY_REQUEST(parent=f"{database}/documents")
+    structured = request.structured_query
+    structured.from_.add(collection_id=query.collection)
+    composite = structured.where.composite_filter
+    composite.op = _AND
+    for (name, value), operator in ((query.where, _EQUAL), (query.until, _AT_MOST)):
+        part = composite.filters.add().field_filter
+        part.field.field_path = name
+        part.op = operator
+        fill_value(part.value, value)
+    structured.order_by.add(field={"field_path": query.until[0]}, direction=_ASCENDING)
+    structured.limit.value = query.limit
+    for name in query.fields or ():
+        structured.select.fields.add(field_path=name)
+    return request
+
+
+def _snapshot(document: Any, kind: type[T]) -> Snapshot[T]:
+    value = msgspec.convert(plain_fields(document.fields), kind)
+    version: Timestamp = document.update_time
+    return Snapshot(value, version.SerializeToString())
+
+
+def _translated(error: grpc.aio.AioRpcError) -> Exception:
+    if error.code() in _CONFLICTS:
+        return Conflict(f"Firestore: {describe(error)}.")
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        return DocumentRefused(f"Firestore: {describe(error)}.")
+    return StoreUnavailable(f"Firestore: {describe(error)}.")

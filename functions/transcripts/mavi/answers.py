@@ -1,0 +1,231 @@
+"""What an answer of the provider means for our money. Pure.
+
+The one question about a submission is whether a job was bought: yes, certainly not, or nobody
+knows. The HTTP status alone proves nothing, since the older generation sends errors as HTTP 200
+with a string ``code``; ``msg`` proves nothing either, since one text stands for an unknown asset,
+a wrong model and real rate limiting. Only the text about a missing webhook is read, because what
+mends it differs (https://api-tools.memories.ai/visual-intelligence, whisper page).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from transcripts.mavi.assets import usable_asset_id
+
+GOOD_CODES: Final = frozenset({"200", "0000"})
+NO_WEBHOOK_WORDS: Final = ("async request", "webhook")
+MAX_TASK_ID_CHARS: Final = 128
+
+
+class Refusal(StrEnum):
+    """Why the provider said no; the value is the code of our answer."""
+
+    AUTH = "provider_auth"
+    NO_CREDIT = "provider_no_credit"
+    NO_WEBHOOK = "provider_no_webhook"
+    ERROR = "provider_error"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job was bought."""
+
+    task_id: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Nothing was bought, and the same request would be refused again."""
+
+    refusal: Refusal
+    http_status: int
+
+
+@dataclass(frozen=True)
+class RateLimited:
+    """Nothing was bought; the same request may work later."""
+
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """Nothing was bought. The 400 may mean an unknown asset, one not ready, or rate limiting."""
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """The request never reached the provider: nothing was bought."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The request was sent and no usable answer came: it may have been bought."""
+
+    reason: str
+
+
+SubmitAnswer = Accepted | Refused | RateLimited | Ambiguous | NotSent | Lost
+
+
+class AssetState(StrEnum):
+    """What the metadata say of an asset."""
+
+    READY = "SUCCESS"
+    WAITING = "WAITING"
+    UPLOADING = "UPLOADING"
+    FAILED = "FAILED"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+_OLD_CODES: Final = {
+    "0001": 400,
+    "0003": 400,
+    "0401": 401,
+    "0402": 402,
+    "0403": 403,
+    "0409": 409,
+    "0429": 429,
+    "9009": 403,
+}
+
+
+def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -> SubmitAnswer:
+    """Classify the answer to ``POST /transcriptions/async-generate-multi-speaker``."""
+    content = _object(body)
+    if not 200 <= http_status < 300:
+        return _refusal(http_status, content, retry_after)
+    if content is None:
+        return Lost("unreadable answer")
+    code = _code(content)
+    if (
+        code in GOOD_CODES
+        and content.get("failed") is not True
+        and content.get("success") is not False
+    ):
+        task_id = _field(content, "task_id")
+        if isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_CHARS:
+            return Accepted(task_id)
+        return Lost("accepted without a task_id")
+    status = _OLD_CODES.get(code)
+    if status is None and code.isdigit() and 400 <= int(code) < 600:
+        status = int(code)
+    # A 200 that contradicts itself, or whose code nobody has documented, may still stand for a job.
+    return _refusal(status, content, retry_after) if status else Lost("undocumented answer")
+
+
+def _refusal(status: int, content: dict[str, Any] | None, retry_after: str | None) -> SubmitAnswer:
+    if status >= 500 or status == 408:
+        return Lost(f"HTTP {status}")
+    if status == 429:
+        return RateLimited(_seconds(retry_after))
+    if status == 400:
+        words = str((content or {}).get("msg", "")).lower()
+        if all(part in words for part in NO_WEBHOOK_WORDS):
+            return Refused(Refusal.NO_WEBHOOK, status)
+        return Ambiguous()
+    if status in (401, 403):
+        return Refused(Refusal.AUTH, status)
+    if status == 402:
+        return Refused(Refusal.NO_CREDIT, status)
+    return Refused(Refusal.ERROR, status)
+
+
+def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
+    """Classify the answer to ``GET /{asset_id}/metadata``; None means to ask again."""
+    content = _object(body)
+    status = http_status
+    if 200 <= status < 300 and content is not None:
+        code = _code(content)
+        status = 200 if code in GOOD_CODES else _OLD_CODES.get(code, 500)
+    if status == 429 or status >= 500:
+        return None
+    if status != 200 or content is None:
+        return AssetState.MISSING if status in (400, 404) else AssetState.UNKNOWN
+    resources = _field(content, "resource")
+    if not isinstance(resources, list) or not resources:
+        return AssetState.MISSING
+    state = resources[0].get("upload_status") if isinstance(resources[0], dict) else None
+    try:
+        return AssetState(str(state).upper())
+    except ValueError:
+        return AssetState.UNKNOWN
+
+
+@dataclass(frozen=True)
+class SignedUrl:
+    """Where the bytes of an asset go, which has its id before any of them."""
+
+    asset_id: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """An asset that has all its bytes."""
+
+    asset_id: str
+
+
+UploadAnswer = SignedUrl | Uploaded | Refused | RateLimited | None
+"""None: it did not work this time; uploading costs nothing, so it may be tried again."""
+
+
+def read_upload_answer(http_status: int, body: bytes, retry_after: str | None) -> UploadAnswer:
+    """Classify the answer to ``POST /upload`` and ``POST /upload/signed-url``."""
+    content = _object(body)
+    if not 200 <= http_status < 300:
+        return _upload_refusal(http_status, content, retry_after)
+    if content is None:
+        return None
+    code = _code(content)
+    if code not in GOOD_CODES:
+        status = _OLD_CODES.get(code)
+        return _upload_refusal(status, content, retry_after) if status else None
+    asset_id, url = _field(content, "asset_id"), _field(content, "signed_url")
+    if not isinstance(asset_id, str) or not usable_asset_id(asset_id):
+        return None
+    if isinstance(url, str) and url.startswith(("https://", "http://")):
+        return SignedUrl(asset_id, url)
+    return Uploaded(asset_id)
+
+
+def _upload_refusal(
+    status: int, content: dict[str, Any] | None, retry_after: str | None
+) -> UploadAnswer:
+    answer = _refusal(status, content, retry_after)
+    if isinstance(answer, Refused | RateLimited):
+        return answer
+    # A 400 may be rate limiting, here too; nothing is lost by asking again.
+    return None
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _code(content: dict[str, Any]) -> str:
+    return str(content.get("code", "")).strip()
+
+
+def _field(content: dict[str, Any], name: str) -> Any:
+    data = content.get("data")
+    return data.get(name) if isinstance(data, dict) else None
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Read ``Retry-After`` in seconds; Mavi documents none, so a date or nonsense is ignored."""
+    text = (retry_after or "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0.0

@@ -1,0 +1,280 @@
+"""The provider's client, on ``requests``: its blocking calls run in a bounded pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from transcripts.mavi.answers import (
+    AssetState,
+    Lost,
+    NotSent,
+    SignedUrl,
+    SubmitAnswer,
+    UploadAnswer,
+    read_metadata_answer,
+    read_submit_answer,
+    read_upload_answer,
+)
+from transcripts.mavi.multipart import MultipartFile, SizedFile
+from transcripts.mavi.pacing import Pacer
+from transcripts.ports import ObjectReader
+from transcripts.settings import Secret
+
+A = TypeVar("A")
+
+CONNECT_TIMEOUT_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 60.0
+UPLOAD_TIMEOUT_S: Final = 300.0
+"""How long the server may be silent, not how long an upload may take."""
+
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+THREADS: Final = 16
+
+SUBMIT_PATH: Final = "/transcriptions/async-generate-multi-speaker"
+
+Intent = Callable[[], Awaitable[None]]
+OpenFile = Callable[[], ObjectReader]
+
+
+class File(NamedTuple):
+    """A file to be uploaded: how it is opened, its size in bytes and its name."""
+
+    open: OpenFile
+    size: int
+    filename: str
+
+
+class Provider(Protocol):
+    """What buying a transcript needs of the provider.
+
+    Each call waits for its turn, at most ``patience_s``, and raises ``TooManyWaiting`` otherwise.
+    Nothing else is raised but what opening and reading the file raises.
+    """
+
+    async def submit(self, asset_id: str, patience_s: float, intent: Intent) -> SubmitAnswer:
+        """Buy a transcript of an asset, with one request; ``intent`` runs right before it."""
+
+    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+        """Read the state of an asset; None if it could not be read now."""
+
+    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+        """Make an asset, and get the address its bytes go to."""
+
+    async def send(self, url: str, file: File) -> bool:
+        """Send the bytes to a signed address; tells whether they were taken."""
+
+    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+        """Make an asset of a file in one request: the way without signed addresses."""
+
+
+class _Key(AuthBase):
+    """Sends the key as it is, without ``Bearer``, and keeps a ``.netrc`` from replacing it."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._key.reveal()
+        return request
+
+
+class _NoKey(AuthBase):
+    """Sends no key, whatever a ``.netrc`` says."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    retry_after: str | None
+
+
+class MaviClient:
+    """Calls one account's endpoints, each at its pace."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret,
+        per_second: float,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
+        """Take the account, and how many requests a second each endpoint may get."""
+        self._base_url = base_url
+        self._auth = _Key(key)
+        self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mavi")
+        self._pacers = {
+            endpoint: Pacer(1.0 / per_second)
+            for endpoint in ("submit", "metadata", "signed_url", "upload", "send")
+        }
+        self._send_methods = ["POST", "PUT"]
+
+    async def submit(self, asset_id: str, patience_s: float, intent: Intent) -> SubmitAnswer:
+        """Buy a transcript of an asset, with one request."""
+        async with self._pacers["submit"].turn(patience_s, intent):
+            return await self._in_thread(self._submit, asset_id)
+
+    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+        """Read the state of an asset; None if it could not be read now."""
+        async with self._pacers["metadata"].turn(patience_s):
+            return await self._in_thread(self._asset_state, asset_id)
+
+    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+        """Make an asset, and get the address its bytes go to."""
+        async with self._pacers["signed_url"].turn(patience_s):
+            return await self._in_thread(self._signed_url, filename)
+
+    async def send(self, url: str, file: File) -> bool:
+        """Send the bytes to a signed address; tells whether they were taken."""
+        async with self._pacers["send"].turn(float("inf")):
+            return await self._in_thread(self._send, url, file)
+
+    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+        """Make an asset of a file in one request."""
+        async with self._pacers["upload"].turn(patience_s):
+            return await self._in_thread(self._upload, file)
+
+    async def _in_thread(self, call: Callable[..., A], *arguments: Any) -> A:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    def _submit(self, asset_id: str) -> SubmitAnswer:
+        try:
+            answer = self._call("POST", SUBMIT_PATH, {"asset_id": asset_id})
+        except requests.RequestException as error:
+            reason = type(error).__name__
+            return NotSent(reason) if _never_sent(error) else Lost(reason)
+        return read_submit_answer(*answer)
+
+    def _asset_state(self, asset_id: str) -> AssetState | None:
+        try:
+            answer = self._call("GET", f"/{quote(asset_id, safe='')}/metadata")
+        except requests.RequestException:
+            return None
+        return read_metadata_answer(answer.status, answer.body)
+
+    def _signed_url(self, filename: str) -> UploadAnswer:
+        try:
+            answer = self._call("POST", "/upload/signed-url", {"original_filename": filename})
+        except requests.RequestException:
+            return None
+        found = read_upload_answer(*answer)
+        # A recording is not sent in the clear, but to a fake on this machine.
+        if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
+            return found if self._base_url.startswith("http://") else None
+        return found
+
+    def _send(self, url: str, file: File) -> bool:
+        """Try the documented verb, POST, then the one such addresses usually fix, PUT.
+
+        Nobody has seen which it is (the samples and usual practice contradict each other), so what
+        worked is remembered.
+        """
+        for method in list(self._send_methods):
+            try:
+                status = self._send_with(method, url, file)
+            except requests.RequestException:
+                # Who refuses a verb may hang up before it has all the bytes.
+                continue
+            if 200 <= status < 300:
+                self._send_methods.remove(method)
+                self._send_methods.insert(0, method)
+                return True
+        return False
+
+    def _send_with(self, method: str, url: str, file: File) -> int:
+        reader = file.open()
+        try:
+            if method == "PUT":
+                headers = {"Content-Type": "application/octet-stream"}
+                body: SizedFile = SizedFile(reader, file.size)
+            else:
+                body = MultipartFile(reader, file.size, file.filename, uuid4().hex)
+                headers = {"Content-Type": body.content_type}
+            with requests.Session() as session:
+                return _request(
+                    session,
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    auth=_NoKey(),
+                    timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
+                ).status
+        finally:
+            reader.close()
+
+    def _upload(self, file: File) -> UploadAnswer:
+        reader = file.open()
+        try:
+            body = MultipartFile(reader, file.size, file.filename, uuid4().hex)
+            with requests.Session() as session:
+                answer = _request(
+                    session,
+                    "POST",
+                    f"{self._base_url}/upload",
+                    data=body,
+                    headers={"Content-Type": body.content_type},
+                    auth=self._auth,
+                    timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
+                )
+        except requests.RequestException:
+            return None
+        finally:
+            reader.close()
+        return read_upload_answer(*answer)
+
+    def _call(self, method: str, path: str, content: dict[str, str] | None = None) -> _Answer:
+        # A new connection for each call: a kept one that the server has closed meanwhile breaks
+        # in a way that can't be told from a lost answer, and here that costs real money.
+        with requests.Session() as session:
+            return _request(
+                session,
+                method,
+                self._base_url + path,
+                json=content,
+                auth=self._auth,
+                timeout=self._timeout,
+            )
+
+
+def _request(
+    session: requests.Session, method: str, url: str, *, timeout: tuple[float, float], **more: Any
+) -> _Answer:
+    """Send a request and read its whole answer, bounded in size and time."""
+    with session.request(
+        method, url, timeout=timeout, allow_redirects=False, stream=True, **more
+    ) as response:
+        deadline = monotonic() + timeout[1]
+        body = b""
+        for chunk in response.iter_content(16 * 1024):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
+                raise requests.exceptions.ContentDecodingError("endless answer")
+        return _Answer(response.status_code, body, response.headers.get("Retry-After"))
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    """Tell whether no byte of the request can have reached the provider."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.exceptions.SSLError):
+        # Only a refused certificate is sure to come before the request; other failures of TLS may
+        # break a connection at any time.
+        cause = reason.args[0] if isinstance(reason, Exception) and reason.args else None
+        return isinstance(cause, ssl.SSLCertVerificationError)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError)

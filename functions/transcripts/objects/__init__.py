@@ -1,0 +1,1 @@
+"""Objects of Cloud Storage: the events they cause, and which of them are media."""

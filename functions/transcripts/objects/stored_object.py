@@ -1,0 +1,38 @@
+"""An object in a bucket, pinned to one generation."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+_URI: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\r\n]{1,1024})")
+_GENERATION: Final = re.compile(r"[0-9]{1,20}")
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an object. ``size`` is in bytes; ``metadata`` is what the uploader set."""
+
+    bucket: str
+    name: str
+    generation: str
+    content_type: str | None = None
+    size: int = 0
+    metadata: dict[str, str] = {}
+
+    @property
+    def uri(self) -> str:
+        """``gs://bucket/object``."""
+        return f"gs://{self.bucket}/{self.name}"
+
+
+def split_uri(uri: str) -> tuple[str, str] | None:
+    """Return bucket and object name of a ``gs://`` address; None if it is none."""
+    match = _URI.fullmatch(uri)
+    return (match[1], match[2]) if match else None
+
+
+def usable_generation(generation: str) -> bool:
+    """Tell whether ``generation`` is a number as Cloud Storage counts."""
+    return _GENERATION.fullmatch(generation) is not None

@@ -1,0 +1,140 @@
+"""The few things a backend has to offer, as small protocols.
+
+``google`` and ``embedded`` implement them, and so do the fakes of the tests; one contract suite
+(``tests/contracts``) runs against all. Nothing outside a backend imports a vendor's library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from transcripts.callbacks.message import Message
+from transcripts.objects.stored_object import StoredObject
+
+T = TypeVar("T", bound=msgspec.Struct)
+T_co = TypeVar("T_co", bound=msgspec.Struct, covariant=True)
+
+Version = bytes
+"""An opaque token of one state of one document; equal tokens mean an unchanged document."""
+
+ABSENT: Final = b""
+"""The version of a document that does not exist."""
+
+
+class Publisher(Protocol):
+    """Takes messages for topics."""
+
+    async def publish(self, topic: str, message: Message) -> None:
+        """Return once the broker has made ``message`` durable.
+
+        Raises ``PublishUnavailable`` if it did not within 10 s: the message may or may not be
+        there then.
+        """
+
+
+class SubmitQueue(Protocol):
+    """Runs submissions one after the other, at the pace of the provider."""
+
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        """Return once a task that runs the submission is durable.
+
+        A ``name`` that the queue has, or had not long ago, adds nothing: repeating is safe. Raises
+        ``QueueUnavailable``.
+        """
+
+
+class ObjectReader(Protocol):
+    """One generation of an object, read from its begin to its end; blocking."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most ``size``; nothing at the end.
+
+        Raises ``ObjectGone`` and ``ObjectUnavailable``.
+        """
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class ObjectSource(Protocol):
+    """The objects that were uploaded to us; blocking, for threads."""
+
+    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        """Return what is known of a generation, None for the present one.
+
+        Raises ``ObjectGone`` if there is no such object and ``ObjectUnavailable``.
+        """
+
+    def open(self, stored: StoredObject) -> ObjectReader:
+        """Open just this generation; raises ``ObjectGone`` and ``ObjectUnavailable``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[T_co]):
+    """A document as read, with the version to write against."""
+
+    value: T_co
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """One document to read: its path, its type and, if not all of it, the fields wanted."""
+
+    path: str
+    type: type[T]
+    fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One document to write.
+
+    ``fields`` None replaces the whole document, else just these fields are set. ``expect`` is the
+    version the document must still have (``ABSENT``: must not exist), None for any.
+    """
+
+    path: str
+    value: msgspec.Struct
+    fields: tuple[str, ...] | None = None
+    expect: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """Documents of one collection: ``where`` a field has a value, and another is ``until`` a time.
+
+    They come in the order of that time, oldest first, at most ``limit``.
+    """
+
+    collection: str
+    type: type[T]
+    where: tuple[str, str]
+    until: tuple[str, datetime]
+    limit: int
+    fields: tuple[str, ...] | None = None
+
+
+class Documents(Protocol):
+    """A store of documents by path, ``collection/id`` or ``collection/id/collection/id``."""
+
+    async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
+        """Return the documents that match. Raises ``StoreUnavailable``."""
+
+    async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
+        """Return each document, None where there is none.
+
+        Raises ``StoreUnavailable``.
+        """
+
+    async def commit(self, *writes: Write) -> None:
+        """Write all or nothing.
+
+        Raises ``Conflict`` if a document has not its expected version, ``DocumentRefused``, and
+        ``StoreUnavailable`` if the answer was lost: the write may or may not have happened then.
+        """

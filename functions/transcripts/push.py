@@ -1,0 +1,47 @@
+"""The body of a Pub/Sub push request, which is also the body of an Eventarc CloudEvent.
+
+https://cloud.google.com/pubsub/docs/push#receive_push
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from transcripts.errors import PoisonMessage
+
+
+class PushedMessage(msgspec.Struct, frozen=True, rename="camel"):
+    """A message as pushed; ``data`` is decoded from base64, times are UTC."""
+
+    data: bytes = b""
+    attributes: dict[str, str] = {}
+    message_id: str = ""
+    publish_time: datetime | None = None
+
+
+class _Push(msgspec.Struct, frozen=True, rename="camel"):
+    message: PushedMessage
+    subscription: str = ""
+    delivery_attempt: int | None = None
+
+
+class Push(msgspec.Struct, frozen=True):
+    """One delivery. ``attempt`` counts from 1 where the subscription has dead letters."""
+
+    message: PushedMessage
+    subscription: str
+    attempt: int | None
+
+
+_decode = msgspec.json.Decoder(_Push).decode
+
+
+def read_push(body: bytes) -> Push:
+    """Read a push request's body; raises ``PoisonMessage`` if it is anything else."""
+    try:
+        push = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise PoisonMessage("The request is no Pub/Sub push.") from error
+    return Push(push.message, push.subscription, push.delivery_attempt)

@@ -1,0 +1,1 @@
+"""A submission: the purchase of one transcript, recorded under ``submissions/{id}``."""

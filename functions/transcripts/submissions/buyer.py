@@ -1,0 +1,249 @@
+"""Buying the transcript of an asset that is at Mavi: call until it says yes or no."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from transcripts.callbacks.kinds import Kind
+from transcripts.errors import NotYet, StoreUnavailable, SubmissionError
+from transcripts.logs import Log
+from transcripts.mavi.answers import (
+    Accepted,
+    Ambiguous,
+    AssetState,
+    Lost,
+    NotSent,
+    RateLimited,
+    Refusal,
+    Refused,
+    SubmitAnswer,
+)
+from transcripts.mavi.client import Provider
+from transcripts.mavi.pacing import TooManyWaiting
+from transcripts.submissions import steps
+from transcripts.submissions.recording import Recording
+from transcripts.submissions.submission import Submission
+from transcripts.tasks.task import Status, Task, expiry
+
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 32.0
+MAX_RETRIES: Final = 6
+"""1, 2, 4, 8, 16 and 32 seconds, as the provider asks."""
+
+METADATA_ATTEMPTS: Final = 3
+
+RETRY_AFTER_S: Final = 60
+"""What who meets the provider's rate limit is told to wait."""
+
+MENDS: Final[Mapping[str, str]] = {
+    Refusal.AUTH: "Mavi refuses the key or this address: check MAVI_API_KEY, that the account is"
+    " active, and that its address allow-list holds this function's egress.",
+    Refusal.NO_CREDIT: "The Mavi account has too little credit: top it up, then submit again.",
+    Refusal.NO_WEBHOOK: "The Mavi account has no webhook: set this deployment's callback URL at"
+    " https://api-platform.memories.ai/webhooks, then submit again.",
+    Refusal.ERROR: "Mavi refuses this request although the asset is ready; see details.",
+    "asset_not_found": "Mavi knows no asset of this id: upload it first, or check the id.",
+    "asset_not_ready": "The asset's upload is not complete: submit again once its upload_status is"
+    " SUCCESS; after FAILED, upload it again.",
+    "provider_rate_limited": "Mavi's limit of 1 request a second is used up: submit again later.",
+    "submit_unknown": "Mavi's answer was lost, so the job may have been bought. It is not repeated"
+    " by itself: wait for a callback without submission, or submit with force to buy it again.",
+    "submission_in_progress": "Another request is buying this asset right now: ask again later.",
+    "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",
+}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A job that is bought. ``duplicate`` tells that it was not bought by this request."""
+
+    task_id: str
+    submission_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a caller waits for its turn, and what is done when Mavi has no time for it.
+
+    Who ``comes_again`` finds its claim handed back; who does not, an entry that says why.
+    """
+
+    turn_s: float
+    comes_again: bool
+
+
+def submission_error(
+    code: str,
+    *,
+    status: int | None = None,
+    details: Mapping[str, object] | None = None,
+    retry_after_s: int | None = None,
+) -> SubmissionError:
+    """Return the error of that code, with the sentence that tells what mends it."""
+    return SubmissionError(
+        code, MENDS[code], status=status, details=details, retry_after_s=retry_after_s
+    )
+
+
+class Buyer:
+    """Makes the one request that costs money, and records what came of it."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        log: Log,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        retention_days: int = 0,
+    ) -> None:
+        """Take the provider, a log, and what time is."""
+        self._provider = provider
+        self._log = log
+        self._clock = clock
+        self._sleep = sleep
+        self._retention_days = retention_days
+
+    async def buy(self, recording: Recording, asset_id: str, patience: Patience) -> Receipt:
+        """Buy in the name of a claim.
+
+        Raises ``SubmissionError`` with one of its codes, ``NotYet`` to who comes again,
+        ``ClaimLost``, and ``StoreUnavailable`` if nothing was sent.
+        """
+        pause_s = FIRST_PAUSE_S
+        asset_checked = False
+        for retries_left in range(MAX_RETRIES, -1, -1):
+            try:
+                answer = await self._provider.submit(
+                    asset_id, patience.turn_s, lambda: recording.before(steps.begin_call)
+                )
+            except TooManyWaiting as waiting:
+                raise await self._no_time(
+                    recording, patience, math.ceil(waiting.wait_s)
+                ) from waiting
+            self._log.info(
+                "mavi_answered",
+                submission_id=recording.submission_id,
+                asset_id=asset_id,
+                answer=type(answer).__name__.lower(),
+                retries_left=retries_left,
+            )
+            match answer:
+                case Accepted(task_id):
+                    return await self._accepted(recording, asset_id, task_id)
+                case Refused(refusal, http_status):
+                    raise await self._rejected(recording, refusal, {"http_status": http_status})
+                case Lost(reason):
+                    raise await self._lost(recording, reason)
+            await recording.after(steps.call_bought_nothing)
+            if isinstance(answer, Ambiguous) and not asset_checked:
+                asset_checked = True
+                why = await self._why_refused(asset_id, patience)
+                if why is not None:
+                    raise await self._rejected(recording, *why)
+            if not retries_left:
+                raise await self._gave_up(recording, patience, answer)
+            await self._sleep(max(pause_s, _asked_pause_s(answer)))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        raise AssertionError("the loop ends by returning or raising")
+
+    async def _accepted(self, recording: Recording, asset_id: str, task_id: str) -> Receipt:
+        now = self._clock()
+        claimed = recording.claimed
+        task = Task(
+            task_id=task_id,
+            kind=Kind.MULTI_SPEAKER,
+            status=Status.SUBMITTED,
+            claimed=True,
+            submission_id=claimed.submission_id,
+            asset_id=asset_id,
+            source=claimed.source,
+            labels=claimed.labels,
+            submitted_at=now,
+            expires_at=expiry(now, self._retention_days),
+        )
+        try:
+            await recording.bought(task, now)
+        except StoreUnavailable as error:
+            self._log.error(
+                "bought_but_not_recorded", submission_id=claimed.submission_id, task_id=task_id
+            )
+            raise submission_error("submit_unknown", details={"task_id": task_id}) from error
+        self._log.info("submitted", submission_id=claimed.submission_id, task_id=task_id)
+        return Receipt(task_id, claimed.submission_id, duplicate=False)
+
+    async def reject(self, recording: Recording, code: str, **details: object) -> None:
+        """Record that nothing was bought, and why, and give the spend back."""
+
+        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+            return steps.reject(current, claim_id, now, code)
+
+        await recording.after(step, refund=True)
+        self._log.warning("rejected", submission_id=recording.submission_id, code=code, **details)
+
+    async def _rejected(
+        self, recording: Recording, code: str, details: Mapping[str, object]
+    ) -> SubmissionError:
+        await self.reject(recording, code, **details)
+        return submission_error(code, details=details)
+
+    async def _lost(self, recording: Recording, reason: str) -> SubmissionError:
+        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+            return steps.lose_answer(current, claim_id, now, reason)
+
+        await recording.after(step)
+        self._log.error("answer_lost", submission_id=recording.submission_id, reason=reason)
+        return submission_error("submit_unknown", details={"reason": reason})
+
+    async def _no_time(
+        self, recording: Recording, patience: Patience, retry_after_s: int
+    ) -> Exception:
+        """End a purchase that found no turn, or no Mavi: nothing was bought."""
+        if patience.comes_again:
+            return NotYet("Mavi has no time for this now.", retry_after_s=retry_after_s)
+        error = await self._rejected(recording, "provider_rate_limited", {})
+        error.retry_after_s = retry_after_s
+        return error
+
+    async def _gave_up(
+        self, recording: Recording, patience: Patience, answer: SubmitAnswer
+    ) -> Exception:
+        if isinstance(answer, RateLimited):
+            return await self._no_time(recording, patience, RETRY_AFTER_S)
+        if isinstance(answer, NotSent) and patience.comes_again:
+            return await self._no_time(recording, patience, RETRY_AFTER_S)
+        reason = answer.reason if isinstance(answer, NotSent) else "HTTP 400 every time"
+        return await self._rejected(recording, Refusal.ERROR, {"reason": reason})
+
+    async def _why_refused(
+        self, asset_id: str, patience: Patience
+    ) -> tuple[str, dict[str, object]] | None:
+        """Ask the metadata what a 400 does not say; None if the asset is not the reason.
+
+        Even here a 400 may be rate limiting, so only the same answer twice counts.
+        """
+        state: AssetState | None = None
+        for _ in range(METADATA_ATTEMPTS):
+            before = state
+            try:
+                state = await self._provider.asset_state(asset_id, patience.turn_s)
+            except TooManyWaiting:
+                return None
+            if state is AssetState.MISSING and before is AssetState.MISSING:
+                return "asset_not_found", {"asset_id": asset_id}
+            if state in (AssetState.WAITING, AssetState.UPLOADING, AssetState.FAILED):
+                return "asset_not_ready", {"asset_id": asset_id, "upload_status": state}
+            if state is AssetState.READY:
+                return None
+        return None
+
+
+def _asked_pause_s(answer: SubmitAnswer) -> float:
+    asked_s = answer.retry_after_s if isinstance(answer, RateLimited) else 0.0
+    return min(asked_s, LONGEST_PAUSE_S)

@@ -1,0 +1,154 @@
+"""Reading what a caller of ``submit`` wants."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from transcripts.errors import RequestError
+from transcripts.mavi.assets import usable_asset_id
+from transcripts.objects.stored_object import split_uri, usable_generation
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_ASSETS: Final = 1_000
+MAX_LABELS: Final = 64
+MAX_LABEL_KEY_CHARS: Final = 63
+MAX_LABEL_VALUE_CHARS: Final = 256
+
+_SUBMISSION_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """An asset, to be bought now."""
+
+    asset_id: str
+    labels: dict[str, str]
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class AssetsOrder:
+    """Assets, to be bought from the queue."""
+
+    asset_ids: tuple[str, ...]
+    labels: dict[str, str]
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectOrder:
+    """An object, to be uploaded and bought from the queue; without generation the present one."""
+
+    bucket: str
+    name: str
+    generation: str | None
+    labels: dict[str, str]
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the queue sends: a submission that is on record."""
+
+    submission_id: str
+
+
+AnyOrder = Order | AssetsOrder | ObjectOrder | Run
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    asset_id: str | None = None
+    asset_ids: list[str] | None = None
+    uri: str | None = None
+    generation: str | int | None = None
+    submission_id: str | None = None
+    force: bool = False
+    labels: dict[str, str] = {}
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+WANTED: Final = (
+    'Give one of {"asset_id": "re_…"}, {"asset_ids": ["re_…", …]} and'
+    ' {"uri": "gs://bucket/object", "generation": "…"}.'
+)
+
+
+def check_content_type(content_type: str | None) -> None:
+    """Raise ``RequestError`` (415) unless the request says that it is JSON."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise RequestError(
+            "Send JSON, with the header Content-Type: application/json.",
+            code="unsupported_media_type",
+            status=415,
+        )
+
+
+def read_order(body: bytes) -> AnyOrder:
+    """Read the body of a request; raises ``RequestError`` (400) saying what is wrong."""
+    try:
+        content = _decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"The body does not fit: {error}.", code="invalid_body") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("The body is not JSON.", code="invalid_json") from error
+    subjects = (content.asset_id, content.asset_ids, content.uri, content.submission_id)
+    if sum(subject is not None for subject in subjects) != 1:
+        raise RequestError(WANTED, code="invalid_body")
+    _check_labels(content.labels)
+    if content.asset_id is not None:
+        return Order(_asset_id(content.asset_id), content.labels, content.force)
+    if content.asset_ids is not None:
+        return _assets_order(content.asset_ids, content)
+    if content.uri is not None:
+        return _object_order(content.uri, content)
+    return _run(content.submission_id or "")
+
+
+def _asset_id(text: str) -> str:
+    if not usable_asset_id(text):
+        raise RequestError(
+            "asset_id is not 1 to 128 characters A-Z a-z 0-9 _ -.", code="invalid_asset_id"
+        )
+    return text
+
+
+def _assets_order(asset_ids: list[str], content: _Body) -> AssetsOrder:
+    if not 0 < len(asset_ids) <= MAX_ASSETS:
+        raise RequestError(f"asset_ids holds 1 to {MAX_ASSETS} of them.", code="invalid_body")
+    once = dict.fromkeys(_asset_id(asset_id) for asset_id in asset_ids)
+    return AssetsOrder(tuple(once), content.labels, content.force)
+
+
+def _object_order(uri: str, content: _Body) -> ObjectOrder:
+    parts = split_uri(uri)
+    if parts is None:
+        raise RequestError("uri is not gs://bucket/object.", code="invalid_uri")
+    generation = None if content.generation is None else str(content.generation)
+    if generation is not None and not usable_generation(generation):
+        raise RequestError("generation is not a number.", code="invalid_generation")
+    return ObjectOrder(*parts, generation, content.labels, content.force)
+
+
+def _run(submission_id: str) -> Run:
+    if not _SUBMISSION_ID.fullmatch(submission_id):
+        raise RequestError("submission_id is not 32 hex digits.", code="invalid_submission_id")
+    return Run(submission_id)
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    fits = len(labels) <= MAX_LABELS and all(
+        0 < len(key) <= MAX_LABEL_KEY_CHARS and len(value) <= MAX_LABEL_VALUE_CHARS
+        for key, value in labels.items()
+    )
+    if not fits:
+        raise RequestError(
+            f"At most {MAX_LABELS} labels, keys of 1 to {MAX_LABEL_KEY_CHARS} and values of up to"
+            f" {MAX_LABEL_VALUE_CHARS} characters.",
+            code="invalid_labels",
+        )

@@ -1,0 +1,238 @@
+"""Buying: right now for whoever waits, or from the queue, object and all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, TypeVar
+
+from transcripts.errors import NotYet, ObjectGone, SubmissionError, TransientError
+from transcripts.logs import Log
+from transcripts.submissions import ledger, steps
+from transcripts.submissions.buyer import Buyer, Patience, Receipt, submission_error
+from transcripts.submissions.ledger import (
+    AlreadyBought,
+    AlreadyRejected,
+    Change,
+    ClaimDecision,
+    Claimed,
+    InProgress,
+    MaybeBought,
+    NotOnRecord,
+    OverBudget,
+    Wish,
+)
+from transcripts.submissions.orders import Order
+from transcripts.submissions.recording import Recording
+from transcripts.submissions.steps import ClaimLost
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import Budget, State, Submission
+from transcripts.submissions.uploader import Uploader, UploadFailed
+
+R = TypeVar("R")
+
+DIRECT: Final = Patience(turn_s=60.0, comes_again=False)
+FROM_QUEUE: Final = Patience(turn_s=120.0, comes_again=True)
+
+RUN_FOR: Final = timedelta(minutes=25)
+"""The queue waits half an hour for an answer."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run from the queue ended for good: the state, and the task or the reason."""
+
+    submission_id: str
+    state: State
+    task_id: str | None = None
+    reason: str | None = None
+
+
+class Purchaser:
+    """Buys transcripts; identical requests that come together share one purchase."""
+
+    def __init__(
+        self,
+        store: SubmissionStore,
+        buyer: Buyer,
+        uploader: Uploader,
+        log: Log,
+        *,
+        clock: Callable[[], datetime],
+        new_claim_id: Callable[[], str],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        cap_per_day: int = 0,
+        retention_days: int = 0,
+    ) -> None:
+        """Take the ledger, who buys and who uploads, and what time and chance are."""
+        self._store = store
+        self._buyer = buyer
+        self._uploader = uploader
+        self._log = log
+        self._clock = clock
+        self._new_claim_id = new_claim_id
+        self._sleep = sleep
+        self._cap_per_day = cap_per_day
+        self._retention_days = retention_days
+        self._buying: dict[str, asyncio.Task[Receipt]] = {}
+        self._running: dict[str, asyncio.Task[Ended]] = {}
+        self._handing_back: set[asyncio.Task[None]] = set()
+
+    async def buy(self, order: Order) -> Receipt:
+        """Buy an asset now, or find out that it is bought.
+
+        Raises ``SubmissionError`` with one of its codes, and ``StoreUnavailable`` if nothing was
+        begun. A caller that hangs up does not stop a purchase that was begun.
+        """
+        submission_id = await self._store.submission_id_of(order.asset_id)
+        follows = submission_id in self._buying
+        receipt = await self._shared(
+            self._buying, submission_id, lambda: self._buy(submission_id, order)
+        )
+        return Receipt(receipt.task_id, submission_id, duplicate=receipt.duplicate or follows)
+
+    async def run(self, submission_id: str) -> Ended:
+        """Bring what is on record to its end: upload, wait, buy.
+
+        Raises a ``TransientError`` if it has to be asked for again; what is done by then is
+        recorded.
+        """
+        return await self._shared(self._running, submission_id, lambda: self._run(submission_id))
+
+    async def _shared(
+        self,
+        under_way: dict[str, asyncio.Task[R]],
+        key: str,
+        work: Callable[[], Coroutine[None, None, R]],
+    ) -> R:
+        task = under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(work())
+            under_way[key] = task
+            task.add_done_callback(partial(_finished, under_way, key))
+        return await asyncio.shield(task)
+
+    async def _buy(self, submission_id: str, order: Order) -> Receipt:
+        decision = await self._claim(
+            self._wish(
+                submission_id, asset_id=order.asset_id, labels=order.labels, force=order.force
+            )
+        )
+        match decision:
+            case AlreadyBought(submission):
+                return Receipt(submission.task_id or "", submission_id, duplicate=True)
+            case Claimed(submission):
+                return await self._call(self._recording(submission), order.asset_id)
+            case InProgress(retry_after_s):
+                raise _in_progress(retry_after_s)
+            case MaybeBought(reason):
+                raise submission_error("submit_unknown", status=409, details={"reason": reason})
+            case OverBudget(retry_after_s):
+                raise submission_error("budget_exhausted", retry_after_s=retry_after_s)
+            case NotOnRecord() | AlreadyRejected():
+                raise AssertionError("an order names its asset, and asks again what was rejected")
+
+    async def _call(self, recording: Recording, asset_id: str) -> Receipt:
+        try:
+            return await self._buyer.buy(recording, asset_id, DIRECT)
+        except ClaimLost as error:
+            raise _in_progress(ledger.RETRY_AFTER_S) from error
+        except TransientError:
+            # Nothing was sent. The caller need not wait until that is on record.
+            handing_back = asyncio.ensure_future(recording.after(steps.hand_back))
+            self._handing_back.add(handing_back)
+            handing_back.add_done_callback(self._handing_back.discard)
+            raise
+
+    async def _run(self, submission_id: str) -> Ended:
+        decision = await self._claim(self._wish(submission_id, again=False))
+        match decision:
+            case Claimed(submission):
+                return await self._work(self._recording(submission))
+            case AlreadyBought(submission):
+                return Ended(submission_id, State.SUBMITTED, task_id=submission.task_id)
+            case AlreadyRejected(submission):
+                return Ended(submission_id, State.REJECTED, reason=submission.reason)
+            case MaybeBought(reason):
+                return Ended(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
+            case NotOnRecord():
+                self._log.warning("not_on_record", submission_id=submission_id)
+                return Ended(submission_id, State.REJECTED, reason="not_on_record")
+            case InProgress(retry_after_s):
+                raise NotYet("Another instance is at it.", retry_after_s=retry_after_s)
+            case OverBudget(retry_after_s):
+                self._log.warning("budget_exhausted", submission_id=submission_id)
+                raise NotYet("The spend cap is reached.", retry_after_s=retry_after_s)
+
+    async def _work(self, recording: Recording) -> Ended:
+        """Upload if need be, then buy, in the name of a claim."""
+        submission_id = recording.submission_id
+        try:
+            asset_id = await self._asset(recording)
+            receipt = await self._buyer.buy(recording, asset_id, FROM_QUEUE)
+        except (UploadFailed, ObjectGone) as error:
+            code = error.code
+            await self._buyer.reject(recording, code)
+            return Ended(submission_id, State.REJECTED, reason=code)
+        except SubmissionError as error:
+            state = State.SUBMIT_UNKNOWN if error.code == "submit_unknown" else State.REJECTED
+            return Ended(submission_id, state, reason=error.code)
+        except ClaimLost as error:
+            raise NotYet("Another instance took over.") from error
+        except TransientError:
+            await recording.after(steps.hand_back)
+            raise
+        return Ended(submission_id, State.SUBMITTED, task_id=receipt.task_id)
+
+    async def _asset(self, recording: Recording) -> str:
+        submission = recording.claimed
+        if submission.filename is not None:
+            return await self._uploader.bring(recording, FROM_QUEUE, self._clock() + RUN_FOR)
+        if submission.asset_id is None:
+            raise UploadFailed("no_source")
+        return submission.asset_id
+
+    async def _claim(self, wish: Wish) -> ClaimDecision:
+        def decide(current: Submission | None, budget: Budget | None) -> Change[ClaimDecision]:
+            return ledger.claim(current, budget, wish)
+
+        day = wish.day if wish.cap_per_day else None
+        return await self._store.change(wish.submission_id, decide, budget_day=day)
+
+    def _wish(
+        self,
+        submission_id: str,
+        *,
+        asset_id: str | None = None,
+        labels: dict[str, str] | None = None,
+        force: bool = False,
+        again: bool = True,
+    ) -> Wish:
+        return Wish(
+            submission_id=submission_id,
+            claim_id=self._new_claim_id(),
+            now=self._clock(),
+            asset_id=asset_id,
+            labels=labels,
+            force=force,
+            again=again,
+            cap_per_day=self._cap_per_day,
+            retention_days=self._retention_days,
+        )
+
+    def _recording(self, claimed: Submission) -> Recording:
+        return Recording(self._store, claimed, self._log, self._clock, self._sleep)
+
+
+def _finished(under_way: dict[str, asyncio.Task[R]], key: str, task: asyncio.Task[R]) -> None:
+    del under_way[key]
+    if not task.cancelled():
+        # Whoever asked may have hung up; then nobody else fetches the error.
+        task.exception()
+
+
+def _in_progress(retry_after_s: int) -> SubmissionError:
+    return submission_error("submission_in_progress", retry_after_s=retry_after_s)

@@ -1,0 +1,137 @@
+"""Recording what the holder of a claim does: steps before an effect, and outcomes after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from transcripts.errors import StoreUnavailable
+from transcripts.logs import Log
+from transcripts.submissions import ledger, steps
+from transcripts.submissions.ledger import Change
+from transcripts.submissions.steps import RENEW_EVERY, ClaimLost
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import AssetOwner, Budget, Submission
+from transcripts.tasks.task import Task
+
+W = TypeVar("W")
+
+INSIST_FOR: Final = timedelta(minutes=4)
+"""How long an outcome is tried to be recorded; less than the lease."""
+
+PAUSE_S: Final = 1.0
+
+Step = Callable[[Submission | None, str, datetime], Submission]
+
+
+class Recording:
+    """What one holder writes about one claim."""
+
+    def __init__(
+        self,
+        store: SubmissionStore,
+        claimed: Submission,
+        log: Log,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """Take the ledger and the entry as it was when it was claimed."""
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._sleep = sleep
+        self.claimed = claimed
+
+    @property
+    def submission_id(self) -> str:
+        """The entry's id."""
+        return self.claimed.submission_id
+
+    async def before(self, step: Step, *, owner_of: str | None = None) -> None:
+        """Record what will be done next; without it on record, it must not be done.
+
+        ``owner_of`` is an asset that belongs to this submission from now on. Raises ``ClaimLost``
+        and ``StoreUnavailable``.
+        """
+        claim_id = self.claimed.claim_id
+
+        def decide(current: Submission | None, _: Budget | None) -> Change[None]:
+            return Change(None, step(current, claim_id, self._clock()))
+
+        owner = None
+        if owner_of is not None:
+            owner = (owner_of, AssetOwner(self.submission_id, self.claimed.expires_at))
+        await self._store.change(self.submission_id, decide, owner=owner)
+
+    async def after(self, step: Step, *, refund: bool = False) -> None:
+        """Record what came of it, insisting: what is not recorded, nobody knows of.
+
+        What can't be recorded is logged. Nothing is raised: the outcome stands either way.
+        """
+        claim_id = self.claimed.claim_id
+        day = self.claimed.budget_day if refund else None
+
+        def decide(current: Submission | None, budget: Budget | None) -> Change[None]:
+            changed = step(current, claim_id, self._clock())
+            return Change(None, changed, ledger.refunded(budget) if refund else None)
+
+        try:
+            await self._insist(
+                lambda: self._store.change(self.submission_id, decide, budget_day=day)
+            )
+        except ClaimLost:
+            self._log.warning("claim_lost", submission_id=self.submission_id)
+        except StoreUnavailable as error:
+            self._log.error(
+                "outcome_not_recorded", submission_id=self.submission_id, reason=error.message
+            )
+
+    async def bought(self, task: Task, now: datetime) -> None:
+        """Record the job that was bought, whatever became of the claim.
+
+        Raises ``StoreUnavailable`` after minutes of trying.
+        """
+
+        def decide(current: Submission | None, _: Budget | None) -> Change[None]:
+            return Change(None, steps.accept(current, self.claimed, now, task.task_id))
+
+        await self._insist(lambda: self._store.change(self.submission_id, decide, task=task))
+
+    async def _insist(self, change: Callable[[], Awaitable[None]]) -> None:
+        deadline = self._clock() + INSIST_FOR
+        while True:
+            try:
+                return await change()
+            except StoreUnavailable:
+                if self._clock() >= deadline:
+                    raise
+                await self._sleep(PAUSE_S)
+
+    async def keep_claim(self, work: Awaitable[W]) -> W:
+        """Return what ``work`` does, renewing the lease meanwhile.
+
+        Raises ``ClaimLost`` as soon as the claim is, and gives the work up.
+        """
+        working = asyncio.ensure_future(work)
+        renewing = asyncio.ensure_future(self._renew())
+        try:
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if renewing.done():
+                renewing.result()
+            return await working
+        finally:
+            renewing.cancel()
+            working.cancel()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY.total_seconds())
+            try:
+                await self.before(steps.renew)
+            except StoreUnavailable as error:
+                # The lease outlasts several renewals.
+                self._log.warning(
+                    "not_renewed", submission_id=self.submission_id, reason=error.message
+                )

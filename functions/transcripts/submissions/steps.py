@@ -1,0 +1,153 @@
+"""What the holder of a claim records while it works. Pure.
+
+The intent is recorded before every effect, the outcome after it. A process that dies in between
+leaves a state that tells what may have happened::
+
+    claimed ── nothing was done: after the lease another may go on
+    uploading ── bytes may be at Mavi, as ``asset_id``: after the lease another looks for them
+    uploaded ── the asset is there: it is never uploaded again
+    submitting ── a request may be on its way: after the lease nobody knows, so nobody repeats it
+
+Every holder has its own ``claim_id``. A step of one whose claim was taken over meanwhile changes
+nothing (``ClaimLost``), but for one: a job that was bought is always recorded.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from transcripts.submissions.submission import OPEN, Attempt, State, Submission
+
+LEASE: Final = timedelta(minutes=5)
+"""Longer than one call with its time-outs (70 s) and the longest pause before it (32 s). What takes
+longer renews it."""
+
+MAX_EARLIER: Final = 20
+
+RENEW_EVERY: Final = timedelta(minutes=1)
+
+
+class ClaimLost(Exception):
+    """The claim was taken over by somebody else; nothing may be done in its name any more."""
+
+
+def _held(current: Submission | None, claim_id: str) -> Submission:
+    if current is None or current.claim_id != claim_id:
+        raise ClaimLost
+    return current
+
+
+def _held_open(current: Submission | None, claim_id: str) -> Submission:
+    held = _held(current, claim_id)
+    if held.state not in OPEN:
+        raise ClaimLost
+    return held
+
+
+def renew(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Keep the claim while something takes long. Raises ``ClaimLost``."""
+    return replace(_held_open(current, claim_id), lease_expires_at=now + LEASE)
+
+
+def hand_back(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Let another go on at once, from where this stands. Raises ``ClaimLost``.
+
+    Only who has sent no request, or knows that it bought nothing, hands back.
+    """
+    held = _held_open(current, claim_id)
+    state = _before_call(held) if held.state is State.SUBMITTING else held.state
+    return replace(held, state=state, updated_at=now, lease_expires_at=None)
+
+
+def _before_call(held: Submission) -> State:
+    return State.UPLOADED if held.filename and held.asset_id else State.CLAIMED
+
+
+def begin_upload(
+    current: Submission | None, claim_id: str, now: datetime, asset_id: str | None
+) -> Submission:
+    """Record that bytes will be sent, to an asset if it is known yet. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(
+        held,
+        state=State.UPLOADING,
+        asset_id=asset_id,
+        uploads=held.uploads if asset_id else held.uploads + 1,
+        updated_at=now,
+        lease_expires_at=now + LEASE,
+    )
+
+
+def forget_upload(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Record that what was uploaded is of no use. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(held, state=State.CLAIMED, asset_id=None, updated_at=now)
+
+
+def end_upload(
+    current: Submission | None, claim_id: str, now: datetime, asset_id: str
+) -> Submission:
+    """Record that every byte is there. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(
+        held,
+        state=State.UPLOADED,
+        asset_id=asset_id,
+        updated_at=now,
+        lease_expires_at=now + LEASE,
+    )
+
+
+def begin_call(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Record that a request to buy follows. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(held, state=State.SUBMITTING, updated_at=now, lease_expires_at=now + LEASE)
+
+
+def call_bought_nothing(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Record that the request bought nothing and will be sent again. Raises ``ClaimLost``."""
+    held = _held(current, claim_id)
+    return replace(held, state=_before_call(held), updated_at=now, lease_expires_at=now + LEASE)
+
+
+def reject(current: Submission | None, claim_id: str, now: datetime, reason: str) -> Submission:
+    """Record that nothing was bought, and why. Raises ``ClaimLost``."""
+    held = _held(current, claim_id)
+    return replace(held, state=State.REJECTED, reason=reason, updated_at=now, lease_expires_at=None)
+
+
+def lose_answer(
+    current: Submission | None, claim_id: str, now: datetime, reason: str
+) -> Submission:
+    """Record that nobody knows whether it was bought. Raises ``ClaimLost``."""
+    held = _held(current, claim_id)
+    return replace(
+        held, state=State.SUBMIT_UNKNOWN, reason=reason, updated_at=now, lease_expires_at=None
+    )
+
+
+def accept(
+    current: Submission | None, claimed: Submission, now: datetime, task_id: str
+) -> Submission:
+    """Record the job that was bought, whatever became of the claim meanwhile."""
+    if current is None or current.claim_id == claimed.claim_id:
+        return replace(
+            current or claimed,
+            state=State.SUBMITTED,
+            task_id=task_id,
+            reason=None,
+            updated_at=now,
+            submitted_at=now,
+            lease_expires_at=None,
+        )
+    return replace(current, earlier=remembered(current, State.SUBMITTED, task_id, None, now))
+
+
+def remembered(
+    current: Submission, state: State, task_id: str | None, reason: str | None, now: datetime
+) -> list[Attempt]:
+    """Return the earlier purchases with one more; a document has a size."""
+    return [*current.earlier, Attempt(state, task_id, reason, now)][-MAX_EARLIER:]

@@ -1,0 +1,127 @@
+"""The stored documents of the purchase ledger. Times are UTC."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from transcripts.tasks.task import Source
+
+ID_CHARS: Final = 32
+
+
+class State(StrEnum):
+    """How far a purchase has come.
+
+    ::
+
+        claimed ─▶ uploading ─▶ uploaded ─▶ submitting ─▶ submitted
+           │            │                        ├─▶ rejected
+           └── lease expires: another goes on    └─▶ submit_unknown
+    """
+
+    CLAIMED = "claimed"
+    UPLOADING = "uploading"
+    UPLOADED = "uploaded"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    REJECTED = "rejected"
+    SUBMIT_UNKNOWN = "submit_unknown"
+
+
+OPEN: Final = frozenset({State.CLAIMED, State.UPLOADING, State.UPLOADED, State.SUBMITTING})
+"""There is something left to do."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """An earlier purchase of the same asset, superseded by a forced one."""
+
+    state: State
+    task_id: str | None
+    reason: str | None
+    ended_at: datetime
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the ledger.
+
+    ``claim_id`` names who holds it until ``lease_expires_at``; without a lease nobody works on it.
+    ``filename`` is what an object will be called at Mavi, None where nothing is uploaded;
+    ``uploads`` counts the tries. ``queue_round`` counts how often it was put on the queue.
+    ``budget_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was bought for
+    the same asset before a repetition.
+    """
+
+    submission_id: str
+    state: State
+    asset_id: str | None = None
+    source: Source | None = None
+    filename: str | None = None
+    labels: dict[str, str] = {}
+    task_id: str | None = None
+    reason: str | None = None
+    claim_id: str = ""
+    claimed_at: datetime
+    updated_at: datetime
+    lease_expires_at: datetime | None = None
+    submitted_at: datetime | None = None
+    expires_at: datetime | None = None
+    uploads: int = 0
+    queue_round: int = 0
+    budget_day: str | None = None
+    earlier: list[Attempt] = []
+
+    @property
+    def queue_name(self) -> str:
+        """The queue's name of its present round: the same for every repetition."""
+        return f"{self.submission_id}-{self.queue_round}"
+
+
+class AssetOwner(msgspec.Struct, frozen=True):
+    """Which submission brought an asset to Mavi, under ``assets/{asset_id}``.
+
+    Whoever submits that asset by its id is led to that submission: it is the same purchase.
+    """
+
+    submission_id: str
+    expires_at: datetime | None = None
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How many purchases were begun on one UTC day and not refused."""
+
+    submissions: int
+    expires_at: datetime | None = None
+
+
+def submission_id_of_asset(asset_id: str) -> str:
+    """Return the id under which the purchase of an asset is recorded: the same every time."""
+    return _id(f"asset:{asset_id}")
+
+
+def submission_id_of_object(uri: str, generation: str) -> str:
+    """Return the id under which the purchase of one generation of an object is recorded."""
+    return _id(f"{uri}#{generation}")
+
+
+def _id(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:ID_CHARS]
+
+
+def submission_path(submission_id: str) -> str:
+    """Return the path of the submission's document."""
+    return f"submissions/{submission_id}"
+
+
+def asset_owner_path(asset_id: str) -> str:
+    """Return the path of the document that says which submission an asset belongs to."""
+    return f"assets/{asset_id}"
+
+
+def budget_path(day: str) -> str:
+    """Return the path of the counter of a UTC day, ``YYYY-MM-DD``."""
+    return f"budgets/{day}"

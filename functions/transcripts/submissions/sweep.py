@@ -1,0 +1,229 @@
+"""What nobody is there to do any more: late results, dead calls, stalled work.
+
+A run looks at a bounded number of each, oldest first, decides every one again on what is stored by
+then, and says whether there is more. So it may run as often as it likes, and twice at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import msgspec
+
+from transcripts.errors import Conflict
+from transcripts.logs import Log
+from transcripts.ports import Documents, Query, Read, Snapshot, SubmitQueue, T, Write
+from transcripts.retry import Retrier
+from transcripts.submissions import ledger
+from transcripts.submissions.ledger import Change, Wish
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import Budget, State, Submission, submission_path
+from transcripts.tasks.task import Status, Task, task_path
+
+R = TypeVar("R")
+
+STALLED_AFTER: Final = timedelta(hours=2)
+"""Work that nobody has touched for so long is put on the queue again. Longer than the queue takes
+for a few thousand submissions; and what is only waiting there does no harm twice."""
+
+AT_MOST: Final = 200
+"""Of each kind, in one run."""
+
+AT_ONCE: Final = 8
+
+TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
+SUBMISSION_FIELDS: Final = ("submission_id", "state", "claimed_at", "updated_at")
+
+LATE_TASKS: Final = ("tasks", "status", "submitted_at")
+IDLE_SUBMISSIONS: Final = ("submissions", "state", "updated_at")
+DEAD_CALLS: Final = ("submissions", "state", "lease_expires_at")
+QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, DEAD_CALLS)
+"""Collection, field that is equal, field that is a time: each needs its composite index."""
+
+
+class Counts(msgspec.Struct):
+    """What a run did; ``more`` tells that it stopped at its bound."""
+
+    overdue: int = 0
+    submit_unknown: int = 0
+    requeued: int = 0
+    resubmitted: int = 0
+    more: bool = False
+
+
+class Sweeper:
+    """Brings what is left lying to a state that somebody can act on."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        retrier: Retrier,
+        queue: SubmitQueue,
+        log: Log,
+        *,
+        clock: Callable[[], datetime],
+        overdue_after: timedelta,
+        resubmit_overdue: int = 0,
+        retention_days: int = 0,
+    ) -> None:
+        """Take the store, the queue, and when a result is late."""
+        self._documents = documents
+        self._retrier = retrier
+        self._store = SubmissionStore(documents, retrier)
+        self._queue = queue
+        self._log = log
+        self._clock = clock
+        self._overdue_after = overdue_after
+        self._resubmit_overdue = resubmit_overdue
+        self._retention_days = retention_days
+
+    async def run(self) -> Counts:
+        """Sweep once; raises ``StoreUnavailable`` and ``QueueUnavailable``, repeating is safe."""
+        counts = Counts()
+        await self._late_tasks(counts)
+        await self._dead_calls(counts)
+        for state in (State.CLAIMED, State.UPLOADING, State.UPLOADED):
+            await self._stalled(state, counts)
+        self._log.info("swept", **msgspec.structs.asdict(counts))
+        return counts
+
+    async def _late_tasks(self, counts: Counts) -> None:
+        latest = self._clock() - self._overdue_after
+        collection, state, moment = LATE_TASKS
+        found = await self._find(
+            Query(
+                collection,
+                Task,
+                where=(state, Status.SUBMITTED),
+                until=(moment, latest),
+                limit=AT_MOST,
+                fields=TASK_FIELDS,
+            ),
+            counts,
+        )
+        for bought_again in await self._each(found, self._mark_overdue):
+            counts.overdue += bought_again is not None
+            counts.resubmitted += bought_again is True
+
+    async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
+        """Mark a task, and buy it again if that is wanted; None if its result has come meanwhile.
+
+        Both in one commit against the task as it was found: a result that comes now wins.
+        """
+        task = msgspec.structs.replace(late.value, status=Status.OVERDUE)
+        writes = [Write(task_path(task.task_id), task, ("status",), expect=late.version)]
+        reopened = await self._reopened(task)
+        if reopened is not None:
+            writes.append(reopened)
+        try:
+            await self._documents.commit(*writes)
+        except Conflict:
+            return None
+        self._log.warning(
+            "task_overdue",
+            task_id=task.task_id,
+            submission_id=task.submission_id,
+            bought_again=reopened is not None,
+        )
+        if reopened is not None and isinstance(reopened.value, Submission):
+            await self._enqueue(reopened.value)
+        return reopened is not None
+
+    async def _reopened(self, task: Task) -> Write | None:
+        """Return the write that puts an overdue purchase on the queue again, if it is wanted."""
+        if not self._resubmit_overdue or task.submission_id is None:
+            return None
+        path = submission_path(task.submission_id)
+        (found,) = await self._documents.read(Read(path, Submission))
+        wish = Wish(
+            submission_id=task.submission_id,
+            claim_id="",
+            now=self._clock(),
+            retention_days=self._retention_days,
+        )
+        change = ledger.bought_again(
+            found.value if found else None, task.task_id, wish, self._resubmit_overdue
+        )
+        if found is None or change.submission is None:
+            return None
+        return Write(path, change.submission, expect=found.version)
+
+    async def _dead_calls(self, counts: Counts) -> None:
+        collection, state, moment = DEAD_CALLS
+        found = await self._find(
+            Query(
+                collection,
+                Submission,
+                where=(state, State.SUBMITTING),
+                until=(moment, self._clock()),
+                limit=AT_MOST,
+                fields=SUBMISSION_FIELDS,
+            ),
+            counts,
+        )
+        for died in await self._each(found, self._bury):
+            counts.submit_unknown += died
+
+    async def _bury(self, dead: Snapshot[Submission]) -> bool:
+        submission_id = dead.value.submission_id
+
+        def decide(current: Submission | None, _: Budget | None) -> Change[bool]:
+            changed = ledger.dead_call(current, self._clock())
+            return Change(changed is not None, changed)
+
+        died = await self._store.change(submission_id, decide)
+        if died:
+            self._log.error("answer_lost", submission_id=submission_id, reason=ledger.DIED)
+        return died
+
+    async def _stalled(self, stuck_in: State, counts: Counts) -> None:
+        collection, state, moment = IDLE_SUBMISSIONS
+        found = await self._find(
+            Query(
+                collection,
+                Submission,
+                where=(state, stuck_in),
+                until=(moment, self._clock() - STALLED_AFTER),
+                limit=AT_MOST,
+                fields=SUBMISSION_FIELDS,
+            ),
+            counts,
+        )
+        for requeued in await self._each(found, self._requeue):
+            counts.requeued += requeued
+
+    async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
+        def decide(current: Submission | None, _: Budget | None) -> Change[Submission | None]:
+            changed = ledger.requeued(current, self._clock(), STALLED_AFTER)
+            return Change(changed, changed)
+
+        submission = await self._store.change(stalled.value.submission_id, decide)
+        if submission is None:
+            return False
+        await self._enqueue(submission)
+        self._log.warning(
+            "requeued", submission_id=submission.submission_id, state=submission.state
+        )
+        return True
+
+    async def _enqueue(self, submission: Submission) -> None:
+        await self._queue.enqueue(submission.queue_name, submission.submission_id)
+
+    async def _find(self, query: Query[T], counts: Counts) -> Sequence[Snapshot[T]]:
+        found = await self._retrier.run(lambda: self._documents.query(query))
+        counts.more = counts.more or len(found) >= AT_MOST
+        return found
+
+    async def _each(
+        self, found: Sequence[Snapshot[T]], work: Callable[[Snapshot[T]], Awaitable[R]]
+    ) -> list[R]:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(snapshot: Snapshot[T]) -> R:
+            async with slots:
+                return await work(snapshot)
+
+        return await asyncio.gather(*map(one, found))

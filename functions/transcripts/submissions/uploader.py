@@ -1,0 +1,190 @@
+"""Bringing an object to Mavi, once: streamed, resumed where that is possible, never held.
+
+Mavi imports nothing by itself, so the bytes pass through here. Uploading costs nothing, but an
+object that is there is not sent again: every step is on record before the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from transcripts.errors import NotYet
+from transcripts.logs import Log
+from transcripts.mavi.answers import (
+    AssetState,
+    RateLimited,
+    Refusal,
+    Refused,
+    SignedUrl,
+    UploadAnswer,
+    Uploaded,
+)
+from transcripts.mavi.client import File, Provider
+from transcripts.mavi.pacing import TooManyWaiting
+from transcripts.objects.stored_object import StoredObject, split_uri
+from transcripts.ports import ObjectSource
+from transcripts.submissions import steps
+from transcripts.submissions.buyer import Patience
+from transcripts.submissions.recording import Recording, Step
+from transcripts.submissions.submission import State, Submission
+
+MAX_UPLOADS: Final = 5
+"""Tries to bring one object to Mavi, over all its runs."""
+
+POLL_S: Final = 2.0
+LONGEST_POLL_S: Final = 30.0
+RETRY_AFTER_S: Final = 60
+
+ACCOUNT_REFUSALS: Final = (Refusal.AUTH, Refusal.NO_CREDIT)
+"""What another way of uploading would meet too."""
+
+
+class UploadFailed(Exception):
+    """The object can't be brought to Mavi; ``code`` is recorded as the reason."""
+
+    def __init__(self, code: str) -> None:
+        """Take the reason."""
+        super().__init__(code)
+        self.code = code
+
+
+class Uploader:
+    """Uploads objects and waits until Mavi has taken them in."""
+
+    def __init__(
+        self,
+        source: ObjectSource,
+        provider: Provider,
+        log: Log,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Take where objects come from and where they go to."""
+        self._source = source
+        self._provider = provider
+        self._log = log
+        self._clock = clock
+        self._sleep = sleep
+
+    async def bring(self, recording: Recording, patience: Patience, deadline: datetime) -> str:
+        """Return the id of an asset that has the object and may be submitted.
+
+        Raises ``UploadFailed`` (recorded by the caller), ``ObjectGone``, ``NotYet`` when
+        ``deadline`` comes first or something did not work this time, ``ClaimLost`` and
+        ``StoreUnavailable``.
+        """
+        submission = recording.claimed
+        asset_id = submission.asset_id
+        if asset_id is None or not await self._is_there(submission, asset_id, patience):
+            asset_id = await recording.keep_claim(self._upload(recording, patience))
+        await self._wait(recording, asset_id, patience, deadline)
+        return asset_id
+
+    async def _is_there(self, submission: Submission, asset_id: str, patience: Patience) -> bool:
+        """Tell whether an earlier holder's upload came to its end, recorded or not."""
+        if submission.state is State.UPLOADED:
+            return True
+        state = await self._state(asset_id, patience)
+        return state in (AssetState.READY, AssetState.UPLOADING)
+
+    async def _upload(self, recording: Recording, patience: Patience) -> str:
+        submission = recording.claimed
+        if submission.uploads >= MAX_UPLOADS:
+            raise UploadFailed("upload_failed")
+        file = await asyncio.to_thread(self._file, submission)
+        await recording.before(_beginning(None))
+        signed = await self._signed_url(file, patience)
+        if isinstance(signed, SignedUrl):
+            await recording.before(_beginning(signed.asset_id), owner_of=signed.asset_id)
+            if await self._provider.send(signed.url, file):
+                return await self._uploaded(recording, signed.asset_id, "signed_url")
+            self._log.warning("signed_url_refused", submission_id=recording.submission_id)
+        answer = await self._upload_at_once(file, patience)
+        return await self._uploaded(recording, answer.asset_id, "upload")
+
+    def _file(self, submission: Submission) -> File:
+        """Look the object up, so that one that is gone or replaced costs no asset."""
+        source = submission.source
+        parts = split_uri(source.uri) if source else None
+        if source is None or parts is None:
+            raise UploadFailed("no_source")
+        stored: StoredObject = self._source.stat(*parts, source.generation)
+        filename = submission.filename or stored.name.rpartition("/")[2]
+        return File(lambda: self._source.open(stored), stored.size, filename)
+
+    async def _signed_url(self, file: File, patience: Patience) -> UploadAnswer:
+        try:
+            answer = await self._provider.signed_url(file.filename, patience.turn_s)
+        except TooManyWaiting as waiting:
+            raise _not_yet(waiting.wait_s) from waiting
+        if isinstance(answer, RateLimited):
+            raise _not_yet(answer.retry_after_s)
+        if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
+            raise UploadFailed(answer.refusal)
+        return answer
+
+    async def _upload_at_once(self, file: File, patience: Patience) -> SignedUrl | Uploaded:
+        try:
+            answer = await self._provider.upload(file, patience.turn_s)
+        except TooManyWaiting as waiting:
+            raise _not_yet(waiting.wait_s) from waiting
+        if isinstance(answer, Refused):
+            raise UploadFailed(answer.refusal)
+        if answer is None or isinstance(answer, RateLimited):
+            raise _not_yet(answer.retry_after_s if answer else 0)
+        return answer
+
+    async def _uploaded(self, recording: Recording, asset_id: str, way: str) -> str:
+        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+            return steps.end_upload(current, claim_id, now, asset_id)
+
+        await recording.before(step, owner_of=asset_id)
+        self._log.info(
+            "uploaded", submission_id=recording.submission_id, asset_id=asset_id, way=way
+        )
+        return asset_id
+
+    async def _wait(
+        self, recording: Recording, asset_id: str, patience: Patience, deadline: datetime
+    ) -> None:
+        """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
+        pause_s = POLL_S
+        while True:
+            state = await self._state(asset_id, patience)
+            if state is AssetState.READY:
+                return
+            if state is AssetState.FAILED:
+                await recording.before(steps.forget_upload)
+                raise _not_yet(0)
+            if state is AssetState.MISSING:
+                raise UploadFailed("asset_not_found")
+            if self._clock().timestamp() + pause_s > deadline.timestamp():
+                raise _not_yet(RETRY_AFTER_S)
+            await recording.before(steps.renew)
+            await self._sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_POLL_S)
+
+    async def _state(self, asset_id: str, patience: Patience) -> AssetState | None:
+        """Read the state of an asset; that it is missing is believed when it is said twice."""
+        try:
+            state = await self._provider.asset_state(asset_id, patience.turn_s)
+            if state is AssetState.MISSING:
+                state = await self._provider.asset_state(asset_id, patience.turn_s)
+        except TooManyWaiting as waiting:
+            raise _not_yet(waiting.wait_s) from waiting
+        return state
+
+
+def _beginning(asset_id: str | None) -> Step:
+    def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+        return steps.begin_upload(current, claim_id, now, asset_id)
+
+    return step
+
+
+def _not_yet(wait_s: float) -> NotYet:
+    return NotYet("The object is on its way to Mavi.", retry_after_s=max(int(wait_s), 1))

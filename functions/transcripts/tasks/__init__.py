@@ -1,0 +1,1 @@
+"""A task: one job of the provider, and its result, as stored under ``tasks/{task_id}``."""

@@ -1,0 +1,98 @@
+"""How what arrives is joined with what is stored. Pure, and the only place that decides it.
+
+A task has two writers that know nothing of each other: the submission and the provider's callback,
+which may come first, late, twice, or with another body. Every pair of them is decided here, so that
+the order of delivery can't change the end state.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from transcripts.callbacks.kinds import Kind
+from transcripts.tasks.task import RESULT_FIELDS, SUBMISSION_FIELDS, Status, Task
+
+DECIDING_FIELDS: Final = (
+    "task_id",
+    "kind",
+    "status",
+    "claimed",
+    "submission_id",
+    "received_at",
+    "stored_at",
+    "revision",
+)
+"""What ``merge`` looks at: a store need not read the segments to decide."""
+
+_RANK: Final = {
+    Status.SUBMITTED: 0,
+    Status.OVERDUE: 0,
+    Status.UNRECOGNISED: 1,
+    Status.FAILED: 2,
+    Status.SUCCEEDED: 3,
+}
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Outcome(StrEnum):
+    """What became of what arrived."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    SUPERSEDED = "superseded"
+
+
+class Merge(NamedTuple):
+    """The task as it is now, and which of its fields changed (None: all, it is new)."""
+
+    outcome: Outcome
+    task: Task
+    changed: tuple[str, ...] | None
+
+
+def merge(current: Task | None, incoming: Task) -> Merge:
+    """Join ``incoming`` (a result, which has a ``revision``, or a submission) into ``current``.
+
+    ``current`` may hold only ``DECIDING_FIELDS``; then only ``changed`` may be written.
+    """
+    if current is None:
+        return Merge(Outcome.STORED, incoming, None)
+    if incoming.revision is None:
+        return _merge_submission(current, incoming)
+    return _merge_result(current, incoming)
+
+
+def _strength(task: Task) -> tuple[int, datetime, str]:
+    """Order results: by what they say, then by time, then by their first 64 bits of SHA-256."""
+    return (_RANK[task.status], task.received_at or _NEVER, task.revision or "")
+
+
+def _merge_result(current: Task, incoming: Task) -> Merge:
+    if current.revision == incoming.revision:
+        return Merge(Outcome.DUPLICATE, current, ())
+    if _strength(incoming) < _strength(current):
+        return Merge(Outcome.SUPERSEDED, current, ())
+    task = replace(current, **{name: getattr(incoming, name) for name in RESULT_FIELDS})
+    return Merge(Outcome.STORED, replace(task, kind=_kind(task)), RESULT_FIELDS)
+
+
+def _merge_submission(current: Task, incoming: Task) -> Merge:
+    if current.claimed:
+        same = current.submission_id == incoming.submission_id
+        return Merge(Outcome.DUPLICATE if same else Outcome.SUPERSEDED, current, ())
+    names: tuple[str, ...] = SUBMISSION_FIELDS
+    if current.revision is None:
+        names = (*names, "status", "expires_at")
+    task = replace(current, **{name: getattr(incoming, name) for name in names})
+    return Merge(Outcome.STORED, replace(task, kind=_kind(task)), (*names, "kind"))
+
+
+def _kind(task: Task) -> Kind:
+    """A failure has no shape to tell its kind, but we know what we bought."""
+    if task.claimed and task.kind is Kind.UNKNOWN and task.status is not Status.UNRECOGNISED:
+        return Kind.MULTI_SPEAKER
+    return task.kind

@@ -1,0 +1,104 @@
+"""From one delivery of a pushed message to the stored result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.callbacks.message import unpack
+from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
+from transcripts.logs import Log
+from transcripts.push import Push, read_push
+from transcripts.tasks.merge import Outcome
+from transcripts.tasks.normalise import normalise
+from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Task, expiry
+
+REVISION_CHARS: Final = 16
+INLINE_WORK_BYTES: Final = 64 * 1024
+"""A larger push is decoded in a thread, so that it does not hold up the others."""
+
+
+class Prepared(NamedTuple):
+    """A pushed callback, ready to be stored: its result and its compressed body."""
+
+    result: Task
+    raw: bytes
+
+
+def prepare(push: Push, now: datetime, retention_days: int) -> Prepared:
+    """Make the result of a pushed callback.
+
+    Raises ``PoisonMessage`` if there is none to be made, however often it is delivered.
+    """
+    message = push.message
+    carried = unpack(message.data, message.attributes, message.publish_time or now)
+    try:
+        envelope = read_envelope(carried.body)
+    except UnreadableCallback as error:
+        raise PoisonMessage(f"The message holds no callback: {error.code}.") from error
+    task_id = message.attributes.get("task_id", envelope.task_id)
+    if task_id != envelope.task_id:
+        raise PoisonMessage("The message's task_id is not that of its body.")
+    result = normalise(
+        envelope,
+        revision=carried.sha256[:REVISION_CHARS],
+        received_at=carried.received_at,
+        stored_at=now,
+        expires_at=expiry(carried.received_at, retention_days),
+    )
+    return Prepared(result, carried.compressed)
+
+
+class Recorder:
+    """Stores what is pushed, and says what became of it."""
+
+    def __init__(
+        self, store: TaskStore, retention_days: int, log: Log, clock: Callable[[], datetime]
+    ) -> None:
+        """Take the store, the days results are kept (0: always), a log and a clock (UTC)."""
+        self._store = store
+        self._retention_days = retention_days
+        self._log = log
+        self._clock = clock
+
+    async def record(self, body: bytes) -> Outcome:
+        """Store the result that a push request's ``body`` carries.
+
+        Raises a ``PermanentError`` (logged as an error: it will be dead-lettered) and
+        ``StoreUnavailable`` (it will be delivered again).
+        """
+        push: Push | None = None
+        try:
+            push = read_push(body)
+            result, raw = await self._prepare(push)
+            outcome = await self._store.save_result(result, raw)
+        except PermanentError as error:
+            self._log.error(
+                "callback_poisoned",
+                reason=error.message,
+                message_id=push.message.message_id if push else None,
+                task_id=push.message.attributes.get("task_id") if push else None,
+                attempt=push.attempt if push else None,
+            )
+            raise
+        self._log.info(
+            f"result_{outcome}",
+            task_id=result.task_id,
+            kind=result.kind,
+            status=result.status,
+            revision=result.revision,
+            segments=result.segment_count,
+            anomalies={anomaly.code: anomaly.count for anomaly in result.anomalies},
+            attempt=push.attempt,
+        )
+        return outcome
+
+    async def _prepare(self, push: Push) -> Prepared:
+        arguments = (push, self._clock(), self._retention_days)
+        if len(push.message.data) <= INLINE_WORK_BYTES:
+            return prepare(*arguments)
+        return await asyncio.to_thread(prepare, *arguments)

@@ -1,0 +1,205 @@
+"""The stored documents of a task. Times are UTC, durations seconds, sizes bytes.
+
+``tasks/{task_id}`` is a ``Task``; a long transcript has its segments in
+``tasks/{task_id}/segments/{revision}-{00000…}`` (``Page``), and the provider's own words are in
+``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawBlock``).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from transcripts.callbacks.kinds import Kind
+
+SCHEMA_VERSION: Final = 1
+
+INLINE_LIMIT_BYTES: Final = 700 * 1024
+"""Segments leave the task's document when it would pass this size; each page keeps it too."""
+
+RAW_BLOCK_BYTES: Final = 900 * 1024
+
+
+class Status(StrEnum):
+    """What is known of a task."""
+
+    SUBMITTED = "submitted"
+    OVERDUE = "overdue"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNRECOGNISED = "unrecognised"
+
+
+class Segment(msgspec.Struct, frozen=True, gc=False):
+    """Something said, by the speaker of that id (``s1``)."""
+
+    start_s: float
+    end_s: float
+    speaker: str
+    text: str
+
+
+class Speaker(msgspec.Struct, frozen=True):
+    """A speaker of the result. ``share`` is the fraction of all talk time, 0 to 1."""
+
+    id: str
+    name: str
+    segment_count: int
+    talk_time_s: float
+    share: float
+    first_start_s: float
+    face_ids: list[str] = []
+
+
+class Face(msgspec.Struct, frozen=True):
+    """A face the provider saw. ``uri`` is ``<protocol>://<bucket>/<blob>`` if all are known."""
+
+    id: str | None
+    name: str | None
+    uri: str | None
+
+
+class ModelUsage(msgspec.Struct, frozen=True):
+    """What one model consumed; ``duration_s`` is its processing time."""
+
+    model: str | None
+    prompt_tokens: int
+    output_tokens: int
+    duration_s: float
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What all models consumed."""
+
+    prompt_tokens: int
+    output_tokens: int
+    duration_s: float
+    models: list[ModelUsage]
+
+
+class Anomaly(msgspec.Struct, frozen=True):
+    """A kind of mending, how often it was needed, and the index of the first item concerned."""
+
+    code: str
+    count: int
+    first_index: int
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """What the provider said of the job, as sent but for its length."""
+
+    code: str | int | float | bool | None = None
+    message: str | None = None
+    detail: str | None = None
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The object a submission came from."""
+
+    uri: str
+    generation: str
+    content_type: str | None = None
+    size: int | None = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task, joined from up to three sides: its submission, its result, and its readers."""
+
+    task_id: str
+    kind: Kind = Kind.UNKNOWN
+    schema_version: int = SCHEMA_VERSION
+    status: Status = Status.SUBMITTED
+
+    claimed: bool = False
+    submission_id: str | None = None
+    asset_id: str | None = None
+    source: Source | None = None
+    labels: dict[str, str] = {}
+    submitted_at: datetime | None = None
+
+    received_at: datetime | None = None
+    stored_at: datetime | None = None
+    expires_at: datetime | None = None
+    provider: Provider | None = None
+    revision: str | None = None
+    duration_s: float = 0.0
+    segment_count: int = 0
+    word_count: int = 0
+    speakers: list[Speaker] = []
+    segments: list[Segment] = []
+    faces: list[Face] = []
+    usage: Usage | None = None
+    anomalies: list[Anomaly] = []
+    pages: int = 0
+
+    speaker_names: dict[str, str] = {}
+
+
+SUBMISSION_FIELDS: Final = (
+    "claimed",
+    "submission_id",
+    "asset_id",
+    "source",
+    "labels",
+    "submitted_at",
+)
+"""Written by the submission's side only."""
+
+RESULT_FIELDS: Final = (
+    "task_id",
+    "kind",
+    "schema_version",
+    "status",
+    "received_at",
+    "stored_at",
+    "expires_at",
+    "provider",
+    "revision",
+    "duration_s",
+    "segment_count",
+    "word_count",
+    "speakers",
+    "segments",
+    "faces",
+    "usage",
+    "anomalies",
+    "pages",
+)
+"""Written by the result's side. ``speaker_names`` is in neither: it belongs to people."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of the segments of one revision, in order."""
+
+    segments: list[Segment]
+    expires_at: datetime | None
+
+
+class RawBlock(msgspec.Struct, frozen=True):
+    """A piece of the gzip-compressed body of one revision."""
+
+    data: bytes
+    expires_at: datetime | None
+
+
+def task_path(task_id: str) -> str:
+    """Return the path of the task's document."""
+    return f"tasks/{task_id}"
+
+
+def page_path(task_id: str, revision: str, index: int) -> str:
+    """Return the path of the page ``index`` of a revision."""
+    return f"tasks/{task_id}/segments/{revision}-{index:05d}"
+
+
+def raw_path(task_id: str, revision: str, index: int) -> str:
+    """Return the path of the raw block ``index`` of a revision."""
+    return f"tasks/{task_id}/raw/{revision}-{index:05d}"
+
+
+def expiry(moment: datetime, retention_days: int) -> datetime | None:
+    """Return when what happened at ``moment`` expires; with 0 days, never."""
+    return moment + timedelta(days=retention_days) if retention_days else None

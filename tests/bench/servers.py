@@ -1,0 +1,92 @@
+"""Functions as processes, for measuring."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Final
+
+from cli.processes import FUNCTIONS, free_port
+
+BASELINES: Final = Path(__file__).parent / "baselines"
+TOKEN: Final = "b" * 32
+TOPIC: Final = "projects/bench/topics/callbacks"
+ENVIRON: Final = {
+    "CALLBACK_TOKENS": TOKEN,
+    "CALLBACK_TOPIC": TOPIC,
+    "REJECTED_TOPIC": "projects/bench/topics/callbacks-rejected",
+    "GOOGLE_CLOUD_PROJECT": "bench",
+    "MAVI_API_KEY": "bench",
+    # The conventional way is given the 80 threads that a concurrency of 80 needs.
+    "THREADS": "80",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running function. ``start_s`` is from the process's start to its first answer."""
+
+    port: int
+    start_s: float
+    memory_mib: float
+
+
+def _source(name: str) -> Path:
+    path = FUNCTIONS / f"{name}.py"
+    return path if path.exists() else BASELINES / f"{name}.py"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET /x HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+            return bool(connection.recv(64))
+    except OSError:
+        return False
+
+
+def _memory_mib(pid: int) -> float:
+    """Sum up the proportional memory of a process and its children: shared pages count once."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    total_kib = 0
+    for each in (str(pid), *children):
+        for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total_kib += int(line.split()[1])
+    return total_kib / 1024
+
+
+@contextmanager
+def serving(name: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Serve a function with the real framework."""
+    port = free_port()
+    command = [
+        str(Path(sys.executable).with_name("functions-framework")),
+        *("--source", str(_source(name)), "--target", name),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    begin = perf_counter()
+    process = subprocess.Popen(  # noqa: S603 - our own fixed command
+        command,
+        env={"PATH": os.environ["PATH"], **ENVIRON, **(environ or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while not _answers(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended at once")
+            sleep(0.002)
+        yield Server(port, perf_counter() - begin, _memory_mib(process.pid))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()

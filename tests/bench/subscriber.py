@@ -1,0 +1,107 @@
+"""CPU time from a push body to encoded Firestore writes, ours against the conventional way."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from statistics import median
+from time import process_time
+from typing import Any, Final
+
+import msgspec
+from google.cloud.firestore_v1 import _helpers
+from google.cloud.firestore_v1.types import CommitRequest
+from google.cloud.firestore_v1.types import Write as FirestoreWrite
+from pydantic import BaseModel
+
+from tests.builders import callback_body, push_body
+from transcripts.callbacks.message import pack
+from transcripts.google.documents import encode_commit
+from transcripts.ports import ABSENT
+from transcripts.push import read_push
+from transcripts.tasks.merge import merge
+from transcripts.tasks.recorder import prepare
+from transcripts.tasks.store import result_writes
+
+SEGMENTS: Final = 5_000
+DATABASE: Final = "projects/bench/databases/(default)"
+
+
+class _Segment(BaseModel):
+    start_time: float
+    end_time: float
+    speaker: str
+    text: str
+
+
+class _Inner(BaseModel):
+    audio_transcription: list[_Segment]
+    faces: list[dict[str, Any]]
+    usage_metadata: list[dict[str, Any]]
+
+
+class _Data(BaseModel):
+    msg: str
+    success: bool
+    data: _Inner
+
+
+class _Callback(BaseModel):
+    code: str | int
+    message: str
+    task_id: str
+    data: _Data
+
+
+def conventional(body: bytes) -> bytes:
+    """Do it as the samples do: a pydantic model, then the client's own encoding of a dict."""
+    envelope = json.loads(body)
+    data = base64.b64decode(envelope["message"]["data"])
+    callback = _Callback.model_validate_json(data)
+    document = {
+        "task_id": callback.task_id,
+        "status": "succeeded",
+        **callback.data.data.model_dump(),
+    }
+    name = f"{DATABASE}/documents/tasks/{callback.task_id}"
+    writes = _helpers.pbs_for_create(name, document)
+    return bytes(
+        CommitRequest.serialize(
+            CommitRequest(database=DATABASE, writes=[FirestoreWrite(write) for write in writes])
+        )
+    )
+
+
+def ours(body: bytes) -> bytes:
+    """Do what the subscriber does between its read and its commit, raw block included."""
+    now = datetime.now(UTC)
+    result, raw = prepare(read_push(body), now, 0)
+    *earlier, last = result_writes(merge(None, result), raw, ABSENT)
+    requests = [encode_commit(DATABASE, writes) for writes in (*earlier, last)]
+    return b"".join(request.SerializeToString() for request in requests)
+
+
+def _cpu_ms(work: Callable[[bytes], bytes], body: bytes) -> float:
+    begin = process_time()
+    work(body)
+    return (process_time() - begin) * 1e3
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """Return the median CPU time of both, in milliseconds, and their ratio."""
+    data = callback_body(segments=SEGMENTS)
+    received_at = datetime.now(UTC)
+    packed = pack(data, received_at, {"task_id": msgspec.json.decode(data)["task_id"]})
+    # Each reads what its own callback function publishes.
+    plain, compressed = push_body(data, {}), push_body(packed.data, packed.attributes)
+    gc.collect()
+    gc.freeze()
+    times: dict[str, list[float]] = {"conventional": [], "ours": []}
+    for _ in range(rounds + 1):
+        times["conventional"].append(_cpu_ms(conventional, plain))
+        times["ours"].append(_cpu_ms(ours, compressed))
+    result = {name: median(values[1:]) for name, values in times.items()}
+    return result | {"ratio": result["conventional"] / result["ours"]}

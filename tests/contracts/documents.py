@@ -1,0 +1,208 @@
+"""The contract of ``ports.Documents``."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.builders import callback_body
+from tests.fakes import NOW
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.errors import Conflict, DocumentRefused
+from transcripts.ports import ABSENT, Documents, Query, Read, Write
+from transcripts.submissions.submission import Attempt, State, Submission
+from transcripts.tasks.normalise import normalise
+from transcripts.tasks.task import Page, RawBlock, Segment, Source, Status, Task
+
+ANCIENT = datetime(1999, 1, 1, tzinfo=UTC)
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}/{uuid4().hex}"
+
+
+def result_task(segments: int = 3) -> Task:
+    envelope = read_envelope(callback_body(segments))
+    return normalise(envelope, revision="0" * 16, received_at=NOW, stored_at=NOW, expires_at=None)
+
+
+def submission(submission_id: str) -> Submission:
+    return Submission(
+        submission_id=submission_id,
+        state=State.SUBMITTED,
+        source=Source("gs://bucket/ä object", "17", "video/mp4", 2**40),
+        labels={"case": "Ä 1", "empty": ""},
+        task_id="t",
+        claim_id="c",
+        claimed_at=NOW,
+        updated_at=NOW,
+        earlier=[Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)],
+    )
+
+
+class DocumentsContract:
+    """Subclasses give a fixture ``documents``."""
+
+    async def test_what_is_written_is_read_again(self, documents: Documents) -> None:
+        """Every type of every document survives the way there and back."""
+        path = unique("tasks")
+        values = [result_task(), submission("s"), Page([Segment(0.0, 1.5, "s1", "Ä")], NOW)]
+        values.append(RawBlock(b"\x00\xff" * 1000, None))
+        for value in values:
+            await documents.commit(Write(path, value))
+            (found,) = await documents.read(Read(path, type(value)))
+            assert found is not None
+            assert found.value == value
+
+    async def test_absent_documents_are_none(self, documents: Documents) -> None:
+        """Reading keeps the order asked for, with None for what is not there."""
+        there, absent = unique("tasks"), unique("tasks")
+        await documents.commit(Write(there, Task(task_id="t")))
+        found = await documents.read(Read(absent, Task), Read(there, Task), Read(absent, Task))
+        assert [item is not None for item in found] == [False, True, False]
+
+    async def test_fields_limit_reading_and_writing(self, documents: Documents) -> None:
+        """Only the named fields are read; only the named fields are replaced."""
+        path = unique("tasks")
+        task = result_task()
+        await documents.commit(Write(path, task))
+        (head,) = await documents.read(Read(path, Task, ("task_id", "revision")))
+        assert head is not None
+        assert (head.value.revision, head.value.segments) == (task.revision, [])
+        renamed = Task(task_id="other", speaker_names={"s1": "Äda"})
+        await documents.commit(Write(path, renamed, ("speaker_names",)))
+        (whole,) = await documents.read(Read(path, Task))
+        assert whole is not None
+        assert whole.value.speaker_names == {"s1": "Äda"}
+        assert whole.value.segments == task.segments
+        assert whole.value.task_id == task.task_id
+
+    async def test_a_field_that_empties_is_emptied(self, documents: Documents) -> None:
+        """A map or list written as a field replaces the old one, it is not merged into it."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="t", labels={"a": "1", "b": "2"})))
+        await documents.commit(Write(path, Task(task_id="t", labels={"c": "3"}), ("labels",)))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        assert found.value.labels == {"c": "3"}
+
+    async def test_fields_of_an_absent_document_make_it(self, documents: Documents) -> None:
+        """Writing fields needs no document to be there before."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="t"), ("task_id",)))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+
+    async def test_versions_guard_writes(self, documents: Documents) -> None:
+        """A commit against an old version, or against absence of what is there, is a conflict."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1"), expect=ABSENT))
+        with pytest.raises(Conflict):
+            await documents.commit(Write(path, Task(task_id="2"), expect=ABSENT))
+        (first,) = await documents.read(Read(path, Task))
+        assert first is not None
+        await documents.commit(Write(path, Task(task_id="2"), expect=first.version))
+        with pytest.raises(Conflict):
+            await documents.commit(Write(path, Task(task_id="3"), expect=first.version))
+        (last,) = await documents.read(Read(path, Task))
+        assert last is not None
+        assert last.value.task_id == "2"
+
+    async def test_a_version_of_what_is_gone_conflicts(self, documents: Documents) -> None:
+        """A version says that the document exists."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        with pytest.raises(Conflict):
+            await documents.commit(Write(unique("tasks"), Task(task_id="2"), expect=found.version))
+
+    async def test_commits_are_all_or_nothing(self, documents: Documents) -> None:
+        """One conflict undoes the whole commit."""
+        there, other = unique("tasks"), unique("submissions")
+        await documents.commit(Write(there, Task(task_id="1")))
+        with pytest.raises(Conflict):
+            await documents.commit(
+                Write(other, submission("s")),
+                Write(there, Task(task_id="2"), expect=ABSENT),
+            )
+        assert (await documents.read(Read(other, Submission)))[0] is None
+
+    async def test_racing_writers_do_not_overwrite(self, documents: Documents) -> None:
+        """Of twenty writers that read the same version one gets through."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="0")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        results = await asyncio.gather(
+            *(
+                documents.commit(Write(path, Task(task_id=str(n)), expect=found.version))
+                for n in range(1, 21)
+            ),
+            return_exceptions=True,
+        )
+        (winner,) = [n for n, result in enumerate(results, 1) if result is None]
+        assert sum(isinstance(result, Conflict) for result in results) == 19
+        (last,) = await documents.read(Read(path, Task))
+        assert last is not None
+        assert last.value.task_id == str(winner)
+
+    async def test_a_document_over_1_mib_is_refused(self, documents: Documents) -> None:
+        """Refused for good, not as something to try again."""
+        with pytest.raises(DocumentRefused):
+            await documents.commit(Write(unique("tasks"), RawBlock(b"x" * 1_100_000, None)))
+
+    async def test_times_keep_microseconds(self, documents: Documents) -> None:
+        """What decides ties must not be rounded."""
+        path = unique("tasks")
+        moment = datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+        await documents.commit(Write(path, Task(task_id="t", received_at=moment)))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        assert found.value.received_at == moment
+
+    async def test_a_query_finds_what_is_old_enough(self, documents: Documents) -> None:
+        """Equal in one field, until a time in another; oldest first, bounded, only these fields."""
+        status = Status.SUBMITTED
+        # Times of different precision, which are not in the order of their text.
+        seconds = [3.0, 1.0, 2.5, 2.0, 9.0, 2.500001]
+        tasks = {
+            unique("tasks"): Task(
+                task_id=f"{number}",
+                status=status,
+                submitted_at=ANCIENT + timedelta(seconds=number),
+                labels={"a": "b"},
+            )
+            for number in seconds
+        }
+        other = Task(task_id="other", status=Status.OVERDUE, submitted_at=ANCIENT)
+        never = Task(task_id="never", status=status)
+        page = Page([], ANCIENT)
+        await documents.commit(*(Write(path, task) for path, task in tasks.items()))
+        await documents.commit(Write(unique("tasks"), other), Write(unique("tasks"), never))
+        await documents.commit(Write(f"{next(iter(tasks))}/segments/r-00000", page))
+        query = Query(
+            "tasks",
+            Task,
+            where=("status", status),
+            until=("submitted_at", ANCIENT + timedelta(seconds=3)),
+            limit=10,
+            fields=("task_id", "status", "submitted_at"),
+        )
+        found = await documents.query(query)
+        assert [each.value.task_id for each in found] == ["1.0", "2.0", "2.5", "2.500001", "3.0"]
+        assert found[0].value.labels == {}
+        first = await documents.query(replace(query, limit=2))
+        assert [each.value.task_id for each in first] == ["1.0", "2.0"]
+        path = next(path for path, task in tasks.items() if task.task_id == "1.0")
+        await documents.commit(
+            Write(path, Task(task_id="x"), ("task_id",), expect=first[0].version)
+        )
+        with pytest.raises(Conflict):
+            await documents.commit(
+                Write(path, Task(task_id="y"), ("task_id",), expect=first[0].version)
+            )

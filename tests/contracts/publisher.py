@@ -1,0 +1,78 @@
+"""The contract of ``ports.Publisher`` and of the broker behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import pytest
+
+from tests.polling import eventually
+from transcripts.callbacks.message import Message
+from transcripts.ports import Publisher
+
+ATTEMPTS = 5
+
+
+class BrokerUnderTest(Protocol):
+    """A broker with one pushed subscription on ``topic``, and its dead-letter topic."""
+
+    publisher: Publisher
+    topic: str
+
+    def refuse(self, times: int) -> None:
+        """Refuse the next pushes of each message."""
+
+    async def pushed(self) -> Sequence[Message]:
+        """Return what was pushed and accepted."""
+
+    async def dead(self) -> Sequence[Message]:
+        """Return what is on the dead-letter topic."""
+
+    def attempts(self) -> int:
+        """Return how many pushes there were."""
+
+
+def message(number: int = 0) -> Message:
+    return Message(f"body {number} ä".encode(), {"task_id": f"t{number}", "kind": "unknown"})
+
+
+class BrokerContract:
+    """Subclasses give a fixture ``broker``."""
+
+    async def test_a_published_message_is_pushed_as_it_was(self, broker: BrokerUnderTest) -> None:
+        """Data and attributes arrive unchanged."""
+        await broker.publisher.publish(broker.topic, message())
+        await eventually(lambda: _count(broker.pushed, 1))
+        (received,) = await broker.pushed()
+        assert received == message()
+
+    async def test_hundreds_at_once_all_arrive(self, broker: BrokerUnderTest) -> None:
+        """What is published together is neither lost nor mixed up."""
+        sent = [message(number) for number in range(300)]
+        await asyncio.gather(*(broker.publisher.publish(broker.topic, item) for item in sent))
+        await eventually(lambda: _count(broker.pushed, 300), within_s=60)
+        received = {item.attributes["task_id"]: item.data for item in await broker.pushed()}
+        assert received == {item.attributes["task_id"]: item.data for item in sent}
+
+    async def test_a_refused_message_comes_again(self, broker: BrokerUnderTest) -> None:
+        """At least once: a 503 is not the end."""
+        broker.refuse(2)
+        await broker.publisher.publish(broker.topic, message())
+        await eventually(lambda: _count(broker.pushed, 1), within_s=60)
+        assert broker.attempts() == 3
+
+    async def test_what_is_always_refused_is_dead_lettered(self, broker: BrokerUnderTest) -> None:
+        """After its attempts a message is kept on the dead-letter topic, with its attributes."""
+        broker.refuse(1000)
+        await broker.publisher.publish(broker.topic, message(7))
+        await eventually(lambda: _count(broker.dead, 1), within_s=60)
+        (dead,) = await broker.dead()
+        assert dead.data == message(7).data
+        assert dead.attributes["task_id"] == "t7"
+        assert broker.attempts() == pytest.approx(ATTEMPTS, abs=1)
+
+
+async def _count(read: Callable[[], Awaitable[Sequence[Message]]], wanted: int) -> bool:
+    return len(await read()) >= wanted

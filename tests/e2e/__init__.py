@@ -1,0 +1,1 @@
+"""The whole pipeline, every function as a process of its own."""

@@ -1,0 +1,280 @@
+"""The whole pipeline as processes: functions-framework, broker, store and a fake Mavi."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+from typing import Any
+
+import aiohttp
+
+from cli.google_stack import PubSubAdmin
+from cli.local_names import DEAD, KEPT_DEAD, KEPT_REJECTED, REJECTED
+from cli.stack import EMULATORS, Stack
+from tests.builders import callback_body, shape_names
+from tests.e2e.conftest import Start
+from tests.polling import eventually
+from transcripts.callbacks.message import Message, decompress
+from transcripts.embedded.broker import Broker, SqlitePublisher
+from transcripts.embedded.database import FILE_NAME, Database
+from transcripts.google.publisher import PubSubPublisher
+from transcripts.logs import Log
+from transcripts.ports import Publisher
+from transcripts.submissions.submission import State, submission_id_of_asset
+from transcripts.tasks.task import Status, Task
+
+
+async def submit(stack: Stack, asset_id: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(stack.url("submit"), json={"asset_id": asset_id, **more}) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def post_callback(stack: Stack, body: bytes) -> int:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(stack.callback_url, data=body) as response,
+    ):
+        await response.read()
+        return response.status
+
+
+async def result(stack: Stack, task_id: str, status: Status = Status.SUCCEEDED) -> Task:
+    found: list[Task] = []
+
+    async def is_there() -> bool:
+        task = await stack.tasks.read_task(task_id)
+        if task is not None and task.status is status:
+            found.append(task)
+        return bool(found)
+
+    await eventually(is_there, within_s=60)
+    return found[0]
+
+
+async def kept(stack: Stack, topic: str, subscription: str) -> list[dict[str, str]]:
+    """Return the attributes of what a keeping subscription has."""
+    if stack.options.backend == EMULATORS:
+        admin = PubSubAdmin(stack.environ["PUBSUB_EMULATOR_HOST"])
+        pulled = await asyncio.to_thread(admin.pull, subscription)
+        admin.close()
+        return [attributes for _, attributes in pulled]
+    database = Database(stack.options.data_dir)
+
+    async def nothing(_: str, __: bytes) -> int:
+        return 500
+
+    messages = await Broker(database, [], nothing, Log("test", lambda _: None)).kept(topic)
+    database.close()
+    return [message.attributes for message in messages]
+
+
+def events(stack: Stack, name: str) -> list[dict[str, Any]]:
+    return [event for event in stack.events if event["message"] == name]
+
+
+async def test_one_asset_all_the_way(start: Start) -> None:
+    """Submit, Mavi, callback, broker, subscriber, store; and joined with its submission."""
+    stack = await start()
+    asset = stack.mavi.add_asset("talk.mp4")
+    status, answer = await submit(stack, asset.asset_id, labels={"case": "7"})
+    assert status == 202
+    task = await result(stack, answer["task_id"])
+    assert (task.segment_count, len(task.speakers)) == (10, 3)
+    assert (task.claimed, task.submission_id, task.asset_id, task.labels) == (
+        True,
+        submission_id_of_asset(asset.asset_id),
+        asset.asset_id,
+        {"case": "7"},
+    )
+    assert task.revision is not None
+    raw = await stack.tasks.read_raw(task.task_id, task.revision)
+    assert raw is not None
+    assert b"survey came back" in decompress(raw)
+    status, again = await submit(stack, asset.asset_id)
+    assert (status, again["duplicate"], again["task_id"]) == (200, True, task.task_id)
+    assert len(stack.mavi.account.jobs) == 1
+    logs = b"".join(path.read_bytes() for path in (stack.options.data_dir / "logs").glob("*.log"))
+    for secret in (stack.token, stack.key, "Ada Example", "survey came back"):
+        assert secret.encode() not in logs
+
+
+async def test_what_a_careless_provider_does(start: Start) -> None:
+    """Early, duplicate, failed, foreign, malformed and giant callbacks, each to its end."""
+    stack = await start()
+    faults = stack.mavi.faults
+
+    async def buy() -> str:
+        _, answer = await submit(stack, stack.mavi.add_asset("a.mp4").asset_id)
+        return str(answer["task_id"])
+
+    faults.early = 1
+    early = await result(stack, await buy())
+    assert early.claimed
+    faults.duplicate = 1
+    await result(stack, await buy())
+    await eventually(lambda: bool(events(stack, "result_duplicate")))
+    faults.failed = 1
+    failed = await result(stack, await buy(), Status.FAILED)
+    assert failed.provider is not None
+    assert (failed.provider.detail, failed.kind) == ("Multimodal ASR failed", "multi_speaker")
+    faults.foreign = len(shape_names()) - 1
+    for _ in range(faults.foreign):
+        await result(stack, await buy(), Status.UNRECOGNISED)
+    faults.giant = 1
+    giant = await result(stack, await buy())
+    assert giant.pages > 1
+    assert len(giant.segments) == giant.segment_count > 100_000
+    faults.malformed = 1
+    await buy()
+
+    async def is_kept() -> bool:
+        return [item["reason"] for item in await kept(stack, REJECTED, KEPT_REJECTED)] == [
+            "invalid_json"
+        ]
+
+    await eventually(is_kept)
+    statuses = [delivery["status"] for delivery in stack.mavi.deliveries]
+    assert statuses.count(400) == 1
+    assert statuses.count(200) == len(statuses) - 1
+
+
+async def test_a_lost_answer_is_not_bought_twice(start: Start) -> None:
+    """504, then 409; the callback of the job nobody knows of is kept and shown as unclaimed."""
+    stack = await start({"lost_answer": 1})
+    asset = stack.mavi.add_asset("a.mp4")
+    status, answer = await submit(stack, asset.asset_id)
+    assert (status, answer["error"]["code"]) == (504, "submit_unknown")
+    status, answer = await submit(stack, asset.asset_id)
+    assert (status, answer["error"]["code"]) == (409, "submit_unknown")
+    (job,) = stack.mavi.account.jobs
+    task = await result(stack, job.task_id)
+    assert (task.claimed, task.submission_id) == (False, None)
+    submission = await stack.submissions.read(submission_id_of_asset(asset.asset_id))
+    assert submission is not None
+    assert submission.state is State.SUBMIT_UNKNOWN
+
+
+async def test_fifty_assets_at_once_and_a_hundred_identical_requests(start: Start) -> None:
+    """Every asset bought once, every result stored, nothing confused."""
+    stack = await start(mavi_per_second=0.0)
+    assets = [stack.mavi.add_asset(f"{n}.mp4").asset_id for n in range(3)]
+    answers = await asyncio.gather(*(submit(stack, asset) for asset in assets * 30))
+    assert {status for status, _ in answers} == {200, 202}
+    tasks = {answer["task_id"] for _, answer in answers}
+    assert len(tasks) == len(stack.mavi.account.jobs) == 3
+    for task_id in tasks:
+        await result(stack, task_id)
+
+
+async def test_poison_ends_on_the_dead_letter_topic(start: Start, backend: str) -> None:
+    """What the subscriber can never store is kept, with all its attributes."""
+    stack = await start()
+    # A newer callback function writes what this subscriber does not know.
+    poison = callback_body(task_id="poison")
+    database = Database(stack.options.data_dir)
+    publisher: Publisher = SqlitePublisher(database)
+    if backend == EMULATORS:
+        publisher = PubSubPublisher(stack.environ["PUBSUB_EMULATOR_HOST"])
+    attributes = {"task_id": "poison", "schema": "99"}
+    await publisher.publish(stack.environ["CALLBACK_TOPIC"], Message(poison, attributes))
+    database.close()
+
+    async def is_dead() -> bool:
+        return [item["task_id"] for item in await kept(stack, DEAD, KEPT_DEAD)] == ["poison"]
+
+    await eventually(is_dead, within_s=90)
+    assert len(events(stack, "callback_poisoned")) >= 5
+    assert await stack.tasks.read_task("poison") is None
+
+
+async def test_a_subscriber_that_dies_loses_nothing(start: Start) -> None:
+    """Killed before the callbacks, back after: everything is delivered again."""
+    stack = await start()
+    subscriber = stack.processes["subscriber"]
+    await subscriber.stop(signal.SIGKILL)
+    for number in range(10):
+        assert await post_callback(stack, callback_body(task_id=f"t{number}")) == 200
+    await subscriber.start()
+    for number in range(10):
+        await result(stack, f"t{number}")
+
+
+async def test_a_broker_that_is_down_is_never_claimed(start: Start, backend: str) -> None:
+    """503, then 200 for the same callback; stored once the broker is there."""
+    stack = await start()
+    body = callback_body(task_id="t")
+    if backend == EMULATORS:
+        await stop_pubsub(stack)
+        assert await post_callback(stack, body) == 503
+        await continue_pubsub(stack)
+    else:
+        lock = sqlite3.connect(stack.options.data_dir / FILE_NAME)
+        lock.execute("BEGIN EXCLUSIVE")
+        assert await post_callback(stack, body) == 503
+        lock.rollback()
+        lock.close()
+    assert await post_callback(stack, body) == 200
+    await result(stack, "t")
+
+
+async def stop_pubsub(stack: Stack) -> None:
+    os.killpg(stack.emulator_pid("PUBSUB_EMULATOR_HOST"), signal.SIGSTOP)
+
+
+async def continue_pubsub(stack: Stack) -> None:
+    os.killpg(stack.emulator_pid("PUBSUB_EMULATOR_HOST"), signal.SIGCONT)
+
+
+async def test_the_public_function_shows_nothing_to_strangers(start: Start) -> None:
+    """Over the wire: 404 without a body, whatever the method and path."""
+    stack = await start(functions=("callback",))
+    async with aiohttp.ClientSession() as client:
+        for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
+            for path in ("/", "/wrong", f"/{stack.token}x"):
+                async with client.request(
+                    method, stack.url("callback") + path, data=b"x"
+                ) as response:
+                    assert (response.status, await response.read()) == (404, b"")
+
+
+async def test_strange_clients(start: Start) -> None:
+    """A body cut off, a body too large by its length, and one that never ends."""
+    stack = await start(functions=("callback",))
+    port = stack.processes["callback"].port
+    head = f"POST /{stack.token} HTTP/1.1\r\nHost: x\r\n"
+
+    async def talk(content: bytes, *, hang_up: bool = False) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(content)
+        if hang_up:
+            writer.write_eof()
+        try:
+            async with asyncio.timeout(20):
+                return await reader.read(1000)
+        finally:
+            writer.close()
+
+    too_large = await talk(f"{head}Content-Length: 33554433\r\n\r\n".encode())
+    assert too_large.startswith(b"HTTP/1.1 413 ")
+    await talk(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"{", hang_up=True)
+    endless = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+    chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(endless)
+    answer = asyncio.ensure_future(reader.read(1000))
+    for _ in range(40):
+        if answer.done():
+            break
+        writer.write(chunk)
+        try:
+            await writer.drain()
+        except ConnectionError:
+            break
+    assert (await answer).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    assert await post_callback(stack, callback_body()) == 200

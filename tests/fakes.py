@@ -1,0 +1,293 @@
+"""Fakes that keep or record, for tests of what stands before the ports."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from transcripts.callbacks.message import Message
+from transcripts.errors import (
+    Conflict,
+    DocumentRefused,
+    ObjectGone,
+    PublishUnavailable,
+    QueueUnavailable,
+    StoreUnavailable,
+)
+from transcripts.logs import Log
+from transcripts.mavi.answers import (
+    Accepted,
+    AssetState,
+    SignedUrl,
+    SubmitAnswer,
+    UploadAnswer,
+    Uploaded,
+)
+from transcripts.mavi.client import File
+from transcripts.mavi.pacing import TooManyWaiting
+from transcripts.objects.stored_object import StoredObject
+from transcripts.ports import Query, Read, Snapshot, T, Write
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **how_long: float) -> None:
+        self.now += timedelta(**how_long)
+
+
+class Sleeper:
+    """Sleeps by advancing a clock, and records how long."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock
+        self.slept: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if self.clock is not None:
+            self.clock.advance(seconds=seconds)
+        await asyncio.sleep(0)
+
+
+class LogLines:
+    """What a function logged."""
+
+    def __init__(self, function: str = "test") -> None:
+        self.raw: list[bytes] = []
+        self.log = Log(function, self.raw.append, lambda: NOW)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(line) for line in self.raw]
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["message"] == name]
+
+
+class MemoryDocuments:
+    """Documents in a dict. ``fail`` may raise before a call, or after it has taken effect."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, int] = {}
+        self.reads = 0
+        self.commits: list[tuple[Write, ...]] = []
+        self.before: Callable[[str], None] = lambda _: None
+        self.after: Callable[[str], None] = lambda _: None
+
+    async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        self.before("read")
+        return [self._snapshot(read) for read in reads]
+
+    def _snapshot(self, read: Read[T]) -> Snapshot[T] | None:
+        content = self.content.get(read.path)
+        if content is None:
+            return None
+        if read.fields is not None:
+            content = {name: content[name] for name in read.fields if name in content}
+        return Snapshot(msgspec.convert(content, read.type), str(self.versions[read.path]).encode())
+
+    async def commit(self, *writes: Write) -> None:
+        await asyncio.sleep(0)
+        self.before("commit")
+        for write in writes:
+            version = str(self.versions[write.path]).encode() if write.path in self.content else b""
+            if write.expect is not None and write.expect != version:
+                raise Conflict("changed meanwhile")
+        encoded: dict[str, dict[str, Any]] = {}
+        for write in writes:
+            content = msgspec.to_builtins(write.value, builtin_types=(bytes, datetime))
+            if write.fields is not None:
+                old = encoded.get(write.path, self.content.get(write.path, {}))
+                content = old | {name: content[name] for name in write.fields}
+            if len(msgspec.msgpack.encode(content)) > 1024 * 1024:
+                raise DocumentRefused("too large")
+            encoded[write.path] = content
+        self.content |= encoded
+        for path in encoded:
+            self.versions[path] = self.versions.get(path, 0) + 1
+        self.commits.append(writes)
+        self.after("commit")
+
+    async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
+        await asyncio.sleep(0)
+        self.before("query")
+        (field_name, wanted), (time_name, until) = query.where, query.until
+        found = [
+            (content[time_name], path)
+            for path, content in self.content.items()
+            if path.startswith(f"{query.collection}/")
+            and path.count("/") == 1
+            and content.get(field_name) == wanted
+            and content.get(time_name) is not None
+            and content[time_name] <= until
+        ]
+        reads = [Read(path, query.type, query.fields) for _, path in sorted(found)[: query.limit]]
+        return [found for found in map(self._snapshot, reads) if found is not None]
+
+    def paths(self, under: str = "") -> list[str]:
+        return sorted(path for path in self.content if path.startswith(under))
+
+
+@dataclass
+class Outage:
+    """Fails the next ``times`` calls of a ``MemoryDocuments``."""
+
+    times: int
+    error: type[StoreUnavailable] = StoreUnavailable
+    only: str | None = None
+    seen: int = 0
+
+    def __call__(self, operation: str) -> None:
+        if self.only in (None, operation) and self.seen < self.times:
+            self.seen += 1
+            raise self.error("no store")
+
+
+class RecordingPublisher:
+    """Keeps what is published; refuses while ``down``."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, Message]] = []
+        self.down = False
+
+    async def publish(self, topic: str, message: Message) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise PublishUnavailable("no broker")
+        self.published.append((topic, message))
+
+    def on(self, topic: str) -> list[Message]:
+        return [message for where, message in self.published if where == topic]
+
+
+@dataclass
+class ScriptedProvider:
+    """Answers as told, then accepts everything with a new task each time.
+
+    ``busy_s`` is how long a turn would take; ``held`` are the bytes that came for each asset.
+    """
+
+    answers: list[SubmitAnswer] = field(default_factory=list)
+    states: list[AssetState | None] = field(default_factory=list)
+    signed: list[UploadAnswer] = field(default_factory=list)
+    uploads: list[UploadAnswer] = field(default_factory=list)
+    sends: list[bool] = field(default_factory=list)
+    submitted: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    held: dict[str, bytes] = field(default_factory=dict)
+    busy_s: float = 0.0
+    on_submit: Callable[[str], object] = lambda _: None
+
+    def _turn(self, patience_s: float) -> None:
+        if self.busy_s > patience_s:
+            raise TooManyWaiting(self.busy_s)
+
+    async def submit(
+        self, asset_id: str, patience_s: float, intent: Callable[[], Awaitable[None]]
+    ) -> SubmitAnswer:
+        self._turn(patience_s)
+        await intent()
+        self.submitted.append(asset_id)
+        await asyncio.sleep(0)
+        self.on_submit(asset_id)
+        if self.answers:
+            return self.answers.pop(0)
+        return Accepted(f"task-{len(self.submitted)}")
+
+    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+        self._turn(patience_s)
+        self.asked.append(asset_id)
+        await asyncio.sleep(0)
+        return self.states.pop(0) if self.states else AssetState.READY
+
+    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+        self._turn(patience_s)
+        await asyncio.sleep(0)
+        if self.signed:
+            return self.signed.pop(0)
+        asset_id = f"re_{len(self.held) + 1}"
+        self.held[asset_id] = b""
+        return SignedUrl(asset_id, f"https://signed/{asset_id}")
+
+    async def send(self, url: str, file: File) -> bool:
+        await asyncio.sleep(0)
+        content = file.open().read(file.size + 1)
+        if self.sends and not self.sends.pop(0):
+            return False
+        self.held[url.rpartition("/")[2]] = content
+        return True
+
+    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+        self._turn(patience_s)
+        await asyncio.sleep(0)
+        if self.uploads:
+            return self.uploads.pop(0)
+        asset_id = f"re_{len(self.held) + 1}"
+        self.held[asset_id] = file.open().read(file.size + 1)
+        return Uploaded(asset_id)
+
+
+class MemoryQueue:
+    """Keeps tasks by name, in order; ``down`` refuses them."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, str] = {}
+        self.asked = 0
+        self.down = False
+
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise QueueUnavailable("no queue")
+        self.asked += 1
+        self.tasks.setdefault(name, submission_id)
+
+
+class MemoryObjects:
+    """Objects in memory, each with its generations."""
+
+    def __init__(self) -> None:
+        self.content: dict[tuple[str, str], tuple[StoredObject, bytes]] = {}
+        self.opened = 0
+
+    def put(
+        self, name: str, content: bytes = b"media", *, generation: str = "1", **more: Any
+    ) -> StoredObject:
+        stored = StoredObject(
+            bucket="uploads",
+            name=name,
+            generation=generation,
+            size=len(content),
+            **{"content_type": "video/mp4", **more},
+        )
+        self.content["uploads", name] = (stored, content)
+        return stored
+
+    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        found = self.content.get((bucket, name))
+        if found is None or generation not in (None, found[0].generation):
+            raise ObjectGone("no such object")
+        return found[0]
+
+    def open(self, stored: StoredObject) -> io.BytesIO:
+        self.opened += 1
+        self.stat(stored.bucket, stored.name, stored.generation)
+        return io.BytesIO(self.content[stored.bucket, stored.name][1])

@@ -1,0 +1,1 @@
+"""An entry through the real framework, with fakes inside; adapters on local files."""

@@ -1,0 +1,96 @@
+"""Entries loaded as the framework loads them, and spoken to over ASGI."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import functions_framework
+import httpx
+import pytest
+
+from cli.processes import FUNCTIONS
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An entry: its module, for replacing adapters, and its application."""
+
+    module: ModuleType
+    app: Any
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Speak HTTP to it, without a network."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+    async def raw(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        path: str = "/",
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Call it with just these ASGI messages, as a server would for a strange client."""
+        queue = list(messages)
+        answer = Answer()
+
+        async def receive() -> Mapping[str, Any]:
+            answer.received += 1
+            return queue.pop(0) if queue else {"type": "http.disconnect"}
+
+        async def send(message: Mapping[str, Any]) -> None:
+            answer.take(message)
+
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "server": ("test", 80),
+            "client": ("test", 1),
+            "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        }
+        await self.app(scope, receive, send)
+        return answer
+
+
+@dataclass
+class Answer:
+    """What an application sent."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    received: int = 0
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+        else:
+            self.body += message.get("body", b"")
+
+
+def chunk(body: bytes, *, more: bool = False) -> dict[str, Any]:
+    """Return the ASGI message of a piece of a body."""
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def load(name: str, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Load an entry with these settings."""
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    app = functions_framework.create_app(name, str(FUNCTIONS / f"{name}.py"))
+    return Loaded(sys.modules[name], app)

@@ -1,0 +1,250 @@
+"""The public function."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import pytest
+
+from tests.builders import TASK_ID, callback_body, shape_body, shape_names
+from tests.fakes import NOW, LogLines, RecordingPublisher
+from tests.functional.framework import Loaded, chunk, load
+from transcripts.callbacks.message import MAX_BODY_BYTES
+from transcripts.callbacks.receiver import Receiver
+from transcripts.errors import SettingsError
+from transcripts.web import BodyReader, Patience
+
+OLD = "old-token-of-more-than-thirty-two-characters"
+NEW = "new-token-of-more-than-thirty-two-characters"
+CALLBACKS, REJECTED = "projects/p/topics/callbacks", "projects/p/topics/rejected"
+ENVIRON = {
+    "CALLBACK_TOKENS": f"{OLD},{NEW}",
+    "CALLBACK_TOPIC": CALLBACKS,
+    "REJECTED_TOPIC": REJECTED,
+}
+
+
+class Function:
+    """The callback function with fakes inside."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.publisher = RecordingPublisher()
+        self.lines = LogLines("callback")
+        module: Any = loaded.module
+        module.receiver = Receiver(self.publisher, CALLBACKS, REJECTED, self.lines.log, lambda: NOW)
+
+    async def post(self, body: bytes, path: str = f"/{NEW}", **options: Any) -> Any:
+        async with self.loaded.client() as client:
+            return await client.request(
+                options.pop("method", "POST"), path, content=body, **options
+            )
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Function:
+    return Function(load("callback", ENVIRON, monkeypatch))
+
+
+async def test_a_callback_is_answered_200_once_it_is_published(function: Function) -> None:
+    """With the body that the provider's own sender was seen to look for."""
+    answer = await function.post(callback_body())
+    assert (answer.status_code, answer.json()) == (200, {"code": 0, "msg": "success"})
+    assert answer.headers["content-type"] == "application/json"
+    (message,) = function.publisher.on(CALLBACKS)
+    assert message.attributes["task_id"] == TASK_ID
+
+
+@pytest.mark.parametrize("token", [OLD, NEW])
+async def test_both_tokens_live_during_a_rotation(function: Function, token: str) -> None:
+    """Mavi may still post to the old address."""
+    assert (await function.post(callback_body(), f"/{token}")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/", "/wrong", f"/{NEW}x", f"/{NEW}/", f"/a/{NEW}", "/%ff"])
+async def test_without_a_token_there_is_nothing(function: Function, method: str, path: str) -> None:
+    """404 and an empty body, whatever else is asked."""
+    answer = await function.post(callback_body(), path, method=method)
+    assert (answer.status_code, answer.content) == (404, b"")
+    assert set(answer.headers) == {"content-length"}
+    assert function.publisher.published == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_with_a_token_only_post_is_taken(function: Function, method: str) -> None:
+    """405."""
+    answer = await function.post(callback_body(), method=method)
+    assert (answer.status_code, answer.json()) == (405, {"error": {"code": "method_not_allowed"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"\xff", "invalid_json"),
+        (callback_body()[:-9], "invalid_json"),
+        (b'{"data": ' + b"[" * 200_000, "invalid_json"),
+        (b'{"a": NaN}', "invalid_json"),
+        (b"[1]", "not_an_object"),
+        (b'{"task_id": "__x__"}', "invalid_task_id"),
+        (b'{"task_id": "../x"}', "invalid_task_id"),
+    ],
+)
+async def test_what_is_unreadable_is_kept_and_told_by_its_code_only(
+    function: Function, body: bytes, code: str
+) -> None:
+    """400 and not a word more; the body is on the rejected topic by then."""
+    answer = await function.post(body)
+    assert (answer.status_code, answer.json()) == (400, {"error": {"code": code}})
+    (message,) = function.publisher.on(REJECTED)
+    assert message.attributes["reason"] == code
+
+
+@pytest.mark.parametrize("name", shape_names())
+async def test_all_nine_endpoints_post_here(function: Function, name: str) -> None:
+    """And the families beside them."""
+    assert (await function.post(shape_body(name))).status_code == 200
+    assert function.publisher.on(CALLBACKS)[0].attributes["kind"] == name
+
+
+@pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
+async def test_a_broker_that_is_down_is_503(function: Function, body: bytes) -> None:
+    """With Retry-After; nothing is claimed, and the next try works."""
+    function.publisher.down = True
+    answer = await function.post(body)
+    assert (answer.status_code, answer.json()) == (503, {"error": {"code": "publish_unavailable"}})
+    assert int(answer.headers["retry-after"]) > 0
+    function.publisher.down = False
+    assert (await function.post(body)).status_code in (200, 400)
+
+
+async def test_an_unexpected_error_is_a_503_that_says_nothing(function: Function) -> None:
+    """Logged once with its stack, without token or content; answered so that it comes again."""
+    module: Any = function.loaded.module
+    lines = LogLines("callback")
+
+    class Broken:
+        async def receive(self, body: bytes, traceparent: str | None) -> None:
+            raise ZeroDivisionError(body.decode())
+
+    module.receiver = Broken()
+    module.log._write = lines.raw.append
+    answer = await function.post(callback_body())
+    assert (answer.status_code, answer.json()) == (503, {"error": {"code": "internal"}})
+    (event,) = lines.events
+    assert event["message"] == "unexpected_error"
+    assert NEW.encode() not in lines.raw[0]
+    assert b"Ada" not in lines.raw[0]
+
+
+async def test_the_largest_body_is_taken_and_one_byte_more_is_not(function: Function) -> None:
+    """32 MiB; refused by its length, without reading."""
+    line = callback_body(segments=1000)[:-1]
+    body = line + b" " * (MAX_BODY_BYTES - len(line) - 1) + b"}"
+    assert len(body) == MAX_BODY_BYTES
+    assert (await function.post(body)).status_code == 200
+    answer = await function.loaded.raw(
+        [chunk(body)], path=f"/{NEW}", headers={"content-length": str(MAX_BODY_BYTES + 1)}
+    )
+    assert (answer.status, answer.received) == (413, 0)
+    assert answer.headers["connection"] == "close"
+    assert json.loads(answer.body) == {"error": {"code": "body_too_large"}}
+
+
+async def test_a_body_without_a_length_is_cut_off_while_it_streams(function: Function) -> None:
+    """No more than the limit is ever held."""
+    piece = b" " * (1024 * 1024)
+    answer = await function.loaded.raw([chunk(piece, more=True)] * 100, path=f"/{NEW}")
+    assert answer.status == 413
+    assert answer.received == 33
+
+
+async def test_a_body_in_pieces_is_put_together(function: Function) -> None:
+    """As a chunked request arrives."""
+    body = callback_body(segments=40_000)
+    pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+    messages = [chunk(piece, more=True) for piece in pieces] + [chunk(b"")]
+    answer = await function.loaded.raw(messages, path=f"/{NEW}")
+    assert answer.status == 200
+    (message,) = function.publisher.on(CALLBACKS)
+    assert message.attributes["encoding"] == "gzip"
+
+
+async def test_random_text_too_large_for_a_message_is_413(function: Function) -> None:
+    """It is kept nowhere, so it is an error in the log."""
+    body = b'{"task_id": "a", "data": "' + os.urandom(10_000_000).hex().encode() + b'"}'
+    answer = await function.post(body)
+    assert (answer.status_code, answer.json()) == (413, {"error": {"code": "message_too_large"}})
+    assert function.lines.named("callback_too_large")[0]["severity"] == "ERROR"
+
+
+async def test_a_body_that_is_cut_off_is_not_taken_for_whole(function: Function) -> None:
+    """The connection ended: nobody hears the answer, and nothing is published."""
+    answer = await function.loaded.raw(
+        [chunk(callback_body()[:50], more=True)], path=f"/{NEW}", headers={"content-length": "999"}
+    )
+    assert answer.status == 400
+    assert json.loads(answer.body) == {"error": {"code": "body_incomplete"}}
+    assert function.publisher.published == []
+
+
+async def test_a_client_that_stalls_is_given_up(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """408 after the patience is at its end; others are not held up."""
+    patience = Patience(0.1)
+    module: Any = function.loaded.module
+    module.BodyReader = lambda request, limit: BodyReader(request, limit, patience)
+    forever = asyncio.Event()
+
+    async def stalling() -> dict[str, Any]:
+        await forever.wait()
+        return chunk(b"")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{NEW}",
+        "headers": [],
+        "query_string": b"",
+        "root_path": "",
+    }
+    slow = asyncio.ensure_future(function.loaded.app(scope, stalling, send))
+    assert (await function.post(callback_body())).status_code == 200
+    await slow
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"]) == {"error": {"code": "body_timeout"}}
+
+
+async def test_many_at_once_are_all_answered_for_themselves(function: Function) -> None:
+    """Good, bad and foreign ones do not touch each other."""
+    bodies = [callback_body(task_id=f"t{n}") if n % 3 else b"bad" for n in range(90)]
+    answers = await asyncio.gather(*(function.post(body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [200 if n % 3 else 400 for n in range(90)]
+    published = {item.attributes["task_id"] for item in function.publisher.on(CALLBACKS)}
+    assert published == {f"t{n}" for n in range(90) if n % 3}
+
+
+async def test_the_trace_goes_along(function: Function) -> None:
+    """So that one trace shows every hop."""
+    trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+    await function.post(callback_body(), headers={"traceparent": trace})
+    assert function.publisher.on(CALLBACKS)[0].attributes["traceparent"] == trace
+
+
+def test_a_missing_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision that can't work must not take traffic: callbacks are posted once."""
+    with pytest.raises(SettingsError) as caught:
+        load("callback", {"CALLBACK_TOKENS": "short"}, monkeypatch)
+    for name in ENVIRON:
+        assert name in str(caught.value)
+    assert "short" not in str(caught.value)

@@ -1,0 +1,191 @@
+"""The embedded backend on real files, and the fakes, against the contracts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contracts.documents import DocumentsContract
+from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
+from tests.fakes import LogLines, MemoryDocuments
+from tests.polling import eventually
+from transcripts.callbacks.message import Message
+from transcripts.embedded.broker import Broker, SqlitePublisher, Subscription
+from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
+from transcripts.errors import PublishUnavailable, StoreUnavailable
+from transcripts.ports import ABSENT, Documents, Publisher, Read, Write
+from transcripts.push import read_push
+from transcripts.tasks.task import Task
+
+TOPIC, DEAD = "projects/local/topics/callbacks", "projects/local/topics/dead"
+
+
+class TestMemory(DocumentsContract):
+    @pytest.fixture
+    def documents(self) -> Documents:
+        return MemoryDocuments()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "data")
+    yield database
+    database.close()
+
+
+class TestSqlite(DocumentsContract):
+    @pytest.fixture
+    def documents(self, database: Database) -> Documents:
+        return SqliteDocuments(database)
+
+    async def test_two_processes_share_the_file(self, database: Database) -> None:
+        """What one commits the other reads, and their conflicts are seen."""
+        other = Database(database.path.parent)
+        ours, theirs = SqliteDocuments(database), SqliteDocuments(other)
+        await ours.commit(Write("tasks/t", Task(task_id="t"), expect=ABSENT))
+        (found,) = await theirs.read(Read("tasks/t", Task))
+        assert found is not None
+        results = await asyncio.gather(
+            ours.commit(Write("tasks/t", Task(task_id="a"), expect=found.version)),
+            theirs.commit(Write("tasks/t", Task(task_id="b"), expect=found.version)),
+            return_exceptions=True,
+        )
+        assert sorted(result is None for result in results) == [False, True]
+        other.close()
+
+    async def test_a_file_that_is_no_database_is_unavailable(self, tmp_path: Path) -> None:
+        """Said as something to try again, not as a crash."""
+        database = Database(tmp_path)
+        database.path.write_bytes(b"this is no database " * 100)
+        documents = SqliteDocuments(database)
+        with pytest.raises(StoreUnavailable):
+            await documents.read(Read("tasks/t", Task))
+        with pytest.raises(StoreUnavailable):
+            await documents.commit(Write("tasks/t", Task(task_id="t")))
+        with pytest.raises(PublishUnavailable):
+            await SqlitePublisher(database).publish(TOPIC, message())
+        database.close()
+
+
+class SqliteBroker:
+    """A broker, with an endpoint that counts and may refuse."""
+
+    topic = TOPIC
+
+    def __init__(self, database: Database) -> None:
+        self.publisher: Publisher = SqlitePublisher(database)
+        self.accepted: list[Message] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.statuses: list[int | OSError] = []
+        self.refusals: dict[str, int] = {}
+        self.refuse_each = 0
+        subscriptions = [
+            Subscription(
+                name="pushed",
+                topic=TOPIC,
+                endpoint="http://endpoint",
+                dead_letter_topic=DEAD,
+                max_attempts=ATTEMPTS,
+                min_backoff_s=0.01,
+                max_backoff_s=0.05,
+                acknowledge_within_s=30.0,
+            ),
+            Subscription(name="dead-kept", topic=DEAD),
+        ]
+        self.broker = Broker(database, subscriptions, self.post, LogLines().log)
+
+    async def post(self, url: str, body: bytes) -> int:
+        assert url == "http://endpoint"
+        self.bodies.append(json.loads(body))
+        found = read_push(body).message
+        seen = self.refusals.get(found.message_id, 0)
+        if seen < self.refuse_each:
+            self.refusals[found.message_id] = seen + 1
+            if seen % 2:
+                raise ConnectionRefusedError
+            return 503
+        self.accepted.append(Message(found.data, found.attributes))
+        return 204
+
+    def refuse(self, times: int) -> None:
+        self.refuse_each = times
+
+    async def pushed(self) -> Sequence[Message]:
+        return self.accepted
+
+    async def dead(self) -> Sequence[Message]:
+        return await self.broker.kept(DEAD)
+
+    def attempts(self) -> int:
+        return len(self.bodies)
+
+
+class TestSqliteBroker(BrokerContract):
+    @pytest.fixture
+    async def broker(self, database: Database) -> AsyncIterator[SqliteBroker]:
+        broker = SqliteBroker(database)
+        running = asyncio.create_task(broker.broker.run())
+        yield broker
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def test_what_was_published_before_is_delivered(self, database: Database) -> None:
+        """Local processes start in any order."""
+        broker = SqliteBroker(database)
+        await broker.publisher.publish(TOPIC, message())
+        running = asyncio.create_task(broker.broker.run())
+        await eventually(lambda: len(broker.accepted) == 1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def test_a_dead_letter_says_where_it_came_from(self, broker: SqliteBroker) -> None:
+        """With Pub/Sub's own attributes."""
+        broker.refuse(1000)
+        await broker.publisher.publish(TOPIC, message())
+
+        async def is_dead() -> bool:
+            return bool(await broker.dead())
+
+        await eventually(is_dead)
+        (dead,) = await broker.dead()
+        assert dead.attributes["CloudPubSubDeadLetterSourceSubscription"] == "pushed"
+        assert dead.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == str(ATTEMPTS)
+        assert [body["deliveryAttempt"] for body in broker.bodies] == [1, 2, 3, 4, 5]
+
+    async def test_a_crashed_delivery_comes_again(self, database: Database) -> None:
+        """A lease that ends without an answer: the broker died in between."""
+        broker = SqliteBroker(database)
+        await broker.broker.subscribe()
+        await broker.publisher.publish(TOPIC, message())
+        connection = sqlite3.connect(database.path)
+        connection.execute("UPDATE delivery SET attempt = 1, due = 1.0")
+        connection.commit()
+        connection.close()
+        running = asyncio.create_task(broker.broker.run())
+        await eventually(lambda: len(broker.accepted) == 1)
+        assert broker.bodies[0]["deliveryAttempt"] == 2
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def test_what_is_acknowledged_is_gone(
+        self, broker: SqliteBroker, database: Database
+    ) -> None:
+        """The file does not grow with every message."""
+        await broker.publisher.publish(TOPIC, message())
+        await eventually(lambda: len(broker.accepted) == 1)
+
+        async def is_empty() -> bool:
+            return await database.run(
+                lambda connection: (
+                    connection.execute("SELECT count(*) FROM message").fetchone() == (0,)
+                )
+            )
+
+        await eventually(is_empty)

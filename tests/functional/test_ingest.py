@@ -1,0 +1,100 @@
+"""The function that upload events come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.builders import push_body
+from tests.functional.framework import Loaded, load
+from tests.unit.test_objects import NOTIFICATION, encoded
+from tests.unit.test_uploading import Depot
+from transcripts.submissions.submission import State, submission_id_of_object
+
+ENVIRON = {
+    "GOOGLE_CLOUD_PROJECT": "p",
+    "SUBMIT_QUEUE": "projects/p/locations/l/queues/submissions",
+    "SUBMIT_URL": "https://submit.example",
+}
+ID = submission_id_of_object("gs://uploads/2026/talk.mp4", "1767323045678901")
+
+
+class Function:
+    """Ingest with fakes inside."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.depot = Depot()
+        self.depot.intake._max_object_bytes = 10**9
+        module: Any = loaded.module
+        module.intake = self.depot.intake
+        module.log._write = self.depot.lines.raw.append
+
+    async def post(self, body: bytes, **headers: str) -> Any:
+        async with self.loaded.client() as client:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return await client.post("/", content=body, headers=named)
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Function:
+    return Function(load("ingest", ENVIRON, monkeypatch))
+
+
+CLOUDEVENT = {
+    "ce_id": "1",
+    "ce_source": "//storage.googleapis.com/projects/_/buckets/uploads",
+    "ce_specversion": "1.0",
+    "ce_type": "google.cloud.storage.object.v1.finalized",
+    "content_type": "application/json",
+}
+
+
+async def test_both_forms_in_any_number_queue_once(function: Function) -> None:
+    """204 each time; one submission, one task, one record."""
+    for _ in range(3):
+        assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
+        answer = await function.post(push_body(encoded(), NOTIFICATION))
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert function.depot.queue.tasks == {f"{ID}-0": ID}
+    entry = await function.depot.entry(ID)
+    assert (entry.state, entry.labels) == (State.CLAIMED, {"case": "7"})
+
+
+async def test_what_is_refused_is_204_and_on_record(function: Function) -> None:
+    """It needs no redelivery."""
+    body = encoded(name="2026/notes.txt", contentType="text/plain")
+    assert (await function.post(body, **CLOUDEVENT)).status_code == 204
+    refused = submission_id_of_object("gs://uploads/2026/notes.txt", "1767323045678901")
+    assert (await function.depot.entry(refused)).reason == "not_media"
+
+
+async def test_other_events_are_204_and_nothing_else(function: Function) -> None:
+    """A deletion, say."""
+    body = push_body(encoded(), NOTIFICATION | {"eventType": "OBJECT_DELETE"})
+    assert (await function.post(body)).status_code == 204
+    assert function.depot.documents.paths() == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", push_body(b"", NOTIFICATION)])
+async def test_poison_is_422_and_said(function: Function, body: bytes) -> None:
+    """So that it reaches the dead letters."""
+    assert (await function.post(body)).status_code == 422
+    assert function.depot.lines.named("event_poisoned")[0]["severity"] == "ERROR"
+
+
+async def test_a_queue_that_is_down_is_503_and_then_works(function: Function) -> None:
+    """The redelivery queues what is on record."""
+    function.depot.queue.down = True
+    answer = await function.post(encoded(), **CLOUDEVENT)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
+    function.depot.queue.down = False
+    assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
+    assert list(function.depot.queue.tasks) == [f"{ID}-0"]
+
+
+async def test_only_post_is_taken(function: Function) -> None:
+    """405."""
+    async with function.loaded.client() as client:
+        assert (await client.get("/")).status_code == 405

@@ -1,0 +1,217 @@
+"""The function that buys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakes import Outage
+from tests.functional.framework import Loaded, load
+from tests.unit.test_uploading import Depot
+from transcripts.backends import open_queue
+from transcripts.mavi.answers import Ambiguous, AssetState, Lost, RateLimited, Refusal, Refused
+from transcripts.retry import Retrier
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import submission_id_of_asset
+
+ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up"}
+ID = submission_id_of_asset("re_1")
+
+
+class Function:
+    """Submit with fakes inside."""
+
+    def __init__(self, loaded: Loaded, **options: Any) -> None:
+        self.loaded = loaded
+        self.shop = Depot(**options)
+        module: Any = loaded.module
+        module.purchaser = self.shop.purchaser
+        module.intake = self.shop.intake
+        module.objects = self.shop.objects
+
+    async def post(self, order: Any = None, **options: Any) -> Any:
+        async with self.loaded.client() as client:
+            if "content" not in options:
+                options["json"] = order if order is not None else {"asset_id": "re_1"}
+            return await client.post(options.pop("path", "/"), **options)
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Function:
+    return Function(load("submit", ENVIRON, monkeypatch))
+
+
+async def test_bought_now_and_bought_before(function: Function) -> None:
+    """202, then 200 with the same task."""
+    first, second = await function.post(), await function.post()
+    expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
+    assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
+    assert (second.status_code, second.json()) == (200, expected | {"duplicate": True})
+
+
+async def test_identical_requests_share_one_answer(function: Function) -> None:
+    """A hundred at once: one 202, the others 200, one purchase."""
+    answers = await asyncio.gather(*(function.post() for _ in range(100)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
+    assert function.shop.provider.submitted == ["re_1"]
+
+
+@pytest.mark.parametrize(
+    ("provider_answers", "states", "status", "code"),
+    [
+        ([Ambiguous()], [AssetState.MISSING] * 2, 404, "asset_not_found"),
+        ([Ambiguous()], [AssetState.WAITING], 409, "asset_not_ready"),
+        ([Lost("ReadTimeout")], [], 504, "submit_unknown"),
+        ([RateLimited()] * 7, [], 429, "provider_rate_limited"),
+        ([Refused(Refusal.AUTH, 401)], [], 502, "provider_auth"),
+        ([Refused(Refusal.NO_CREDIT, 402)], [], 502, "provider_no_credit"),
+        ([Refused(Refusal.NO_WEBHOOK, 400)], [], 502, "provider_no_webhook"),
+        ([Refused(Refusal.ERROR, 409)], [], 502, "provider_error"),
+    ],
+)
+async def test_every_refusal_of_the_contract(
+    function: Function, provider_answers: list[Any], states: list[Any], status: int, code: str
+) -> None:
+    """Status, code, and a sentence that says what to do."""
+    function.shop.provider.answers = list(provider_answers)
+    function.shop.provider.states = list(states)
+    answer = await function.post()
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert len(error["message"]) > 30
+    assert ("retry-after" in answer.headers) == (status == 429)
+
+
+async def test_a_lost_answer_stays_409(function: Function) -> None:
+    """Until it is forced."""
+    function.shop.provider.answers = [Lost("ReadTimeout")]
+    assert (await function.post()).status_code == 504
+    again = await function.post()
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "submit_unknown")
+    forced = await function.post({"asset_id": "re_1", "force": True})
+    assert (forced.status_code, forced.json()["duplicate"]) == (202, False)
+
+
+async def test_the_spend_cap_is_429(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Retry-After."""
+    function = Function(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
+    assert (await function.post({"asset_id": "re_2"})).status_code == 202
+    answer = await function.post()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exhausted")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({"content": b"{}"}, 415, "unsupported_media_type"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "invalid_json"),
+        ({"order": {}}, 400, "invalid_body"),
+        ({"path": "/other"}, 404, "not_found"),
+        (
+            {"content": b" " * (2**20 + 1), "headers": {"content-type": "application/json"}},
+            413,
+            "body_too_large",
+        ),
+    ],
+)
+async def test_bad_requests(
+    function: Function, options: dict[str, Any], status: int, code: str
+) -> None:
+    """Nothing is asked of the provider."""
+    answer = await function.post(**options)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert function.shop.provider.submitted == []
+
+
+async def test_only_post_is_taken(function: Function) -> None:
+    """405."""
+    async with function.loaded.client() as client:
+        assert (await client.get("/")).status_code == 405
+
+
+async def test_a_store_that_is_down_is_503(function: Function) -> None:
+    """And nothing is bought."""
+    shop = function.shop
+    shop.documents.before = Outage(10**6)
+    shop.purchaser._store = SubmissionStore(shop.documents, Retrier(0.05))
+    answer = await function.post()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+    assert shop.provider.submitted == []
+
+
+async def test_a_list_is_queued(function: Function) -> None:
+    """202 with the submissions; the same again is the same, and what is bought is a duplicate."""
+    await function.post({"asset_id": "re_1"})
+    answer = await function.post({"asset_ids": ["re_1", "re_2", "re_2"]})
+    assert answer.status_code == 202
+    queued = submission_id_of_asset("re_2")
+    assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": []}
+    assert function.shop.queue.tasks == {f"{queued}-0": queued}
+
+
+async def test_an_object_is_queued_and_run(function: Function) -> None:
+    """With or without its generation; the queue's request brings it to its end."""
+    stored = function.shop.objects.put("talk.mp4", b"media")
+    for body in ({"uri": stored.uri}, {"uri": stored.uri, "generation": "1"}):
+        answer = await function.post(body)
+        assert answer.status_code == 202
+    (submission_id,) = answer.json()["queued"]
+    run = await function.post({"submission_id": submission_id})
+    assert run.status_code == 200
+    assert run.json() == {
+        "submission_id": submission_id,
+        "state": "submitted",
+        "task_id": "task-1",
+        "reason": None,
+    }
+    again = await function.post({"uri": stored.uri})
+    assert again.json()["duplicates"] == [submission_id]
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "code"),
+    [
+        ({"uri": "gs://uploads/none.mp4"}, 404, "object_not_found"),
+        ({"uri": "gs://uploads/notes.txt"}, 400, "object_refused"),
+        ({"uri": "notes.txt"}, 400, "invalid_uri"),
+        ({"uri": "gs://uploads/a.mp4", "generation": "x"}, 400, "invalid_generation"),
+        ({"asset_ids": []}, 400, "invalid_body"),
+        ({"asset_ids": ["re_1"] * 1001}, 400, "invalid_body"),
+        ({"asset_ids": ["../x"]}, 400, "invalid_asset_id"),
+        ({"asset_id": "re_1", "uri": "gs://uploads/a.mp4"}, 400, "invalid_body"),
+        ({"submission_id": "x"}, 400, "invalid_submission_id"),
+    ],
+)
+async def test_orders_that_can_not_be_taken(
+    function: Function, order: dict[str, Any], status: int, code: str
+) -> None:
+    """Each says why, and queues nothing."""
+    function.shop.objects.put("notes.txt", b"text", content_type="text/plain")
+    answer = await function.post(order)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert function.shop.queue.tasks == {}
+
+
+async def test_a_run_that_has_to_come_again_is_503(function: Function) -> None:
+    """With when to come."""
+    stored = function.shop.objects.put("talk.mp4", b"media")
+    (submission_id,) = (await function.post({"uri": stored.uri})).json()["queued"]
+    function.shop.provider.busy_s = 300.0
+    answer = await function.post({"submission_id": submission_id})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_yet")
+    assert answer.headers["retry-after"] == "300"
+
+
+async def test_a_queue_that_is_not_set_up_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buying by asset id needs none; a list does."""
+    loaded = load("submit", ENVIRON, monkeypatch)
+    function = Function(loaded)
+    module: Any = loaded.module
+    function.shop.intake._queue = open_queue(module.settings, {})
+    answer = await function.post({"asset_ids": ["re_1"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
+    assert "SUBMIT_QUEUE" in answer.json()["error"]["message"]
+    assert (await function.post({"asset_id": "re_2"})).status_code == 202

@@ -1,0 +1,34 @@
+"""The function that the scheduler calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes import Outage
+from tests.functional.framework import load
+from tests.functional.test_ingest import ENVIRON
+from tests.unit.test_sweep import ORDER, Yard
+from transcripts.retry import Retrier
+
+
+async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200; a store that is down is 503, and any other method 405."""
+    loaded = load("sweep", ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}, monkeypatch)
+    yard = Yard()
+    module: Any = loaded.module
+    assert module.settings.overdue_after_minutes == 10
+    module.sweeper = yard.sweeper()
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(days=1)
+    async with loaded.client() as client:
+        answer = await client.post("/")
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"overdue": 1, "submit_unknown": 0, "requeued": 0, "resubmitted": 0, "more": False},
+        )
+        module.sweeper._retrier = Retrier(0.05)
+        yard.documents.before = Outage(10**6)
+        assert (await client.post("/")).status_code == 503
+        assert (await client.get("/")).status_code == 405

@@ -1,0 +1,226 @@
+"""Documents on the Firestore emulator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.cloud.firestore_v1.types import Document
+
+from cli.processes import free_port
+from tests.builders import callback_body, segment
+from tests.contracts.documents import DocumentsContract, result_task, submission, unique
+from tests.fakes import NOW, LogLines, MemoryObjects, ScriptedProvider
+from tests.unit.test_merge import a_result
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.callbacks.message import compress
+from transcripts.errors import StoreUnavailable
+from transcripts.google.documents import FirestoreDocuments
+from transcripts.google.values import fill_fields, fill_list, plain_fields
+from transcripts.ports import Documents, Read, Write
+from transcripts.retry import Retrier
+from transcripts.submissions.buyer import Buyer, Receipt
+from transcripts.submissions.orders import Order
+from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.uploader import Uploader
+from transcripts.tasks.merge import Outcome
+from transcripts.tasks.normalise import normalise
+from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Task
+
+pytestmark = pytest.mark.emulators
+
+
+@pytest.fixture
+async def firestore(emulators: dict[str, str]) -> FirestoreDocuments:
+    return FirestoreDocuments("local", "(default)", emulators["FIRESTORE_EMULATOR_HOST"])
+
+
+class TestFirestore(DocumentsContract):
+    @pytest.fixture
+    def documents(self, firestore: FirestoreDocuments) -> Documents:
+        return firestore
+
+
+class Counting:
+    """Counts the RPCs and the documents written, at the boundary to gRPC."""
+
+    def __init__(self, documents: FirestoreDocuments) -> None:
+        self.documents = documents
+        self.reads = 0
+        self.commits: list[list[str]] = []
+
+    async def start(self) -> None:
+        calls = await self.documents._connected()
+
+        def counted_read(request: Any, **options: Any) -> Any:
+            self.reads += len(request.documents)
+            return calls.batch_get(request, **options)
+
+        def counted_commit(request: Any, **options: Any) -> Any:
+            self.commits.append(
+                [write.update.name.split("/documents/")[1] for write in request.writes]
+            )
+            return calls.commit(request, **options)
+
+        async def counted() -> Any:
+            return calls._replace(batch_get=counted_read, commit=counted_commit)
+
+        self.documents._calls = asyncio.ensure_future(counted())
+
+
+async def test_a_usual_result_costs_one_read_and_one_write(firestore: FirestoreDocuments) -> None:
+    """And its raw block, in the same commit; a duplicate costs the read only."""
+    counting = Counting(firestore)
+    await counting.start()
+    task_id = uuid4().hex
+    body = callback_body(600, task_id=task_id)
+    result = normalise(
+        read_envelope(body), revision="r", received_at=NOW, stored_at=NOW, expires_at=None
+    )
+    store = TaskStore(firestore, Retrier())
+    assert await store.save_result(result, compress(body)) is Outcome.STORED
+    assert counting.reads == 1
+    assert counting.commits == [[f"tasks/{task_id}/raw/r-00000", f"tasks/{task_id}"]]
+    assert await store.save_result(result, compress(body)) is Outcome.DUPLICATE
+    assert (counting.reads, len(counting.commits)) == (2, 1)
+
+
+async def test_twenty_thousand_segments(firestore: FirestoreDocuments) -> None:
+    """Pages that the service takes, read back whole."""
+    task_id = uuid4().hex
+    body = callback_body([segment(n, text="ä" * 40) for n in range(20_000)], task_id=task_id)
+    result = normalise(
+        read_envelope(body), revision="r", received_at=NOW, stored_at=NOW, expires_at=None
+    )
+    store = TaskStore(firestore, Retrier())
+    await store.save_result(result, compress(body))
+    found = await store.read_task(task_id)
+    assert found is not None
+    assert found.pages > 1
+    assert found.segments == result.segments
+
+
+async def test_the_largest_raw_body(firestore: FirestoreDocuments) -> None:
+    """Nearly 10 MB compressed: more than one commit may hold."""
+    raw = bytes(9_900_000)
+    store = TaskStore(firestore, Retrier())
+    task_id = uuid4().hex
+    result = Task(
+        **{name: getattr(a_result(), name) for name in ("status", "revision")}, task_id=task_id
+    )
+    await store.save_result(result, raw)
+    assert await store.read_raw(task_id, "a") == raw
+
+
+async def test_concurrent_deliveries_reach_one_end(firestore: FirestoreDocuments) -> None:
+    """Twenty deliveries of five bodies at once, on one document."""
+    store = TaskStore(firestore, Retrier())
+    task_id = uuid4().hex
+    results = [
+        Task(
+            **{
+                name: getattr(a_result(seconds=n, revision=f"r{n}"), name)
+                for name in ("status", "received_at", "revision")
+            },
+            task_id=task_id,
+        )
+        for n in range(5)
+    ]
+    outcomes = await asyncio.gather(*(store.save_result(result, b"raw") for result in results * 4))
+    found = await store.read_task(task_id)
+    assert found is not None
+    assert found.revision == "r4"
+    assert outcomes.count(Outcome.DUPLICATE) == 15
+
+
+async def test_a_hundred_identical_orders_buy_once(firestore: FirestoreDocuments) -> None:
+    """In one instance, and ten more as others; on a real ledger."""
+    provider = ScriptedProvider()
+    order = Order(f"re_{uuid4().int}"[:100], {})
+
+    def instance() -> Purchaser:
+        log = LogLines().log
+        return Purchaser(
+            SubmissionStore(firestore, Retrier()),
+            Buyer(provider, log, clock=lambda: NOW),
+            Uploader(MemoryObjects(), provider, log, clock=lambda: NOW),
+            log,
+            clock=lambda: NOW,
+            new_claim_id=lambda: uuid4().hex,
+        )
+
+    one = instance()
+    results = await asyncio.gather(
+        *(one.buy(order) for _ in range(100)),
+        *(instance().buy(order) for _ in range(10)),
+        return_exceptions=True,
+    )
+    assert provider.submitted == [order.asset_id]
+    receipts = [result for result in results if isinstance(result, Receipt)]
+    assert [receipt.duplicate for receipt in receipts].count(False) == 1
+    assert {receipt.task_id for receipt in receipts} == {"task-1"}
+    codes = {getattr(r, "code", None) for r in results if not isinstance(r, Receipt)}
+    assert codes <= {"submission_in_progress"}
+
+
+async def test_an_emulator_that_is_not_there_is_unavailable() -> None:
+    """Said within the budget, as something to try again."""
+    documents = FirestoreDocuments("local", "(default)", f"127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
+        await documents.read(Read("tasks/t", Task))
+    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
+        await documents.commit(Write("tasks/t", Task(task_id="t")))
+    with pytest.raises(StoreUnavailable):
+        await TaskStore(documents, Retrier(0.3)).read_task("t")
+
+
+async def test_without_an_identity_the_store_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No credentials: a 503 that names the reason, tried afresh by the next call."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    documents = FirestoreDocuments("local", "(default)", None)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="DefaultCredentialsError"):
+            await documents.read(Read("tasks/t", Task))
+
+
+def plain(values: Sequence[Any]) -> list[Any]:
+    document = Document.pb()()
+    fill_list(document.fields["x"].array_value.values, values)
+    return list(plain_fields(document.fields)["x"])
+
+
+def test_the_quick_way_writes_what_the_long_way_writes() -> None:
+    """Segments have a loop of their own, for speed; it must not differ."""
+    segments = result_task(5).segments
+    long_way = Document.pb()()
+    for part in segments:
+        entry = long_way.fields["x"].array_value.values.add()
+        fill_fields(entry.map_value.fields, part, part.__struct_fields__)
+    quick = Document.pb()()
+    fill_list(quick.fields["x"].array_value.values, segments)
+    assert quick == long_way
+    assert plain([1, "a", None]) == [1, "a", None]
+
+
+def test_an_unknown_type_is_an_error() -> None:
+    """Rather than something silently left out."""
+    with pytest.raises(TypeError):
+        plain([object()])
+
+
+async def test_what_firestore_refuses_for_good_is_no_outage(firestore: FirestoreDocuments) -> None:
+    """A submission as large as a document may not be is refused, not tried again."""
+    from msgspec.structs import replace
+
+    from transcripts.errors import DocumentRefused
+
+    large = replace(submission("s"), labels={"a": "x" * 1_100_000})
+    with pytest.raises(DocumentRefused):
+        await firestore.commit(Write(unique("submissions"), large))

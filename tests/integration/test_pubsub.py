@@ -1,0 +1,272 @@
+"""Publishing to the Pub/Sub emulator, and what it pushes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from google.protobuf.message import Message as ProtobufMessage
+
+from cli.google_stack import PubSubAdmin
+from cli.processes import free_port
+from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
+from tests.polling import eventually
+from transcripts.callbacks.message import MAX_DATA_BYTES, Message
+from transcripts.errors import PublishUnavailable
+from transcripts.google import publisher as publisher_module
+from transcripts.google.publisher import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, PubSubPublisher
+from transcripts.ports import Publisher
+from transcripts.push import read_push
+
+pytestmark = pytest.mark.emulators
+
+
+class EmulatedBroker:
+    """A push subscription of the emulator, with an endpoint that counts and may refuse."""
+
+    def __init__(self, host: str) -> None:
+        self.publisher: Publisher = PubSubPublisher(host)
+        self.name = f"s{uuid4().hex}"
+        self.topic = f"projects/local/topics/t{uuid4().hex}"
+        self.dead_topic = f"{self.topic}-dead"
+        self._admin = PubSubAdmin(host)
+        self._accepted: dict[str, Message] = {}
+        self._refusals: dict[str, int] = {}
+        self._refuse_each = 0
+        self._attempts = 0
+        self._dead: list[Message] = []
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        application = web.Application(client_max_size=2**26)
+        application.router.add_post("/", self._pushed)
+        self._runner = web.AppRunner(application)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+        # No retry policy: the emulator stops redelivering when many messages fail together.
+        await asyncio.to_thread(self._make, url)
+
+    def _make(self, url: str) -> None:
+        self._admin.topic(self.topic)
+        self._admin.topic(self.dead_topic)
+        self._admin.subscription(
+            self.name,
+            self.topic,
+            push_url=url,
+            dead_letter_topic=self.dead_topic,
+            max_attempts=ATTEMPTS,
+        )
+        self._admin.subscription(f"{self.name}-dead", self.dead_topic)
+
+    async def stop(self) -> None:
+        self._refuse_each = 0
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._admin.close()
+
+    async def _pushed(self, request: web.Request) -> web.Response:
+        self._attempts += 1
+        found = read_push(await request.read()).message
+        seen = self._refusals.get(found.message_id, 0)
+        if seen < self._refuse_each:
+            self._refusals[found.message_id] = seen + 1
+            return web.Response(status=503)
+        self._accepted[found.message_id] = Message(found.data, found.attributes)
+        return web.Response(status=204)
+
+    def refuse(self, times: int) -> None:
+        self._refuse_each = times
+
+    async def pushed(self) -> Sequence[Message]:
+        return list(self._accepted.values())
+
+    async def dead(self) -> Sequence[Message]:
+        pulled = await asyncio.to_thread(self._admin.pull, f"{self.name}-dead")
+        self._dead += [Message(data, attributes) for data, attributes in pulled]
+        return self._dead
+
+    def attempts(self) -> int:
+        return self._attempts
+
+
+class TestPubSub(BrokerContract):
+    @pytest.fixture
+    async def broker(self, emulators: dict[str, str]) -> AsyncIterator[EmulatedBroker]:
+        broker = EmulatedBroker(emulators["PUBSUB_EMULATOR_HOST"])
+        await broker.start()
+        yield broker
+        await broker.stop()
+
+    async def test_the_largest_message_is_taken(self, broker: EmulatedBroker) -> None:
+        """As large as our own bound lets through."""
+        large = Message(bytes(MAX_DATA_BYTES), {"task_id": "t"})
+        await broker.publisher.publish(broker.topic, large)
+        await eventually(lambda: bool(broker._accepted))
+        assert await broker.pushed() == [large]
+
+    async def test_large_and_small_ones_together(self, broker: EmulatedBroker) -> None:
+        """Batches keep within the service's bounds, whatever their number and size."""
+        sizes = [3_000_000] * 8 + [10] * 50 + [9_000_000]
+        sent = [Message(bytes(size), {"n": str(n)}) for n, size in enumerate(sizes)]
+        await asyncio.gather(*(broker.publisher.publish(broker.topic, item) for item in sent))
+        await eventually(lambda: len(broker._accepted) == len(sizes), within_s=60)
+        received = {item.attributes["n"]: len(item.data) for item in await broker.pushed()}
+        assert received == {str(n): size for n, size in enumerate(sizes)}
+
+
+async def test_a_topic_that_is_not_there_is_unavailable(emulators: dict[str, str]) -> None:
+    """A deployment mistake: 503, not a 4xx of the caller's."""
+    publisher = PubSubPublisher(emulators["PUBSUB_EMULATOR_HOST"])
+    with pytest.raises(PublishUnavailable, match="NOT_FOUND"):
+        await publisher.publish("projects/local/topics/nowhere", message())
+
+
+async def test_a_broker_that_is_not_there_is_said_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is tried again until the time is up, and no longer."""
+    monkeypatch.setattr(publisher_module, "ACKNOWLEDGE_WITHIN_S", 1.0)
+    publisher = PubSubPublisher(f"127.0.0.1:{free_port()}")
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    with pytest.raises(PublishUnavailable, match="UNAVAILABLE"):
+        await publisher.publish("projects/local/topics/callbacks", message())
+    assert 0.5 < loop.time() - begin < 3.0
+
+
+async def test_without_an_identity_publishing_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No credentials: said at once, tried afresh by the next message."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    publisher = PubSubPublisher(None)
+    for _ in range(2):
+        with pytest.raises(PublishUnavailable, match="DefaultCredentialsError"):
+            await publisher.publish("projects/local/topics/callbacks", message())
+
+
+class Wire:
+    """Stands in for the RPC: records requests, answers when told."""
+
+    def __init__(self, publisher: PubSubPublisher) -> None:
+        self.requests: list[ProtobufMessage] = []
+        self.answers: list[asyncio.Future[None]] = []
+
+        async def send(request: Any, deadline: float) -> None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.requests.append(request)
+            self.answers.append(future)
+            await future
+
+        publisher.send = send  # type: ignore[method-assign] # one test's own wire
+
+    def sizes(self) -> list[int]:
+        return [len(request.messages) for request in self.requests]  # type: ignore[attr-defined] # a PublishRequest
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+TOPIC = "projects/local/topics/callbacks"
+
+
+async def test_what_arrives_during_an_rpc_goes_out_together() -> None:
+    """The first goes alone and at once; the next hundred share one RPC."""
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+    await settle()
+    rest = [asyncio.ensure_future(publisher.publish(TOPIC, message(n))) for n in range(100)]
+    await settle()
+    assert wire.sizes() == [1]
+    wire.answers[0].set_result(None)
+    await first
+    await settle()
+    assert wire.sizes() == [1, 100]
+    assert not any(task.done() for task in rest)
+    wire.answers[1].set_result(None)
+    await asyncio.gather(*rest)
+
+
+async def test_one_failed_rpc_fails_just_the_requests_in_it() -> None:
+    """Those behind it are sent as if nothing had happened."""
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+    await settle()
+    second = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+    wire.answers[0].set_exception(PublishUnavailable("no"))
+    with pytest.raises(PublishUnavailable):
+        await first
+    await settle()
+    wire.answers[1].set_result(None)
+    await second
+
+
+async def test_a_stalled_rpc_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second the next batch goes out beside it."""
+    monkeypatch.setattr(publisher_module, "STALLED_AFTER_S", 0.05)
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    stalled = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+    await settle()
+    waiting = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+    await eventually(lambda: len(wire.requests) == 2)
+    wire.answers[1].set_result(None)
+    await waiting
+    assert not stalled.done()
+    wire.answers[0].set_result(None)
+    await stalled
+
+
+async def test_topics_do_not_wait_for_each_other() -> None:
+    """A rejected callback is not queued behind the accepted ones."""
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    both = [asyncio.ensure_future(publisher.publish(f"{TOPIC}{n}", message())) for n in range(2)]
+    await settle()
+    assert wire.sizes() == [1, 1]
+    for answer in wire.answers:
+        answer.set_result(None)
+    await asyncio.gather(*both)
+
+
+async def test_batches_keep_within_bounds() -> None:
+    """In number and in bytes."""
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    tasks = [asyncio.ensure_future(publisher.publish(TOPIC, message(n))) for n in range(2_500)]
+    large = Message(bytes(4_000_000), {})
+    tasks += [asyncio.ensure_future(publisher.publish(TOPIC, large)) for _ in range(5)]
+    while not all(task.done() for task in tasks):
+        await settle()
+        for answer in wire.answers:
+            if not answer.done():
+                answer.set_result(None)
+    assert sum(wire.sizes()) == 2_505
+    assert max(wire.sizes()) == MAX_BATCH_MESSAGES
+    assert all(request.ByteSize() <= MAX_BATCH_BYTES for request in wire.requests)
+
+
+async def test_a_request_that_is_gone_does_not_disturb_its_batch() -> None:
+    """At the end of a process requests are cancelled; nothing is logged as never retrieved."""
+    publisher = PubSubPublisher("unused:1")
+    wire = Wire(publisher)
+    for outcome in (None, PublishUnavailable("no")):
+        gone = asyncio.ensure_future(publisher.publish(TOPIC, message()))
+        await settle()
+        gone.cancel()
+        await settle()
+        if outcome is None:
+            wire.answers[-1].set_result(None)
+        else:
+            wire.answers[-1].set_exception(outcome)
+        await settle()
+        assert gone.cancelled()

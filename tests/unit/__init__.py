@@ -1,0 +1,1 @@
+"""No input or output: pure functions, and objects with fakes behind their ports."""

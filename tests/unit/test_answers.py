@@ -1,0 +1,157 @@
+"""What an answer of the provider means for our money."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_envelope import JSON_VALUES
+from transcripts.mavi.answers import (
+    Accepted,
+    Ambiguous,
+    AssetState,
+    Lost,
+    RateLimited,
+    Refusal,
+    Refused,
+    SubmitAnswer,
+    read_metadata_answer,
+    read_submit_answer,
+)
+
+ACCEPTED = {"code": 200, "msg": "success", "success": True, "failed": False}
+
+
+def submit(status: int, content: Any, retry_after: str | None = None) -> SubmitAnswer:
+    return read_submit_answer(status, json.dumps(content).encode(), retry_after)
+
+
+@pytest.mark.parametrize("code", [200, "200", "0000"])
+def test_accepted_in_every_generation(code: Any) -> None:
+    """The code may be a number or a string."""
+    content = ACCEPTED | {"code": code, "data": {"task_id": "abc"}}
+    assert submit(200, content) == Accepted("abc")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, 400, Ambiguous()),
+        (200, "0001", Ambiguous()),
+        (200, "0003", Ambiguous()),
+        (401, 401, Refused(Refusal.AUTH, 401)),
+        (200, "0401", Refused(Refusal.AUTH, 401)),
+        (403, 403, Refused(Refusal.AUTH, 403)),
+        (200, "9009", Refused(Refusal.AUTH, 403)),
+        (402, 402, Refused(Refusal.NO_CREDIT, 402)),
+        (200, "0402", Refused(Refusal.NO_CREDIT, 402)),
+        (429, 429, RateLimited()),
+        (200, "0429", RateLimited()),
+        (200, 429, RateLimited()),
+        (404, 404, Refused(Refusal.ERROR, 404)),
+        (409, 409, Refused(Refusal.ERROR, 409)),
+        (415, 415, Refused(Refusal.ERROR, 415)),
+        (301, None, Refused(Refusal.ERROR, 301)),
+        (408, 408, Lost("HTTP 408")),
+        (500, 500, Lost("HTTP 500")),
+        (502, None, Lost("HTTP 502")),
+        (503, None, Lost("HTTP 503")),
+        (200, 500, Lost("HTTP 500")),
+    ],
+)
+def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:
+    """By HTTP status, or by the code inside a 200 of the older generation."""
+    assert submit(status, {"code": code, "msg": "Request has exceeded the limit."}) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ACCEPTED,
+        ACCEPTED | {"data": None},
+        ACCEPTED | {"data": {"task_id": ""}},
+        ACCEPTED | {"data": {"task_id": 7}},
+        ACCEPTED | {"data": {"task_id": "x" * 129}},
+        ACCEPTED | {"data": {"task_id": "abc"}, "failed": True},
+        ACCEPTED | {"data": {"task_id": "abc"}, "success": False},
+        {"code": "7777"},
+        {},
+        [],
+        "text",
+    ],
+)
+def test_a_200_that_is_not_clear_may_stand_for_a_job(content: Any) -> None:
+    """Not bought for certain, so not to be repeated."""
+    assert isinstance(submit(200, content), Lost)
+
+
+def test_an_unreadable_200_may_stand_for_a_job() -> None:
+    """The body was cut off, say."""
+    assert isinstance(read_submit_answer(200, b'{"code": 200, "da', None), Lost)
+
+
+def test_only_the_missing_webhook_is_told_by_its_text() -> None:
+    """What mends it differs."""
+    text = "An async request requires at least one webhook."
+    assert submit(400, {"code": 400, "msg": text}) == Refused(Refusal.NO_WEBHOOK, 400)
+    assert submit(400, {"code": 400, "msg": "webhook"}) == Ambiguous()
+    assert submit(400, [text]) == Ambiguous()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, 0.0), ("7", 7.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("99999", 0.0)],
+)
+def test_retry_after_is_read_with_caution(header: str | None, seconds: float) -> None:
+    """The provider documents none."""
+    assert submit(429, {}, header) == RateLimited(seconds)
+
+
+@given(
+    st.integers(100, 599),
+    st.binary(max_size=50) | JSON_VALUES.map(lambda v: json.dumps(v).encode()),
+)
+def test_any_answer_is_classified(status: int, body: bytes) -> None:
+    """Nothing is raised, and no 5xx is ever taken for a certain no."""
+    answer = read_submit_answer(status, body, None)
+    if status >= 500:
+        assert isinstance(answer, Lost)
+    if isinstance(answer, Accepted):
+        assert 200 <= status < 300
+    read_metadata_answer(status, body)
+
+
+def metadata(*resources: Any, code: Any = 200) -> bytes:
+    return json.dumps({"code": code, "data": {"total": 1, "resource": list(resources)}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, metadata({"upload_status": "SUCCESS"}), AssetState.READY),
+        (200, metadata({"upload_status": "SUCCESS"}, code="0000"), AssetState.READY),
+        (200, metadata({"upload_status": "WAITING"}), AssetState.WAITING),
+        (200, metadata({"upload_status": "UPLOADING"}), AssetState.UPLOADING),
+        (200, metadata({"upload_status": "FAILED"}), AssetState.FAILED),
+        (200, metadata({"upload_status": "NEW"}), AssetState.UNKNOWN),
+        (200, metadata({}), AssetState.UNKNOWN),
+        (200, metadata(None), AssetState.UNKNOWN),
+        (200, metadata(), AssetState.MISSING),
+        (200, b'{"code": 200, "data": null}', AssetState.MISSING),
+        (400, b'{"code": 400, "msg": "Asset not found"}', AssetState.MISSING),
+        (404, b"", AssetState.MISSING),
+        (401, b"", AssetState.UNKNOWN),
+        (429, b"", None),
+        (500, b"", None),
+        (200, b'{"code": "0429"}', None),
+        (200, b'{"code": "0001"}', AssetState.MISSING),
+        (200, b"<html>", AssetState.UNKNOWN),
+    ],
+)
+def test_metadata(status: int, body: bytes, expected: AssetState | None) -> None:
+    """What an asset's metadata say, in every form they are documented in."""
+    assert read_metadata_answer(status, body) == expected

@@ -1,0 +1,159 @@
+"""The outer frame of a callback, from any bytes at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import TASK_ID, callback, callback_body, shape_body, shape_names
+from transcripts.callbacks.envelope import plain, read_envelope, usable_task_id
+from transcripts.callbacks.kinds import label
+from transcripts.errors import PoisonMessage, UnreadableCallback
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+    max_leaves=20,
+)
+"""Correct JSON: lone surrogates, NaN and infinity are what json writes that is none."""
+
+
+@pytest.mark.parametrize("code", ["0000", "200", 200])
+def test_every_generation_is_read(code: str | int) -> None:
+    """The three codes of three generations of documents."""
+    envelope = read_envelope(callback_body(code=code))
+    assert (envelope.task_id, plain(envelope.code)) == (TASK_ID, code)
+
+
+@pytest.mark.parametrize("name", shape_names())
+def test_every_documented_shape_is_read(name: str) -> None:
+    """All endpoints share one frame."""
+    envelope = read_envelope(shape_body(name))
+    assert plain(envelope.data) == json.loads(shape_body(name))["data"]
+
+
+def test_missing_parts_read_as_null() -> None:
+    """Only task_id is needed."""
+    envelope = read_envelope(b'{"task_id": "a"}')
+    assert [plain(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
+
+
+def test_of_duplicate_keys_the_last_counts() -> None:
+    """As in every JSON library of the provider's languages."""
+    assert read_envelope(b'{"task_id": "a", "task_id": "b"}').task_id == "b"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"\xff\xfe{}", "invalid_json"),
+        (b'\xef\xbb\xbf{"task_id": "a"}', "invalid_json"),
+        (b'{"task_id": "a"} x', "invalid_json"),
+        (b'{"task_id": "a", "data": NaN}', "invalid_json"),
+        (b'{"task_id": "a", "data": [1, 2}', "invalid_json"),
+        (b'{"task_id": "a", "data": "\xff"}', "invalid_json"),
+        (b'{"task_id": "a", "data": "\xed\xa0\x80"}', "invalid_json"),
+        (b'{"task_id": "a", "data": "\\ud800"}', "invalid_json"),
+        (b'{"task_id": "a", "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json"),
+        (b'{"task_id": "a", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "invalid_json"),
+        (callback_body()[:-1], "invalid_json"),
+        (b"[]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'"task_id"', "not_an_object"),
+        (b"7", "not_an_object"),
+        (b"{}", "invalid_task_id"),
+        (b'{"task_id": null}', "invalid_task_id"),
+        (b'{"task_id": 7}', "invalid_task_id"),
+        (b'{"task_id": ["a"]}', "invalid_task_id"),
+        (b'{"task_id": ""}', "invalid_task_id"),
+        (b'{"Task_Id": "a"}', "invalid_task_id"),
+    ],
+)
+def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
+    """Each way of being unreadable has its code, in both ways of reading."""
+    with pytest.raises(UnreadableCallback) as caught:
+        read_envelope(body)
+    assert caught.value.code == code
+    with pytest.raises(UnreadableCallback) as labelled:
+        label(body)
+    assert labelled.value.code == code
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["a", "A-_9", "0" * 128, "_", "__", "___", "__a", "a__", "-", TASK_ID],
+)
+def test_usable_task_ids(task_id: str) -> None:
+    """Opaque, but safe as the id of a document."""
+    assert usable_task_id(task_id)
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["", "0" * 129, "a/b", "..", ".", "a b", "a\n", "ä", "__a__", "____", "a\x00", "../a"],
+)
+def test_unusable_task_ids(task_id: str) -> None:
+    """Firestore's reserved names, path parts, and what is not ASCII."""
+    assert not usable_task_id(task_id)
+    with pytest.raises(UnreadableCallback):
+        read_envelope(callback_body(task_id=task_id))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_end_in_an_envelope_or_the_one_error(body: bytes) -> None:
+    """Nothing else is raised, whatever is posted."""
+    try:
+        read_envelope(body)
+    except UnreadableCallback as error:
+        assert error.code in {"invalid_json", "not_an_object", "invalid_task_id"}
+
+
+@given(st.data())
+def test_any_damage_to_a_callback_ends_in_an_envelope_or_the_one_error(data: st.DataObject) -> None:
+    """Cut off, or with one byte changed."""
+    body = bytearray(callback_body())
+    body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(body)))
+    for damaged in (bytes(body), bytes(body[:cut])):
+        try:
+            read_envelope(damaged)
+        except UnreadableCallback:
+            continue
+
+
+@given(JSON_VALUES)
+def test_a_part_reads_as_the_standard_library_reads_it(value: Any) -> None:
+    """Any JSON may be the data of a callback."""
+    for ascii_only in (True, False):
+        text = json.dumps({"task_id": "a", "data": value}, ensure_ascii=ascii_only)
+        assert plain(read_envelope(text.encode()).data) == value
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "9" * 5000])
+def test_numbers_beyond_a_float_are_read_as_infinite(number: str) -> None:
+    """They are correct JSON, so they are no reason to lose a result."""
+    raw = read_envelope(b'{"task_id": "a", "data": {"x": %s}}' % number.encode()).data
+    value = plain(raw)["x"]
+    assert value in (float("inf"), float("-inf")) or value == int("9" * 400)
+
+
+def test_what_is_nested_too_deep_to_decode_is_poison() -> None:
+    """A part may be skipped at a depth at which it can't be built."""
+    deep = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
+    with pytest.raises(PoisonMessage):
+        plain(deep)
+
+
+def test_a_large_callback_is_read_without_building_it() -> None:
+    """The parts stay raw: skipping is cheap, whatever their size."""
+    content = callback(segments=[{"text": "x" * 1000}] * 1000)
+    assert memoryview(read_envelope(msgspec.json.encode(content)).data).nbytes > 1_000_000

@@ -1,0 +1,76 @@
+"""Which endpoint a callback belongs to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.builders import callback, shape_body, shape_names
+from tests.unit.test_envelope import JSON_VALUES
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.callbacks.kinds import Kind, kind_of, label
+
+
+def classify(data: Any) -> Kind:
+    body = json.dumps({"task_id": "a", "data": data}).encode()
+    assert label(body) == ("a", kind_of(read_envelope(body).data))
+    return label(body)[1]
+
+
+@pytest.mark.parametrize("name", shape_names())
+def test_every_documented_shape_is_recognised(name: str) -> None:
+    """The shape's file bears the name of its kind."""
+    assert kind_of(read_envelope(shape_body(name)).data) == name
+
+
+def test_there_is_a_shape_for_every_kind() -> None:
+    """No kind is there that no document shows."""
+    assert set(shape_names()) == {kind.value for kind in Kind} - {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (None, "unknown"),
+        ([], "unknown"),
+        ("text", "unknown"),
+        ({}, "unknown"),
+        ({"msg": "failed", "success": False, "data": None}, "unknown"),
+        ({"data": {"audio_transcription": None}}, "multi_speaker"),
+        ({"data": {"audio_transcription": []}}, "multi_speaker"),
+        ({"data": {"audio_transcription": "?"}}, "multi_speaker"),
+        ({"data": {"summary": None}}, "summary"),
+        ({"data": {"data": []}}, "unknown"),
+        ({"data": {"data": [], "error_rate": 0.0}}, "video"),
+        ({"data": {"data": [], "exec_time": 1.0}}, "clip"),
+        ({"data": {"data": [None, {"transcript": "x"}]}}, "video"),
+        ({"data": {"data": [{"start": 0, "end": 1}]}}, "clip"),
+        ({"data": {"data": [{"start": 0, "end": 1, "speaker": "S"}]}}, "speaker"),
+        ({"data": {"data": [{"other": 1}], "exec_time": 1.0}}, "clip"),
+        ({"asset_id": "re_1"}, "unknown"),
+        ({"videoTranscript": None}, "mai_transcript"),
+        ({"segment_index": 3, "transcript": "x"}, "stream"),
+        ({"status": 0, "data": {"text": "x"}}, "stream"),
+    ],
+)
+def test_variants(data: Any, kind: str) -> None:
+    """Empty lists, missing parts and unknown fields are told as far as they can be."""
+    assert classify(data) == kind
+
+
+@given(JSON_VALUES)
+def test_any_data_has_one_kind(data: Any) -> None:
+    """Classifying never fails, and the short way agrees with the long one."""
+    assert classify(data) in Kind
+
+
+@given(JSON_VALUES)
+def test_the_short_way_agrees_on_our_own_shape(extra: Any) -> None:
+    """Whatever else a multi-speaker callback holds."""
+    content = callback(inner={"more": extra}, data={"more": extra}, more=extra)
+    body = json.dumps(content).encode()
+    envelope = read_envelope(body)
+    assert label(body) == (envelope.task_id, kind_of(envelope.data))

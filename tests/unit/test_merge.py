@@ -1,0 +1,192 @@
+"""How what arrives is joined with what is stored."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.fakes import NOW
+from transcripts.callbacks.kinds import Kind
+from transcripts.tasks.merge import DECIDING_FIELDS, Outcome, merge
+from transcripts.tasks.task import (
+    RESULT_FIELDS,
+    SUBMISSION_FIELDS,
+    Segment,
+    Status,
+    Task,
+    expiry,
+)
+
+
+def a_result(
+    status: Status = Status.SUCCEEDED,
+    seconds: int = 0,
+    revision: str = "a",
+    kind: Kind | None = None,
+) -> Task:
+    default = Kind.MULTI_SPEAKER if status is Status.SUCCEEDED else Kind.UNKNOWN
+    received_at = NOW + timedelta(seconds=seconds)
+    return Task(
+        task_id="t",
+        kind=kind or default,
+        status=status,
+        received_at=received_at,
+        stored_at=NOW,
+        expires_at=expiry(received_at, 30),
+        revision=revision,
+        segments=[Segment(0.0, 1.0, "s1", revision)],
+    )
+
+
+def a_submission(submission_id: str = "s") -> Task:
+    return Task(
+        task_id="t",
+        kind=Kind.MULTI_SPEAKER,
+        status=Status.SUBMITTED,
+        claimed=True,
+        submission_id=submission_id,
+        asset_id="re_1",
+        labels={"case": "7"},
+        submitted_at=NOW,
+        expires_at=expiry(NOW, 30),
+    )
+
+
+def apply(*incoming: Task) -> Task:
+    """Let tasks arrive one after the other, as a store does it: only what changed is written."""
+    stored: Task | None = None
+    for task in incoming:
+        header = None
+        if stored is not None:
+            header = Task(**{name: getattr(stored, name) for name in DECIDING_FIELDS})
+        merged = merge(header, task)
+        if stored is None or merged.changed is None:
+            stored = merged.task
+        else:
+            stored = replace(
+                stored, **{name: getattr(merged.task, name) for name in merged.changed}
+            )
+    assert stored is not None
+    return stored
+
+
+def test_every_field_has_exactly_one_writer() -> None:
+    """Submission, result or people: nobody overwrites another's."""
+    fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "speaker_names"]
+    assert sorted(fields) == sorted(Task.__struct_fields__)
+
+
+def test_the_same_result_again_is_a_duplicate() -> None:
+    """Nothing is written, even if it was received at another time."""
+    merged = merge(a_result(), a_result(seconds=60))
+    assert (merged.outcome, merged.changed) == (Outcome.DUPLICATE, ())
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (Status.SUCCEEDED, Status.FAILED),
+        (Status.SUCCEEDED, Status.UNRECOGNISED),
+        (Status.FAILED, Status.UNRECOGNISED),
+    ],
+)
+def test_succeeded_beats_failed_beats_unrecognised(better: Status, worse: Status) -> None:
+    """Even if the worse one comes later, or was received later."""
+    good, bad = a_result(better, revision="a"), a_result(worse, seconds=60, revision="b")
+    assert merge(good, bad).outcome is Outcome.SUPERSEDED
+    assert merge(bad, good).outcome is Outcome.STORED
+    assert apply(good, bad).status == apply(bad, good).status == better
+
+
+def test_within_a_rank_the_later_received_wins() -> None:
+    """Whatever the order of delivery."""
+    early, late = a_result(seconds=1, revision="z"), a_result(seconds=2, revision="a")
+    assert apply(early, late).revision == apply(late, early).revision == "a"
+
+
+def test_at_a_tie_the_greater_hash_wins() -> None:
+    """Something has to decide, and the same on every machine."""
+    one, two = a_result(revision="a"), a_result(revision="b")
+    assert apply(one, two).revision == apply(two, one).revision == "b"
+
+
+def test_overdue_gives_way_to_any_result() -> None:
+    """Being late is no result."""
+    overdue = replace(a_submission(), status=Status.OVERDUE)
+    for status in (Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNISED):
+        assert apply(overdue, a_result(status)).status == status
+
+
+def test_a_result_before_its_submission_is_joined() -> None:
+    """Unclaimed until then; the result's own fields stay."""
+    early = apply(a_result())
+    assert (early.claimed, early.submission_id) == (False, None)
+    joined = apply(a_result(), a_submission())
+    assert (joined.claimed, joined.submission_id, joined.asset_id) == (True, "s", "re_1")
+    assert (joined.status, joined.revision) == (Status.SUCCEEDED, "a")
+    assert joined.segments == a_result().segments
+    assert joined.expires_at == a_result().expires_at
+
+
+def test_a_second_submission_of_a_task_changes_nothing() -> None:
+    """The first one recorded stays; the same one again is a duplicate."""
+    stored = apply(a_submission("first"))
+    assert merge(stored, a_submission("first")).outcome is Outcome.DUPLICATE
+    merged = merge(stored, a_submission("second"))
+    assert (merged.outcome, merged.task.submission_id) == (Outcome.SUPERSEDED, "first")
+
+
+def test_human_edits_survive_everything() -> None:
+    """A later result and a late submission leave the names people gave."""
+    edited = replace(a_result(), speaker_names={"s1": "Ada"})
+    for later in (a_result(seconds=60, revision="b"), a_submission()):
+        merged = merge(edited, later)
+        assert merged.task.speaker_names == {"s1": "Ada"}
+        assert "speaker_names" not in (merged.changed or ())
+
+
+def test_a_failure_without_a_shape_is_of_the_kind_we_bought() -> None:
+    """In whichever order result and submission come."""
+    failure = a_result(Status.FAILED)
+    assert apply(failure).kind is Kind.UNKNOWN
+    assert apply(failure, a_submission()).kind is Kind.MULTI_SPEAKER
+    assert apply(a_submission(), failure).kind is Kind.MULTI_SPEAKER
+    foreign = a_result(Status.UNRECOGNISED)
+    assert apply(a_submission(), foreign).kind is Kind.UNKNOWN
+
+
+RESULTS = st.builds(
+    a_result,
+    st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNISED]),
+    st.integers(0, 3),
+    st.sampled_from("abcdef"),
+)
+
+
+@given(st.lists(RESULTS, min_size=1, max_size=4, unique_by=lambda task: task.revision), st.data())
+def test_any_order_and_repetition_reach_the_same_end(
+    results: list[Task], data: st.DataObject
+) -> None:
+    """Results and the submission, each delivered one or more times, in any order."""
+    deliveries = [*results, a_submission()]
+    expected = apply(*deliveries)
+    repeated = deliveries + data.draw(st.lists(st.sampled_from(deliveries), max_size=4))
+    assert apply(*data.draw(st.permutations(repeated))) == expected
+
+
+def test_all_orders_of_all_kinds() -> None:
+    """Exhaustive over one of each."""
+    deliveries = [
+        a_result(Status.SUCCEEDED, 0, "a"),
+        a_result(Status.SUCCEEDED, 1, "b"),
+        a_result(Status.FAILED, 2, "c"),
+        a_result(Status.UNRECOGNISED, 3, "d"),
+        a_submission(),
+    ]
+    ends = {repr(apply(*order)) for order in permutations(deliveries)}
+    assert len(ends) == 1

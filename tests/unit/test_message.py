@@ -1,0 +1,138 @@
+"""A callback on the topic, and back."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import callback_body
+from tests.fakes import NOW
+from transcripts.callbacks.message import (
+    COMPRESS_OVER_BYTES,
+    MAX_BODY_BYTES,
+    compress,
+    decompress,
+    pack,
+    unpack,
+)
+from transcripts.errors import MessageTooLarge, PoisonMessage
+
+LABELS = {"task_id": "a", "kind": "unknown"}
+TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
+
+def test_attributes_are_those_of_the_contract() -> None:
+    """Names and forms that other versions rely on."""
+    body = callback_body()
+    message = pack(body, NOW, LABELS, TRACE)
+    assert message.attributes == {
+        "task_id": "a",
+        "kind": "unknown",
+        "received_at": "2026-01-02T03:04:05.678901Z",
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "encoding": "identity",
+        "schema": "1",
+        "traceparent": TRACE,
+    }
+    assert message.data == body
+
+
+def test_a_whole_second_has_its_microseconds() -> None:
+    """The form of a time does not depend on its value."""
+    message = pack(b"{}", NOW.replace(microsecond=0), LABELS)
+    assert message.attributes["received_at"] == "2026-01-02T03:04:05.000000Z"
+
+
+@pytest.mark.parametrize("trace", ["", "nonsense", TRACE + "x", TRACE.upper(), "x" * 5000])
+def test_a_bad_traceparent_is_left_out(trace: str) -> None:
+    """An attribute may have 1,024 bytes, and a header is the caller's."""
+    assert "traceparent" not in pack(b"{}", NOW, LABELS, trace).attributes
+
+
+@pytest.mark.parametrize(
+    ("size", "encoding"),
+    [(COMPRESS_OVER_BYTES, "identity"), (COMPRESS_OVER_BYTES + 1, "gzip")],
+)
+def test_only_large_bodies_are_compressed(size: int, encoding: str) -> None:
+    """The border is 8 KiB."""
+    message = pack(b"x" * size, NOW, LABELS)
+    assert message.attributes["encoding"] == encoding
+    assert message.attributes["sha256"] == hashlib.sha256(b"x" * size).hexdigest()
+
+
+def test_compression_is_the_same_every_time() -> None:
+    """No time in it, and anybody's gzip reads it."""
+    body = callback_body(200)
+    assert compress(body) == compress(body)
+    assert gzip.decompress(compress(body)) == body
+
+
+@given(st.binary(max_size=20_000))
+def test_there_and_back(body: bytes) -> None:
+    """Body, time and checksum survive, compressed or not."""
+    message = pack(body, NOW, LABELS)
+    carried = unpack(message.data, message.attributes, NOW + timedelta(days=1))
+    assert carried.body == body
+    assert carried.received_at == NOW
+    assert carried.sha256 == hashlib.sha256(body).hexdigest()
+    assert gzip.decompress(carried.compressed) == body
+
+
+def test_the_largest_transcript_fits() -> None:
+    """32 MiB of speech is far under 10 MB compressed."""
+    line = callback_body(1000)
+    body = (line * (MAX_BODY_BYTES // len(line) + 1))[:MAX_BODY_BYTES]
+    message = pack(body, NOW, LABELS)
+    assert unpack(message.data, message.attributes, NOW).body == body
+
+
+def test_what_does_not_compress_is_refused() -> None:
+    """Random bytes are no transcript."""
+    with pytest.raises(MessageTooLarge):
+        pack(os.urandom(11_000_000), NOW, LABELS)
+
+
+def test_a_hand_made_message_is_understood() -> None:
+    """Without attributes: identity, received when it was published."""
+    carried = unpack(b"{}", {}, NOW)
+    assert (carried.body, carried.received_at) == (b"{}", NOW)
+
+
+def test_times_in_other_zones_are_utc() -> None:
+    """A replay may write an offset."""
+    zone = timezone(timedelta(hours=2))
+    text = datetime(2026, 1, 1, 2, tzinfo=zone).isoformat()
+    assert unpack(b"{}", {"received_at": text}, NOW).received_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("data", "attributes"),
+    [
+        (b"{}", {"schema": "2"}),
+        (b"{}", {"encoding": "br"}),
+        (b"{}", {"encoding": "gzip"}),
+        (compress(b"{}")[:-3], {"encoding": "gzip"}),
+        (b"{}", {"sha256": "0" * 64}),
+        (b"{}", {"received_at": "yesterday"}),
+        (b"{}", {"received_at": "2026-01-01T00:00:00"}),
+    ],
+)
+def test_what_can_not_be_right_is_poison(data: bytes, attributes: dict[str, str]) -> None:
+    """Each is refused for good."""
+    with pytest.raises(PoisonMessage):
+        unpack(data, attributes, NOW)
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    """A few kilobytes that unpack to more than any body are refused, not held."""
+    bomb = zlib.compressobj(level=9, wbits=31)
+    data = bomb.compress(b"\0" * (MAX_BODY_BYTES + 2)) + bomb.flush()
+    with pytest.raises(PoisonMessage):
+        decompress(data)

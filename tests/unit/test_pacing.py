@@ -1,0 +1,137 @@
+"""One request a second and endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from transcripts.mavi.pacing import ARRIVES_WITHIN_S, Pacer, TooManyWaiting
+
+PATIENT = 1000.0
+
+
+class Time:
+    """A loop's clock that sleeping advances; turns wait one at a time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.now += seconds
+
+    def pacer(self) -> Pacer:
+        return Pacer(1.0, lambda: self.now, self.sleep)
+
+
+async def test_turns_are_an_interval_apart_and_in_order() -> None:
+    """Ten who ask together are served one after the other, first come first served."""
+    time = Time()
+    pacer = time.pacer()
+    served: list[tuple[int, float]] = []
+
+    async def ask(number: int) -> None:
+        async with pacer.turn(PATIENT):
+            served.append((number, time.now))
+
+    await asyncio.gather(*map(ask, range(10)))
+    assert [number for number, _ in served] == list(range(10))
+    assert [moment for _, moment in served] == pytest.approx([100.0 + n for n in range(10)])
+
+
+async def test_an_interval_begins_with_the_answer() -> None:
+    """A request that takes long to arrive does not let the next one come too soon after it."""
+    time = Time()
+    pacer = time.pacer()
+    async with pacer.turn(PATIENT):
+        time.now += 0.3
+    async with pacer.turn(PATIENT):
+        assert time.now == pytest.approx(101.3)
+
+
+async def test_an_answer_is_waited_for_only_so_long() -> None:
+    """An upload takes minutes; others go on."""
+    time = Time()
+    pacer = time.pacer()
+    done = asyncio.Event()
+
+    async def upload() -> None:
+        async with pacer.turn(PATIENT):
+            await done.wait()
+
+    uploading = asyncio.ensure_future(upload())
+    await asyncio.sleep(0)
+    async with pacer.turn(PATIENT):
+        assert time.now == pytest.approx(101.0 + ARRIVES_WITHIN_S)
+    done.set()
+    await uploading
+    assert pacer.wait_s() == pytest.approx(1.0)
+
+
+async def test_turns_are_not_saved_up() -> None:
+    """Who comes late waits for nothing, and the next one a whole interval."""
+    time = Time()
+    pacer = time.pacer()
+    async with pacer.turn(PATIENT):
+        pass
+    time.now += 10
+    assert pacer.wait_s() == 0.0
+    async with pacer.turn(PATIENT):
+        pass
+    assert pacer.wait_s() == pytest.approx(1.0)
+
+
+async def test_who_would_wait_too_long_is_told_at_once() -> None:
+    """With how long it would have been; nobody else loses a turn by it."""
+    time = Time()
+    pacer = time.pacer()
+
+    async def ask() -> None:
+        async with pacer.turn(PATIENT):
+            pass
+
+    turns = [asyncio.ensure_future(ask()) for _ in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyWaiting) as caught:
+        async with pacer.turn(2.0):
+            raise AssertionError("no turn was to be had")
+    assert 3 < caught.value.wait_s < 7
+    await asyncio.gather(*turns)
+    assert time.now == pytest.approx(104.0)
+
+
+async def test_the_intent_runs_right_before_the_turn() -> None:
+    """However long it takes, requests leave an interval apart, and none waits on record."""
+    time = Time()
+    pacer = time.pacer()
+    intents: list[float] = []
+    sent: list[float] = []
+
+    async def ask(takes_s: float) -> None:
+        async def intent() -> None:
+            intents.append(time.now)
+            time.now += takes_s
+
+        async with pacer.turn(PATIENT, intent):
+            sent.append(time.now)
+
+    await asyncio.gather(*map(ask, [0.0, 0.7, 0.0]))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert all(gap >= 1.0 - 1e-9 for gap in gaps)
+    assert [s - i for s, i in zip(sent, intents, strict=True)] == pytest.approx([0.0, 0.7, 0.0])
+
+
+async def test_an_intent_that_fails_costs_no_turn() -> None:
+    """Nothing was sent, so the next one does not wait for it."""
+    time = Time()
+    pacer = time.pacer()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with pacer.turn(PATIENT, fail):
+            raise AssertionError("the intent failed")
+    assert pacer.wait_s() == 0.0

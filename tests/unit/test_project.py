@@ -1,0 +1,200 @@
+"""The project itself: what is imported, locked and documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.lock import LOCKS
+from transcripts import errors
+from transcripts.settings import FUNCTIONS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT / "functions").with_suffix("").parts)
+    for path in (ROOT / "functions" / "transcripts").rglob("*.py")
+    if path.name != "__init__.py"
+)
+# functions-framework has the empty package google.cloud in every process, and a context class.
+PRINT_GOOGLE = (
+    "print([m for m in sys.modules if m.startswith(('grpc', 'google.'))"
+    " and not m.startswith('google.cloud.functions') and m != 'google.cloud'])"
+)
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": "functions"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_importing_needs_no_environment() -> None:
+    """No setting, no credentials, no network, no file."""
+    run_python("\n".join(f"import {module}" for module in MODULES))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if ".google." not in name])
+def test_only_the_google_backend_imports_google(module: str) -> None:
+    """No Google client where none is used."""
+    assert run_python(f"import {module}, sys\n{PRINT_GOOGLE}").strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_embedded_backend_runs_without_google(name: str) -> None:
+    """A whole function, as the framework loads it."""
+    out = run_python(
+        "import os, sys, functions_framework\n"
+        "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
+        " CALLBACK_TOKENS='t' * 32)\n"
+        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n" + PRINT_GOOGLE
+    )
+    assert out.strip() == "[]"
+
+
+def pins(path: str) -> dict[str, tuple[str, str]]:
+    """Return version and marker of every package of a lock file."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in (ROOT / path).read_text().splitlines():
+        match = re.match(r"([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; ([^\\]+?))? \\$", line)
+        if match:
+            found[str(canonicalize_name(match[1]))] = (match[2], match[3] or "")
+    return found
+
+
+def map_of_strings() -> dict[str, str]:
+    """Return what markers are evaluated with here."""
+    return {key: str(value) for key, value in default_environment().items()}
+
+
+def closure(extras: tuple[str, ...]) -> dict[str, list[Requirement]]:
+    """Return every requirement of the project, by package, as installed here."""
+    todo = [Requirement(text) for text in PROJECT["dependencies"]]
+    for extra in extras:
+        todo += [Requirement(text) for text in PROJECT["optional-dependencies"][extra]]
+    found: dict[str, list[Requirement]] = {}
+    seen: set[str] = set()
+    while todo:
+        requirement = todo.pop()
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        name = canonicalize_name(requirement.name)
+        found.setdefault(name, []).append(requirement)
+        for extra in ("", *requirement.extras):
+            if f"{name}[{extra}]" in seen:
+                continue
+            seen.add(f"{name}[{extra}]")
+            for text in metadata.requires(name) or []:
+                needed = Requirement(text)
+                environment = {**map_of_strings(), "extra": extra}
+                if needed.marker is None or needed.marker.evaluate(environment):
+                    needed.marker = None
+                    todo.append(needed)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(LOCKS))
+def test_the_lock_files_are_fresh(path: str) -> None:
+    """They pin just what pyproject.toml leads to, in versions that it allows."""
+    locked, needed = pins(path), closure(LOCKS[path])
+    assert set(needed) <= set(locked), "run: make lock"
+    extra = {name for name in set(locked) - set(needed) if not locked[name][1]}
+    assert extra == set(), "run: make lock"
+    for name, requirements in needed.items():
+        for requirement in requirements:
+            version = locked[name][0]
+            assert requirement.specifier.contains(version, prereleases=True), "run: make lock"
+
+
+@pytest.mark.parametrize("path", sorted(LOCKS))
+def test_what_is_installed_is_what_is_locked(path: str) -> None:
+    """Tests prove something of the pinned versions only."""
+    for name, (version, marker) in pins(path).items():
+        if not marker or Requirement(f"{name} ; {marker}").marker.evaluate():  # type: ignore[union-attr] # it has one
+            assert metadata.version(name) == version
+
+
+@pytest.mark.parametrize("path", sorted(LOCKS))
+def test_lock_files_have_hashes_and_no_address(path: str) -> None:
+    """Whoever installs from them decides from where."""
+    text = (ROOT / path).read_text()
+    names = re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)
+    assert len(names) == len(pins(path))
+    assert all(
+        re.search(
+            rf"^{re.escape(name)}==.*\n    --hash=sha256:", text, re.MULTILINE | re.IGNORECASE
+        )
+        for name in names
+    )
+    assert "://" not in text
+    assert "index-url" not in text
+
+
+def test_larger_locks_agree_with_what_is_deployed() -> None:
+    """What is tested is what is deployed."""
+    deployed = pins("functions/requirements.txt")
+    for path in LOCKS:
+        assert deployed.items() <= pins(path).items()
+
+
+def readme_table(heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading of the README."""
+    text = (ROOT / "README.md").read_text()
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_the_readme_lists_every_setting() -> None:
+    """Name, users and default, as the code has them."""
+    documented = {row[0].strip("`"): row for row in readme_table("Settings")}
+    used: dict[str, list[str]] = {}
+    defaults: dict[str, str | None] = {}
+    for function, settings in FUNCTIONS.items():
+        for variable in settings.variables():
+            used.setdefault(variable.name, []).append(function)
+            before = defaults.get(variable.name, "")
+            defaults[variable.name] = None if before is None else variable.default
+    emulators = {name for name in documented if name.endswith("_EMULATOR_HOST")}
+    assert set(documented) == set(used) | emulators
+    for name, functions in used.items():
+        row = documented[name]
+        everybody = set(functions) == set(FUNCTIONS)
+        assert row[1] == ("all" if everybody else ", ".join(sorted(functions))), name
+        default = defaults[name]
+        wanted = "required" if default is None else f"`{default}`" if default else "none"
+        assert row[2] == wanted, name
+
+
+def test_the_readme_lists_every_folder() -> None:
+    """A reader knows from it where a thing lives."""
+    text = (ROOT / "README.md").read_text()
+    for folder in (ROOT / "functions" / "transcripts").iterdir():
+        if folder.is_dir() and (folder / "__init__.py").exists():
+            assert f"{folder.name}/" in text
+
+
+def test_every_error_is_in_the_tree_and_says_when() -> None:
+    """The docstring of the module draws the tree."""
+    tree = errors.__doc__ or ""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.TranscriptsError):
+            assert name in tree
+            assert value.__doc__

@@ -1,0 +1,134 @@
+"""Settings: everything that is wrong is said at once, and nothing that is secret."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from transcripts.errors import SettingsError
+from transcripts.settings import FUNCTIONS, CallbackSettings, Secret, SubmitSettings
+
+TOKEN = "a-token-of-more-than-thirty-two-characters"
+CALLBACK = {
+    "CALLBACK_TOKENS": TOKEN,
+    "CALLBACK_TOPIC": "projects/p/topics/callbacks",
+    "REJECTED_TOPIC": "projects/p/topics/rejected",
+}
+SUBMIT = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "sk-made-up"}
+
+
+def test_defaults() -> None:
+    """What need not be given."""
+    settings = SubmitSettings.load(SUBMIT)
+    assert (settings.backend, settings.database, settings.data_dir) == (
+        "google",
+        "(default)",
+        Path(".transcripts"),
+    )
+    assert settings.mavi_base_url == "https://mavi-backend.memories.ai/serve/api/v2"
+    assert (settings.max_submissions_per_day, settings.retention_days) == (0, 0)
+
+
+def test_the_embedded_backend_needs_only_secrets() -> None:
+    """No project, no topics."""
+    environ = {"TRANSCRIPTS_BACKEND": "embedded"}
+    settings = CallbackSettings.load(environ | {"CALLBACK_TOKENS": TOKEN})
+    assert settings.callback_topic == "projects/local/topics/callbacks"
+    assert SubmitSettings.load(environ | {"MAVI_API_KEY": "k"}).project == "local"
+
+
+def test_every_missing_variable_is_named_in_one_error() -> None:
+    """One deployment, one list to mend."""
+    with pytest.raises(SettingsError) as caught:
+        CallbackSettings.load({})
+    for name in CALLBACK:
+        assert f"{name} is missing" in caught.value.message
+
+
+def test_missing_and_bad_are_named_together() -> None:
+    """Without the value: it may be a secret in the wrong place."""
+    with pytest.raises(SettingsError) as caught:
+        SubmitSettings.load(
+            {"MAVI_BASE_URL": "ftp://secret", "MAX_SUBMISSIONS_PER_DAY": "secret", "X": "secret"}
+        )
+    message = caught.value.message
+    for name in ("GOOGLE_CLOUD_PROJECT", "MAVI_API_KEY", "MAVI_BASE_URL"):
+        assert name in message
+    assert "MAX_SUBMISSIONS_PER_DAY must be" in message
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_empty_value_counts_as_absent() -> None:
+    """As infrastructure tools write what is not set."""
+    assert SubmitSettings.load(SUBMIT | {"FIRESTORE_DATABASE": ""}).database == "(default)"
+    with pytest.raises(SettingsError):
+        SubmitSettings.load(SUBMIT | {"MAVI_API_KEY": " "})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRANSCRIPTS_BACKEND", "aws"),
+        ("MAVI_BASE_URL", "http://example.com"),
+        ("MAVI_BASE_URL", "https://user:pass@example.com"),
+        ("MAVI_BASE_URL", "https://example.com?key=1"),
+        ("MAVI_BASE_URL", "example.com"),
+        ("MAVI_API_KEY", "two words"),
+        ("MAVI_API_KEY", "line\nbreak"),
+        ("RETENTION_DAYS", "-1"),
+        ("RETENTION_DAYS", "1.5"),
+        ("RETENTION_DAYS", "9" * 12),
+        ("FIRESTORE_DATABASE", "A/B"),
+        ("GOOGLE_CLOUD_PROJECT", "a/b"),
+    ],
+)
+def test_bad_values(name: str, value: str) -> None:
+    """Each is named."""
+    with pytest.raises(SettingsError) as caught:
+        SubmitSettings.load(SUBMIT | {name: value})
+    assert f"{name} must be" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "tokens", ["short", f"{TOKEN},short", f"{TOKEN},", "ä" * 40, "a/" * 20, f"{TOKEN} {TOKEN}"]
+)
+def test_bad_tokens(tokens: str) -> None:
+    """A weak token is as good as none."""
+    with pytest.raises(SettingsError):
+        CallbackSettings.load(CALLBACK | {"CALLBACK_TOKENS": tokens})
+
+
+def test_two_tokens_live_at_once() -> None:
+    """For rotation; blanks around them do no harm."""
+    settings = CallbackSettings.load(CALLBACK | {"CALLBACK_TOKENS": f"{TOKEN}, {TOKEN[::-1]}"})
+    assert [token.reveal() for token in settings.callback_tokens] == [TOKEN, TOKEN[::-1]]
+
+
+@pytest.mark.parametrize("topic", ["callbacks", "projects/p/topics/ab", "projects/p/topics/a/b"])
+def test_bad_topics(topic: str) -> None:
+    """The full name, as Pub/Sub wants it."""
+    with pytest.raises(SettingsError):
+        CallbackSettings.load(CALLBACK | {"CALLBACK_TOPIC": topic})
+
+
+def test_secrets_show_nowhere() -> None:
+    """Not in a repr, not formatted, not inside the settings."""
+    secret = Secret("hush")
+    settings = SubmitSettings.load(SUBMIT)
+    assert "hush" not in f"{secret} {secret!r} {[secret]}"
+    assert "sk-made-up" not in repr(settings)
+    assert settings.mavi_api_key.reveal() == "sk-made-up"
+
+
+def test_a_slash_at_the_end_of_the_address_is_dropped() -> None:
+    """Paths are appended to it."""
+    settings = SubmitSettings.load(SUBMIT | {"MAVI_BASE_URL": "http://127.0.0.1:1/v2/"})
+    assert settings.mavi_base_url == "http://127.0.0.1:1/v2"
+
+
+def test_every_function_has_its_settings() -> None:
+    """An entry file for each, and settings for each entry file."""
+    entries = {path.stem for path in Path("functions").glob("*.py")}
+    assert entries == set(FUNCTIONS)

@@ -1,0 +1,185 @@
+"""What nobody is there to do any more."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.fakes import Sleeper
+from tests.unit.test_merge import a_result
+from tests.unit.test_uploading import Depot
+from transcripts.errors import QueueUnavailable
+from transcripts.mavi.answers import Lost
+from transcripts.ports import Write
+from transcripts.retry import Retrier
+from transcripts.submissions.orders import Order
+from transcripts.submissions.steps import LEASE
+from transcripts.submissions.submission import State, submission_id_of_asset, submission_path
+from transcripts.submissions.sweep import AT_MOST, STALLED_AFTER, Counts, Sweeper
+from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Status, Task, task_path
+
+OVERDUE = timedelta(hours=6)
+ORDER = Order("re_1", {})
+ID = submission_id_of_asset("re_1")
+
+
+class Yard(Depot):
+    """A depot that is swept."""
+
+    def sweeper(self, **options: Any) -> Sweeper:
+        return Sweeper(
+            self.documents,
+            Retrier(20.0, Sleeper()),
+            self.queue,
+            self.lines.log,
+            clock=self.clock,
+            overdue_after=OVERDUE,
+            **options,
+        )
+
+    async def task(self, task_id: str = "task-1") -> Task:
+        found = await TaskStore(self.documents, Retrier()).read_task(task_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def yard() -> Yard:
+    return Yard()
+
+
+async def test_nothing_to_do(yard: Yard) -> None:
+    """An empty store, and one where everything is in time."""
+    assert await yard.sweeper().run() == Counts()
+    await yard.purchaser.buy(ORDER)
+    await yard.drop()
+    assert await yard.sweeper().run() == Counts()
+
+
+async def test_a_late_result_is_overdue_and_still_wins(yard: Yard) -> None:
+    """Marked once; whatever comes later takes its place."""
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert await yard.sweeper().run() == Counts(overdue=1)
+    assert (await yard.task()).status is Status.OVERDUE
+    assert await yard.sweeper().run() == Counts()
+    assert yard.lines.named("task_overdue")[0]["task_id"] == "task-1"
+    await TaskStore(yard.documents, Retrier()).save_result(
+        replace(a_result(), task_id="task-1"), b"raw"
+    )
+    assert (await yard.task()).status is Status.SUCCEEDED
+
+
+async def test_a_result_that_comes_during_the_sweep_wins(yard: Yard) -> None:
+    """Between the query and the mark; it is not bought again either."""
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    came = False
+
+    def comes(operation: str) -> None:
+        nonlocal came
+        if operation == "commit" and not came:
+            came = True
+            content = yard.documents.content[task_path("task-1")]
+            content["status"] = "succeeded"
+            yard.documents.versions[task_path("task-1")] += 1
+
+    yard.documents.before = comes
+    assert await yard.sweeper(resubmit_overdue=1).run() == Counts()
+    assert (await yard.task()).status is Status.SUCCEEDED
+    assert yard.queue.tasks == {}
+
+
+async def test_an_overdue_asset_is_bought_again_at_most_so_often(yard: Yard) -> None:
+    """Off by default; each time on the queue, with the first task remembered."""
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    sweeper = yard.sweeper(resubmit_overdue=1)
+    assert await sweeper.run() == Counts(overdue=1, resubmitted=1)
+    assert yard.queue.tasks == {f"{ID}-1": ID}
+    assert (await yard.purchaser.run(ID)).task_id == "task-2"
+    assert [item.task_id for item in (await yard.entry(ID)).earlier] == ["task-1"]
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert await sweeper.run() == Counts(overdue=1)
+    assert len(yard.provider.submitted) == 2
+
+
+async def test_a_dead_call_becomes_a_lost_answer(yard: Yard) -> None:
+    """After its lease; then it is 409 until it is forced."""
+    await yard.purchaser.buy(ORDER)
+    calling = replace(
+        await yard.entry(ID), state=State.SUBMITTING, lease_expires_at=yard.clock.now + LEASE
+    )
+    await yard.documents.commit(Write(submission_path(ID), calling))
+    assert await yard.sweeper().run() == Counts()
+    yard.clock.advance(seconds=LEASE.total_seconds())
+    assert await yard.sweeper().run() == Counts(submit_unknown=1)
+    assert (await yard.entry(ID)).state is State.SUBMIT_UNKNOWN
+    assert (await yard.refused()).status == 409
+    assert await yard.sweeper().run() == Counts()
+
+
+async def test_what_was_never_queued_is_queued(yard: Yard) -> None:
+    """The event's process died between the record and the queue, and no event came again."""
+    yard.queue.down = True
+    with pytest.raises(QueueUnavailable):
+        await yard.drop()
+    yard.queue.down = False
+    yard.clock.advance(seconds=STALLED_AFTER.total_seconds())
+    assert await yard.sweeper().run() == Counts(requeued=1)
+    (name,) = yard.queue.tasks
+    assert name.endswith("-1")
+    assert (await yard.purchaser.run(yard.queue.tasks[name])).state is State.SUBMITTED
+
+
+@pytest.mark.parametrize("state", [State.CLAIMED, State.UPLOADING, State.UPLOADED])
+async def test_stalled_work_is_queued_again(yard: Yard, state: State) -> None:
+    """Once in each stretch of idleness, however often the sweep runs."""
+    submission_id = await yard.drop()
+    entry = replace(await yard.entry(submission_id), state=state, claim_id="gone")
+    await yard.documents.commit(Write(submission_path(submission_id), entry))
+    yard.clock.advance(seconds=STALLED_AFTER.total_seconds())
+    assert await yard.sweeper().run() == Counts(requeued=1)
+    assert await yard.sweeper().run() == Counts()
+    assert list(yard.queue.tasks) == [f"{submission_id}-0", f"{submission_id}-1"]
+
+
+async def test_two_sweeps_at_once_do_it_once(yard: Yard) -> None:
+    """Each decides again on what is stored by then."""
+    await yard.purchaser.buy(ORDER)
+    submission_id = await yard.drop()
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    results = await asyncio.gather(*(yard.sweeper(resubmit_overdue=1).run() for _ in range(4)))
+    total = {
+        name: sum(getattr(counts, name) for counts in results)
+        for name in ("overdue", "resubmitted", "requeued")
+    }
+    assert total == {"overdue": 1, "resubmitted": 1, "requeued": 1}
+    assert sorted(yard.queue.tasks) == sorted(
+        [f"{ID}-1", f"{submission_id}-0", f"{submission_id}-1"]
+    )
+
+
+async def test_a_run_is_bounded_and_the_next_goes_on(yard: Yard) -> None:
+    """It says that there is more."""
+    for number in range(AT_MOST + 3):
+        await yard.purchaser.buy(Order(f"re_{number}", {}))
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert await yard.sweeper().run() == Counts(overdue=AT_MOST, more=True)
+    assert await yard.sweeper().run() == Counts(overdue=3)
+
+
+async def test_an_unclaimed_result_stays_visible_as_such(yard: Yard) -> None:
+    """The job of a lost answer: its callback is kept, and nothing sweeps it away."""
+    yard.provider.answers = [Lost("ReadTimeout")]
+    await yard.refused()
+    await TaskStore(yard.documents, Retrier()).save_result(a_result(), b"raw")
+    yard.clock.advance(days=30)
+    assert await yard.sweeper().run() == Counts()
+    task = await yard.task("t")
+    assert (task.claimed, task.status) == (False, Status.SUCCEEDED)

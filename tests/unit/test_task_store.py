@@ -1,0 +1,249 @@
+"""Storing results: what is read and written, in which order, and under faults."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from tests.builders import callback_body, segment
+from tests.fakes import NOW, MemoryDocuments, Outage, Sleeper
+from tests.unit.test_merge import a_result, a_submission
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.callbacks.message import compress
+from transcripts.errors import Conflict, StoreUnavailable
+from transcripts.ports import Read, Write
+from transcripts.retry import Retrier
+from transcripts.tasks.merge import Outcome
+from transcripts.tasks.normalise import normalise
+from transcripts.tasks.store import WRITES_PER_COMMIT, TaskStore
+from transcripts.tasks.task import RAW_BLOCK_BYTES, Status, Task, page_path, raw_path
+
+
+@pytest.fixture
+def documents() -> MemoryDocuments:
+    return MemoryDocuments()
+
+
+@pytest.fixture
+def store(documents: MemoryDocuments) -> TaskStore:
+    return TaskStore(documents, Retrier(20.0, Sleeper()))
+
+
+def a_long_result(revision: str = "a", segments: int = 20_000) -> Task:
+    envelope = read_envelope(callback_body([segment(n) for n in range(segments)], task_id="t"))
+    return normalise(envelope, revision=revision, received_at=NOW, stored_at=NOW, expires_at=NOW)
+
+
+async def test_a_usual_result_costs_one_read_and_one_commit(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """One document and its raw block, together."""
+    assert await store.save_result(a_result(), b"raw") is Outcome.STORED
+    assert (documents.reads, len(documents.commits)) == (1, 1)
+    assert documents.paths() == ["tasks/t", "tasks/t/raw/a-00000"]
+
+
+async def test_a_duplicate_costs_one_read(documents: MemoryDocuments, store: TaskStore) -> None:
+    """And nothing is written."""
+    await store.save_result(a_result(), b"raw")
+    assert await store.save_result(a_result(), b"raw") is Outcome.DUPLICATE
+    assert (documents.reads, len(documents.commits)) == (2, 1)
+
+
+async def test_a_result_that_loses_is_kept_raw(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """Once; the same again is a duplicate."""
+    await store.save_result(a_result(), b"good")
+    failure = a_result(Status.FAILED, 60, "b")
+    assert await store.save_result(failure, b"bad") is Outcome.SUPERSEDED
+    assert await store.save_result(failure, b"bad") is Outcome.DUPLICATE
+    assert await store.read_raw("t", "b") == b"bad"
+    task = await store.read_task("t")
+    assert task is not None
+    assert task.status is Status.SUCCEEDED
+
+
+async def test_a_replaced_result_comes_again_as_a_duplicate(store: TaskStore) -> None:
+    """Its body is there already, though it no longer shows."""
+    first, second = a_result(revision="a"), a_result(seconds=60, revision="b")
+    await store.save_result(first, b"1")
+    assert await store.save_result(second, b"2") is Outcome.STORED
+    assert await store.save_result(first, b"1") is Outcome.DUPLICATE
+    assert await store.read_raw("t", "a") == b"1"
+
+
+async def test_human_edits_and_the_submission_survive_a_result(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """The result's write touches the result's fields only."""
+    edited = replace(a_submission(), speaker_names={"s1": "Ada"})
+    await documents.commit(Write("tasks/t", edited))
+    await store.save_result(a_result(), b"raw")
+    task = await store.read_task("t")
+    assert task is not None
+    assert (task.speaker_names, task.submission_id, task.labels) == (
+        {"s1": "Ada"},
+        "s",
+        {"case": "7"},
+    )
+    assert task.status is Status.SUCCEEDED
+
+
+async def test_a_long_result_is_paged_and_read_whole(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """The task's document names the pages; reading joins them."""
+    result = a_long_result()
+    await store.save_result(result, compress(b"{}"))
+    stored = documents.content["tasks/t"]
+    assert stored["segments"] == []
+    pages = documents.paths("tasks/t/segments/")
+    assert pages == [page_path("t", "a", n) for n in range(stored["pages"])]
+    assert documents.content[pages[0]]["expires_at"] == NOW
+    task = await store.read_task("t")
+    assert task is not None
+    assert task.segments == result.segments
+
+
+async def test_what_prepares_is_written_before_what_shows(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """Whatever number of commits it takes, the task's document is in the last one."""
+    raw = bytes(RAW_BLOCK_BYTES * WRITES_PER_COMMIT + 1)
+    await store.save_result(a_long_result(), raw)
+    assert len(documents.commits) >= 2
+    for commit in documents.commits[:-1]:
+        assert "tasks/t" not in [write.path for write in commit]
+    assert documents.commits[-1][-1].path == "tasks/t"
+    assert await store.read_raw("t", "a") == raw
+
+
+async def test_a_raw_body_of_whole_blocks_is_read_whole(store: TaskStore) -> None:
+    """The end is known by a block that is not full, or not there."""
+    raw = bytes(2 * RAW_BLOCK_BYTES)
+    await store.save_result(a_result(), raw)
+    assert await store.read_raw("t", "a") == raw
+    assert await store.read_raw("t", "none") is None
+
+
+async def test_a_losing_body_of_many_blocks_is_kept_whole(store: TaskStore) -> None:
+    """The first block comes last: it tells that all are there."""
+    raw = bytes(RAW_BLOCK_BYTES * (WRITES_PER_COMMIT + 2))
+    await store.save_result(a_result(), b"good")
+    await store.save_result(a_result(Status.FAILED, revision="b"), raw)
+    assert await store.read_raw("t", "b") == raw
+
+
+async def test_an_unknown_task_is_none(store: TaskStore) -> None:
+    """Not an error."""
+    assert await store.read_task("nobody") is None
+
+
+async def test_an_outage_is_survived(documents: MemoryDocuments, store: TaskStore) -> None:
+    """Before the read, before the commit."""
+    documents.before = Outage(3)
+    assert await store.save_result(a_result(), b"raw") is Outcome.STORED
+
+
+async def test_a_lost_acknowledgement_is_not_called_a_duplicate(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """The write happened, its answer did not come: what is found is our own."""
+    documents.after = Outage(1)
+    assert await store.save_result(a_result(), b"raw") is Outcome.STORED
+    assert len(documents.commits) == 1
+
+
+async def test_a_long_outage_is_said(documents: MemoryDocuments) -> None:
+    """So that the message is delivered again."""
+    documents.before = Outage(10_000)
+    with pytest.raises(StoreUnavailable):
+        await TaskStore(documents, Retrier(0.1)).save_result(a_result(), b"raw")
+
+
+async def test_a_lost_race_is_decided_again(documents: MemoryDocuments, store: TaskStore) -> None:
+    """A submission recorded between our read and our write is joined, not overwritten."""
+    joined = False
+
+    def between(operation: str) -> None:
+        nonlocal joined
+        if operation == "commit" and not joined:
+            joined = True
+            documents.content["tasks/t"] = {
+                "task_id": "t",
+                "submission_id": "s",
+                "claimed": True,
+            }
+            documents.versions["tasks/t"] = 1
+
+    documents.before = between
+    assert await store.save_result(a_result(), b"raw") is Outcome.STORED
+    task = await store.read_task("t")
+    assert task is not None
+    assert (task.submission_id, task.status, task.claimed) == ("s", Status.SUCCEEDED, True)
+
+
+async def test_a_missing_page_is_no_half_answer(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """A reader gets everything or an error."""
+    await store.save_result(a_long_result(), b"raw")
+    del documents.content[page_path("t", "a", 1)]
+    with pytest.raises(Conflict):
+        await TaskStore(documents, Retrier(0.05)).read_task("t")
+
+
+async def test_all_orders_at_once_reach_the_same_end() -> None:
+    """Four bodies for one task, each delivered twice, in every order, concurrently."""
+    results = [
+        a_result(Status.SUCCEEDED, 0, "a"),
+        a_result(Status.SUCCEEDED, 1, "b"),
+        a_result(Status.FAILED, 2, "c"),
+        a_result(Status.UNRECOGNISED, 3, "d"),
+    ]
+    for order in itertools.permutations(results):
+        documents = MemoryDocuments()
+        store = TaskStore(documents, Retrier(20.0, Sleeper()))
+        outcomes = await asyncio.gather(
+            *(
+                store.save_result(item, item.revision.encode())
+                for item in order * 2
+                if item.revision
+            )
+        )
+        (found,) = await documents.read(Read("tasks/t", Task))
+        assert found is not None
+        assert found.value.revision == "b"
+        assert [await store.read_raw("t", r) for r in "abcd"] == [b"a", b"b", b"c", b"d"]
+        assert outcomes.count(Outcome.DUPLICATE) == len(results)
+
+
+async def test_readers_never_see_half(documents: MemoryDocuments, store: TaskStore) -> None:
+    """While one long result replaces another, every read is one of the two."""
+    old, new = a_long_result("a"), a_long_result("b")
+    new = replace(
+        new,
+        received_at=NOW + timedelta(seconds=1),
+        segments=[replace(part, text="new") for part in new.segments],
+    )
+    await store.save_result(old, b"old")
+    writing = asyncio.ensure_future(store.save_result(new, bytes(20 * RAW_BLOCK_BYTES)))
+    seen: set[str] = set()
+    while not writing.done():
+        task = await store.read_task("t")
+        assert task is not None
+        assert task.segments == (old if task.revision == "a" else new).segments
+        seen.add(task.revision or "")
+    await writing
+    assert "a" in seen
+
+
+def test_paths() -> None:
+    """Part of the contract with readers."""
+    assert page_path("t", "r", 7) == "tasks/t/segments/r-00007"
+    assert raw_path("t", "r", 0) == "tasks/t/raw/r-00000"
