@@ -49,7 +49,7 @@ lock: $(VENV)/.installed-dev  ## Resolve and pin all dependencies anew
 	@$(BIN)/python -m tests.lock --write
 
 clean:  ## Remove everything that is made here
-	@rm -rf $(VENV) .transcripts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	@rm -rf $(VENV) .tools .transcripts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -66,4 +66,11 @@ $(VENV)/.installed-cli: cli/requirements.txt pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: tests/requirements.txt $(VENV)/.installed-cli
 	@echo "Installing the tools for tests …"
 	@$(PIP) install --require-hashes -r tests/requirements.txt
+	@touch $@
+
+# Tools whose requirements contradict ours, each in an environment of its own.
+.tools/%/.installed: tests/tools/%.txt | $(BIN)/python
+	@echo "Installing $* into .tools/$* …"
+	@$(PYTHON) -m venv .tools/$*
+	@.tools/$*/bin/python -m pip -qq --disable-pip-version-check install --no-deps --require-hashes -r $<
 	@touch $@

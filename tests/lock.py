@@ -1,7 +1,9 @@
-"""The three lock files, from `pyproject.toml`: what is deployed, run by operators, and tested with.
+"""The lock files: what is deployed, run by operators, and tested with.
 
-``python -m tests.lock --write`` resolves anew; each larger set is pinned to the smaller one's
-versions, so what is tested is what is deployed.
+``python -m tests.lock --write`` resolves anew. Three come from `pyproject.toml`; each larger set is
+pinned to the smaller one's versions, so what is tested is what is deployed. One more for each
+``tests/tools/<name>.in``: tools whose requirements contradict ours live in environments of their
+own.
 """
 
 from __future__ import annotations
@@ -12,31 +14,45 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-HEADER: Final = "# Pinned by `make lock` from pyproject.toml. Do not edit.\n"
+HEADER: Final = "# Pinned by `make lock` from {source}. Do not edit.\n"
 LOCKS: Final = {
     "functions/requirements.txt": (),
     "cli/requirements.txt": ("cli",),
     "tests/requirements.txt": ("cli", "dev"),
 }
+TOOLS: Final = tuple(
+    str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests" / "tools").glob("*.in"))
+)
+
+
+def locked(source: str) -> str:
+    """Return the lock file of a ``.in`` file."""
+    return source.removesuffix(".in") + ".txt"
+
+
+def resolve(source: str, path: str, *options: str) -> None:
+    """Resolve one set of requirements into a lock file."""
+    command = [
+        str(Path(sys.executable).with_name("uv")),
+        *("pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"),
+        *("--generate-hashes", "--no-header", "--no-annotate", *options),
+        *(source, "--output-file", path),
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own fixed command
+    file = ROOT / path
+    file.write_text(HEADER.format(source=source) + file.read_text())
+    print(f"wrote {path}")
 
 
 def write() -> None:
-    """Resolve all three, the smallest first."""
+    """Resolve all of them, the smallest of ours first."""
     constraint: str | None = None
     for path, extras in LOCKS.items():
-        command = [
-            str(Path(sys.executable).with_name("uv")),
-            *("pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"),
-            *("--generate-hashes", "--no-header", "--no-annotate"),
-            *(part for extra in extras for part in ("--extra", extra)),
-            *(("--constraint", constraint) if constraint else ()),
-            *("pyproject.toml", "--output-file", path),
-        ]
-        subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own fixed command
-        file = ROOT / path
-        file.write_text(HEADER + file.read_text())
+        options = [part for extra in extras for part in ("--extra", extra)]
+        resolve("pyproject.toml", path, *options, *(("-c", constraint) if constraint else ()))
         constraint = constraint or path
-        print(f"wrote {path}")
+    for source in TOOLS:
+        resolve(source, locked(source))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.lock import LOCKS
+from tests.lock import LOCKS, TOOLS, locked
 from transcripts import errors
 from transcripts.settings import FUNCTIONS
 
@@ -131,12 +131,12 @@ def test_what_is_installed_is_what_is_locked(path: str) -> None:
             assert metadata.version(name) == version
 
 
-@pytest.mark.parametrize("path", sorted(LOCKS))
+@pytest.mark.parametrize("path", [*LOCKS, *map(locked, TOOLS)])
 def test_lock_files_have_hashes_and_no_address(path: str) -> None:
     """Whoever installs from them decides from where."""
     text = (ROOT / path).read_text()
     names = re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)
-    assert len(names) == len(pins(path))
+    assert set(map(canonicalize_name, names)) == set(pins(path))
     assert all(
         re.search(
             rf"^{re.escape(name)}==.*\n    --hash=sha256:", text, re.MULTILINE | re.IGNORECASE
@@ -145,6 +145,17 @@ def test_lock_files_have_hashes_and_no_address(path: str) -> None:
     )
     assert "://" not in text
     assert "index-url" not in text
+
+
+@pytest.mark.parametrize("source", TOOLS)
+def test_the_tools_are_locked(source: str) -> None:
+    """Every tool that is asked for is pinned."""
+    lines = (ROOT / source).read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    locked_pins = pins(locked(source))
+    for requirement in wanted:
+        version, _ = locked_pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), "run: make lock"
 
 
 def test_larger_locks_agree_with_what_is_deployed() -> None:
