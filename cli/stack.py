@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -40,6 +39,7 @@ from cli.local_names import (
     UPLOADS_DEAD,
     UPLOADS_SUBSCRIPTION,
 )
+from cli.posting import poster
 from cli.processes import ChildProcess, Event, free_port, function_process
 from transcripts.embedded.broker import Broker, Post, SqlitePublisher, Subscription
 from transcripts.embedded.database import Database
@@ -311,18 +311,7 @@ class Stack:
         client = self._client
         if client is None:
             raise RuntimeError("the stack is not started")
-
-        async def post(url: str, body: bytes) -> int:
-            try:
-                async with client.post(
-                    url, data=io.BytesIO(body), headers={"Content-Type": "application/json"}
-                ) as response:
-                    await response.read()
-                    return response.status
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise OSError(type(error).__name__) from error
-
-        return post
+        return poster(client)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

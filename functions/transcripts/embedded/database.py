@@ -55,9 +55,10 @@ CREATE INDEX IF NOT EXISTS delivery_due ON delivery (subscription, due);
 class Database:
     """The file in ``folder``, opened (and made) by the first call."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Name the folder; nothing is touched yet."""
         self.path = folder / FILE_NAME
+        self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
@@ -82,7 +83,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA journal_mode = WAL")
         # An acknowledgement must survive a power cut, as the services' do.

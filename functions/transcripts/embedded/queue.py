@@ -89,21 +89,30 @@ class QueueRunner:
 
     async def run(self) -> None:
         """Send, for ever; what an earlier run left unanswered comes at once."""
-        await self._database.run(
-            lambda connection: connection.execute(
-                "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
-            )
-        )
+        taken_over = False
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._slots.acquire()
-                task = await self._next()
+                taken_over = taken_over or await self._take_over()
+                task = await self._next() if taken_over else None
                 if task is None:
                     self._slots.release()
                     await asyncio.sleep(POLL_S)
                 else:
                     group.create_task(self._send(task))
                     await asyncio.sleep(self._interval_s)
+
+    async def _take_over(self) -> bool:
+        try:
+            await self._database.run(
+                lambda connection: connection.execute(
+                    "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
+                )
+            )
+        except sqlite3.Error as error:
+            self._log.warning("queue_waits", reason=str(error))
+            return False
+        return True
 
     async def _next(self) -> _QueueTask | None:
         """Take the next task; if this process ends before it is answered, it comes again."""
@@ -137,7 +146,10 @@ class QueueRunner:
                 status = await self._post(self._url, body)
             except OSError:
                 status = 0
-            await self._settle(task, done=200 <= status < 300)
+            done = 200 <= status < 300
+            if not done:
+                self._log.info("task_refused", submission_id=task.submission_id, status=status)
+            await self._settle(task, done=done)
         except sqlite3.Error as error:
             # Not recorded, so it is sent again: at least once.
             self._log.warning("queue_forgets", reason=str(error))

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import requests
-from google.api_core.exceptions import GoogleAPICallError, NotFound
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from transcripts.errors import ObjectGone, ObjectUnavailable
 from transcripts.objects.stored_object import StoredObject
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """What is held of an object at a time: one request each, so neither too small nor too large."""
+
+RETRY: Final = DEFAULT_RETRY.with_timeout(20.0)
+"""The client's own would go on for two minutes, and whoever asks waits."""
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def _translated() -> Iterator[None]:
         yield
     except NotFound as error:
         raise ObjectGone("Cloud Storage has no such object, or no such generation.") from error
-    except (GoogleAPICallError, GoogleAuthError, requests.RequestException) as error:
+    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
         raise ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.") from error
 
 
@@ -65,7 +69,7 @@ class CloudStorageObjects:
         """Return what is known of a generation; see ``ports.ObjectSource``."""
         blob = self._blob(bucket, name, generation)
         with _translated():
-            blob.reload()
+            blob.reload(retry=RETRY)
         return StoredObject(
             bucket=bucket,
             name=name,
@@ -83,5 +87,6 @@ class CloudStorageObjects:
         """
         blob = self._blob(stored.bucket, stored.name, stored.generation)
         with _translated():
-            blob.reload()
-            return _Reader(blob.open("rb", chunk_size=CHUNK_BYTES, raw_download=True))
+            blob.reload(retry=RETRY)
+            file = blob.open("rb", chunk_size=CHUNK_BYTES, retry=RETRY, raw_download=True)
+            return _Reader(file)

@@ -1,0 +1,89 @@
+"""The contract of ``ports.ObjectSource``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Protocol
+
+import pytest
+
+from transcripts.errors import ObjectGone
+from transcripts.ports import ObjectReader, ObjectSource
+
+LARGER_THAN_A_CHUNK = 20 * 1024 * 1024 + 7
+
+
+class BucketUnderTest(Protocol):
+    """Objects, and a way to put one there."""
+
+    source: ObjectSource
+
+    async def put(
+        self,
+        name: str,
+        content: bytes,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        """Upload an object into the bucket ``uploads``."""
+
+
+def whole(reader: ObjectReader, size: int) -> bytes:
+    """Read to the end, as an upload does."""
+    content = b""
+    while chunk := reader.read(size):
+        content += chunk
+    reader.close()
+    return content
+
+
+class ObjectsContract:
+    """Subclasses give a fixture ``bucket``."""
+
+    async def test_an_object_is_described(self, bucket: BucketUnderTest) -> None:
+        """Name, generation, type, size and metadata."""
+        await bucket.put("talks/Köln 1.mp4", b"12345", "video/mp4", {"mavi-label-case": "7"})
+        stat = bucket.source.stat
+        stored = await asyncio.to_thread(stat, "uploads", "talks/Köln 1.mp4", None)
+        assert (stored.bucket, stored.name, stored.size) == ("uploads", "talks/Köln 1.mp4", 5)
+        assert (stored.content_type, stored.metadata) == ("video/mp4", {"mavi-label-case": "7"})
+        assert stored.generation.isdigit()
+        again = await asyncio.to_thread(stat, "uploads", stored.name, stored.generation)
+        assert again == stored
+
+    async def test_an_object_is_read_to_its_end(self, bucket: BucketUnderTest) -> None:
+        """Over several chunks, byte by byte the same."""
+        content = hashlib.sha256(b"x").digest() * (LARGER_THAN_A_CHUNK // 32 + 1)
+        await bucket.put("a.mp4", content)
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        assert await asyncio.to_thread(whole, reader, 1024 * 1024) == content
+
+    async def test_an_empty_object_has_nothing_to_read(self, bucket: BucketUnderTest) -> None:
+        """And is no error."""
+        await bucket.put("empty.mp4", b"")
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "empty.mp4", None)
+        assert stored.size == 0
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        assert await asyncio.to_thread(whole, reader, 100) == b""
+
+    async def test_a_replaced_generation_is_gone(self, bucket: BucketUnderTest) -> None:
+        """Neither described nor opened: what replaced it is another purchase."""
+        await bucket.put("a.mp4", b"first")
+        first = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        await bucket.put("a.mp4", b"second")
+        second = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        assert second.generation != first.generation
+        with pytest.raises(ObjectGone):
+            await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", first.generation)
+        with pytest.raises(ObjectGone):
+            await asyncio.to_thread(bucket.source.open, first)
+
+    @pytest.mark.parametrize("name", ["none.mp4", "a/b/none.mp4"])
+    async def test_what_was_never_there_is_gone(self, bucket: BucketUnderTest, name: str) -> None:
+        """The same error."""
+        with pytest.raises(ObjectGone):
+            await asyncio.to_thread(bucket.source.stat, "uploads", name, None)
+        with pytest.raises(ObjectGone):
+            await asyncio.to_thread(bucket.source.stat, "none", name, None)

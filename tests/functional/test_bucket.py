@@ -1,0 +1,194 @@
+"""Objects in folders and through Google's own client, and the events of a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+import pytest
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from cli.bucket import BucketServer, BucketWatch
+from cli.processes import free_port
+from tests.contracts.objects import ObjectsContract
+from tests.fakes import RecordingPublisher
+from tests.polling import eventually
+from transcripts.embedded.objects import FolderObjects
+from transcripts.errors import ObjectGone, ObjectUnavailable
+from transcripts.google import objects as objects_module
+from transcripts.google.objects import CloudStorageObjects
+from transcripts.objects.stored_object import StoredObject
+from transcripts.ports import ObjectSource
+
+TOPIC = "projects/local/topics/uploads"
+
+
+class Bucket:
+    """A folder behind the local endpoint, read by one of the adapters."""
+
+    def __init__(self, source: ObjectSource, server: BucketServer) -> None:
+        self.source = source
+        self.server = server
+
+    async def put(
+        self,
+        name: str,
+        content: bytes,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        headers = {f"x-goog-meta-{key}": value for key, value in (metadata or {}).items()}
+        if content_type:
+            headers["Content-Type"] = content_type
+        async with (
+            aiohttp.ClientSession() as client,
+            client.put(
+                f"{self.server.url}/uploads/{quote(name)}",
+                data=io.BytesIO(content),
+                headers=headers,
+            ) as response,
+        ):
+            assert response.status == 200
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[BucketServer]:
+    server = BucketServer(FolderObjects(tmp_path))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+class TestFolder(ObjectsContract):
+    @pytest.fixture
+    def bucket(self, server: BucketServer, tmp_path: Path) -> Bucket:
+        return Bucket(FolderObjects(tmp_path), server)
+
+    @pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", ".", ""])
+    def test_no_name_leads_out_of_the_bucket(self, tmp_path: Path, name: str) -> None:
+        """The file beside the folder exists, and is not shown."""
+        objects = FolderObjects(tmp_path)
+        (objects.buckets / "uploads").mkdir(parents=True)
+        (objects.buckets / "secret").write_bytes(b"x")
+        with pytest.raises(ObjectGone):
+            objects.stat("uploads", name, None)
+
+    def test_a_folder_that_cannot_be_read_is_unavailable(self, tmp_path: Path) -> None:
+        """A name longer than the file system takes, say: nothing to give up a purchase for."""
+        objects = FolderObjects(tmp_path)
+        (objects.buckets / "uploads").mkdir(parents=True)
+        with pytest.raises(ObjectUnavailable):
+            objects.stat("uploads", "x" * 300, None)
+        stored = StoredObject(
+            bucket="uploads",
+            name="x" * 300,
+            generation="1",
+            content_type=None,
+            size=1,
+        )
+        with pytest.raises(ObjectUnavailable):
+            objects.open(stored)
+
+
+class TestCloudStorage(ObjectsContract):
+    """Google's client itself, over HTTP, as in the cloud."""
+
+    @pytest.fixture
+    def bucket(self, server: BucketServer, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        return Bucket(CloudStorageObjects("local"), server)
+
+    def test_a_storage_that_is_down_is_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After the client's own retries."""
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
+        with pytest.raises(ObjectUnavailable):
+            CloudStorageObjects("local").stat("uploads", "a.mp4", None)
+
+    async def test_a_storage_that_breaks_off_is_unavailable(
+        self, bucket: Bucket, server: BucketServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the middle of an object: the upload is begun anew later."""
+        monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
+        await bucket.put("a.mp4", b"x" * 100)
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        await server.stop()
+        with pytest.raises(ObjectUnavailable):
+            await asyncio.to_thread(reader.read, 10)
+        reader.close()
+
+    def test_without_a_google_identity_it_is_unavailable(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Said as something to try again."""
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+        with pytest.raises(ObjectUnavailable):
+            CloudStorageObjects("local").stat("uploads", "a.mp4", None)
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
+    """Watch the folder of the bucket."""
+    publisher = RecordingPublisher()
+    watching = asyncio.create_task(BucketWatch(FolderObjects(tmp_path), publisher, TOPIC).run())
+    folder = tmp_path / "buckets" / "uploads"
+    await eventually(folder.is_dir)
+    yield publisher
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_file_is_announced_once_it_has_stopped_growing(
+    watched: RecordingPublisher, tmp_path: Path
+) -> None:
+    """Once for each time it is written; with what a bucket notification says."""
+    path = tmp_path / "buckets" / "uploads" / "talks" / "a.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"12345")
+    await eventually(lambda: len(watched.published) == 1)
+    message = watched.on(TOPIC)[0]
+    assert message.attributes["eventType"] == "OBJECT_FINALIZE"
+    assert message.attributes["objectId"] == "talks/a.mp4"
+    resource = msgspec.json.decode(message.data)
+    assert (resource["size"], resource["contentType"]) == ("5", "video/mp4")
+    assert resource["generation"] == message.attributes["objectGeneration"]
+    os.utime(path, ns=(1, 1))
+    await eventually(lambda: len(watched.published) == 2)
+    assert watched.on(TOPIC)[1].attributes["objectGeneration"] == "1"
+
+
+async def test_the_endpoint_answers_as_cloud_storage(server: BucketServer) -> None:
+    """Ranges, names that lead elsewhere, and what is not there."""
+    async with aiohttp.ClientSession() as client:
+        await client.put(f"{server.url}/uploads/a.mp4", data=b"0123456789")
+        object_url = f"{server.url}/storage/v1/b/uploads/o/a.mp4"
+        download = f"{server.url}/download/storage/v1/b/uploads/o/a.mp4?alt=media"
+        async with client.get(f"{object_url}?alt=media") as response:
+            assert await response.read() == b"0123456789"
+        async with client.get(download, headers={"Range": "bytes=2-4"}) as response:
+            assert (response.status, await response.read()) == (206, b"234")
+            assert response.headers["Content-Range"] == "bytes 2-4/10"
+        async with client.get(download, headers={"Range": "bytes=7-"}) as response:
+            assert await response.read() == b"789"
+        async with client.get(download, headers={"Range": "bytes=10-"}) as response:
+            assert response.status == 416
+        for url in (object_url.replace("a.mp4", "b.mp4"), download.replace("a.mp4", "b.mp4")):
+            async with client.get(url) as response:
+                assert response.status == 404
+    request = b"PUT /uploads/../../evil HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+    port = int(server.url.rpartition(":")[2])
+
+    def put_outside() -> bytes:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(request)
+            return connection.recv(100)
+
+    assert b" 404 " in await asyncio.to_thread(put_outside)

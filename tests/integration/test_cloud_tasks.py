@@ -1,0 +1,155 @@
+"""The Cloud Tasks adapter over real gRPC: against our own server, and a foreign emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.cloud.tasks_v2.types import CreateTaskRequest
+
+from cli.local_names import QUEUE
+from cli.processes import ROOT, ChildProcess, free_port
+from cli.tasks_server import TasksServer
+from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
+from tests.queues import INVOKER, Sending, cloud_tasks_sending
+from transcripts.errors import QueueUnavailable
+from transcripts.google import queue as queue_module
+from transcripts.google.queue import CloudTasksQueue
+
+EMULATOR = ROOT / ".tools" / "gcloud-tasks-emulator" / "bin" / "gcloud-tasks-emulator"
+
+
+class TestOverGrpc(QueueContract):
+    """Names are refused by the server here, with ALREADY_EXISTS, as Cloud Tasks does."""
+
+    @pytest.fixture
+    async def both(self, tmp_path: Path) -> AsyncIterator[tuple[Sending, TasksServer]]:
+        async with cloud_tasks_sending(tmp_path) as both:
+            yield both
+
+    @pytest.fixture
+    def sending(self, both: tuple[Sending, TasksServer]) -> Sending:
+        return both[0]
+
+    async def test_the_request_says_all_that_the_queue_needs(
+        self, both: tuple[Sending, TasksServer]
+    ) -> None:
+        """Name, address, deadline, and whose token it carries."""
+        sending, server = both
+        await sending.queue.enqueue(f"{ID}-3", ID)
+        (request,) = server.requests
+        task = request.task
+        assert request.parent == QUEUE
+        assert task.name == f"{QUEUE}/tasks/{ID}-3"
+        assert task.dispatch_deadline.seconds == 1800
+        assert task.http_request.url == "https://submit.example"
+        assert task.http_request.oidc_token.service_account_email == INVOKER
+        assert task.http_request.oidc_token.audience == "https://submit.example"
+        assert dict(task.http_request.headers) == {"Content-Type": "application/json"}
+
+
+class TestForeignEmulator(SendingContract):
+    """gcloud-tasks-emulator, which nobody here wrote; it repeats names, so only the rest."""
+
+    @pytest.fixture
+    async def sending(self, tmp_path: Path) -> AsyncIterator[Sending]:
+        if not EMULATOR.exists():
+            pytest.fail("run: make .tools/gcloud-tasks-emulator/.installed")
+        port = free_port()
+        process = ChildProcess(
+            "gcloud-tasks-emulator",
+            [str(EMULATOR), "start", "-p", str(port), "-d", QUEUE, "-q"],
+            port,
+            log_file=tmp_path / "emulator.log",
+            environ=os.environ,
+        )
+        await process.start()
+        endpoint = SubmitEndpoint()
+        url = await endpoint.start()
+        yield Sending(CloudTasksQueue(QUEUE, url, "", f"127.0.0.1:{port}"), endpoint)
+        await endpoint.stop()
+        await process.stop()
+
+
+class FailingTasks:
+    """A server whose CreateTask fails as told."""
+
+    def __init__(self, *codes: grpc.StatusCode) -> None:
+        self.codes = list(codes)
+        self.calls = 0
+        self._server = grpc.aio.server()
+
+    async def start(self) -> str:
+        handler: Any = grpc.unary_unary_rpc_method_handler(
+            self._create_task,
+            request_deserializer=CreateTaskRequest.pb().FromString,
+            response_serializer=lambda task: task.SerializeToString(),
+        )
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "google.cloud.tasks.v2.CloudTasks", {"CreateTask": handler}
+                ),
+            )
+        )
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return f"127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
+    async def _create_task(self, request: Any, context: Any) -> Any:
+        self.calls += 1
+        if self.codes:
+            await context.abort(self.codes.pop(0), "as told")
+        return request.task
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "FIRST_PAUSE_S", 0.001)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_transient_failures_are_tried_again_a_few_times() -> None:
+    """And then said as something to come again for."""
+    failing = FailingTasks(*[grpc.StatusCode.UNAVAILABLE] * 3)
+    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
+    await queue.enqueue(f"{ID}-0", ID)
+    assert failing.calls == 4
+    failing.codes = [grpc.StatusCode.UNAVAILABLE] * 9
+    with pytest.raises(QueueUnavailable, match="UNAVAILABLE"):
+        await queue.enqueue(f"{ID}-0", ID)
+    assert failing.calls == 8
+    await failing.stop()
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND])
+async def test_what_cannot_work_is_said_at_once(code: grpc.StatusCode) -> None:
+    """A wrong role or queue is for an operator to mend; the event comes again meanwhile."""
+    failing = FailingTasks(code)
+    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
+    with pytest.raises(QueueUnavailable, match=code.name):
+        await queue.enqueue(f"{ID}-0", ID)
+    assert failing.calls == 1
+    await failing.stop()
+
+
+async def test_without_a_google_identity_it_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And asks again next time: an identity may come."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    queue = CloudTasksQueue(QUEUE, "https://submit.example", INVOKER, None)
+    results = await asyncio.gather(
+        *(queue.enqueue(f"{ID}-{n}", ID) for n in range(2)), return_exceptions=True
+    )
+    assert all(isinstance(result, QueueUnavailable) for result in results)
