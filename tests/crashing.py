@@ -1,0 +1,326 @@
+"""A pipeline whose every effect can be the last one: each call of each port is a numbered point.
+
+What is real: the store, the queue's store, the object source, the provider's client over HTTP.
+What is not: time, which a clock fakes, and death, which is an exception that nothing in the code
+catches, raised again by whatever the dead instance still tries.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from cli.fake_mavi.server import FakeMavi
+from tests.fakes import Clock, LogLines, Sleeper
+from transcripts.embedded.database import Database
+from transcripts.errors import (
+    ObjectUnavailable,
+    QueueUnavailable,
+    StoreUnavailable,
+    TransientError,
+)
+from transcripts.mavi.answers import AssetState, SubmitAnswer, UploadAnswer
+from transcripts.mavi.client import File, MaviClient
+from transcripts.objects.stored_object import StoredObject
+from transcripts.ports import (
+    Documents,
+    ObjectReader,
+    ObjectSource,
+    Query,
+    Read,
+    Snapshot,
+    SubmitQueue,
+    T,
+    Write,
+)
+from transcripts.retry import Retrier
+from transcripts.submissions.buyer import Buyer
+from transcripts.submissions.intake import Intake
+from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import Budget, Submission
+from transcripts.submissions.sweep import Sweeper
+from transcripts.submissions.uploader import Uploader
+
+LEASE_OVER_S = 6 * 60
+STALLED_S = 3 * 3600
+
+
+class Killed(BaseException):
+    """The process is gone; no code of the pipeline may catch it."""
+
+
+class Mode(StrEnum):
+    """What happens at a point."""
+
+    KILLED_BEFORE = "killed before"
+    KILLED_AFTER = "killed after"
+    FAILS = "does not happen, and says so"
+    ANSWER_LOST = "happens, and says that it failed"
+
+
+@dataclass
+class Fate:
+    """Which effect goes wrong, and how; without ``point`` none does. ``seen`` names them all."""
+
+    point: int | None = None
+    mode: Mode = Mode.KILLED_BEFORE
+    seen: list[str] = field(default_factory=list)
+    dead: bool = False
+
+    def _strikes(self, name: str) -> bool:
+        if self.dead:
+            raise Killed
+        self.seen.append(name)
+        return len(self.seen) - 1 == self.point
+
+    def before(self, name: str, error: type[TransientError] | None) -> bool:
+        """Come to an effect; tells whether this is the one that goes wrong."""
+        strikes = self._strikes(name)
+        if strikes and self.mode is Mode.KILLED_BEFORE:
+            self.dead = True
+            raise Killed
+        if strikes and self.mode is Mode.FAILS and error is not None:
+            raise error("as told")
+        return strikes
+
+    def after(self, error: type[TransientError] | None, *, strikes: bool) -> None:
+        """Leave an effect."""
+        if self.dead or (strikes and self.mode is Mode.KILLED_AFTER):
+            self.dead = True
+            raise Killed
+        if strikes and self.mode is Mode.ANSWER_LOST and error is not None:
+            raise error("as told")
+
+    async def effect(
+        self, name: str, call: Callable[[], Awaitable[Any]], error: type[TransientError] | None
+    ) -> Any:
+        """Do it, or what fate has in store."""
+        strikes = self.before(name, error)
+        result = await call()
+        self.after(error, strikes=strikes)
+        return result
+
+    def blocking(
+        self, name: str, call: Callable[[], Any], error: type[TransientError] | None
+    ) -> Any:
+        """Do the same in a thread."""
+        strikes = self.before(name, error)
+        result = call()
+        self.after(error, strikes=strikes)
+        return result
+
+
+class FatefulDocuments:
+    """A store each of whose calls is a point."""
+
+    def __init__(self, documents: Documents, fate: Fate) -> None:
+        self._documents = documents
+        self._fate = fate
+
+    async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
+        name = "read " + " ".join(read.path.partition("/")[0] for read in reads)
+        found: Sequence[Snapshot[T] | None] = await self._fate.effect(
+            name, lambda: self._documents.read(*reads), StoreUnavailable
+        )
+        return found
+
+    async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
+        found: Sequence[Snapshot[T]] = await self._fate.effect(
+            f"query {query.collection}", lambda: self._documents.query(query), StoreUnavailable
+        )
+        return found
+
+    async def commit(self, *writes: Write) -> None:
+        name = "commit " + " ".join(_described(write) for write in writes)
+        await self._fate.effect(name, lambda: self._documents.commit(*writes), StoreUnavailable)
+
+
+def _described(write: Write) -> str:
+    collection = write.path.partition("/")[0]
+    return (
+        f"{collection}={write.value.state}" if isinstance(write.value, Submission) else collection
+    )
+
+
+class FatefulQueue:
+    """A queue each of whose calls is a point."""
+
+    def __init__(self, queue: SubmitQueue, fate: Fate) -> None:
+        self._queue = queue
+        self._fate = fate
+
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        await self._fate.effect(
+            "enqueue", lambda: self._queue.enqueue(name, submission_id), QueueUnavailable
+        )
+
+
+class FatefulObjects:
+    """A source each of whose calls is a point, every chunk too."""
+
+    def __init__(self, source: ObjectSource, fate: Fate) -> None:
+        self._source = source
+        self._fate = fate
+
+    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        stored: StoredObject = self._fate.blocking(
+            "stat", lambda: self._source.stat(bucket, name, generation), ObjectUnavailable
+        )
+        return stored
+
+    def open(self, stored: StoredObject) -> ObjectReader:
+        strikes = self._fate.before("open", ObjectUnavailable)
+        reader = self._source.open(stored)
+        try:
+            self._fate.after(ObjectUnavailable, strikes=strikes)
+        except BaseException:
+            # The death of a process closes its files.
+            reader.close()
+            raise
+        return _FatefulReader(reader, self._fate)
+
+
+class _FatefulReader:
+    def __init__(self, reader: ObjectReader, fate: Fate) -> None:
+        self._reader = reader
+        self._fate = fate
+
+    def read(self, size: int, /) -> bytes:
+        content: bytes = self._fate.blocking(
+            "chunk", lambda: self._reader.read(size), ObjectUnavailable
+        )
+        return content
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class FatefulProvider:
+    """A provider before and after each of whose requests the process may end.
+
+    What else may go wrong with a request, the fake provider does.
+    """
+
+    def __init__(self, provider: MaviClient, fate: Fate) -> None:
+        self._provider = provider
+        self._fate = fate
+
+    async def submit(
+        self, asset_id: str, patience_s: float, intent: Callable[[], Awaitable[None]]
+    ) -> SubmitAnswer:
+        answer: SubmitAnswer = await self._fate.effect(
+            "mavi submit", lambda: self._provider.submit(asset_id, patience_s, intent), None
+        )
+        return answer
+
+    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+        state: AssetState | None = await self._fate.effect(
+            "mavi metadata", lambda: self._provider.asset_state(asset_id, patience_s), None
+        )
+        return state
+
+    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+        answer: UploadAnswer = await self._fate.effect(
+            "mavi signed-url", lambda: self._provider.signed_url(filename, patience_s), None
+        )
+        return answer
+
+    async def send(self, url: str, file: File) -> bool:
+        taken: bool = await self._fate.effect(
+            "mavi send", lambda: self._provider.send(url, file), None
+        )
+        return taken
+
+    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+        answer: UploadAnswer = await self._fate.effect(
+            "mavi upload", lambda: self._provider.upload(file, patience_s), None
+        )
+        return answer
+
+
+class Instance:
+    """One process of each function, sharing one fate."""
+
+    def __init__(self, world: World, fate: Fate) -> None:
+        documents = FatefulDocuments(world.documents, fate)
+        clock, log = world.clock, world.logs.log
+        retrier = Retrier(sleep=Sleeper(), jitter=lambda: 0.0)
+        store = SubmissionStore(documents, retrier)
+        provider = FatefulProvider(world.client, fate)
+        queue = FatefulQueue(world.queue, fate)
+        self.intake = Intake(store, queue, log, clock=clock, max_object_bytes=10**9)
+        sleep = Sleeper(clock)
+        self.purchaser = Purchaser(
+            store,
+            Buyer(provider, log, clock=clock, sleep=sleep),
+            Uploader(FatefulObjects(world.source, fate), provider, log, clock=clock, sleep=sleep),
+            log,
+            clock=clock,
+            new_claim_id=lambda: uuid4().hex,
+            sleep=sleep,
+            cap_per_day=world.cap_per_day,
+        )
+        self.sweeper = Sweeper(
+            documents,
+            retrier,
+            queue,
+            log,
+            clock=clock,
+            overdue_after=timedelta(hours=6),
+            resubmit_overdue=world.resubmit_overdue,
+        )
+
+
+Work = Callable[[Instance], Awaitable[object]]
+
+
+@dataclass
+class World:
+    """What outlives every process: stores, queue, objects, the provider, and time."""
+
+    documents: Documents
+    queue: SubmitQueue
+    database: Database
+    source: ObjectSource
+    mavi: FakeMavi
+    client: MaviClient
+    clock: Clock = field(default_factory=Clock)
+    logs: LogLines = field(default_factory=LogLines)
+    cap_per_day: int = 100
+    resubmit_overdue: int = 0
+
+    def store(self) -> SubmissionStore:
+        """The ledger, as an onlooker sees it."""
+        return SubmissionStore(self.documents, Retrier())
+
+    async def waiting(self) -> list[tuple[str, str]]:
+        """Return the tasks on the queue: name and submission."""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+            rows = connection.execute(
+                "SELECT name, submission_id FROM queue_task WHERE due IS NOT NULL ORDER BY rowid"
+            )
+            return [(name, submission_id) for name, submission_id in rows]
+
+        return await self.database.run(work)
+
+    async def done(self, name: str) -> None:
+        """Take a task that was answered 2xx from the queue; its name stays known."""
+        await self.database.run(
+            lambda connection: connection.execute(
+                "UPDATE queue_task SET due = NULL WHERE name = ?", (name,)
+            )
+        )
+
+    async def spent(self) -> int:
+        """Return what counts against the spend cap, over the days that may have passed."""
+        days = {(self.clock() - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(4)}
+        reads = [Read(f"budgets/{day}", Budget) for day in sorted(days)]
+        found = await self.documents.read(*reads)
+        return sum(each.value.submissions for each in found if each is not None)

@@ -1,0 +1,351 @@
+"""Every point at which submit, ingest and sweep can fail or die: nothing is bought twice.
+
+Each scenario is run once undisturbed, which numbers its effects: every read, commit, enqueue,
+request and chunk. Then it is run again for every one of them, in each ``Mode``, and what is
+redelivered, retried and swept in the cloud is so here, until nothing is left to do. No sampling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cli.bucket import BucketServer
+from cli.fake_mavi.faults import ALWAYS, Faults
+from cli.fake_mavi.server import FakeMavi
+from cli.local_names import QUEUE
+from cli.tasks_server import TasksServer
+from tests.crashing import LEASE_OVER_S, STALLED_S, Fate, Instance, Killed, Mode, Work, World
+from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
+from transcripts.embedded.objects import FolderObjects
+from transcripts.embedded.queue import SqliteQueue
+from transcripts.errors import SubmissionError, TransientError
+from transcripts.google.documents import FirestoreDocuments
+from transcripts.google.objects import CloudStorageObjects
+from transcripts.google.queue import CloudTasksQueue
+from transcripts.mavi.client import MaviClient
+from transcripts.objects.stored_object import StoredObject
+from transcripts.ports import Read
+from transcripts.settings import Secret
+from transcripts.submissions.orders import AssetsOrder, Order
+from transcripts.submissions.submission import (
+    OPEN,
+    State,
+    Submission,
+    submission_id_of_asset,
+    submission_id_of_object,
+)
+from transcripts.tasks.task import Task, task_path
+
+ROUNDS = 12
+AT_ONCE = 6
+KEY = "key-of-the-fake"
+
+
+@dataclass
+class Subject:
+    """What a scenario is about: an object or an asset, under one submission."""
+
+    submission_id: str
+    stored: StoredObject | None = None
+    asset_id: str = ""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A way something is bought.
+
+    ``arrive`` is what comes in; ``comes_again`` whether whoever sent it sends it until it is
+    answered, as Pub/Sub does, and twice more. ``end`` is the state of an undisturbed run.
+    """
+
+    arrive: Callable[[Instance, Subject], Awaitable[object]]
+    of_object: bool = False
+    comes_again: bool = True
+    faults: Callable[[], Faults] = Faults
+    end: State = State.SUBMITTED
+    jobs: int = 1
+    resubmit_overdue: int = 0
+    goes_on_for: timedelta = timedelta(0)
+    needs: tuple[str, ...] = ()
+    """Effects that an undisturbed run has to have had; else it tests nothing."""
+
+
+async def event(instance: Instance, subject: Subject) -> None:
+    assert subject.stored is not None
+    await instance.intake.uploaded(subject.stored)
+
+
+async def listed(instance: Instance, subject: Subject) -> object:
+    return await instance.intake.take_assets(AssetsOrder((subject.asset_id,), {}))
+
+
+async def ordered(instance: Instance, subject: Subject) -> object:
+    return await instance.purchaser.buy(Order(subject.asset_id, {"case": "7"}))
+
+
+def answers(**statuses: list[int]) -> Callable[[], Faults]:
+    return lambda: Faults(answers={name: list(codes) for name, codes in statuses.items()})
+
+
+SCENARIOS = {
+    "an object": Scenario(event, of_object=True, needs=("mavi send", "chunk", "enqueue")),
+    "an object that the account may not upload": Scenario(
+        event, of_object=True, faults=answers(signed_url=[403] * 99), end=State.REJECTED, jobs=0
+    ),
+    "an object by the other way": Scenario(
+        event, of_object=True, faults=answers(signed_url=[503] * 99), needs=("mavi upload",)
+    ),
+    "an object that Mavi loses once": Scenario(
+        event, of_object=True, faults=lambda: Faults(upload_fails=1), needs=("mavi send",)
+    ),
+    "a list that nobody asks for again": Scenario(listed, comes_again=False, needs=("enqueue",)),
+    "an asset": Scenario(ordered),
+    "an asset and a busy provider": Scenario(ordered, faults=answers(submit=[429, 400, 429])),
+    "an asset that is refused": Scenario(
+        ordered, faults=answers(submit=[402] * 99), end=State.REJECTED, jobs=0
+    ),
+    "an asset whose answer is lost": Scenario(
+        ordered, faults=lambda: Faults(lost_answer=1), end=State.SUBMIT_UNKNOWN
+    ),
+    "an overdue asset that is bought once more": Scenario(
+        listed, resubmit_overdue=1, goes_on_for=timedelta(hours=15), jobs=2, needs=("query tasks",)
+    ),
+}
+
+
+class Backend:
+    """Makes worlds, each with an empty store and an account of its own."""
+
+    def __init__(self, folder: Path, emulators: dict[str, str] | None) -> None:
+        self._folder = folder
+        self._emulators = emulators
+        self._objects = FolderObjects(folder)
+        self._bucket = BucketServer(self._objects)
+
+    async def start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Serve the objects."""
+        await self._bucket.start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", self._bucket.url)
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        await self._bucket.stop()
+
+    @asynccontextmanager
+    async def world(self, scenario: Scenario) -> AsyncIterator[tuple[World, Subject]]:
+        """Give a new world and what the scenario is about."""
+        async with AsyncExitStack() as exits:
+            database = Database(self._folder / uuid4().hex)
+            exits.callback(database.close)
+            faults = scenario.faults()
+            faults.drop = ALWAYS
+            mavi = FakeMavi(KEY, faults=faults, per_second=0, webhook_url="http://127.0.0.1:9")
+            await mavi.start()
+            exits.push_async_callback(mavi.stop)
+            world = World(
+                documents=SqliteDocuments(database),
+                queue=SqliteQueue(database),
+                database=database,
+                source=self._objects,
+                mavi=mavi,
+                client=MaviClient(mavi.url, Secret(KEY), 10_000.0),
+                resubmit_overdue=scenario.resubmit_overdue,
+            )
+            if self._emulators is not None:
+                await self._emulated(world, exits)
+            yield world, self._subject(scenario, mavi)
+
+    async def _emulated(self, world: World, exits: AsyncExitStack) -> None:
+        project = f"p{uuid4().hex[:20]}"
+        host = (self._emulators or {})["FIRESTORE_EMULATOR_HOST"]
+        world.documents = FirestoreDocuments(project, "(default)", host)
+        tasks = TasksServer(SqliteQueue(world.database))
+        await tasks.start()
+        exits.push_async_callback(tasks.stop)
+        world.queue = CloudTasksQueue(QUEUE, "https://submit.example", "", tasks.host)
+        world.source = CloudStorageObjects("local")
+
+    def _subject(self, scenario: Scenario, mavi: FakeMavi) -> Subject:
+        name = f"{uuid4().hex}.mp4"
+        if not scenario.of_object:
+            asset_id = mavi.add_asset(name).asset_id
+            return Subject(submission_id_of_asset(asset_id), asset_id=asset_id)
+        path = self._objects.path("uploads", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"media" * 30_000)
+        stored = self._objects.stat("uploads", name, None)
+        return Subject(submission_id_of_object(stored.uri, stored.generation), stored)
+
+
+class Life:
+    """Runs a scenario in a world until nothing is left to do, whatever fate has in store."""
+
+    def __init__(self, world: World, scenario: Scenario, subject: Subject, fate: Fate) -> None:
+        self.world = world
+        self.scenario = scenario
+        self.subject = subject
+        self.fate = fate
+        self.killed = False
+        self.left: Submission | None = None
+        self._instance = Instance(world, fate)
+
+    async def entry(self) -> Submission | None:
+        """Return the ledger's entry as it is now."""
+        return await self.world.store().read(self.subject.submission_id)
+
+    async def attempt(self, work: Work) -> bool:
+        """Tell whether it was answered for good; a dead process is replaced by a healthy one."""
+        try:
+            await work(self._instance)
+        except Killed:
+            self.killed = True
+            self.left = await self.entry()
+            self._instance = Instance(self.world, Fate())
+            return False
+        except TransientError:
+            return False
+        except SubmissionError as error:
+            return error.code != "submission_in_progress"
+        return True
+
+    async def run(self) -> Submission | None:
+        """Let everything come in, and time pass; return the entry at the end."""
+        world = self.world
+        end = world.clock() + self.scenario.goes_on_for
+        await self._arrive()
+        for _ in range(ROUNDS):
+            for name, submission_id in await world.waiting():
+                if await self.attempt(running(submission_id)):
+                    await world.done(name)
+            found = await self.entry()
+            settled = found is None or found.state not in OPEN
+            if settled and not await world.waiting() and world.clock() >= end:
+                break
+            for pause_s in (LEASE_OVER_S, STALLED_S):
+                world.clock.advance(seconds=pause_s)
+                await self.attempt(sweeping)
+        if self.scenario.comes_again:
+            await self._arrive()
+        return await self.entry()
+
+    async def _arrive(self) -> None:
+        if not self.scenario.comes_again:
+            await self.attempt(self._arrival)
+            return
+        for _ in range(3):
+            while not await self.attempt(self._arrival):
+                self.world.clock.advance(seconds=LEASE_OVER_S)
+
+    async def _arrival(self, instance: Instance) -> object:
+        return await self.scenario.arrive(instance, self.subject)
+
+
+def running(submission_id: str) -> Work:
+    """Return the queue's request."""
+    return lambda instance: instance.purchaser.run(submission_id)
+
+
+async def sweeping(instance: Instance) -> object:
+    """Be the scheduler."""
+    return await instance.sweeper.run()
+
+
+async def check(life: Life, entry: Submission | None) -> None:
+    """Assert what holds at the end of every life."""
+    scenario, world = life.scenario, life.world
+    jobs = [job.task_id for job in world.mavi.account.jobs]
+    if entry is None:
+        # Killed before it was on record, and so before whoever asked had an answer.
+        assert life.killed
+        assert not scenario.comes_again
+        assert jobs == []
+        return
+    spent = await world.spent()
+    if life.left is not None and life.left.state is State.SUBMITTING:
+        assert entry.state is State.SUBMIT_UNKNOWN
+        most = max(scenario.jobs, 1)
+        assert len(jobs) <= most
+        assert max(len(jobs), 1) <= spent <= most
+        return
+    assert entry.state is scenario.end
+    assert len(jobs) == scenario.jobs
+    assert spent == scenario.jobs
+    if entry.state is State.SUBMITTED:
+        assert entry.task_id == jobs[-1]
+        (task,) = await world.documents.read(Read(task_path(jobs[-1]), Task))
+        assert task is not None
+        assert (task.value.claimed, task.value.submission_id) == (True, entry.submission_id)
+
+
+async def live(backend: Backend, scenario: Scenario, fate: Fate) -> Fate:
+    """Live one life and check its end."""
+    async with backend.world(scenario) as (world, subject):
+        life = Life(world, scenario, subject, fate)
+        try:
+            await check(life, await life.run())
+        except AssertionError as error:
+            point = f"{fate.seen[fate.point]}, number {fate.point}" if fate.point else "none"
+            left = life.left.state if life.left else None
+            raise AssertionError(f"{fate.mode}: {point}; left {left}: {error}") from error
+    return fate
+
+
+@asynccontextmanager
+async def serving(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Backend]:
+    """Start and stop a backend."""
+    await backend.start(monkeypatch)
+    yield backend
+    await backend.stop()
+
+
+@pytest.mark.timeout(600)
+class CrashPoints:
+    """Subclasses give a fixture ``backend``."""
+
+    @pytest.mark.parametrize("name", SCENARIOS)
+    async def test_every_point(self, backend: Backend, name: str) -> None:
+        """Purchases per asset at most one, every entry in a state with a name, none forgotten."""
+        scenario = SCENARIOS[name]
+        undisturbed = await live(backend, scenario, Fate())
+        assert set(scenario.needs) <= set(undisturbed.seen)
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(point: int, mode: Mode) -> None:
+            async with slots:
+                fate = await live(backend, scenario, Fate(point, mode))
+                assert len(fate.seen) > point, "the point was not reached"
+
+        points = range(len(undisturbed.seen))
+        results = await asyncio.gather(
+            *(one(point, mode) for point in points for mode in Mode), return_exceptions=True
+        )
+        assert [str(result) for result in results if result is not None] == []
+        print(f"{name}: {len(points)} points, {len(results)} lives")
+
+
+class TestEmbedded(CrashPoints):
+    @pytest.fixture
+    async def backend(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Backend]:
+        async with serving(Backend(tmp_path, None), monkeypatch) as backend:
+            yield backend
+
+
+@pytest.mark.emulators
+class TestEmulators(CrashPoints):
+    @pytest.fixture
+    async def backend(
+        self, tmp_path: Path, emulators: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Backend]:
+        async with serving(Backend(tmp_path, emulators), monkeypatch) as backend:
+            yield backend
