@@ -193,9 +193,14 @@ class ObjectUnavailable(TransientError):
 
 
 class NotYet(TransientError):
-    """Work was begun, what is done is recorded, and it goes on when it is asked for again."""
+    """Work was begun, what is done is recorded, and it goes on when it is asked for again.
+
+    Not 503: to Cloud Tasks that, and 429, is a server in trouble, and it slows the whole queue down
+    (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#httprequest).
+    """
 
     code = "not_yet"
+    status = 409
 
 
 class StoreUnavailable(TransientError):

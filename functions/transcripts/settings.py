@@ -119,6 +119,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _minutes(text: str) -> int:
+    if not _count(text):
+        raise ValueError("must be at least 1 minute")
+    return int(text)
+
+
 def _bytes(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 5 * 1024**4):
         raise ValueError("must be a number of bytes, at most the 5 TiB of an object")
@@ -319,7 +325,7 @@ class SweepSettings(StoreSettings):
     queue_invoker: str = _INVOKER
     overdue_after_minutes: int = _variable(
         "OVERDUE_AFTER_MINUTES",
-        _count,
+        _minutes,
         "minutes after which a submitted task without a result is overdue",
         default="360",
     )

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.errors import BodyIncomplete, BodyTooLarge, TranscriptsError
+from transcripts.errors import BodyIncomplete, BodyTooLarge, TranscriptsError, TransientError
 from transcripts.logs import Log
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -60,6 +60,9 @@ def guarded(log: Log, *, code_only: bool = False) -> Callable[[Handler], Handler
             try:
                 return await handler(request)
             except TranscriptsError as error:
+                if isinstance(error, TransientError):
+                    # Who is answered comes again and tells nobody why.
+                    log.warning("not_now", code=error.code, reason=error.message)
                 return error_answer(error, code_only=code_only)
             except Exception as error:  # noqa: BLE001 - the outermost guard
                 log.unexpected("unexpected_error", error)
@@ -80,7 +83,7 @@ def header(request: Request, name: bytes) -> str | None:
     return None
 
 
-class Patience:
+class BodyWatch:
     """Gives bodies up that do not arrive within ``timeout_s``.
 
     One timer looks after all requests: ``asyncio.timeout`` starts one for each, which takes longer
@@ -124,13 +127,13 @@ class Patience:
             self._timer = loop.call_later(self._timeout_s / 4, self._look, loop)
 
 
-PATIENCE: Final = Patience(BODY_TIMEOUT_S)
+WATCH: Final = BodyWatch(BODY_TIMEOUT_S)
 
 
 class BodyReader:
     """Reads one request's body without ever holding more than ``limit_bytes`` of it."""
 
-    def __init__(self, request: Request, limit_bytes: int, patience: Patience = PATIENCE) -> None:
+    def __init__(self, request: Request, limit_bytes: int, watch: BodyWatch = WATCH) -> None:
         """Refuse by its announced length, before reading, a body over ``limit_bytes``."""
         # The HTTP server has already refused a length that is no number.
         announced = header(request, b"content-length")
@@ -138,7 +141,7 @@ class BodyReader:
             raise BodyTooLarge(limit_bytes)
         self._receive = request.receive
         self._limit = limit_bytes
-        self._patience = patience
+        self._watch = watch
         self._chunks: list[bytes] = []
         self._size = 0
         self.complete = False
@@ -150,7 +153,7 @@ class BodyReader:
         ``BodyTooLarge`` as soon as the limit is passed and ``BodyIncomplete`` when the client
         hangs up or stalls.
         """
-        task = self._patience.begin()
+        task = self._watch.begin()
         try:
             while not self.complete:
                 message = await self._receive()
@@ -167,13 +170,13 @@ class BodyReader:
                 if up_to_bytes is not None and self._size > up_to_bytes:
                     break
         except asyncio.CancelledError:
-            if task not in self._patience.given_up:
+            if task not in self._watch.given_up:
                 raise
             raise BodyIncomplete(
                 "The body did not arrive in time.", code="body_timeout", status=408
             ) from None
         finally:
-            self._patience.end(task)
+            self._watch.end(task)
         if len(self._chunks) > 1:
             self._chunks = [b"".join(self._chunks)]
         return self._chunks[0] if self._chunks else b""

@@ -15,7 +15,7 @@ from tests.functional.framework import Loaded, chunk, load
 from transcripts.callbacks.message import MAX_BODY_BYTES
 from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import SettingsError
-from transcripts.web import BodyReader, Patience
+from transcripts.web import BodyReader, BodyWatch
 
 OLD = "old-token-of-more-than-thirty-two-characters"
 NEW = "new-token-of-more-than-thirty-two-characters"
@@ -195,10 +195,10 @@ async def test_a_body_that_is_cut_off_is_not_taken_for_whole(function: Function)
 async def test_a_client_that_stalls_is_given_up(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """408 after the patience is at its end; others are not held up."""
-    patience = Patience(0.1)
+    """408 after the watch is at its end; others are not held up."""
+    watch = BodyWatch(0.1)
     module: Any = function.loaded.module
-    module.BodyReader = lambda request, limit: BodyReader(request, limit, patience)
+    module.BodyReader = lambda request, limit: BodyReader(request, limit, watch)
     forever = asyncio.Event()
 
     async def stalling() -> dict[str, Any]:

@@ -39,6 +39,7 @@ from transcripts.mavi.answers import (
     Refused,
     SignedUrl,
     SubmitAnswer,
+    Unreachable,
     Uploaded,
 )
 from transcripts.mavi.client import File, MaviClient
@@ -552,7 +553,7 @@ async def test_a_file_goes_in_one_request(fake: FakeMavi) -> None:
         (402, Refused(Refusal.NO_CREDIT, 402)),
         (405, Refused(Refusal.ERROR, 405)),
         (429, RateLimited()),
-        (500, None),
+        (500, Unreachable()),
     ],
 )
 async def test_uploads_that_are_refused(fake: FakeMavi, status: int, expected: Any) -> None:
@@ -577,6 +578,46 @@ async def test_a_file_that_ends_too_soon_breaks_the_upload_off(fake: FakeMavi) -
         await mavi.upload(short, PATIENT)
 
 
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    """Begin to answer, and never come to an end: a byte at a time restarts every time-out."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(600):
+        writer.write(b"X-Drip: x\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def test_an_answer_that_drips_is_given_up() -> None:
+    """The lease of the purchase does not wait for it."""
+    loop = asyncio.get_running_loop()
+    async with server(_drip) as url:
+        mavi = MaviClient(url, Secret(KEY), per_second=10_000.0, answer_timeout_s=0.2)
+        mavi._call_within_s = 0.5
+        began = loop.time()
+        assert isinstance(await mavi.submit("re_1", PATIENT, nothing), Lost)
+        assert await mavi.asset_state("re_1", PATIENT) is None
+        assert await mavi.signed_url("a.mp4", PATIENT) == Unreachable()
+        assert loop.time() - began < 10
+
+
+async def test_nothing_is_on_record_before_there_is_a_thread_for_it(fake: FakeMavi) -> None:
+    """Calls that wait for a thread have not said that they are under way."""
+    mavi = client(fake.url).mavi
+    mavi._calls.slots = asyncio.Semaphore(1)
+    asset_id = ready(fake)
+    order: list[str] = []
+
+    async def buy(name: str) -> None:
+        async def intent() -> None:
+            order.append(f"{name} intends")
+
+        await mavi.submit(asset_id, PATIENT, intent)
+        order.append(f"{name} is answered")
+
+    await asyncio.gather(buy("a"), buy("b"))
+    assert order == ["a intends", "a is answered", "b intends", "b is answered"]
+
+
 async def test_unreadable_answers_to_an_upload(fake: FakeMavi) -> None:
     """None of them is an asset; nobody there is none either."""
     for content in (
@@ -589,9 +630,9 @@ async def test_unreadable_answers_to_an_upload(fake: FakeMavi) -> None:
         async with server(_say(head + content)) as url:
             assert await client(url).mavi.signed_url("a.mp4", PATIENT) is None
     nowhere = client(f"http://127.0.0.1:{free_port()}").mavi
-    assert await nowhere.signed_url("a.mp4", PATIENT) is None
+    assert await nowhere.signed_url("a.mp4", PATIENT) == Unreachable()
     file, _ = a_file(10)
-    assert await nowhere.upload(file, PATIENT) is None
+    assert await nowhere.upload(file, PATIENT) == Unreachable()
 
 
 async def test_an_upload_in_the_clear_is_not_made() -> None:

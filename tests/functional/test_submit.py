@@ -195,13 +195,13 @@ async def test_orders_that_can_not_be_taken(
     assert function.shop.queue.tasks == {}
 
 
-async def test_a_run_that_has_to_come_again_is_503(function: Function) -> None:
-    """With when to come."""
+async def test_a_run_that_has_to_come_again_is_no_2xx(function: Function) -> None:
+    """Nor 503, by which Cloud Tasks would slow the whole queue; with when to come."""
     stored = function.shop.objects.put("talk.mp4", b"media")
     (submission_id,) = (await function.post({"uri": stored.uri})).json()["queued"]
     function.shop.provider.busy_s = 300.0
     answer = await function.post({"submission_id": submission_id})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_yet")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_yet")
     assert answer.headers["retry-after"] == "300"
 
 

@@ -102,7 +102,7 @@ SCENARIOS = {
         event, of_object=True, faults=answers(signed_url=[403] * 99), end=State.REJECTED, jobs=0
     ),
     "an object by the other way": Scenario(
-        event, of_object=True, faults=answers(signed_url=[503] * 99), needs=("mavi upload",)
+        event, of_object=True, faults=answers(signed_url=[400] * 99), needs=("mavi upload",)
     ),
     "an object that Mavi loses once": Scenario(
         event, of_object=True, faults=lambda: Faults(upload_fails=1), needs=("mavi send",)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import TASK_ID, callback, callback_body, shape_body, shape_names
-from transcripts.callbacks.envelope import plain, read_envelope, usable_task_id
+from transcripts.callbacks.envelope import plain, read_envelope
 from transcripts.callbacks.kinds import label
 from transcripts.errors import PoisonMessage, UnreadableCallback
+from transcripts.ids import usable_id
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -45,6 +46,25 @@ def test_missing_parts_read_as_null() -> None:
     assert [plain(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rb"cut \ud83d", "cut \N{REPLACEMENT CHARACTER}"),
+        (rb"\ude00 cut", "\N{REPLACEMENT CHARACTER} cut"),
+        (rb"\uD83D\ud83d\uDE00", "\N{REPLACEMENT CHARACTER}\N{GRINNING FACE}"),
+        (
+            rb"whole \ud83d\ude00, cut \ud83d",
+            "whole \N{GRINNING FACE}, cut \N{REPLACEMENT CHARACTER}",
+        ),
+        (rb"\\ud83d is no escape, \ud83d is", "\\ud83d is no escape, \N{REPLACEMENT CHARACTER} is"),
+    ],
+)
+def test_half_an_emoji_costs_no_transcript(text: bytes, expected: str) -> None:
+    """A text cut in the middle of one is mended, as every lenient decoder does."""
+    envelope = read_envelope(b'{"task_id": "a", "data": "' + text + b'"}')
+    assert plain(envelope.data) == expected
+
+
 def test_of_duplicate_keys_the_last_counts() -> None:
     """As in every JSON library of the provider's languages."""
     assert read_envelope(b'{"task_id": "a", "task_id": "b"}').task_id == "b"
@@ -62,7 +82,6 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         (b'{"task_id": "a", "data": [1, 2}', "invalid_json"),
         (b'{"task_id": "a", "data": "\xff"}', "invalid_json"),
         (b'{"task_id": "a", "data": "\xed\xa0\x80"}', "invalid_json"),
-        (b'{"task_id": "a", "data": "\\ud800"}', "invalid_json"),
         (b'{"task_id": "a", "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json"),
         (b'{"task_id": "a", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "invalid_json"),
         (callback_body()[:-1], "invalid_json"),
@@ -94,7 +113,7 @@ def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
 )
 def test_usable_task_ids(task_id: str) -> None:
     """Opaque, but safe as the id of a document."""
-    assert usable_task_id(task_id)
+    assert usable_id(task_id)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +122,7 @@ def test_usable_task_ids(task_id: str) -> None:
 )
 def test_unusable_task_ids(task_id: str) -> None:
     """Firestore's reserved names, path parts, and what is not ASCII."""
-    assert not usable_task_id(task_id)
+    assert not usable_id(task_id)
     with pytest.raises(UnreadableCallback):
         read_envelope(callback_body(task_id=task_id))
 

@@ -274,7 +274,7 @@ def test_a_request_is_recorded_and_queued() -> None:
 @pytest.mark.parametrize("state", OPEN)
 def test_a_request_that_is_repeated_has_the_same_name(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
     """So that the queue itself refuses the repetition."""
-    current = a_submission(state, queue_round=3)
+    current = a_submission(state, queue_round=3, queued=True)
     change = request(current, a_wish(force=force))
     assert (change.decision, change.submission) == (Queued(current), None)
     assert current.queue_name == "s-3"
@@ -383,10 +383,10 @@ def test_an_overdue_purchase_is_repeated_at_most_so_often() -> None:
 def test_the_steps_of_an_upload() -> None:
     """Before any byte, once the asset is known, once every byte is there."""
     held = a_submission(State.CLAIMED, claim_id="me", asset_id=None, filename="a.mp4")
-    begun = steps.begin_upload(held, "me", NOW, None)
-    assert (begun.state, begun.asset_id, begun.uploads) == (State.UPLOADING, None, 1)
+    begun = steps.prepare_upload(held, "me", NOW)
+    assert (begun.state, begun.asset_id, begun.uploads) == (State.UPLOADING, None, 0)
     known = steps.begin_upload(begun, "me", NOW, "re_9")
-    assert (known.asset_id, known.uploads) == ("re_9", 1)
+    assert (known.asset_id, known.uploads, known.sent_at) == ("re_9", 1, NOW)
     done = steps.end_upload(known, "me", NOW, "re_9")
     assert (done.state, done.asset_id) == (State.UPLOADED, "re_9")
     calling = steps.begin_call(done, "me", NOW)

@@ -19,7 +19,8 @@ from tests.fakes import (
     ScriptedProvider,
     Sleeper,
 )
-from transcripts.errors import StoreUnavailable, SubmissionError
+from tests.polling import eventually
+from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
@@ -29,14 +30,21 @@ from transcripts.mavi.answers import (
     RateLimited,
     Refusal,
     Refused,
+    SubmitAnswer,
 )
+from transcripts.ports import Read
 from transcripts.retry import Retrier
 from transcripts.submissions.buyer import MENDS, Buyer, Receipt
 from transcripts.submissions.orders import Order
 from transcripts.submissions.purchase import Purchaser
 from transcripts.submissions.steps import LEASE
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import State, Submission, submission_id_of_asset
+from transcripts.submissions.submission import (
+    Budget,
+    State,
+    Submission,
+    submission_id_of_asset,
+)
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
@@ -447,3 +455,103 @@ async def test_every_code_has_its_mend() -> None:
     """An error without advice is half an error."""
     assert set(MENDS) == set(SubmissionError.STATUSES)
     assert all(len(mend) > 30 for mend in MENDS.values())
+
+
+@pytest.mark.parametrize("refusal", [Refused(Refusal.NO_CREDIT, 402), RateLimited()])
+async def test_a_refused_repetition_forgets_nothing(shop: Shop, refusal: SubmitAnswer) -> None:
+    """What was bought before stays bought: the next plain order finds it."""
+    await shop.purchaser.buy(ORDER)
+    shop.provider.answers = [refusal] * 8
+    await shop.refused(FORCED)
+    entry = await shop.submission()
+    assert (entry.state, entry.task_id, entry.earlier) == (State.SUBMITTED, "task-1", [])
+    assert (entry.reason or "").startswith("repetition: provider_")
+    shop.provider.answers = []
+    again = await shop.purchaser.buy(ORDER)
+    assert again == Receipt("task-1", ID, duplicate=True)
+
+
+async def test_a_refused_repetition_of_what_is_unknown_leaves_it_unknown(shop: Shop) -> None:
+    """A plain order still may not buy."""
+    shop.provider.answers = [Lost("gone"), Refused(Refusal.NO_CREDIT, 402)]
+    await shop.refused()
+    await shop.refused(FORCED)
+    assert (await shop.submission()).state is State.SUBMIT_UNKNOWN
+    error = await shop.refused()
+    assert (error.code, error.status) == ("submit_unknown", 409)
+    assert len(shop.provider.submitted) == 2
+
+
+async def test_a_repetition_that_found_no_store_was_never_asked_for(shop: Shop) -> None:
+    """Nothing was sent; who wants it says force again."""
+    shop = Shop(cap_per_day=5)
+    await shop.purchaser.buy(ORDER)
+    shop.purchaser._store._retrier = Retrier(0.05)
+    claimed = len(shop.documents.commits) + 1
+
+    def before(operation: str) -> None:
+        if operation == "commit" and len(shop.documents.commits) == claimed:
+            raise StoreUnavailable("no store")
+
+    shop.documents.before = before
+    with pytest.raises(StoreUnavailable):
+        await shop.purchaser.buy(FORCED)
+    shop.documents.before = lambda _: None
+
+    async def is_restored() -> bool:
+        entry = await shop.submission()
+        return (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
+
+    await eventually(is_restored)
+    assert (await shop.purchaser.buy(ORDER)).duplicate
+    assert len(shop.provider.submitted) == 1
+    (budget,) = await shop.documents.read(Read("budgets/2026-01-02", Budget))
+    assert budget is not None
+    assert budget.value.submissions == 1
+
+
+async def test_a_refund_is_given_once() -> None:
+    """However often its acknowledgement is lost."""
+    shop = Shop(cap_per_day=2)
+    await shop.purchaser.buy(Order("re_2", {}))
+    shop.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    rejections = 0
+
+    def after(operation: str) -> None:
+        nonlocal rejections
+        writes = shop.documents.commits[-1] if operation == "commit" else ()
+        if any(getattr(write.value, "state", None) is State.REJECTED for write in writes):
+            rejections += 1
+            if rejections == 1:
+                raise StoreUnavailable("the answer was lost")
+
+    shop.documents.after = after
+    await shop.refused()
+    assert rejections == 1
+    (budget,) = await shop.documents.read(Read("budgets/2026-01-02", Budget))
+    assert budget is not None
+    assert budget.value.submissions == 1
+
+
+async def test_force_is_not_answered_by_who_has_none(shop: Shop) -> None:
+    """It meets the claim of the other, and is told to come again."""
+    plain, forced = await asyncio.gather(
+        shop.purchaser.buy(ORDER), shop.purchaser.buy(FORCED), return_exceptions=True
+    )
+    assert plain == Receipt("task-1", ID, duplicate=False)
+    assert isinstance(forced, SubmissionError)
+    assert forced.code == "submission_in_progress"
+
+
+async def test_a_job_whose_id_the_store_refuses_is_at_least_said(shop: Shop) -> None:
+    """Its id is in the log, and nobody buys it again unasked."""
+
+    def before(operation: str) -> None:
+        if operation == "commit" and shop.provider.submitted:
+            raise DocumentRefused("no such id")
+
+    shop.documents.before = before
+    error = await shop.refused()
+    assert (error.code, error.details) == ("submit_unknown", {"task_id": "task-1"})
+    (event,) = shop.lines.named("bought_but_not_recorded")
+    assert event["task_id"] == "task-1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +12,18 @@ from msgspec.structs import replace
 from tests.fakes import Sleeper
 from tests.unit.test_merge import a_result
 from tests.unit.test_uploading import Depot
-from transcripts.errors import QueueUnavailable
-from transcripts.mavi.answers import Lost
-from transcripts.ports import Write
+from transcripts.errors import QueueUnavailable, StoreUnavailable
+from transcripts.mavi.answers import Lost, Refusal, Refused
+from transcripts.ports import Read, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.orders import Order
 from transcripts.submissions.steps import LEASE
-from transcripts.submissions.submission import State, submission_id_of_asset, submission_path
+from transcripts.submissions.submission import (
+    Budget,
+    State,
+    submission_id_of_asset,
+    submission_path,
+)
 from transcripts.submissions.sweep import AT_MOST, STALLED_AFTER, Counts, Sweeper
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, Task, task_path
@@ -37,9 +42,7 @@ class Yard(Depot):
             Retrier(20.0, Sleeper()),
             self.queue,
             self.lines.log,
-            clock=self.clock,
-            overdue_after=OVERDUE,
-            **options,
+            **{"clock": self.clock, "overdue_after": OVERDUE, **options},
         )
 
     async def task(self, task_id: str = "task-1") -> Task:
@@ -154,7 +157,13 @@ async def test_two_sweeps_at_once_do_it_once(yard: Yard) -> None:
     await yard.purchaser.buy(ORDER)
     submission_id = await yard.drop()
     yard.clock.advance(seconds=OVERDUE.total_seconds())
-    results = await asyncio.gather(*(yard.sweeper(resubmit_overdue=1).run() for _ in range(4)))
+
+    def ticking() -> datetime:
+        yard.clock.advance(microseconds=1)
+        return yard.clock()
+
+    sweepers = [yard.sweeper(resubmit_overdue=1, clock=ticking) for _ in range(4)]
+    results = await asyncio.gather(*(sweeper.run() for sweeper in sweepers))
     total = {
         name: sum(getattr(counts, name) for counts in results)
         for name in ("overdue", "resubmitted", "requeued")
@@ -183,3 +192,50 @@ async def test_an_unclaimed_result_stays_visible_as_such(yard: Yard) -> None:
     assert await yard.sweeper().run() == Counts()
     task = await yard.task("t")
     assert (task.claimed, task.status) == (False, Status.SUCCEEDED)
+
+
+async def test_a_result_that_comes_before_the_repetition_is_enough(yard: Yard) -> None:
+    """The overdue task succeeds while its repetition waits on the queue: nothing more is bought."""
+    yard = Yard(cap_per_day=5)
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert (await yard.sweeper(resubmit_overdue=1).run()).resubmitted == 1
+    result = replace(a_result(), task_id="task-1")
+    await TaskStore(yard.documents, Retrier()).save_result(result, b"raw")
+    ended = await yard.purchaser.run(ID)
+    assert (ended.state, ended.task_id) == (State.SUBMITTED, "task-1")
+    entry = await yard.entry(ID)
+    assert (entry.state, entry.task_id, entry.earlier) == (State.SUBMITTED, "task-1", [])
+    assert yard.provider.submitted == ["re_1"]
+    (budget,) = await yard.documents.read(Read("budgets/2026-01-02", Budget))
+    assert budget is not None
+    assert budget.value.submissions == 1
+
+
+async def test_a_refused_repetition_stays_within_its_limit(yard: Yard) -> None:
+    """The overdue task is still the one that was bought."""
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    await yard.sweeper(resubmit_overdue=1).run()
+    yard.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    assert (await yard.purchaser.run(ID)).state is State.REJECTED
+    entry = await yard.entry(ID)
+    assert (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
+    assert (await yard.purchaser.buy(ORDER)).duplicate
+
+
+async def test_a_requeue_whose_answer_was_lost_is_queued(yard: Yard) -> None:
+    """In the same run: its own write is not somebody else's."""
+    submission_id = await yard.drop()
+    yard.clock.advance(seconds=STALLED_AFTER.total_seconds())
+    lost = False
+
+    def after(operation: str) -> None:
+        nonlocal lost
+        if operation == "commit" and not lost:
+            lost = True
+            raise StoreUnavailable("the answer was lost")
+
+    yard.documents.after = after
+    assert (await yard.sweeper().run()).requeued == 1
+    assert f"{submission_id}-1" in yard.queue.tasks

@@ -19,6 +19,7 @@ from transcripts.errors import (
     StoreUnavailable,
 )
 from transcripts.mavi.answers import (
+    Ambiguous,
     AssetState,
     Lost,
     NotSent,
@@ -26,6 +27,8 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
     SignedUrl,
+    Unreachable,
+    UploadAnswer,
 )
 from transcripts.objects.media import Reason
 from transcripts.ports import Write
@@ -281,6 +284,7 @@ async def test_an_upload_whose_end_was_not_recorded(
         asset_id="re_7",
         claim_id="gone",
         lease_expires_at=depot.clock.now,
+        sent_at=depot.clock.now,
     )
     await depot.documents.commit(Write(submission_path(submission_id), entry))
     depot.provider.states = [state]
@@ -354,13 +358,14 @@ async def test_two_runs_of_one_submission_share_it(depot: Depot) -> None:
 
 
 async def test_the_cap_holds_for_the_queue_too() -> None:
-    """Handed back until midnight."""
+    """Put off: neither the queue nor the sweep comes with it again and again."""
     depot = Depot(cap_per_day=1)
     one, two = await depot.drop("1.mp4"), await depot.drop("2.mp4")
     assert (await depot.purchaser.run(one)).state is State.SUBMITTED
-    with pytest.raises(NotYet) as caught:
-        await depot.purchaser.run(two)
-    assert caught.value.retry_after_s == 75355
+    depot.clock.advance(hours=3)
+    ended = await depot.purchaser.run(two)
+    assert ended == Ended(two, State.CLAIMED, reason="budget_exhausted")
+    assert (await depot.entry(two)).updated_at == depot.clock.now
     depot.clock.advance(days=1)
     assert (await depot.purchaser.run(two)).state is State.SUBMITTED
 
@@ -505,3 +510,105 @@ async def test_a_signed_address_belongs_to_the_submission_before_its_bytes(depot
     depot.provider.send = looking  # type: ignore[method-assign] # one test's own provider
     await depot.purchaser.run(submission_id)
     assert owners == [submission_id]
+
+
+@pytest.mark.parametrize("answer", [RateLimited(), Unreachable()])
+async def test_what_only_time_mends_costs_no_upload(depot: Depot, answer: UploadAnswer) -> None:
+    """An outage of an hour rejects nothing."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [answer] * (2 * MAX_UPLOADS)
+    for _ in range(2 * MAX_UPLOADS):
+        with pytest.raises(NotYet):
+            await depot.purchaser.run(submission_id)
+    assert (await depot.entry(submission_id)).uploads == 0
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_an_upload_that_nobody_ends_is_sent_again(depot: Depot) -> None:
+    """Its sender died; after an hour it will not come to its end by itself."""
+    submission_id = await depot.drop()
+    entry = replace(
+        await depot.entry(submission_id),
+        state=State.UPLOADING,
+        asset_id="re_7",
+        uploads=1,
+        sent_at=depot.clock.now,
+    )
+    await depot.documents.commit(Write(submission_path(submission_id), entry))
+    depot.clock.advance(hours=1)
+    depot.provider.states = [AssetState.UPLOADING]
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    assert depot.provider.submitted == ["re_1"]
+    assert (await depot.entry(submission_id)).uploads == 2
+
+
+async def test_what_mavi_never_takes_in_is_given_up_after_a_day(depot: Depot) -> None:
+    """It has all its bytes, so it is not sent again; somebody has to ask."""
+    submission_id = await depot.drop()
+    for _ in range(100):
+        depot.provider.states = [AssetState.UPLOADING] * 200
+        try:
+            ended = await depot.purchaser.run(submission_id)
+        except NotYet:
+            depot.clock.advance(minutes=10)
+        else:
+            break
+    assert ended == Ended(submission_id, State.REJECTED, reason="upload_stalled")
+    assert depot.objects.opened == 1
+
+
+async def test_a_direct_order_takes_nothing_from_the_queue(depot: Depot) -> None:
+    """It meets a busy Mavi, or an asset that is not ready: the queue goes on all the same."""
+    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
+    submission_id = submission_id_of_asset("re_1")
+    depot.provider.busy_s = 90.0
+    assert (await depot.refused()).code == "provider_rate_limited"
+    depot.provider.busy_s = 0.0
+    depot.provider.answers = [Ambiguous()]
+    depot.provider.states = [AssetState.UPLOADING]
+    assert (await depot.refused()).code == "asset_not_ready"
+    assert (await depot.entry(submission_id)).state is State.CLAIMED
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_a_list_after_a_direct_order_has_a_name_of_its_own(depot: Depot) -> None:
+    """The queue remembers the names it has had."""
+    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
+    submission_id = submission_id_of_asset("re_1")
+    depot.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    await depot.purchaser.run(submission_id)
+    depot.purchaser._store._retrier = Retrier(0.05)
+    claimed = len(depot.documents.commits) + 1
+
+    def before(operation: str) -> None:
+        if operation == "commit" and len(depot.documents.commits) == claimed:
+            raise StoreUnavailable("no store")
+
+    depot.documents.before = before
+    with pytest.raises(StoreUnavailable):
+        await depot.purchaser.buy(Order("re_1", {}))
+    depot.documents.before = lambda _: None
+    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
+    assert len(depot.queue.tasks) == 2
+
+
+async def test_an_asset_that_mavi_gave_before_is_not_bought_again(depot: Depot) -> None:
+    """Two objects of the same content: if Mavi knows it again, the second is a duplicate."""
+    one, two = await depot.drop("1.mp4"), await depot.drop("2.mp4")
+    signed = SignedUrl("re_1", "https://signed/re_1")
+    depot.provider.signed = [signed, signed]
+    assert (await depot.purchaser.run(one)).state is State.SUBMITTED
+    assert await depot.purchaser.run(two) == Ended(two, State.REJECTED, reason="duplicate_asset")
+    assert depot.provider.submitted == ["re_1"]
+    (event,) = [each for each in depot.lines.named("rejected") if each["submission_id"] == two]
+    assert event["other"] == one
+
+
+async def test_an_asset_that_was_ordered_by_its_id_is_not_bought_again(depot: Depot) -> None:
+    """Nor where the order was there first."""
+    await depot.purchaser.buy(Order("re_1", {}))
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    ended = await depot.purchaser.run(submission_id)
+    assert ended == Ended(submission_id, State.REJECTED, reason="duplicate_asset")
+    assert depot.provider.submitted == ["re_1"]

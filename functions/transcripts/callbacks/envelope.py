@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from transcripts.errors import PoisonMessage, UnreadableCallback
+from transcripts.ids import usable_id
 
-_TASK_ID: Final = re.compile(r"(?!__.*__\Z)[A-Za-z0-9_-]{1,128}\Z")
 _MANY_DIGITS: Final = 400
 ABSENT: Final = msgspec.Raw(b"null")
 """A part that is not there reads as null."""
@@ -40,17 +40,27 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw
 
 
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<alone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+
 _decode_frame = msgspec.json.Decoder(_Frame).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
 
-def usable_task_id(task_id: str) -> bool:
-    """Tell whether ``task_id`` may name a document.
+def mend_escapes(body: bytes) -> bytes:
+    r"""Replace half an emoji by U+FFFD, as decoders of text do.
 
-    The provider's ids are opaque, so their length and characters are bounded here; Firestore
-    reserves ``__.*__`` (https://cloud.google.com/firestore/quotas#collections_documents_and_fields).
+    A text cut in the middle of one leaves an escape like ``\ud83d`` alone, which strict decoders
+    refuse, and with it a whole transcript that is paid for. Correct JSON is returned as it is.
     """
-    return _TASK_ID.match(task_id) is not None
+    return _ESCAPE.sub(_mended_escape, body) if _SURROGATE.search(body) else body
+
+
+def _mended_escape(found: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if found["alone"] else found[0]
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -64,7 +74,10 @@ def read_envelope(body: bytes) -> Envelope:
         if not body.isascii():
             # Raw parts are skipped, and skipping does not look at the bytes of a string.
             body.decode("utf-8")
-        frame = _decode_frame(body)
+        try:
+            frame = _decode_frame(body)
+        except msgspec.DecodeError:
+            frame = _decode_frame(mend_escapes(body))
     except msgspec.ValidationError as error:
         raise UnreadableCallback("not_an_object", "The body is JSON, but no object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -73,7 +86,7 @@ def read_envelope(body: bytes) -> Envelope:
         task_id = _decode_string(frame.task_id)
     except msgspec.ValidationError as error:
         raise UnreadableCallback("invalid_task_id", "task_id is no string.") from error
-    if not usable_task_id(task_id):
+    if not usable_id(task_id):
         raise UnreadableCallback(
             "invalid_task_id", "task_id is not 1 to 128 characters A-Z a-z 0-9 _ -, or is reserved."
         )

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.envelope import is_object, read_envelope, usable_task_id
+from transcripts.callbacks.envelope import is_object, read_envelope
+from transcripts.ids import usable_id
 
 _ABSENT: Final = msgspec.Raw(b"")
 _FIRST: Final = 8
@@ -105,7 +106,7 @@ def label(body: bytes) -> tuple[str, Kind]:
         except (msgspec.MsgspecError, RecursionError):
             pass
         else:
-            if usable_task_id(usual.task_id):
+            if usable_id(usual.task_id):
                 return usual.task_id, Kind.MULTI_SPEAKER
     envelope = read_envelope(body)
     return envelope.task_id, kind_of(envelope.data)

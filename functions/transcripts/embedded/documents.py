@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import msgspec
 
 from transcripts.embedded.database import Database
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
+from transcripts.ids import usable_id, usable_key
 from transcripts.ports import ABSENT, Query, Read, Snapshot, T, Write
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -25,6 +26,8 @@ class SqliteDocuments:
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
         """Return each document, None where there is none."""
+        for each in reads:
+            _check(each.path)
 
         def work(connection: sqlite3.Connection) -> list[Snapshot[T] | None]:
             return [_read(connection, read) for read in reads]
@@ -61,6 +64,8 @@ class SqliteDocuments:
 
     async def commit(self, *writes: Write) -> None:
         """Write all or nothing."""
+        for each in writes:
+            _check(each.path)
 
         def work(connection: sqlite3.Connection) -> None:
             (version,) = connection.execute(
@@ -73,6 +78,12 @@ class SqliteDocuments:
             await self._database.run(work)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"SQLite: {error}.") from error
+
+
+def _check(path: str) -> None:
+    """Refuse what Firestore refuses, so that nothing works here only."""
+    if not all(map(usable_id, path.split("/"))):
+        raise DocumentRefused("SQLite: a part of the path may not name a document.")
 
 
 def _read(connection: sqlite3.Connection, read: Read[T]) -> Snapshot[T] | None:
@@ -99,12 +110,24 @@ def _write(connection: sqlite3.Connection, write: Write, version: int) -> None:
     if write.fields is not None:
         before = msgspec.json.decode(row[1]) if row else {}
         content = before | {name: content[name] for name in write.fields}
+    if not all(map(usable_key, _keys(content))):
+        raise DocumentRefused("SQLite: a key is reserved.")
     if len(msgspec.msgpack.encode(content)) > MAX_DOCUMENT_BYTES:
         raise DocumentRefused(f"SQLite: the document is over {MAX_DOCUMENT_BYTES} bytes.")
     connection.execute(
         "INSERT OR REPLACE INTO document (path, version, data) VALUES (?, ?, ?)",
         (write.path, version, msgspec.json.encode(content).decode()),
     )
+
+
+def _keys(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            yield from _keys(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _keys(value)
 
 
 def _token(version: int) -> bytes:

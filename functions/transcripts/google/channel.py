@@ -37,7 +37,7 @@ async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Ch
         return grpc.aio.insecure_channel(emulator_host, options=CHANNEL_OPTIONS)
     try:
         credentials, _ = await asyncio.to_thread(google.auth.default, scopes=transport.AUTH_SCOPES)
-    except google.auth.exceptions.GoogleAuthError as error:
+    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise ChannelError(type(error).__name__) from error
     channel: grpc.aio.Channel = transport.create_channel(
         f"{transport.DEFAULT_HOST}:443", credentials=credentials, options=CHANNEL_OPTIONS

@@ -124,7 +124,7 @@ class FirestoreDocuments:
                     if response.WhichOneof("result") == "found":
                         found[response.found.name] = response.found
             except grpc.aio.AioRpcError as error:
-                raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
+                raise _translated(error) from error
         documents = [(found.get(self._name(read.path)), read) for read in reads]
         return [_snapshot(each, read.type) if each else None for each, read in documents]
 
@@ -136,7 +136,7 @@ class FirestoreDocuments:
         try:
             found = [response.document async for response in call if response.HasField("document")]
         except grpc.aio.AioRpcError as error:
-            raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
+            raise _translated(error) from error
         return [_snapshot(document, query.type) for document in found]
 
     async def commit(self, *writes: Write) -> None:

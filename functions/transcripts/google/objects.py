@@ -13,6 +13,7 @@ import requests
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from transcripts.errors import ObjectGone, ObjectUnavailable
@@ -31,7 +32,7 @@ def _translated() -> Iterator[None]:
         yield
     except NotFound as error:
         raise ObjectGone("Cloud Storage has no such object, or no such generation.") from error
-    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
+    except (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException) as error:
         raise ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.") from error
 
 

@@ -9,17 +9,17 @@ mends it differs (https://api-tools.memories.ai/visual-intelligence, whisper pag
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
-from transcripts.mavi.assets import usable_asset_id
+from transcripts.ids import usable_id
 
 GOOD_CODES: Final = frozenset({"200", "0000"})
 NO_WEBHOOK_WORDS: Final = ("async request", "webhook")
-MAX_TASK_ID_CHARS: Final = 128
 
 
 class Refusal(StrEnum):
@@ -86,6 +86,8 @@ class AssetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+_ERROR_CODE: Final = re.compile(r"[45][0-9]{2}")
+
 _OLD_CODES: Final = {
     "0001": 400,
     "0003": 400,
@@ -112,11 +114,11 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
         and content.get("success") is not False
     ):
         task_id = _field(content, "task_id")
-        if isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_CHARS:
+        if isinstance(task_id, str) and usable_id(task_id):
             return Accepted(task_id)
-        return Lost("accepted without a task_id")
+        return Lost("accepted without a usable task_id")
     status = _OLD_CODES.get(code)
-    if status is None and code.isdigit() and 400 <= int(code) < 600:
+    if status is None and _ERROR_CODE.fullmatch(code):
         status = int(code)
     # A 200 that contradicts itself, or whose code nobody has documented, may still stand for a job.
     return _refusal(status, content, retry_after) if status else Lost("undocumented answer")
@@ -175,7 +177,12 @@ class Uploaded:
     asset_id: str
 
 
-UploadAnswer = SignedUrl | Uploaded | Refused | RateLimited | None
+@dataclass(frozen=True)
+class Unreachable:
+    """No answer, or one of a server in trouble: time mends it."""
+
+
+UploadAnswer = SignedUrl | Uploaded | Refused | RateLimited | Unreachable | None
 """None: it did not work this time; uploading costs nothing, so it may be tried again."""
 
 
@@ -191,7 +198,7 @@ def read_upload_answer(http_status: int, body: bytes, retry_after: str | None) -
         status = _OLD_CODES.get(code)
         return _upload_refusal(status, content, retry_after) if status else None
     asset_id, url = _field(content, "asset_id"), _field(content, "signed_url")
-    if not isinstance(asset_id, str) or not usable_asset_id(asset_id):
+    if not isinstance(asset_id, str) or not usable_id(asset_id):
         return None
     if isinstance(url, str) and url.startswith(("https://", "http://")):
         return SignedUrl(asset_id, url)
@@ -204,6 +211,8 @@ def _upload_refusal(
     answer = _refusal(status, content, retry_after)
     if isinstance(answer, Refused | RateLimited):
         return answer
+    if isinstance(answer, Lost):
+        return Unreachable()
     # A 400 may be rate limiting, here too; nothing is lost by asking again.
     return None
 

@@ -21,6 +21,7 @@ from transcripts.mavi.answers import (
     NotSent,
     SignedUrl,
     SubmitAnswer,
+    Unreachable,
     UploadAnswer,
     read_metadata_answer,
     read_submit_answer,
@@ -39,7 +40,14 @@ UPLOAD_TIMEOUT_S: Final = 300.0
 """How long the server may be silent, not how long an upload may take."""
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
-THREADS: Final = 16
+
+CALL_THREADS: Final = 64
+"""More than the calls that can be under way: none takes 80 s, and one begins in 1.5 s at most."""
+
+UPLOAD_THREADS: Final = 8
+"""Each holds a chunk of its object."""
+
+SEND_METHODS: Final[tuple[str, ...]] = ("POST", "PUT")
 
 SUBMIT_PATH: Final = "/transcriptions/async-generate-multi-speaker"
 
@@ -102,6 +110,20 @@ class _Answer(NamedTuple):
     retry_after: str | None
 
 
+class _Threads:
+    """A pool of threads that never has more work than threads: who comes too late waits outside.
+
+    What is on record as under way would otherwise wait unseen, longer than its lease.
+    """
+
+    def __init__(self, number: int, name: str) -> None:
+        self.slots = asyncio.Semaphore(number)
+        self._executor = ThreadPoolExecutor(number, thread_name_prefix=name)
+
+    async def run(self, call: Callable[..., A], *arguments: Any) -> A:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
+
+
 class MaviClient:
     """Calls one account's endpoints, each at its pace."""
 
@@ -116,40 +138,52 @@ class MaviClient:
         self._base_url = base_url
         self._auth = _Key(key)
         self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mavi")
+        # The time-outs of a socket begin anew with every byte; this one does not.
+        self._call_within_s = CONNECT_TIMEOUT_S + answer_timeout_s
+        self._calls = _Threads(CALL_THREADS, "mavi-call")
+        self._uploads = _Threads(UPLOAD_THREADS, "mavi-upload")
         self._pacers = {
             endpoint: Pacer(1.0 / per_second)
             for endpoint in ("submit", "metadata", "signed_url", "upload", "send")
         }
-        self._send_methods = ["POST", "PUT"]
+        self._send_methods = SEND_METHODS
 
     async def submit(self, asset_id: str, patience_s: float, intent: Intent) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request."""
-        async with self._pacers["submit"].turn(patience_s, intent):
-            return await self._in_thread(self._submit, asset_id)
+        async with self._calls.slots, self._pacers["submit"].turn(patience_s, intent):
+            try:
+                async with asyncio.timeout(self._call_within_s):
+                    return await self._calls.run(self._submit, asset_id)
+            except TimeoutError:
+                return Lost("no whole answer in time")
 
     async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
-        async with self._pacers["metadata"].turn(patience_s):
-            return await self._in_thread(self._asset_state, asset_id)
+        async with self._calls.slots, self._pacers["metadata"].turn(patience_s):
+            try:
+                async with asyncio.timeout(self._call_within_s):
+                    return await self._calls.run(self._asset_state, asset_id)
+            except TimeoutError:
+                return None
 
     async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
-        async with self._pacers["signed_url"].turn(patience_s):
-            return await self._in_thread(self._signed_url, filename)
+        async with self._calls.slots, self._pacers["signed_url"].turn(patience_s):
+            try:
+                async with asyncio.timeout(self._call_within_s):
+                    return await self._calls.run(self._signed_url, filename)
+            except TimeoutError:
+                return Unreachable()
 
     async def send(self, url: str, file: File) -> bool:
         """Send the bytes to a signed address; tells whether they were taken."""
-        async with self._pacers["send"].turn(float("inf")):
-            return await self._in_thread(self._send, url, file)
+        async with self._uploads.slots, self._pacers["send"].turn(float("inf")):
+            return await self._uploads.run(self._send, url, file)
 
     async def upload(self, file: File, patience_s: float) -> UploadAnswer:
         """Make an asset of a file in one request."""
-        async with self._pacers["upload"].turn(patience_s):
-            return await self._in_thread(self._upload, file)
-
-    async def _in_thread(self, call: Callable[..., A], *arguments: Any) -> A:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+        async with self._uploads.slots, self._pacers["upload"].turn(patience_s):
+            return await self._uploads.run(self._upload, file)
 
     def _submit(self, asset_id: str) -> SubmitAnswer:
         try:
@@ -170,7 +204,7 @@ class MaviClient:
         try:
             answer = self._call("POST", "/upload/signed-url", {"original_filename": filename})
         except requests.RequestException:
-            return None
+            return Unreachable()
         found = read_upload_answer(*answer)
         # A recording is not sent in the clear, but to a fake on this machine.
         if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
@@ -183,15 +217,14 @@ class MaviClient:
         Nobody has seen which it is (the samples and usual practice contradict each other), so what
         worked is remembered.
         """
-        for method in list(self._send_methods):
+        for method in self._send_methods:
             try:
                 status = self._send_with(method, url, file)
             except requests.RequestException:
                 # Who refuses a verb may hang up before it has all the bytes.
                 continue
             if 200 <= status < 300:
-                self._send_methods.remove(method)
-                self._send_methods.insert(0, method)
+                self._send_methods = tuple(sorted(SEND_METHODS, key=method.__ne__))
                 return True
         return False
 
@@ -232,7 +265,7 @@ class MaviClient:
                     timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
                 )
         except requests.RequestException:
-            return None
+            return Unreachable()
         finally:
             reader.close()
         return read_upload_answer(*answer)

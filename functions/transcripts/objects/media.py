@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from transcripts.mavi.assets import usable_asset_id
+from transcripts.ids import usable_id, usable_key
 from transcripts.objects.stored_object import StoredObject
 
 VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpeg", "mpg"})
@@ -84,7 +84,7 @@ def judge(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | Reason:
         return Reason.SKIPPED
     asset_id = stored.metadata.get("mavi-asset-id")
     if asset_id is not None:
-        return KnownAsset(asset_id) if usable_asset_id(asset_id) else Reason.BAD_ASSET_ID
+        return KnownAsset(asset_id) if usable_id(asset_id) else Reason.BAD_ASSET_ID
     filename = stored.name.rpartition("/")[2]
     extension = filename.rpartition(".")[2].lower() if "." in filename else ""
     content_type = (stored.content_type or "").partition(";")[0].strip().lower()
@@ -113,8 +113,9 @@ def _is_set(value: str | None) -> bool:
 def labels_of(stored: StoredObject) -> dict[str, str]:
     """Return the labels that an object's metadata ask for, cut to what is stored."""
     found = {
-        key.removeprefix(_LABEL_PREFIX)[:_MAX_KEY_CHARS]: value[:_MAX_VALUE_CHARS]
+        label: value[:_MAX_VALUE_CHARS]
         for key, value in sorted(stored.metadata.items())
-        if key.startswith(_LABEL_PREFIX) and key != _LABEL_PREFIX
+        if key.startswith(_LABEL_PREFIX)
+        and usable_key(label := key.removeprefix(_LABEL_PREFIX)[:_MAX_KEY_CHARS])
     }
     return dict(list(found.items())[:MAX_LABELS])

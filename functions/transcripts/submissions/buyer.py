@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from transcripts.callbacks.kinds import Kind
-from transcripts.errors import NotYet, StoreUnavailable, SubmissionError
+from transcripts.errors import DocumentRefused, NotYet, StoreUnavailable, SubmissionError
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
@@ -56,6 +56,9 @@ MENDS: Final[Mapping[str, str]] = {
     "submission_in_progress": "Another request is buying this asset right now: ask again later.",
     "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",
 }
+
+
+Reject = Callable[[Submission | None, str, datetime, str], Submission]
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,9 @@ class Buyer:
                 asset_checked = True
                 why = await self._why_refused(asset_id, patience)
                 if why is not None:
-                    raise await self._rejected(recording, *why)
+                    raise await self._rejected(
+                        recording, *why, steps.reject if patience.comes_again else steps.not_now
+                    )
             if not retries_left:
                 raise await self._gave_up(recording, patience, answer)
             await self._sleep(max(pause_s, _asked_pause_s(answer)))
@@ -170,9 +175,12 @@ class Buyer:
         )
         try:
             await recording.bought(task, now)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, DocumentRefused) as error:
             self._log.error(
-                "bought_but_not_recorded", submission_id=claimed.submission_id, task_id=task_id
+                "bought_but_not_recorded",
+                submission_id=claimed.submission_id,
+                task_id=task_id,
+                reason=error.message,
             )
             raise submission_error("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=claimed.submission_id, task_id=task_id)
@@ -180,17 +188,25 @@ class Buyer:
 
     async def reject(self, recording: Recording, code: str, **details: object) -> None:
         """Record that nothing was bought, and why, and give the spend back."""
+        await self._reject(recording, steps.reject, code, details)
 
+    async def _reject(
+        self, recording: Recording, record: Reject, code: str, details: Mapping[str, object]
+    ) -> None:
         def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-            return steps.reject(current, claim_id, now, code)
+            return record(current, claim_id, now, code)
 
         await recording.after(step, refund=True)
         self._log.warning("rejected", submission_id=recording.submission_id, code=code, **details)
 
     async def _rejected(
-        self, recording: Recording, code: str, details: Mapping[str, object]
+        self,
+        recording: Recording,
+        code: str,
+        details: Mapping[str, object],
+        record: Reject = steps.reject,
     ) -> SubmissionError:
-        await self.reject(recording, code, **details)
+        await self._reject(recording, record, code, details)
         return submission_error(code, details=details)
 
     async def _lost(self, recording: Recording, reason: str) -> SubmissionError:
@@ -207,7 +223,7 @@ class Buyer:
         """End a purchase that found no turn, or no Mavi: nothing was bought."""
         if patience.comes_again:
             return NotYet("Mavi has no time for this now.", retry_after_s=retry_after_s)
-        error = await self._rejected(recording, "provider_rate_limited", {})
+        error = await self._rejected(recording, "provider_rate_limited", {}, steps.not_now)
         error.retry_after_s = retry_after_s
         return error
 

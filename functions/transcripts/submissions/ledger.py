@@ -103,9 +103,10 @@ class InProgress:
 
 @dataclass(frozen=True)
 class OverBudget:
-    """The day's cap is reached; it is lifted in so many seconds."""
+    """The day's cap is reached; it is lifted in so many seconds. Nothing was done."""
 
     retry_after_s: int
+    state: State = State.CLAIMED
 
 
 Settled = AlreadyBought | AlreadyRejected | MaybeBought
@@ -142,23 +143,33 @@ def claim(current: Submission | None, budget: Budget | None, wish: Wish) -> Chan
         return Change(Claimed(submission), submission)
     spent = budget.submissions if budget else 0
     if spent >= wish.cap_per_day:
-        return Change(OverBudget(_until_tomorrow_s(wish.now)))
+        return _over_budget(current, wish)
     submission = replace(submission, budget_day=wish.day)
     return Change(Claimed(submission), submission, Budget(spent + 1, wish.now + BUDGET_KEPT))
+
+
+def _over_budget(current: Submission | None, wish: Wish) -> Change[ClaimDecision]:
+    """Put what the queue came for off: touched now, it is left alone until it is idle again."""
+    retry_after_s = _until_tomorrow_s(wish.now)
+    if current is None or current.state not in OPEN:
+        return Change(OverBudget(retry_after_s))
+    put_off = replace(current, updated_at=wish.now, lease_expires_at=None)
+    return Change(OverBudget(retry_after_s, current.state), put_off)
 
 
 def request(current: Submission | None, wish: Wish) -> Change[RequestDecision]:
     """Decide whether a purchase belongs on the queue. Asking again never adds another one."""
     if current is None:
-        submission = _entry(current, wish)
+        submission = _entry(current, wish, queued=True)
         return Change(Queued(submission), submission)
     current, died = _without_dead_call(current, wish.now)
     if current.state in OPEN:
-        return Change(Queued(current))
+        submission = replace(current, queued=True)
+        return Change(Queued(submission), None if current.queued else submission)
     settled = _settled(current, wish)
     if settled is not None:
         return Change(settled, submission=current if died else None)
-    submission = _entry(current, wish)
+    submission = _entry(current, wish, queued=True)
     return Change(Queued(submission), submission)
 
 
@@ -166,21 +177,28 @@ def refuse(current: Submission | None, wish: Wish, reason: str) -> Change[bool]:
     """Put on record that something will not be bought; tells whether that is news."""
     if current is not None:
         return Change(decision=False)
-    entry = replace(_entry(None, wish), state=State.REJECTED, reason=reason)
+    entry = replace(_entry(None, wish, queued=False), state=State.REJECTED, reason=reason)
     return Change(decision=True, submission=entry)
 
 
 def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Submission | None:
     """Put what nobody has touched for ``idle`` on the queue again; None if that is not so.
 
-    Its round goes up, since a queue remembers the names of tasks it has had.
+    Its round goes up, since a queue remembers the names of tasks it has had. What this very run has
+    written, by a commit whose acknowledgement was lost, is returned as it is.
     """
     if current is None or current.state not in OPEN or current.state is State.SUBMITTING:
         return None
+    if current.updated_at == now and current.queued and current.lease_expires_at is None:
+        return current
     if _is_live(current, now) or current.updated_at > now - idle:
         return None
     return replace(
-        current, queue_round=current.queue_round + 1, updated_at=now, lease_expires_at=None
+        current,
+        queued=True,
+        queue_round=current.queue_round + 1,
+        updated_at=now,
+        lease_expires_at=None,
     )
 
 
@@ -198,7 +216,8 @@ def bought_again(current: Submission | None, task_id: str, wish: Wish, limit: in
         return Change(decision=False)
     if sum(attempt.task_id is not None for attempt in current.earlier) >= limit:
         return Change(decision=False)
-    return Change(decision=True, submission=_entry(current, wish))
+    again = replace(_entry(current, wish, queued=True), instead_of=task_id)
+    return Change(decision=True, submission=again)
 
 
 def refunded(budget: Budget | None) -> Budget | None:
@@ -230,7 +249,7 @@ def _taken(current: Submission | None, wish: Wish) -> Submission:
     """Hold an entry: an open one where it stands, any other anew."""
     entry = current
     if entry is None or entry.state not in OPEN:
-        entry = replace(_entry(current, wish), queue_round=entry.queue_round if entry else 0)
+        entry = _entry(current, wish, queued=False)
     return replace(
         entry,
         claim_id=wish.claim_id,
@@ -240,7 +259,7 @@ def _taken(current: Submission | None, wish: Wish) -> Submission:
     )
 
 
-def _entry(current: Submission | None, wish: Wish) -> Submission:
+def _entry(current: Submission | None, wish: Wish, *, queued: bool) -> Submission:
     """Make an entry that nobody holds; where the wish is silent, what was recorded before holds."""
     return Submission(
         submission_id=wish.submission_id,
@@ -252,6 +271,7 @@ def _entry(current: Submission | None, wish: Wish) -> Submission:
         claimed_at=wish.now,
         updated_at=wish.now,
         expires_at=expiry(wish.now, wish.retention_days),
+        queued=queued,
         queue_round=current.queue_round + 1 if current else 0,
         earlier=_earlier(current),
     )

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from transcripts.errors import RequestError
-from transcripts.mavi.assets import usable_asset_id
+from transcripts.ids import usable_id, usable_key
 from transcripts.objects.stored_object import split_uri, usable_generation
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -111,9 +111,10 @@ def read_order(body: bytes) -> AnyOrder:
 
 
 def _asset_id(text: str) -> str:
-    if not usable_asset_id(text):
+    if not usable_id(text):
         raise RequestError(
-            "asset_id is not 1 to 128 characters A-Z a-z 0-9 _ -.", code="invalid_asset_id"
+            "asset_id is not 1 to 128 characters A-Z a-z 0-9 _ -, or is of the form __…__.",
+            code="invalid_asset_id",
         )
     return text
 
@@ -143,12 +144,12 @@ def _run(submission_id: str) -> Run:
 
 def _check_labels(labels: dict[str, str]) -> None:
     fits = len(labels) <= MAX_LABELS and all(
-        0 < len(key) <= MAX_LABEL_KEY_CHARS and len(value) <= MAX_LABEL_VALUE_CHARS
+        usable_key(key) and len(key) <= MAX_LABEL_KEY_CHARS and len(value) <= MAX_LABEL_VALUE_CHARS
         for key, value in labels.items()
     )
     if not fits:
         raise RequestError(
             f"At most {MAX_LABELS} labels, keys of 1 to {MAX_LABEL_KEY_CHARS} and values of up to"
-            f" {MAX_LABEL_VALUE_CHARS} characters.",
+            f" {MAX_LABEL_VALUE_CHARS} characters; no key of the form __…__.",
             code="invalid_labels",
         )

@@ -28,11 +28,12 @@ from transcripts.submissions.ledger import (
 from transcripts.submissions.orders import Order
 from transcripts.submissions.recording import Recording
 from transcripts.submissions.steps import ClaimLost
-from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.store import AssetTaken, SubmissionStore
 from transcripts.submissions.submission import Budget, State, Submission
 from transcripts.submissions.uploader import Uploader, UploadFailed
 
 R = TypeVar("R")
+K = TypeVar("K")
 
 DIRECT: Final = Patience(turn_s=60.0, comes_again=False)
 FROM_QUEUE: Final = Patience(turn_s=120.0, comes_again=True)
@@ -43,7 +44,10 @@ RUN_FOR: Final = timedelta(minutes=25)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run from the queue ended for good: the state, and the task or the reason."""
+    """How a run from the queue ended, with nothing left for the queue to do.
+
+    The state, and the task or the reason.
+    """
 
     submission_id: str
     state: State
@@ -77,7 +81,7 @@ class Purchaser:
         self._sleep = sleep
         self._cap_per_day = cap_per_day
         self._retention_days = retention_days
-        self._buying: dict[str, asyncio.Task[Receipt]] = {}
+        self._buying: dict[tuple[str, bool], asyncio.Task[Receipt]] = {}
         self._running: dict[str, asyncio.Task[Ended]] = {}
         self._handing_back: set[asyncio.Task[None]] = set()
 
@@ -88,10 +92,9 @@ class Purchaser:
         begun. A caller that hangs up does not stop a purchase that was begun.
         """
         submission_id = await self._store.submission_id_of(order.asset_id)
-        follows = submission_id in self._buying
-        receipt = await self._shared(
-            self._buying, submission_id, lambda: self._buy(submission_id, order)
-        )
+        key = (submission_id, order.force)
+        follows = key in self._buying
+        receipt = await self._shared(self._buying, key, lambda: self._buy(submission_id, order))
         return Receipt(receipt.task_id, submission_id, duplicate=receipt.duplicate or follows)
 
     async def run(self, submission_id: str) -> Ended:
@@ -104,8 +107,8 @@ class Purchaser:
 
     async def _shared(
         self,
-        under_way: dict[str, asyncio.Task[R]],
-        key: str,
+        under_way: dict[K, asyncio.Task[R]],
+        key: K,
         work: Callable[[], Coroutine[None, None, R]],
     ) -> R:
         task = under_way.get(key)
@@ -142,7 +145,7 @@ class Purchaser:
             raise _in_progress(ledger.RETRY_AFTER_S) from error
         except TransientError:
             # Nothing was sent. The caller need not wait until that is on record.
-            handing_back = asyncio.ensure_future(recording.after(steps.hand_back))
+            handing_back = asyncio.ensure_future(recording.hand_back())
             self._handing_back.add(handing_back)
             handing_back.add_done_callback(self._handing_back.discard)
             raise
@@ -163,16 +166,25 @@ class Purchaser:
                 return Ended(submission_id, State.REJECTED, reason="not_on_record")
             case InProgress(retry_after_s):
                 raise NotYet("Another instance is at it.", retry_after_s=retry_after_s)
-            case OverBudget(retry_after_s):
+            case OverBudget(_, state):
+                # The sweep queues it again: a task that came again all day would be in the way.
                 self._log.warning("budget_exhausted", submission_id=submission_id)
-                raise NotYet("The spend cap is reached.", retry_after_s=retry_after_s)
+                return Ended(submission_id, state, reason="budget_exhausted")
 
     async def _work(self, recording: Recording) -> Ended:
         """Upload if need be, then buy, in the name of a claim."""
         submission_id = recording.submission_id
+        overdue = recording.claimed.instead_of
         try:
+            if overdue is not None and await self._store.has_result(overdue):
+                await recording.after(steps.keep_earlier, refund=True)
+                return Ended(submission_id, State.SUBMITTED, task_id=overdue)
             asset_id = await self._asset(recording)
             receipt = await self._buyer.buy(recording, asset_id, FROM_QUEUE)
+        except AssetTaken as taken:
+            # Mavi gave an id that it had given before: it is bought, or will be, over there.
+            await self._buyer.reject(recording, "duplicate_asset", other=taken.submission_id)
+            return Ended(submission_id, State.REJECTED, reason="duplicate_asset")
         except (UploadFailed, ObjectGone) as error:
             code = error.code
             await self._buyer.reject(recording, code)
@@ -183,7 +195,7 @@ class Purchaser:
         except ClaimLost as error:
             raise NotYet("Another instance took over.") from error
         except TransientError:
-            await recording.after(steps.hand_back)
+            await recording.hand_back()
             raise
         return Ended(submission_id, State.SUBMITTED, task_id=receipt.task_id)
 
@@ -227,7 +239,7 @@ class Purchaser:
         return Recording(self._store, claimed, self._log, self._clock, self._sleep)
 
 
-def _finished(under_way: dict[str, asyncio.Task[R]], key: str, task: asyncio.Task[R]) -> None:
+def _finished(under_way: dict[K, asyncio.Task[R]], key: K, task: asyncio.Task[R]) -> None:
     del under_way[key]
     if not task.cancelled():
         # Whoever asked may have hung up; then nobody else fetches the error.

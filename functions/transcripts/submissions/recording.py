@@ -52,8 +52,8 @@ class Recording:
     async def before(self, step: Step, *, owner_of: str | None = None) -> None:
         """Record what will be done next; without it on record, it must not be done.
 
-        ``owner_of`` is an asset that belongs to this submission from now on. Raises ``ClaimLost``
-        and ``StoreUnavailable``.
+        ``owner_of`` is an asset that belongs to this submission from now on. Raises ``ClaimLost``,
+        ``AssetTaken`` and ``StoreUnavailable``.
         """
         claim_id = self.claimed.claim_id
 
@@ -75,7 +75,10 @@ class Recording:
 
         def decide(current: Submission | None, budget: Budget | None) -> Change[None]:
             changed = step(current, claim_id, self._clock())
-            return Change(None, changed, ledger.refunded(budget) if refund else None)
+            freed = current is not None and current.budget_day == day and not changed.budget_day
+            if changed == current:
+                return Change(None)
+            return Change(None, changed, ledger.refunded(budget) if day and freed else None)
 
         try:
             await self._insist(
@@ -87,6 +90,10 @@ class Recording:
             self._log.error(
                 "outcome_not_recorded", submission_id=self.submission_id, reason=error.message
             )
+
+    async def hand_back(self) -> None:
+        """Let another go on at once; like ``after``."""
+        await self.after(steps.hand_back, refund=True)
 
     async def bought(self, task: Task, now: datetime) -> None:
         """Record the job that was bought, whatever became of the claim.

@@ -55,15 +55,30 @@ def renew(current: Submission | None, claim_id: str, now: datetime) -> Submissio
 def hand_back(current: Submission | None, claim_id: str, now: datetime) -> Submission:
     """Let another go on at once, from where this stands. Raises ``ClaimLost``.
 
-    Only who has sent no request, or knows that it bought nothing, hands back.
+    Only who has sent no request, or knows that it bought nothing, hands back. A repetition that
+    nobody comes again for is as if it had never been asked for.
     """
     held = _held_open(current, claim_id)
+    if held.earlier and not held.queued:
+        return _restored(held, now, None)
     state = _before_call(held) if held.state is State.SUBMITTING else held.state
     return replace(held, state=state, updated_at=now, lease_expires_at=None)
 
 
 def _before_call(held: Submission) -> State:
     return State.UPLOADED if held.filename and held.asset_id else State.CLAIMED
+
+
+def prepare_upload(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Record that an asset will be made. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(
+        held,
+        state=State.UPLOADING,
+        asset_id=None,
+        updated_at=now,
+        lease_expires_at=now + LEASE,
+    )
 
 
 def begin_upload(
@@ -75,7 +90,8 @@ def begin_upload(
         held,
         state=State.UPLOADING,
         asset_id=asset_id,
-        uploads=held.uploads if asset_id else held.uploads + 1,
+        sent_at=now,
+        uploads=held.uploads + 1,
         updated_at=now,
         lease_expires_at=now + LEASE,
     )
@@ -84,7 +100,7 @@ def begin_upload(
 def forget_upload(current: Submission | None, claim_id: str, now: datetime) -> Submission:
     """Record that what was uploaded is of no use. Raises ``ClaimLost``."""
     held = _held_open(current, claim_id)
-    return replace(held, state=State.CLAIMED, asset_id=None, updated_at=now)
+    return replace(held, state=State.CLAIMED, asset_id=None, sent_at=None, updated_at=now)
 
 
 def end_upload(
@@ -96,6 +112,7 @@ def end_upload(
         held,
         state=State.UPLOADED,
         asset_id=asset_id,
+        sent_at=now,
         updated_at=now,
         lease_expires_at=now + LEASE,
     )
@@ -114,9 +131,61 @@ def call_bought_nothing(current: Submission | None, claim_id: str, now: datetime
 
 
 def reject(current: Submission | None, claim_id: str, now: datetime, reason: str) -> Submission:
-    """Record that nothing was bought, and why. Raises ``ClaimLost``."""
+    """Record that nothing was bought, and why. Raises ``ClaimLost``.
+
+    What was bought before a repetition stays bought: it comes back, with the reason beside it.
+    """
     held = _held(current, claim_id)
-    return replace(held, state=State.REJECTED, reason=reason, updated_at=now, lease_expires_at=None)
+    if held.state in (State.REJECTED, State.SUBMITTED):
+        # Ours already, by a commit whose acknowledgement was lost.
+        return held
+    if held.earlier:
+        return _restored(held, now, reason)
+    return replace(
+        held,
+        state=State.REJECTED,
+        reason=reason,
+        updated_at=now,
+        lease_expires_at=None,
+        budget_day=None,
+    )
+
+
+def not_now(current: Submission | None, claim_id: str, now: datetime, reason: str) -> Submission:
+    """Reject what will be possible later, but leave the queue what is the queue's to do.
+
+    Raises ``ClaimLost``.
+    """
+    held = _held(current, claim_id)
+    if held.queued and held.state in OPEN:
+        return hand_back(held, claim_id, now)
+    return reject(held, claim_id, now, reason)
+
+
+def keep_earlier(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Give a repetition up: what was bought before is enough. Raises ``ClaimLost``."""
+    return _restored(_held_open(current, claim_id), now, None)
+
+
+def _restored(held: Submission, now: datetime, reason: str | None) -> Submission:
+    """Return to what was bought, or may have been, before a repetition.
+
+    Nobody holds it then, so that doing this twice is a lost claim and not another step back.
+    """
+    *earlier, last = held.earlier
+    return replace(
+        held,
+        state=last.state,
+        task_id=last.task_id,
+        reason=last.reason or (f"repetition: {reason}" if reason else None),
+        claim_id="",
+        updated_at=now,
+        submitted_at=last.ended_at if last.state is State.SUBMITTED else None,
+        lease_expires_at=None,
+        budget_day=None,
+        instead_of=None,
+        earlier=earlier,
+    )
 
 
 def lose_answer(

@@ -12,6 +12,7 @@ from transcripts.submissions.ledger import Change
 from transcripts.submissions.submission import (
     AssetOwner,
     Budget,
+    State,
     Submission,
     asset_owner_path,
     budget_path,
@@ -24,6 +25,15 @@ from transcripts.tasks.task import Task, task_path
 D = TypeVar("D")
 
 Decide = Callable[[Submission | None, Budget | None], Change[D]]
+
+
+class AssetTaken(Exception):
+    """The asset belongs to another submission, whose id it names."""
+
+    def __init__(self, submission_id: str) -> None:
+        """Take the id of the other submission."""
+        super().__init__(submission_id)
+        self.submission_id = submission_id
 
 
 class SubmissionStore:
@@ -66,9 +76,10 @@ class SubmissionStore:
 
         ``decide`` may run several times, each time on what is stored by then. It is given the
         counter of ``budget_day`` if there is one. ``task`` is the submission's side of a task,
-        joined in the same commit; ``owner`` is an asset and whose it is from now on.
+        joined in the same commit; ``owner`` is an asset and whose it is from now on. After a lost
+        acknowledgement ``decide`` meets what it has written itself.
 
-        Raises what ``decide`` raises, and ``StoreUnavailable``.
+        Raises what ``decide`` raises, ``AssetTaken`` and ``StoreUnavailable``.
         """
         return await self._retrier.run(
             lambda: self._change_once(submission_id, decide, budget_day, task, owner)
@@ -100,11 +111,35 @@ class SubmissionStore:
                 path = task_path(task.task_id)
                 writes.append(Write(path, merged.task, merged.changed, expect=_version(known)))
         if owner is not None:
-            asset_id, value = owner
-            writes.append(Write(asset_owner_path(asset_id), value))
+            writes += await self._owner_writes(*owner)
         if writes:
             await self._documents.commit(*writes)
         return change.decision
+
+    async def _owner_writes(self, asset_id: str, owner: AssetOwner) -> list[Write]:
+        """Return what makes an asset the owner's; raises ``AssetTaken`` if it is another's."""
+        path = asset_owner_path(asset_id)
+        by_id = submission_id_of_asset(asset_id)
+        known, ordered = await asyncio.gather(
+            self._read(Read(path, AssetOwner)),
+            self._read(Read(submission_path(by_id), Submission)),
+        )
+        if known is None and ordered is not None and ordered.value.state is not State.REJECTED:
+            raise AssetTaken(by_id)
+        if known is None:
+            return [Write(path, owner, expect=ABSENT)]
+        if known.value.submission_id != owner.submission_id:
+            raise AssetTaken(known.value.submission_id)
+        return []
+
+    async def has_result(self, task_id: str) -> bool:
+        """Tell whether a result of that task is stored."""
+
+        async def attempt() -> bool:
+            found = await self._read(Read(task_path(task_id), Task, ("task_id", "revision")))
+            return found is not None and found.value.revision is not None
+
+        return await self._retrier.run(attempt)
 
     async def _read(self, read: Read[T] | None) -> Snapshot[T] | None:
         if read is None:

@@ -52,6 +52,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     ``claim_id`` names who holds it until ``lease_expires_at``; without a lease nobody works on it.
     ``filename`` is what an object will be called at Mavi, None where nothing is uploaded;
     ``uploads`` counts the tries. ``queue_round`` counts how often it was put on the queue.
+    ``sent_at`` is when bytes were last begun or ended to be sent. ``queued`` tells that somebody
+    comes again for it: the queue. ``instead_of`` is the overdue task that it replaces.
     ``budget_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was bought for
     the same asset before a repetition.
     """
@@ -70,7 +72,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires_at: datetime | None = None
     submitted_at: datetime | None = None
     expires_at: datetime | None = None
+    sent_at: datetime | None = None
     uploads: int = 0
+    queued: bool = False
+    instead_of: str | None = None
     queue_round: int = 0
     budget_day: str | None = None
     earlier: list[Attempt] = []

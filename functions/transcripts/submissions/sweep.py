@@ -196,9 +196,11 @@ class Sweeper:
             counts.requeued += requeued
 
     async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
+        now = self._clock()
+
         def decide(current: Submission | None, _: Budget | None) -> Change[Submission | None]:
-            changed = ledger.requeued(current, self._clock(), STALLED_AFTER)
-            return Change(changed, changed)
+            changed = ledger.requeued(current, now, STALLED_AFTER)
+            return Change(changed, None if changed is current else changed)
 
         submission = await self._store.change(stalled.value.submission_id, decide)
         if submission is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from transcripts.errors import NotYet
@@ -19,6 +19,7 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
     SignedUrl,
+    Unreachable,
     UploadAnswer,
     Uploaded,
 )
@@ -31,8 +32,14 @@ from transcripts.submissions.buyer import Patience
 from transcripts.submissions.recording import Recording, Step
 from transcripts.submissions.submission import State, Submission
 
-MAX_UPLOADS: Final = 5
-"""Tries to bring one object to Mavi, over all its runs."""
+MAX_UPLOADS: Final = 8
+"""Times the bytes of one object are sent, over all its runs and both ways."""
+
+RESUMABLE_FOR: Final = timedelta(hours=1)
+"""An upload whose sender died may still come to its end by itself for so long."""
+
+TAKEN_IN_WITHIN: Final = timedelta(hours=24)
+"""What has all its bytes is waited for; then somebody has to ask Mavi."""
 
 POLL_S: Final = 2.0
 LONGEST_POLL_S: Final = 30.0
@@ -79,30 +86,35 @@ class Uploader:
         """
         submission = recording.claimed
         asset_id = submission.asset_id
+        sent_at = submission.sent_at or self._clock()
         if asset_id is None or not await self._is_there(submission, asset_id, patience):
             asset_id = await recording.keep_claim(self._upload(recording, patience))
-        await self._wait(recording, asset_id, patience, deadline)
+            sent_at = self._clock()
+        await self._wait(recording, asset_id, sent_at, patience, deadline)
         return asset_id
 
     async def _is_there(self, submission: Submission, asset_id: str, patience: Patience) -> bool:
-        """Tell whether an earlier holder's upload came to its end, recorded or not."""
+        """Tell whether an earlier holder's upload came to its end, or still may by itself."""
         if submission.state is State.UPLOADED:
             return True
         state = await self._state(asset_id, patience)
-        return state in (AssetState.READY, AssetState.UPLOADING)
+        if state is AssetState.UPLOADING and submission.sent_at is not None:
+            return self._clock() - submission.sent_at < RESUMABLE_FOR
+        return state is AssetState.READY
 
     async def _upload(self, recording: Recording, patience: Patience) -> str:
         submission = recording.claimed
         if submission.uploads >= MAX_UPLOADS:
             raise UploadFailed("upload_failed")
         file = await asyncio.to_thread(self._file, submission)
-        await recording.before(_beginning(None))
+        await recording.before(steps.prepare_upload)
         signed = await self._signed_url(file, patience)
         if isinstance(signed, SignedUrl):
             await recording.before(_beginning(signed.asset_id), owner_of=signed.asset_id)
             if await self._provider.send(signed.url, file):
                 return await self._uploaded(recording, signed.asset_id, "signed_url")
             self._log.warning("signed_url_refused", submission_id=recording.submission_id)
+        await recording.before(_beginning(None))
         answer = await self._upload_at_once(file, patience)
         return await self._uploaded(recording, answer.asset_id, "upload")
 
@@ -123,6 +135,8 @@ class Uploader:
             raise _not_yet(waiting.wait_s) from waiting
         if isinstance(answer, RateLimited):
             raise _not_yet(answer.retry_after_s)
+        if isinstance(answer, Unreachable):
+            raise _not_yet(RETRY_AFTER_S)
         if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
             raise UploadFailed(answer.refusal)
         return answer
@@ -134,8 +148,10 @@ class Uploader:
             raise _not_yet(waiting.wait_s) from waiting
         if isinstance(answer, Refused):
             raise UploadFailed(answer.refusal)
-        if answer is None or isinstance(answer, RateLimited):
-            raise _not_yet(answer.retry_after_s if answer else 0)
+        if isinstance(answer, RateLimited):
+            raise _not_yet(answer.retry_after_s)
+        if answer is None or isinstance(answer, Unreachable):
+            raise _not_yet(RETRY_AFTER_S)
         return answer
 
     async def _uploaded(self, recording: Recording, asset_id: str, way: str) -> str:
@@ -149,7 +165,12 @@ class Uploader:
         return asset_id
 
     async def _wait(
-        self, recording: Recording, asset_id: str, patience: Patience, deadline: datetime
+        self,
+        recording: Recording,
+        asset_id: str,
+        sent_at: datetime,
+        patience: Patience,
+        deadline: datetime,
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
         pause_s = POLL_S
@@ -162,6 +183,8 @@ class Uploader:
                 raise _not_yet(0)
             if state is AssetState.MISSING:
                 raise UploadFailed("asset_not_found")
+            if self._clock() - sent_at > TAKEN_IN_WITHIN:
+                raise UploadFailed("upload_stalled")
             if self._clock().timestamp() + pause_s > deadline.timestamp():
                 raise _not_yet(RETRY_AFTER_S)
             await recording.before(steps.renew)
