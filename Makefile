@@ -9,7 +9,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench fmt lint types lock clean
+.PHONY: help setup demo run test check soak bench fmt lint types lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on t
 run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 	@$(BIN)/transcripts run --backend $(BACKEND)
 
-test: $(VENV)/.installed-dev  ## Run every test, with coverage
+test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test, with coverage
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report
 
@@ -37,6 +37,9 @@ lint: $(VENV)/.installed-dev  ## Lint and format check
 
 types: $(VENV)/.installed-dev  ## Check types
 	@$(BIN)/mypy
+
+soak: $(VENV)/.installed-dev  ## Upload 5,000 files at once, each event three times
+	@$(BIN)/python -m tests.soak --backend $(BACKEND)
 
 bench: $(VENV)/.installed-dev  ## Measure against the conventional way, side by side
 	@$(BIN)/python -m tests.bench

@@ -68,7 +68,6 @@ class BucketWatch:
 
     async def run(self) -> None:
         """Watch, for ever."""
-        (self._objects.buckets / UPLOADS_BUCKET).mkdir(parents=True, exist_ok=True)
         while True:
             for bucket, name in await asyncio.to_thread(self._finished):
                 with suppress(ObjectGone):

@@ -85,6 +85,8 @@ class StackOptions:
     sweep_every_s: float = 0.0
     """0: only when asked."""
     queue_backoff_s: float = 10.0
+    watch_bucket: bool = True
+    """False: uploads are announced by whoever makes them."""
 
 
 class Stack:
@@ -113,6 +115,7 @@ class Stack:
         self._database = Database(options.data_dir)
         self._queue = SqliteQueue(self._database)
         self._documents: Documents | None = None
+        self._publisher: Publisher | None = None
         self._emulators: list[Emulator] = []
         self._client: aiohttp.ClientSession | None = None
 
@@ -149,6 +152,13 @@ class Stack:
         return self._documents
 
     @property
+    def publisher(self) -> Publisher:
+        """The broker, as the functions see it."""
+        if self._publisher is None:
+            raise RuntimeError("the stack is not started")
+        return self._publisher
+
+    @property
     def tasks(self) -> TaskStore:
         """The tasks in the store."""
         return TaskStore(self.documents, Retrier())
@@ -178,7 +188,7 @@ class Stack:
 
     async def _start(self) -> None:
         options = self.options
-        options.data_dir.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._exit.callback(self._database.close)
         self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1_800))
         self._exit.push_async_callback(self._client.close)
@@ -200,7 +210,9 @@ class Stack:
             publisher = await self._open_emulated()
         else:
             publisher = self._open_embedded()
-        self._run_beside(BucketWatch(self.objects, publisher, UPLOADS).run())
+        self._publisher = publisher
+        if options.watch_bucket:
+            self._run_beside(BucketWatch(self.objects, publisher, UPLOADS).run())
         if "submit" in self.processes:
             self._run_beside(self._queue_runner().run())
         if options.sweep_every_s and "sweep" in self.processes:

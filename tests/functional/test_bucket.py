@@ -139,8 +139,6 @@ async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
     """Watch the folder of the bucket."""
     publisher = RecordingPublisher()
     watching = asyncio.create_task(BucketWatch(FolderObjects(tmp_path), publisher, TOPIC).run())
-    folder = tmp_path / "buckets" / "uploads"
-    await eventually(folder.is_dir)
     yield publisher
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
@@ -151,7 +149,7 @@ async def test_a_file_is_announced_once_it_has_stopped_growing(
 ) -> None:
     """Once for each time it is written; with what a bucket notification says."""
     path = tmp_path / "buckets" / "uploads" / "talks" / "a.mp4"
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"12345")
     await eventually(lambda: len(watched.published) == 1)
     message = watched.on(TOPIC)[0]

@@ -1,0 +1,181 @@
+"""The way of a file, as processes: bucket, ingest, queue, submit, Mavi, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+import pytest
+from msgspec.structs import replace
+
+from cli.bucket import UPLOADS_BUCKET
+from cli.stack import Stack
+from tests.builders import callback_body
+from tests.e2e.burst import burst
+from tests.e2e.conftest import Start
+from tests.e2e.test_pipeline import events, post_callback, result, submit
+from tests.polling import eventually
+from transcripts.ports import Write
+from transcripts.submissions.submission import State, Submission, submission_id_of_object
+from transcripts.tasks.task import Status, task_path
+
+MIB = 1024 * 1024
+OBJECT_BYTES = 2 * 1024 * MIB
+MEMORY_BYTES = 150 * MIB
+
+
+async def put(stack: Stack, name: str, content: bytes, **headers: str) -> dict[str, Any]:
+    """Upload over the local storage endpoint; returns the object's resource."""
+    url = f"{stack.bucket.url}/{UPLOADS_BUCKET}/{name}"
+    async with (
+        aiohttp.ClientSession() as client,
+        client.put(url, data=content, headers=headers) as response,
+    ):
+        assert response.status == 200
+        resource: dict[str, Any] = await response.json()
+        return resource
+
+
+async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
+    """Wait until the purchase of the present generation of an object has ended."""
+    stored = stack.objects.stat(UPLOADS_BUCKET, name, None)
+    submission_id = submission_id_of_object(stored.uri, stored.generation)
+    found: list[Submission] = []
+
+    async def has_ended() -> bool:
+        entry = await stack.submissions.read(submission_id)
+        if entry is not None and entry.state in (
+            State.SUBMITTED,
+            State.REJECTED,
+            State.SUBMIT_UNKNOWN,
+        ):
+            found.append(entry)
+        return bool(found)
+
+    await eventually(has_ended, within_s)
+    return found[0]
+
+
+async def test_a_file_goes_all_the_way(start: Start) -> None:
+    """By PUT, with labels, and by a copy into the folder; each once, byte by byte."""
+    stack = await start()
+    content = os.urandom(300_000)
+    await put(stack, "talk.mp4", content, **{"x-goog-meta-mavi-label-case": "7"})
+    stack.folder.joinpath("copied.mp3").write_bytes(b"a copy")
+    bought = await ended(stack, "talk.mp4")
+    task = await result(stack, bought.task_id or "")
+    assert task.source is not None
+    assert (task.source.uri, task.source.size) == ("gs://uploads/talk.mp4", len(content))
+    assert (task.labels, task.claimed, task.segment_count) == ({"case": "7"}, True, 10)
+    copied = await ended(stack, "copied.mp3")
+    await result(stack, copied.task_id or "")
+    held = {each.filename: each.size for each in stack.mavi.account.assets.values()}
+    assert held == {"talk.mp4": len(content), "copied.mp3": 6}
+    assert len(stack.mavi.account.jobs) == 2
+
+
+async def test_what_is_refused_and_what_is_replaced(start: Start) -> None:
+    """Refused for a recorded reason; known assets skip the upload; a new generation is new."""
+    stack = await start()
+    known = stack.mavi.add_asset("known.mp4")
+    await put(stack, "notes.txt", b"text", **{"Content-Type": "text/plain"})
+    await put(stack, "left-alone.mp4", b"x", **{"x-goog-meta-mavi-skip": "true"})
+    await put(stack, "known.mp4", b"x", **{"x-goog-meta-mavi-asset-id": known.asset_id})
+    await put(stack, "talk.mp4", b"first")
+    for name, reason in (("notes.txt", "not_media"), ("left-alone.mp4", "skipped")):
+        refused = await ended(stack, name)
+        assert (refused.state, refused.reason) == (State.REJECTED, reason)
+    first = await ended(stack, "talk.mp4")
+    await put(stack, "talk.mp4", b"second")
+    second = await ended(stack, "talk.mp4")
+    assert first.task_id != second.task_id
+    await eventually(lambda: len(stack.mavi.account.jobs) == 3)
+    assert known.asset_id in {job.asset_id for job in stack.mavi.account.jobs}
+    assert len(stack.mavi.account.assets) == 3
+
+
+async def test_a_burst_within_the_limit(start: Start) -> None:
+    """Every event three times, shuffled: no violation, one purchase each, every result."""
+    stack = await start(mavi_per_second=50.0, watch_bucket=False)
+    figures = await burst(stack, objects=100, deliveries=3, random=Random(7), within_s=100)
+    assert (figures.violations, figures.purchases, figures.results) == (0, 100, 100)
+
+
+async def test_submit_is_killed_again_and_again(start: Start) -> None:
+    """SIGKILL in the middle of a burst: nothing is bought twice, nothing is forgotten."""
+    stack = await start(mavi_per_second=50.0, watch_bucket=False)
+    running = asyncio.ensure_future(
+        burst(stack, objects=150, deliveries=2, random=Random(8), within_s=100)
+    )
+    submit, random = stack.processes["submit"], Random(9)
+    for kills in range(1, 5):
+        wanted = kills * 10
+        await eventually(
+            lambda wanted=wanted: running.done() or len(stack.mavi.account.jobs) >= wanted  # type: ignore[misc] # bound early on purpose
+        )
+        await submit.stop(signal.SIGKILL)
+        await asyncio.sleep(random.random() / 10)
+        await submit.start()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    bought = [job.asset_id for job in stack.mavi.account.jobs]
+    assert len(bought) == len(set(bought))
+    assert 40 <= len(bought) <= 150
+
+
+async def test_a_late_result_and_the_sweep(start: Start) -> None:
+    """Overdue while it is late, bought once more as allowed, and the late result wins."""
+    stack = await start({"drop": 1}, environ={"RESUBMIT_OVERDUE": "1"})
+    asset = stack.mavi.add_asset("a.mp4")
+    _, answer = await submit(stack, asset.asset_id)
+    task = await stack.tasks.read_task(answer["task_id"])
+    assert task is not None
+    assert task.submitted_at is not None
+    long_ago = replace(task, submitted_at=task.submitted_at - timedelta(hours=7))
+    await stack.documents.commit(Write(task_path(task.task_id), long_ago, ("submitted_at",)))
+    counts = {"overdue": 1, "submit_unknown": 0, "requeued": 0, "resubmitted": 1, "more": False}
+    assert await sweep(stack) == (200, counts)
+    overdue = await stack.tasks.read_task(task.task_id)
+    assert overdue is not None
+    assert overdue.status is Status.OVERDUE
+    await eventually(lambda: len(stack.mavi.account.jobs) == 2)
+    assert await sweep(stack) == (200, dict.fromkeys(counts, 0) | {"more": False})
+    assert await post_callback(stack, callback_body(task_id=task.task_id)) == 200
+    late = await result(stack, task.task_id)
+    assert (late.claimed, late.asset_id) == (True, asset.asset_id)
+
+
+async def sweep(stack: Stack) -> tuple[int, dict[str, Any]]:
+    async with aiohttp.ClientSession() as client, client.post(stack.url("sweep")) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.timeout(300)
+async def test_two_gibibytes_pass_through_little_memory(start: Start) -> None:
+    """Streamed, never held: the peak of the submit process, as the kernel counted it."""
+    stack = await start({"signed_url_method": "PUT"}, watch_bucket=True)
+    path = stack.folder / "long.mp4"
+    with path.open("wb") as file:
+        file.truncate(OBJECT_BYTES)
+    bought = await ended(stack, "long.mp4", within_s=240)
+    assert bought.state is State.SUBMITTED
+    (asset,) = stack.mavi.account.assets.values()
+    assert asset.size == OBJECT_BYTES
+    peak = peak_bytes(stack.processes["submit"].pid)
+    print(f"peak of submit: {peak / MIB:.0f} MiB")
+    assert peak < MEMORY_BYTES
+    assert len(events(stack, "uploaded")) == 1
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the largest resident set a process ever had."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel does not tell")

@@ -1,0 +1,1 @@
+"""The long burst: ``python -m tests.soak [--backend emulators]``."""
