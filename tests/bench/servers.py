@@ -25,6 +25,8 @@ ENVIRON: Final = {
     "REJECTED_TOPIC": "projects/bench/topics/callbacks-rejected",
     "GOOGLE_CLOUD_PROJECT": "bench",
     "MAVI_API_KEY": "bench",
+    "SUBMIT_QUEUE": "projects/bench/locations/bench/queues/submissions",
+    "SUBMIT_URL": "https://submit.example",
     # The conventional way is given the 80 threads that a concurrency of 80 needs.
     "THREADS": "80",
 }

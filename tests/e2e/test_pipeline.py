@@ -12,6 +12,7 @@ import aiohttp
 
 from cli.google_stack import PubSubAdmin
 from cli.local_names import DEAD, KEPT_DEAD, KEPT_REJECTED, REJECTED
+from cli.processes import free_port, function_process
 from cli.stack import EMULATORS, Stack
 from tests.builders import callback_body, shape_names
 from tests.e2e.conftest import Start
@@ -169,6 +170,35 @@ async def test_fifty_assets_at_once_and_a_hundred_identical_requests(start: Star
     assert len(tasks) == len(stack.mavi.account.jobs) == 3
     for task_id in tasks:
         await result(stack, task_id)
+
+
+async def test_two_processes_and_a_hundred_identical_requests(start: Start) -> None:
+    """As while a new version is rolled out: one of the two buys, once, and both know of it."""
+    stack = await start()
+    asset_id = stack.mavi.add_asset("a.mp4").asset_id
+    port = free_port()
+    log_file = stack.options.data_dir / "logs" / "submit-2.log"
+    other = function_process("submit", port, stack.environ, log_file)
+    await other.start()
+
+    async def order(client: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:
+        async with client.post(url, json={"asset_id": asset_id}) as response:
+            return response.status, await response.json()
+
+    try:
+        async with aiohttp.ClientSession() as client:
+            urls = [stack.url("submit"), other.url] * 50
+            answers = await asyncio.gather(*(order(client, url) for url in urls))
+            later = await asyncio.gather(*(order(client, url) for url in urls[:2]))
+    finally:
+        await other.stop()
+    (job,) = stack.mavi.account.jobs
+    statuses = [status for status, _ in answers]
+    assert set(statuses) <= {200, 202, 409}
+    assert statuses.count(202) == 1
+    assert {answer["task_id"] for status, answer in answers if status != 409} == {job.task_id}
+    for status, answer in later:
+        assert (status, answer["duplicate"], answer["task_id"]) == (200, True, job.task_id)
 
 
 async def test_poison_ends_on_the_dead_letter_topic(start: Start, backend: str) -> None:
