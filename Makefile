@@ -26,7 +26,9 @@ run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 	@$(BIN)/transcripts run --backend $(BACKEND)
 
 test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test, with coverage
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadscope
+	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 check: $(VENV)/.installed-dev lint types test  ## Lint, types and every test: what CI runs
