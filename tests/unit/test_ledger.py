@@ -26,6 +26,7 @@ from transcripts.submissions.ledger import (
 )
 from transcripts.submissions.steps import LEASE, MAX_EARLIER, ClaimLost
 from transcripts.submissions.submission import (
+    Attempt,
     Budget,
     State,
     Submission,
@@ -414,3 +415,15 @@ def test_a_lease_is_renewed_by_its_holder_only() -> None:
     assert (renewed.lease_expires_at, renewed.updated_at) == (later + LEASE, NOW)
     with pytest.raises(ClaimLost):
         steps.renew(held, "other", later)
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTED, State.SUBMIT_UNKNOWN])
+def test_a_refused_repetition_goes_back_one_step_only(state: State) -> None:
+    """Recording it again, after a lost acknowledgement, is not another step back."""
+    attempts = [Attempt(State.SUBMITTED, "first", None, NOW), Attempt(state, "second", None, NOW)]
+    held = a_submission(State.SUBMITTING, claim_id="me", earlier=attempts, budget_day="2026-01-02")
+    restored = steps.reject(held, "me", NOW, "provider_no_credit")
+    assert (restored.state, restored.task_id, restored.earlier) == (state, "second", attempts[:1])
+    assert (restored.budget_day, restored.lease_expires_at) == (None, None)
+    with pytest.raises(ClaimLost):
+        steps.reject(restored, "me", NOW, "provider_no_credit")
