@@ -64,6 +64,24 @@ class Mode(StrEnum):
     ANSWER_LOST = "happens, and says that it failed"
 
 
+def modes_at(name: str) -> list[Mode]:
+    """Return what may happen at an effect of that name.
+
+    What only looks leaves the same world behind whether it dies before or after it; and of what
+    goes wrong with the provider's own answers, the fake provider is the master.
+    """
+    looks = name.startswith(("read", "query", "stat", "open", "chunk", "mavi metadata"))
+    provider = name.startswith("mavi")
+    modes = [Mode.KILLED_BEFORE]
+    if not looks:
+        modes.append(Mode.KILLED_AFTER)
+    if not provider:
+        modes.append(Mode.FAILS)
+    if not looks and not provider:
+        modes.append(Mode.ANSWER_LOST)
+    return modes
+
+
 @dataclass
 class Fate:
     """Which effect goes wrong, and how; without ``point`` none does. ``seen`` names them all."""

@@ -18,8 +18,8 @@ from transcripts.tasks.task import Task
 
 W = TypeVar("W")
 
-INSIST_FOR: Final = timedelta(minutes=4)
-"""How long an outcome is tried to be recorded; less than the lease."""
+INSIST_FOR: Final = timedelta(minutes=3)
+"""How long an outcome is tried to be recorded: with the call before it, less than the lease."""
 
 PAUSE_S: Final = 1.0
 
