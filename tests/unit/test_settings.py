@@ -49,10 +49,9 @@ def test_every_missing_variable_is_named_in_one_error() -> None:
 
 def test_missing_and_bad_are_named_together() -> None:
     """Without the value: it may be a secret in the wrong place."""
+    environ = {"MAVI_BASE_URL": "ftp://secret", "MAX_SUBMISSIONS_PER_DAY": "secret", "X": "secret"}
     with pytest.raises(SettingsError) as caught:
-        SubmitSettings.load(
-            {"MAVI_BASE_URL": "ftp://secret", "MAX_SUBMISSIONS_PER_DAY": "secret", "X": "secret"}
-        )
+        SubmitSettings.load(environ)
     message = caught.value.message
     for name in ("GOOGLE_CLOUD_PROJECT", "MAVI_API_KEY", "MAVI_BASE_URL"):
         assert name in message
