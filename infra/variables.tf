@@ -6,7 +6,7 @@ variable "project" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
     error_message = "project must be a project id, such as my-project-123: not its name, not its number."
   }
 }
