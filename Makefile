@@ -3,19 +3,22 @@
 PYTHON  ?= python3
 BACKEND ?= embedded
 CALLBACK ?=
+ENV     ?= production
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench fmt lint types lock clean
+.PHONY: help setup demo run test check bench fmt lint types lock clean \
+        package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo BACKEND=emulators     the same on Google's official emulators"
 	@echo "  make demo CALLBACK=file.json    with a callback you recorded"
+	@echo "  make deploy ENV=staging         another environment; YES=1 answers yes"
 
 setup: $(VENV)/.installed-cli  ## Install what runs, into .venv
 
@@ -40,6 +43,33 @@ types: $(VENV)/.installed-dev  ## Check types
 
 bench: $(VENV)/.installed-dev  ## Measure against the conventional way, side by side
 	@$(BIN)/python -m tests.bench
+
+DEPLOY = $(BIN)/python -m cli.deploy
+ASKED  = --env "$(ENV)" $(if $(YES),--yes)
+
+package: $(VENV)/.installed-cli  ## Build the zip that is deployed
+	@$(DEPLOY) package
+
+plan: $(VENV)/.installed-cli  ## Show what a deployment would change
+	@$(DEPLOY) plan --env "$(ENV)"
+
+deploy: $(VENV)/.installed-cli  ## Deploy to Google Cloud: docs/deploy.md
+	@$(DEPLOY) deploy $(ASKED) $(if $(ADOPT),--adopt)
+
+destroy: $(VENV)/.installed-cli  ## Take it down; says what it keeps
+	@$(DEPLOY) destroy $(ASKED)
+
+callback-url: $(VENV)/.installed-cli  ## Print the URL for Mavi's console
+	@$(DEPLOY) callback-url --env "$(ENV)"
+
+rotate-token: $(VENV)/.installed-cli  ## Add a new callback token; RETIRE=1 ends the old one
+	@$(DEPLOY) rotate-token $(ASKED) $(if $(RETIRE),--retire)
+
+set-api-key: $(VENV)/.installed-cli  ## Replace the key of the Mavi account
+	@$(DEPLOY) set-api-key $(ASKED)
+
+infra-check: $(VENV)/.installed-dev  ## Check infra/ as far as it can be without an account
+	@$(BIN)/python -m pytest -q tests/infra
 
 fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 	@$(BIN)/ruff format .

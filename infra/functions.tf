@@ -141,8 +141,8 @@ resource "google_cloudfunctions2_function" "this" {
   build_config {
     runtime           = "python313"
     entry_point       = each.key
-    service_account   = google_service_account.build.id
-    docker_repository = google_artifact_registry_repository.functions.id
+    service_account   = "projects/${var.project}/serviceAccounts/${google_service_account.build.email}"
+    docker_repository = "projects/${var.project}/locations/${var.region}/repositories/${google_artifact_registry_repository.functions.repository_id}"
 
     # Which file holds the entry. Google's build reads it; as a runtime variable it is ignored:
     # https://github.com/GoogleCloudPlatform/buildpacks/issues/605

@@ -6,6 +6,10 @@ locals {
   called = { for name, function in local.functions : name => function if function.called_by != "everybody" }
   public = { for name, function in local.functions : name => function if function.called_by == "everybody" }
 
+  caller_ids = {
+    for name, account in google_service_account.caller : name => "projects/${var.project}/serviceAccounts/${account.email}"
+  }
+
   function_callers = merge([
     for name, function in local.functions : {
       for member in function.callers : "${name} ${member}" => { function = name, member = member }
@@ -189,7 +193,7 @@ resource "google_cloud_tasks_queue_iam_member" "functions" {
 resource "google_service_account_iam_member" "queue_token" {
   for_each = { for name, function in local.functions : name => function if function.queue }
 
-  service_account_id = google_service_account.caller["submit"].name
+  service_account_id = local.caller_ids["submit"]
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.function[each.key].member
 }

@@ -122,7 +122,7 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
 resource "google_service_account_iam_member" "push_token" {
   for_each = local.pushes
 
-  service_account_id = google_service_account.caller[each.value.function].name
+  service_account_id = local.caller_ids[each.value.function]
   role               = "roles/iam.serviceAccountOpenIdTokenCreator"
   member             = local.pubsub_agent
 }
