@@ -10,12 +10,12 @@ locals {
       "firestore.googleapis.com",
       "iam.googleapis.com",
       "logging.googleapis.com",
-      "monitoring.googleapis.com",
       "pubsub.googleapis.com",
       "run.googleapis.com",
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
+    var.alert_email != null ? ["monitoring.googleapis.com"] : [],
     var.static_ip ? ["compute.googleapis.com"] : [],
     var.kms_key != null ? ["cloudkms.googleapis.com"] : [],
   ))
