@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev  ## Run every test, with coverage
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report
 
-check: $(VENV)/.installed-dev lint types test  ## Lint, types and every test: what CI runs
+check: $(VENV)/.installed-dev .tools/checkov/.installed lint types test  ## Lint, types and every test: what CI runs
 
 lint: $(VENV)/.installed-dev  ## Lint and format check
 	@$(BIN)/ruff format --check .
@@ -68,7 +68,7 @@ rotate-token: $(VENV)/.installed-cli  ## Add a new callback token; RETIRE=1 ends
 set-api-key: $(VENV)/.installed-cli  ## Replace the key of the Mavi account
 	@$(DEPLOY) set-api-key $(ASKED)
 
-infra-check: $(VENV)/.installed-dev  ## Check infra/ as far as it can be without an account
+infra-check: $(VENV)/.installed-dev .tools/checkov/.installed  ## Check infra/ as far as it can be without an account
 	@$(BIN)/python -m pytest -q tests/infra
 
 fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended

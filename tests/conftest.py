@@ -46,6 +46,9 @@ _NEEDED = {
     "terraform": _Needed(
         "terraform", workbench.terraform_works, "REQUIRE_TERRAFORM", workbench.MISSING
     ),
+    "checkov": _Needed(
+        "checkov", workbench.CHECKOV.exists, "REQUIRE_TERRAFORM", "make infra-check installs it."
+    ),
 }
 _not_run: dict[str, int] = {}
 

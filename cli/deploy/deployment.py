@@ -136,12 +136,12 @@ class Deployment:
 
     def destroy(self, package: Path) -> None:
         """Take everything down but what is kept; raises ``StepFailed``."""
+        values = secret_values.placeholders(self.outputs())
         if self._environment.keeps_data:
             # The database abandons itself, by its deletion_policy; a bucket can't.
             known = self._terraform.ask("state", "list").out.split()
             if BUCKET in known:
                 self._terraform.show("state", "rm", BUCKET, hint="Nothing was destroyed.")
-        values = secret_values.placeholders(self.outputs())
         self._terraform.with_environ(values.environ).show(
             *("destroy", "-input=false", "-auto-approve", *self._inputs(package)),
             hint="Run make destroy again: it goes on from there.",

@@ -62,8 +62,11 @@ def verdicts() -> Iterator[dict[str, Future[set[str]]]]:
     """Plan all of them, some at once."""
     bench = ready()
     planned({}, bench)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         yield {mistake.name: pool.submit(noticed, mistake, bench) for mistake in MISTAKES}
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
