@@ -137,11 +137,20 @@ def _temporary_folder() -> Path:
     return folder
 
 
+NOBODY: Final = {
+    "CHECKPOINT_DISABLE": "1",
+    "GOOGLE_OAUTH_ACCESS_TOKEN": "made-up",
+    "TF_IN_AUTOMATION": "1",
+}
+"""With these the real provider is nobody: whatever a test applies, it reaches no account."""
+
+ACCOUNT_VARIABLES: Final = ("TF_VAR_", "TF_WORKSPACE", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
+
+
 def _environ() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("TF_VAR_")}
+    kept = {k: value for k, value in os.environ.items() if not k.startswith(ACCOUNT_VARIABLES)}
     return kept | {
-        "CHECKPOINT_DISABLE": "1",
-        "TF_IN_AUTOMATION": "1",
+        **NOBODY,
         "TF_VAR_mavi_api_key": API_KEY,
         "TF_VAR_callback_tokens": TOKENS,
     }
