@@ -185,6 +185,9 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 
 def _tell_callback_url(deployment: Deployment) -> None:
+    if os.environ.get("CI"):
+        print("The callback URL is not shown where it would be logged: make callback-url shows it.")
+        return
     print(
         "\nPaste this URL into Mavi's console, where it takes all callbacks of the account:\n"
         f"  {deployment.callback_url()}\n"

@@ -36,7 +36,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePrograms:
     """Both programs, with answers of a healthy project that is deployed."""
     for name in list(os.environ):
-        if name.startswith(("TF_VAR_", "MAVI_")):
+        if name.startswith(("TF_VAR_", "MAVI_")) or name == "CI":
             monkeypatch.delenv(name)
     fake = FakePrograms(tmp_path)
     monkeypatch.setenv("PATH", fake.install())

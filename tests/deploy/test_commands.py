@@ -106,6 +106,17 @@ def test_a_later_deployment_changes_no_secret(run: Run, programs: FakePrograms) 
     assert_no_secret_in_arguments(programs)
 
 
+def test_where_everything_is_logged_the_token_is_not_shown(
+    run: Run, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of CI is read by more people than the secret."""
+    monkeypatch.setenv("CI", "true")
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert TOKEN not in result.output
+    assert programs.ran("terraform apply")
+
+
 def test_another_key_is_not_taken_silently(
     run: Run, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

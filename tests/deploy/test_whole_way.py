@@ -57,7 +57,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     shutil.copytree(ROOT / "functions", root / "functions")
     (root / "infra" / "production.tfvars").write_text(f'project = "{PROJECT}"\n')
     for name in list(os.environ):
-        if name.startswith(ACCOUNT_VARIABLES):
+        if name.startswith(ACCOUNT_VARIABLES) or name == "CI":
             monkeypatch.delenv(name)
     for name, value in NOBODY.items():
         monkeypatch.setenv(name, value)
