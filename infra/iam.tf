@@ -147,7 +147,7 @@ resource "google_secret_manager_secret_iam_member" "functions" {
 }
 
 # A Firestore database has no policy; the project's is conditioned on the one database:
-# https://cloud.google.com/firestore/docs/manage-databases#custom_role
+# https://cloud.google.com/firestore/docs/manage-databases
 resource "google_project_iam_member" "database" {
   for_each = { for name, function in local.functions : name => function if function.database }
 

@@ -15,7 +15,6 @@ from cli.deploy.programs import Terraform, gcloud
 from cli.deploy.secret_values import SecretValues
 
 DATABASE: Final = "google_firestore_database.this"
-BUCKET: Final = "google_storage_bucket.uploads"
 AGAIN: Final = (
     "Nothing is lost: mend what it says and run make deploy again, it goes on from there."
 )
@@ -103,15 +102,10 @@ class Deployment:
                 print(f"The agent of {service} could not be made: {answer.last_line}")
 
     def adopt(self, package: Path, values: SecretValues) -> None:
-        """Take over the database and the bucket that an earlier destroy kept, if they are there."""
-        environment = self._environment
+        """Take over what an earlier destroy kept, as far as it is there."""
         known = self._terraform.ask("state", "list").out.split()
-        kept = {
-            DATABASE: f"projects/{environment.project}/databases/{environment.database}",
-            BUCKET: f"{environment.project}/{environment.bucket}",
-        }
         terraform = self._terraform.with_environ(values.environ)
-        for address, resource_id in kept.items():
+        for address, resource_id in self._environment.kept.items():
             if address in known:
                 continue
             answer = terraform.ask(
@@ -125,10 +119,10 @@ class Deployment:
         data = f"database {environment.database} and bucket {environment.bucket}"
         lines = [
             f"{environment.name}, in project {environment.project}:",
-            "- goes: functions, topics with their dead letters, queue, schedule, secrets, accounts",
-            f"- stays: {data}, with all they hold, and their cost (deletion_protection)"
+            "- goes: functions, topics with their dead letters, schedule, secrets, accounts",
+            f"- stays: {data}, with all they hold, and their cost; the queue (deletion_protection)"
             if environment.keeps_data
-            else f"- goes: {data}, with ALL THEY HOLD (deletion_protection = false)",
+            else f"- goes: {data}, with ALL THEY HOLD; the queue (deletion_protection = false)",
             "- stays: the enabled APIs, Google's own bucket gcf-v2-sources-…, the state's bucket",
             "- Mavi goes on posting to the old URL: take it out of its console.",
         ]
@@ -138,10 +132,11 @@ class Deployment:
         """Take everything down but what is kept; raises ``StepFailed``."""
         values = secret_values.placeholders(self.outputs())
         if self._environment.keeps_data:
-            # The database abandons itself, by its deletion_policy; a bucket can't.
+            # The database abandons itself, by its deletion_policy; what else is kept can't.
             known = self._terraform.ask("state", "list").out.split()
-            if BUCKET in known:
-                self._terraform.show("state", "rm", BUCKET, hint="Nothing was destroyed.")
+            left = [each for each in self._environment.kept if each in known and each != DATABASE]
+            if left:
+                self._terraform.show("state", "rm", *left, hint="Nothing was destroyed.")
         self._terraform.with_environ(values.environ).show(
             *("destroy", "-input=false", "-auto-approve", *self._inputs(package)),
             hint="Run make destroy again: it goes on from there.",

@@ -13,6 +13,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 EXAMPLE: Final = "terraform.tfvars.example"
 EXAMPLE_PROJECT: Final = "my-project-123"
 DEFAULT_PREFIX: Final = "transcripts"
+DEFAULT_REGION: Final = "us-central1"
 SECRETS: Final = ("mavi_api_key", "callback_tokens")
 GIVEN_BY_MAKE: Final = (
     *SECRETS,
@@ -33,6 +34,7 @@ class Environment:
     var_file: Path
     project: str
     prefix: str
+    region: str
     database: str
     keeps_data: bool
     has_own_key: bool
@@ -41,6 +43,20 @@ class Environment:
     def bucket(self) -> str:
         """The upload bucket, as ``infra/storage.tf`` names it."""
         return f"{self.project}-{self.prefix}-uploads"
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """What a destroy keeps if data are protected: Terraform's address, and the id for import.
+
+        The queue holds no data, but Cloud Tasks refuses the name of a deleted one for days:
+        https://cloud.google.com/tasks/docs/deleting-appengine-queues-and-tasks
+        """
+        place = f"projects/{self.project}/locations/{self.region}"
+        return {
+            "google_firestore_database.this": f"projects/{self.project}/databases/{self.database}",
+            "google_storage_bucket.uploads": f"{self.project}/{self.bucket}",
+            "google_cloud_tasks_queue.submissions": f"{place}/queues/{self.prefix}-submissions",
+        }
 
 
 def load_environment(infra: Path, name: str) -> Environment:
@@ -90,6 +106,7 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
         var_file=path,
         project=project,
         prefix=prefix,
+        region=_text(values, "region") or DEFAULT_REGION,
         database=_text(values, "database") or prefix,
         keeps_data=values.get("deletion_protection") != "false",
         has_own_key=_text(values, "kms_key") is not None,

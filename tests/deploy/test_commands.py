@@ -166,10 +166,12 @@ def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakeProgram
     """What Terraform knows already is left alone."""
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 0, result.output
-    (imported,) = programs.ran("terraform import")
-    assert imported.text.endswith(
+    database, queue = programs.ran("terraform import")
+    assert database.text.endswith(
         f"google_firestore_database.this projects/{PROJECT}/databases/transcripts"
     )
+    place = f"projects/{PROJECT}/locations/us-central1"
+    assert queue.text.endswith(f"submissions {place}/queues/transcripts-submissions")
 
 
 def test_a_rotation(run: Run, programs: FakePrograms) -> None:
@@ -236,6 +238,7 @@ def test_destroying_keeps_the_data(run: Run, programs: FakePrograms) -> None:
     result = run("destroy", "--yes")
     assert result.exit_code == 0, result.output
     assert f"stays: database transcripts and bucket {PROJECT}-transcripts-uploads" in result.output
+    assert "the queue" in result.output
     assert "make deploy ADOPT=1" in result.output
     removed, destroyed = programs.changes
     assert removed == "terraform state rm google_storage_bucket.uploads"
@@ -245,7 +248,7 @@ def test_destroying_keeps_the_data(run: Run, programs: FakePrograms) -> None:
 def test_destroying_what_is_not_protected(run: Run, programs: FakePrograms, root: Path) -> None:
     """The data go too, and that is said in capitals."""
     with (root / "infra" / "production.tfvars").open("a") as file:
-        file.write("deletion_protection = false\n")
+        file.write("deletion_protection = false # the data may go\n")
     result = run("destroy", "--yes")
     assert "with ALL THEY HOLD" in result.output
     assert len(programs.changes) == 1

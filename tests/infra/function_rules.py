@@ -56,6 +56,34 @@ def variables_are_those_of_the_code(plan: Plan) -> Iterator[str]:
             yield f"{name} would not start: {error}"
 
 
+def defaults_are_those_of_the_code(plan: Plan) -> Iterator[str]:
+    """Who sets nothing gets what the code has by itself, Mavi's pace of 1 a second included."""
+    variables = plan.document["configuration"]["root_module"]["variables"]
+    for settings in FUNCTIONS.values():
+        for variable in settings.variables():
+            ours = variables.get(variable.name.lower())
+            by_terraform = variable.name == "CALLBACK_TOKENS" or variable.default is None
+            if ours is None or by_terraform:
+                continue
+            if str(ours.get("default")) != variable.default:
+                yield f"{variable.name} is {ours.get('default')} by default"
+    pace = variables["mavi_requests_per_second"]["default"]
+    if pace != 1:
+        yield f"{pace} requests a second by default"
+
+
+def defaults_are_safe(plan: Plan) -> Iterator[str]:
+    """Who sets nothing has his data protected, and lets nobody in but Mavi."""
+    variables = plan.document["configuration"]["root_module"]["variables"]
+    safe = {"deletion_protection": True, "submit_callers": [], "uploaders": [], "static_ip": False}
+    for name, wanted in safe.items():
+        if variables[name].get("default") != wanted:
+            yield f"{name} is {variables[name].get('default')} by default"
+    for name in ("mavi_api_key", "callback_tokens"):
+        if "default" in variables[name]:
+            yield f"{name} has a default"
+
+
 def variables_lead_to_what_is_there(plan: Plan) -> Iterator[str]:
     """Topics, queue, database, addresses and identities that functions are told of are ours."""
     queue = plan.one("cloud_tasks_queue")
@@ -219,6 +247,8 @@ def mavi_sees_one_address(plan: Plan) -> Iterator[str]:
 RULES = (
     functions_are_those_of_the_code,
     variables_are_those_of_the_code,
+    defaults_are_those_of_the_code,
+    defaults_are_safe,
     variables_lead_to_what_is_there,
     instances_are_bounded,
     secrets_are_pinned_and_unseen,
