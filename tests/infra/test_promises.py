@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.deploy.environment import load_environment
 from tests.infra import data_rules, function_rules, identity_rules, message_rules
 from tests.infra.plan import Plan, Rule
 from tests.infra.workbench import (
     API_KEY,
     EVERYTHING,
+    INFRA,
     TOKENS,
     TerraformFailed,
     Workbench,
@@ -83,6 +87,22 @@ def test_two_environments_have_nothing_in_common(plans: dict[str, Plan]) -> None
 
     assert len(names(other)) == len(names(plans["default"]))
     assert not names(other) & names(plans["default"])
+
+
+def test_what_make_calls_kept_is_called_so_by_terraform(
+    plans: dict[str, Plan], tmp_path: Path
+) -> None:
+    """Else a destroy would let go of the wrong things, and nothing could be adopted."""
+    shutil.copy(INFRA / "variables.tf", tmp_path)
+    for plan in plans.values():
+        given = {name: plan.variable(name) for name in ("project", "name", "region", "database")}
+        lines = [f'{name} = "{value}"' for name, value in given.items() if value]
+        (tmp_path / "production.tfvars").write_text("\n".join(lines))
+        kept = load_environment(tmp_path, "production").kept
+        for address, resource_id in kept.items():
+            (resource,) = (item for item in plan.resources if item.address == address)
+            assert resource_id.endswith(f"/{resource['name']}")
+        assert f"/locations/{plan.region}/" in kept["google_cloud_tasks_queue.submissions"]
 
 
 def test_no_secret_is_in_plan_file_or_state() -> None:

@@ -23,7 +23,7 @@ from tests.infra.plan import Plan
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 INFRA: Final = ROOT / "infra"
-PROJECT: Final = "my-project-123"
+PROJECT: Final = "acme-media-1"
 CHECKOV: Final = ROOT / ".tools" / "checkov" / "bin" / "checkov"
 
 API_KEY: Final = "sentinel-key-that-must-show-nowhere"
