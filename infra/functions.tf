@@ -1,7 +1,7 @@
 locals {
   # One entry a function: everything else follows from it, rights included.
   #
-  # called_by      everybody, pubsub, tasks or scheduler; each of the last three as an identity of its own
+  # called_by      pubsub, scheduler or tasks, each as an identity of its own; everybody; or only callers
   # callers        who else may call it, as IAM members
   # database       reads and writes the Firestore database
   # queue          puts submissions on the queue

@@ -3,7 +3,7 @@
 # policy of its own, and what the build needs of logs and of a bucket that Google makes.
 
 locals {
-  called = { for name, function in local.functions : name => function if function.called_by != "everybody" }
+  called = { for name, function in local.functions : name => function if contains(["pubsub", "scheduler", "tasks"], function.called_by) }
   public = { for name, function in local.functions : name => function if function.called_by == "everybody" }
 
   caller_ids = {

@@ -269,8 +269,8 @@ variable "function_sizes" {
   nullable = false
 
   validation {
-    condition     = alltrue([for name in keys(var.function_sizes) : contains(["submit", "ingest", "callback", "subscriber", "sweep"], name)])
-    error_message = "function_sizes has an unknown function: submit, ingest, callback, subscriber and sweep are known."
+    condition     = alltrue([for name in keys(var.function_sizes) : contains(keys(local.functions), name)])
+    error_message = "function_sizes has an unknown function; known are: ${join(", ", keys(local.functions))}."
   }
   validation {
     condition     = try(var.function_sizes["submit"].max_instances, null) == null || try(var.function_sizes["submit"].max_instances, 1) == 1
@@ -379,7 +379,7 @@ variable "static_ip" {
 }
 
 variable "kms_key" {
-  description = "Key of your own for buckets, topics, secrets and database, in the same location. Without: Google's keys."
+  description = "Key of your own for buckets, topics, secrets and database, in the same location, from the first deployment on. Without: Google's keys."
   type        = string
   default     = null
 

@@ -160,13 +160,62 @@ def refusal(variables: Mapping[str, Any]) -> str:
     return " ".join(str(refused.value).replace("│", " ").split())
 
 
+RESULTS = """
+    results = {
+      called_by     = "callers"
+      callers       = var.submit_callers
+      ingress       = "ALLOW_ALL"
+      database      = true
+      queue         = false
+      reads_uploads = false
+      reaches_mavi  = true
+      publishes     = []
+      secrets       = { MAVI_API_KEY = "mavi-api-key" }
+      settings      = ["MAVI_BASE_URL"]
+      size          = merge({ cpu = "1", memory = "256Mi", concurrency = 40, timeout_s = 60 }, {
+        min_instances = 0
+        max_instances = 5
+      })
+    }
+"""
+
+
+def test_a_further_function_is_one_more_entry() -> None:
+    """Identity, rights, address and variables follow from it; nobody else may more than before."""
+    bench = ready().copy()
+    path = bench.folder / "functions.tf"
+    start = "  functions = {\n"
+    path.write_text(path.read_text().replace(start, start + RESULTS, 1))
+    callers = {"submit_callers": ["user:ada@example.com"], "static_ip": True}
+    before = planned(callers)
+    after = planned({**callers, "function_sizes": {"results": {"max_instances": 2}}}, bench)
+    assert set(after.functions) == {*before.functions, "results"}
+    assert after.service("results")["max_instance_count"] == 2
+    assert after.service("results")["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
+    assert set(after.service("results")["environment_variables"]) == {
+        *("TRANSCRIPTS_BACKEND", "GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE"),
+        *("RETENTION_DAYS", "MAVI_BASE_URL"),
+    }
+    added = {(g.member, g.role) for g in set(after.grants) - set(before.grants)}
+    own = f"serviceAccount:{after.account('results')}"
+    assert added == {
+        ("user:ada@example.com", "roles/run.invoker"),
+        (own, "roles/datastore.user"),
+        (own, "roles/secretmanager.secretAccessor"),
+    }
+    assert set(before.grants) <= set(after.grants)
+
+
 def test_every_bad_value_is_refused_at_once() -> None:
     """Each with the sentence that says what is wanted, all in one answer, before any plan."""
-    bad = {name: value for name, (value, _) in BAD.items()}
-    sizes = {name: value for name, (value, _) in BAD_SIZES.items()}
-    text = refusal({**bad, "function_sizes": sizes})
-    sentences = [sentence for _, sentence in (*BAD.values(), *BAD_SIZES.values())]
-    assert [sentence for sentence in sentences if sentence not in text] == []
+    text = refusal({name: value for name, (value, _) in BAD.items()})
+    assert [sentence for _, sentence in BAD.values() if sentence not in text] == []
+
+
+def test_every_bad_size_is_refused_at_once() -> None:
+    """Each with its sentence too."""
+    text = refusal({"function_sizes": {name: value for name, (value, _) in BAD_SIZES.items()}})
+    assert [sentence for _, sentence in BAD_SIZES.values() if sentence not in text] == []
 
 
 def test_sizes_that_contradict_each_other_are_refused() -> None:
