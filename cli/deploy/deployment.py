@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +43,11 @@ class Deployment:
         if answer.code:
             raise Refused(f"Workspace {environment.name} can't be chosen: {answer.last_line}")
         if not (infra / "backend.tf").exists():
-            print("State is kept on this machine only; infra/backend.tf.example says how to share.")
+            # Beside the output, which for callback-url is one line to be used.
+            print(
+                "State is kept on this machine only; infra/backend.tf.example says how to share.",
+                file=sys.stderr,
+            )
         return cls(terraform, infra, environment)
 
     def outputs(self) -> dict[str, Any]:

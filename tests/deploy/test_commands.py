@@ -189,7 +189,7 @@ def test_a_rotation(run: Run, programs: FakePrograms) -> None:
         f"{new},{old}",
     )
     assert "a rotation is under way" in run("rotate-token", "--yes").output
-    assert run("callback-url").output.strip().endswith(f"/{new}")
+    assert run("callback-url").stdout.strip().endswith(f"/{new}")
     assert run("rotate-token", "--yes", "--retire").exit_code == 0
     assert programs.ran("terraform apply")[-1].given["TF_VAR_callback_tokens"] == new
     assert len(programs.ran("terraform apply")) == 2

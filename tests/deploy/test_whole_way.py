@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from cli.deploy import commands
 from tests.deploy.conftest import ROOT
@@ -28,12 +28,12 @@ class Checkout:
         self.gcloud = gcloud
         self.state_file = root / "infra/terraform.tfstate.d/production/terraform.tfstate"
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> Result:
         result = CliRunner().invoke(commands.main, list(arguments), catch_exceptions=False)
         if "invalid authentication credentials" in result.output:
             pytest.skip("the real provider plans with an account only")
         assert result.exit_code == 0, result.output
-        return result.output
+        return result
 
     def store(self, secret: str, value: str) -> None:
         """Have Secret Manager hold this, which the stand-in of a provider does not."""
@@ -72,11 +72,11 @@ def test_an_empty_project_in_one_go(checkout: Checkout, capfd: pytest.CaptureFix
     """Deployed, and asked for its URL; no secret is in the state or was shown but for the URL."""
     checkout.store("mavi-api-key", KEY)
     checkout.store("callback-tokens", "a" * 43)
-    said = checkout.run("deploy", "--yes")
+    said = checkout.run("deploy", "--yes").output
     assert "State is kept on this machine only" in said
     assert "api-platform.memories.ai/webhooks" in said
     assert checkout.written() == {"mavi_api_key_version": 1, "callback_tokens_version": 1}
-    assert checkout.run("callback-url").strip().endswith(".run.app/" + "a" * 43)
+    assert checkout.run("callback-url").stdout.strip().endswith(".run.app/" + "a" * 43)
     shown = capfd.readouterr()
     for secret in (KEY, "a" * 43):
         assert secret not in checkout.state() + shown.out + shown.err
