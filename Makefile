@@ -3,19 +3,22 @@
 PYTHON  ?= python3
 BACKEND ?= embedded
 CALLBACK ?=
+ENV     ?= production
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check soak bench fmt lint types lock clean
+.PHONY: help setup demo run test check soak bench fmt lint types lock clean \
+        package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo BACKEND=emulators     the same on Google's official emulators"
 	@echo "  make demo CALLBACK=file.json    with a callback you recorded"
+	@echo "  make deploy ENV=staging         another environment; YES=1 answers yes"
 
 setup: $(VENV)/.installed-cli  ## Install what runs, into .venv
 
@@ -25,13 +28,13 @@ demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on t
 run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 	@$(BIN)/transcripts run --backend $(BACKEND)
 
-test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test, with coverage
+test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test of the pipeline, with coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadscope
+	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadscope --ignore tests/infra
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: $(VENV)/.installed-dev lint types test  ## Lint, types and every test: what CI runs
+check: lint types test infra-check  ## Lint, types, every test, infra/: what CI runs
 
 lint: $(VENV)/.installed-dev  ## Lint and format check
 	@$(BIN)/ruff format --check .
@@ -45,6 +48,33 @@ soak: $(VENV)/.installed-dev  ## Upload 5,000 files at once, each event three ti
 
 bench: $(VENV)/.installed-dev  ## Measure against the conventional way, side by side
 	@$(BIN)/python -m tests.bench
+
+DEPLOY = $(BIN)/python -m cli.deploy
+ASKED  = --env "$(ENV)" $(if $(YES),--yes)
+
+package: $(VENV)/.installed-cli  ## Build the zip that is deployed
+	@$(DEPLOY) package
+
+plan: $(VENV)/.installed-cli  ## Show what a deployment would change
+	@$(DEPLOY) plan --env "$(ENV)"
+
+deploy: $(VENV)/.installed-cli  ## Deploy to Google Cloud: docs/deploy.md
+	@$(DEPLOY) deploy $(ASKED) $(if $(ADOPT),--adopt)
+
+destroy: $(VENV)/.installed-cli  ## Take it down; says what it keeps
+	@$(DEPLOY) destroy $(ASKED)
+
+callback-url: $(VENV)/.installed-cli  ## Print the URL for Mavi's console
+	@$(DEPLOY) callback-url --env "$(ENV)"
+
+rotate-token: $(VENV)/.installed-cli  ## Add a new callback token; RETIRE=1 ends the old one
+	@$(DEPLOY) rotate-token $(ASKED) $(if $(RETIRE),--retire)
+
+set-api-key: $(VENV)/.installed-cli  ## Replace the key of the Mavi account
+	@$(DEPLOY) set-api-key $(ASKED)
+
+infra-check: $(VENV)/.installed-dev .tools/checkov/.installed  ## Check infra/ as far as it can be without an account
+	@$(BIN)/python -m pytest tests/infra
 
 fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 	@$(BIN)/ruff format .

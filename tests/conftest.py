@@ -1,17 +1,19 @@
-"""Fixtures of all layers: a clean environment, and the official emulators where they exist."""
+"""Fixtures of all layers: a clean environment, and what exists on some machines only."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from cli.emulators import MISSING, Emulator, emulators_installed, start_emulators, stop_emulators
+from tests.infra import workbench
 
 pytest.register_assert_rewrite("tests.contracts", "tests.polling", "tests.builders")
 
@@ -27,26 +29,53 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 _OURS = ("TRANSCRIPTS_", "MAVI_", "CALLBACK_", "REJECTED_", "FIRESTORE_", "PUBSUB_", "STORAGE_")
 _ALSO = ("GOOGLE_CLOUD_PROJECT", "RETENTION_DAYS", "MAX_SUBMISSIONS_PER_DAY", "FUNCTION_TARGET")
 
-_needed: list[str] = []
+
+class _Needed(NamedTuple):
+    """What the tests with a marker need, and whether it is here."""
+
+    what: str
+    is_here: Callable[[], bool]
+    required: str
+    how: str
+
+    @property
+    def reason(self) -> str:
+        """Why a test that needs it is skipped."""
+        return f"needs {self.what}"
+
+
+_NEEDED = {
+    "emulators": _Needed(
+        "the official emulators", emulators_installed, "REQUIRE_EMULATORS", MISSING
+    ),
+    "terraform": _Needed(
+        "terraform", workbench.terraform_works, "REQUIRE_TERRAFORM", workbench.MISSING
+    ),
+    "checkov": _Needed(
+        "checkov", workbench.CHECKOV.exists, "REQUIRE_TERRAFORM", "make infra-check installs it."
+    ),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs emulators where there are none, unless they are required."""
-    if emulators_installed():
-        return
-    required = os.environ.get("REQUIRE_EMULATORS") == "1"
-    for item in items:
-        if item.get_closest_marker("emulators"):
-            _needed.append(item.nodeid)
-            if not required:
-                item.add_marker(pytest.mark.skip(reason="needs the official emulators"))
+    """Skip what needs something that is not here, unless it is required."""
+    for marker, needed in _NEEDED.items():
+        concerned = [item for item in items if item.get_closest_marker(marker)]
+        if not concerned or needed.is_here():
+            continue
+        if os.environ.get(needed.required) != "1":
+            for item in concerned:
+                item.add_marker(pytest.mark.skip(reason=needed.reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in the last lines what was not run."""
-    if _needed:
-        terminalreporter.section("NOT RUN on the official emulators")
-        terminalreporter.line(f"{len(_needed)} tests need them. {MISSING}")
+    """Say in the last lines what was not run. Reports come from all workers of a parallel run."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for needed in _NEEDED.values():
+        count = sum(needed.reason in words for words in skipped)
+        if count:
+            terminalreporter.section(f"NOT RUN without {needed.what}")
+            terminalreporter.line(f"{count} tests need them. {needed.how}")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,102 @@
+"""What has to be so before anything is changed; whatever is not is one sentence on what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Final
+
+from cli.deploy.environment import Environment
+from cli.deploy.errors import Refused
+from cli.deploy.programs import ask, gcloud, is_installed
+
+TERRAFORM_SINCE: Final = (1, 11)
+TOOLS: Final = {
+    "terraform": "https://developer.hashicorp.com/terraform/install",
+    "gcloud": "https://cloud.google.com/sdk/docs/install",
+}
+
+FIRST_APIS: Final = (
+    "cloudresourcemanager.googleapis.com",
+    "serviceusage.googleapis.com",
+    "storage.googleapis.com",
+)
+"""What Terraform reads before it can enable anything; it enables the others itself."""
+
+
+def check_tools() -> None:
+    """Raise ``Refused`` unless terraform, new enough, and gcloud are installed."""
+    missing = [f"{tool} ({url})" for tool, url in TOOLS.items() if not is_installed(tool)]
+    if missing:
+        raise Refused(f"Not installed: {' and '.join(missing)}.")
+    check_terraform_version()
+
+
+def check_terraform_version() -> None:
+    """Raise ``Refused`` unless terraform has write-only arguments."""
+    answer = ask("terraform", "version", "-json")
+    try:
+        version = str(json.loads(answer.out)["terraform_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"terraform does not say its version: {answer.last_line}.") from error
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < TERRAFORM_SINCE:
+        raise Refused(
+            f"terraform {version} is too old: 1.11 or newer keeps secrets out of plan and state."
+        )
+
+
+def check_login() -> None:
+    """Raise ``Refused`` unless both gcloud and Terraform have credentials."""
+    answer = gcloud("auth", "list", "--filter=status:ACTIVE", "--format=value(account)")
+    if not answer.out.strip():
+        raise Refused("gcloud is not logged in. Run: gcloud auth login")
+    if gcloud("auth", "application-default", "print-access-token").code:
+        raise Refused("Terraform is not logged in. Run: gcloud auth application-default login")
+
+
+def check_project(project: str) -> None:
+    """Raise ``Refused`` unless the project is there, active, and paid for."""
+    answer = gcloud("projects", "describe", project, "--format=value(lifecycleState)")
+    if answer.code:
+        raise Refused(
+            f"Project {project} is not there, or not for this account: {answer.last_line}"
+        )
+    if answer.out.strip() != "ACTIVE":
+        raise Refused(f"Project {project} is {answer.out.strip()}, not ACTIVE.")
+    answer = gcloud("billing", "projects", "describe", project, "--format=value(billingEnabled)")
+    if answer.code:
+        raise Refused(
+            f"Whether project {project} has billing can't be read: {answer.last_line} "
+            "You need roles/billing.viewer or roles/browser on it."
+        )
+    if answer.out.strip().lower() != "true":
+        raise Refused(
+            f"Project {project} has no billing account. Run: "
+            f"gcloud billing projects link {project} --billing-account ACCOUNT"
+        )
+
+
+def check_apis(project: str) -> Collection[str]:
+    """Return the enabled APIs; raises ``Refused`` if one is not that has to be."""
+    answer = gcloud(
+        "services", "list", "--enabled", f"--project={project}", "--format=value(config.name)"
+    )
+    if answer.code:
+        raise Refused(f"The APIs of project {project} can't be listed: {answer.last_line}")
+    enabled = frozenset(answer.out.split())
+    missing = [api for api in FIRST_APIS if api not in enabled]
+    if missing:
+        raise Refused(
+            f"Project {project} lacks APIs that Terraform needs to begin. Run: "
+            f"gcloud services enable {' '.join(missing)} --project {project}"
+        )
+    return enabled
+
+
+def check_all(environment: Environment) -> Collection[str]:
+    """Check login, project, billing and APIs, in this order; return the enabled APIs."""
+    check_login()
+    check_project(environment.project)
+    return check_apis(environment.project)

@@ -1,0 +1,223 @@
+locals {
+  # One entry a function: everything else follows from it, rights included.
+  #
+  # called_by      pubsub, scheduler or tasks, each as an identity of its own; everybody; or only callers
+  # callers        who else may call it, as IAM members
+  # database       reads and writes the Firestore database
+  # queue          puts submissions on the queue
+  # reads_uploads  reads the upload bucket
+  # reaches_mavi   calls Mavi, from the fixed address if there is one
+  # publishes      topics
+  # secrets        variable = secret
+  # settings       its other variables, beside those that all have; their values are below
+  functions = {
+    submit = {
+      called_by     = "tasks"
+      callers       = var.submit_callers
+      ingress       = coalesce(var.submit_ingress, length(var.submit_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
+      database      = true
+      queue         = true
+      reads_uploads = true
+      reaches_mavi  = true
+      publishes     = []
+      secrets       = { MAVI_API_KEY = "mavi-api-key" }
+      settings = [
+        "MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "MAX_OBJECT_BYTES", "MAX_SUBMISSIONS_PER_DAY",
+      ]
+      # Streams uploads with at most 150 MiB beside the 70 at rest; a task of the queue may take half
+      # an hour, most of it waiting. One instance: it keeps the account's pace.
+      size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 1800, min_instances = 0, max_instances = 1 }
+    }
+    ingest = {
+      called_by     = "pubsub"
+      callers       = []
+      ingress       = "ALLOW_INTERNAL_ONLY"
+      database      = true
+      queue         = true
+      reads_uploads = false
+      reaches_mavi  = false
+      publishes     = []
+      secrets       = {}
+      settings      = ["MAX_OBJECT_BYTES"]
+      # Events of a few kilobytes, an RPC or two each: few instances take a burst of thousands.
+      size = { cpu = "1", memory = "256Mi", concurrency = 40, timeout_s = 60, min_instances = 0, max_instances = 5 }
+    }
+    callback = {
+      called_by     = "everybody"
+      callers       = []
+      ingress       = "ALLOW_ALL"
+      database      = false
+      queue         = false
+      reads_uploads = false
+      reaches_mavi  = false
+      publishes     = ["callbacks", "callbacks-rejected"]
+      secrets       = { CALLBACK_TOKENS = "callback-tokens" }
+      settings      = ["CALLBACK_TOPIC", "REJECTED_TOPIC"]
+      # Four bodies of 32 MiB at once, beside any number under 1 MiB. 300 s: a body has 120, the broker
+      # 10, and large ones wait for each other. A new instance answers within seconds: none is kept.
+      size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 300, min_instances = 0, max_instances = 10 }
+    }
+    subscriber = {
+      called_by     = "pubsub"
+      callers       = []
+      ingress       = "ALLOW_INTERNAL_ONLY"
+      database      = true
+      queue         = false
+      reads_uploads = false
+      reaches_mavi  = false
+      publishes     = []
+      secrets       = {}
+      settings      = []
+      # A result of 32 MiB is held several times over while it is normalised, so few at once.
+      size = { cpu = "1", memory = "1Gi", concurrency = 8, timeout_s = 120, min_instances = 0, max_instances = 10 }
+    }
+    sweep = {
+      called_by     = "scheduler"
+      callers       = []
+      ingress       = "ALLOW_INTERNAL_ONLY"
+      database      = true
+      queue         = true
+      reads_uploads = false
+      reaches_mavi  = false
+      publishes     = []
+      secrets       = {}
+      settings      = ["OVERDUE_AFTER_MINUTES", "RESUBMIT_OVERDUE"]
+      # At most 1,000 documents, eight at once. Two runs at once do no harm, but no good either.
+      size = { cpu = "1", memory = "256Mi", concurrency = 4, timeout_s = 300, min_instances = 0, max_instances = 1 }
+    }
+  }
+
+  # Value of every variable that is no secret, and who has which.
+  settings = {
+    TRANSCRIPTS_BACKEND      = "google"
+    CALLBACK_TOPIC           = local.topic_paths["callbacks"]
+    FIRESTORE_DATABASE       = google_firestore_database.this.name
+    GOOGLE_CLOUD_PROJECT     = var.project
+    MAVI_BASE_URL            = var.mavi_base_url
+    MAVI_REQUESTS_PER_SECOND = tostring(var.mavi_requests_per_second)
+    MAX_OBJECT_BYTES         = tostring(var.max_object_bytes)
+    MAX_SUBMISSIONS_PER_DAY  = tostring(var.max_submissions_per_day)
+    OVERDUE_AFTER_MINUTES    = tostring(var.overdue_after_minutes)
+    QUEUE_INVOKER            = google_service_account.caller["submit"].email
+    REJECTED_TOPIC           = local.topic_paths["callbacks-rejected"]
+    RESUBMIT_OVERDUE         = tostring(var.resubmit_overdue)
+    RETENTION_DAYS           = tostring(var.retention_days)
+    SUBMIT_QUEUE             = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}"
+    SUBMIT_URL               = local.urls["submit"]
+  }
+  environments = {
+    for name, function in local.functions : name => {
+      for variable in concat(
+        ["TRANSCRIPTS_BACKEND"],
+        function.database ? ["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "RETENTION_DAYS"] : [],
+        function.queue ? ["QUEUE_INVOKER", "SUBMIT_QUEUE", "SUBMIT_URL"] : [],
+        function.settings,
+      ) : variable => local.settings[variable]
+    }
+  }
+
+  sizes = {
+    for name, function in local.functions : name => merge(function.size, {
+      for key, value in try(var.function_sizes[name], {}) : key => value if value != null
+    })
+  }
+
+  # Known before the functions are, so that they can be told of each other:
+  # https://cloud.google.com/run/docs/triggering/https-request#deterministic
+  urls = {
+    for name in keys(local.functions) :
+    name => "https://${var.name}-${name}-${data.google_project.this.number}.${var.region}.run.app"
+  }
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  for_each = local.functions
+
+  project     = var.project
+  location    = var.region
+  name        = "${var.name}-${each.key}"
+  description = "mavi-transcripts: ${each.key}"
+
+  build_config {
+    runtime           = "python313"
+    entry_point       = each.key
+    service_account   = "projects/${var.project}/serviceAccounts/${google_service_account.build.email}"
+    docker_repository = "projects/${var.project}/locations/${var.region}/repositories/${google_artifact_registry_repository.functions.repository_id}"
+
+    # Which file holds the entry. Google's build reads it; as a runtime variable it is ignored:
+    # https://github.com/GoogleCloudPlatform/buildpacks/issues/605
+    environment_variables = {
+      GOOGLE_FUNCTION_SOURCE = "${each.key}.py"
+    }
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.package.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.function[each.key].email
+    ingress_settings                 = each.value.ingress
+    available_cpu                    = local.sizes[each.key].cpu
+    available_memory                 = local.sizes[each.key].memory
+    max_instance_request_concurrency = local.sizes[each.key].concurrency
+    timeout_seconds                  = local.sizes[each.key].timeout_s
+    min_instance_count               = local.sizes[each.key].min_instances
+    max_instance_count               = local.sizes[each.key].max_instances
+    environment_variables            = local.environments[each.key]
+
+    dynamic "secret_environment_variables" {
+      for_each = each.value.secrets
+      iterator = secret
+      content {
+        key        = secret.key
+        project_id = var.project
+        secret     = google_secret_manager_secret.this[secret.value].secret_id
+        version    = local.secret_versions[secret.value]
+      }
+    }
+
+    direct_vpc_egress = var.static_ip && each.value.reaches_mavi ? "VPC_EGRESS_ALL_TRAFFIC" : null
+    dynamic "direct_vpc_network_interface" {
+      for_each = each.value.reaches_mavi ? google_compute_subnetwork.egress[*] : []
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.id
+      }
+    }
+  }
+
+  # Built only when the build may read and write, started only when the function may read its
+  # secrets, and called only when its queries have their indexes. The indexes take minutes to build,
+  # which is longer than a new grant takes to be known everywhere.
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build,
+    google_firestore_field.expiry,
+    google_firestore_field.unindexed,
+    google_firestore_index.this,
+    google_project_iam_member.build_logs,
+    google_project_iam_member.build_sources,
+    google_project_iam_member.database,
+    google_pubsub_topic_iam_member.functions,
+    google_secret_manager_secret_iam_member.functions,
+    google_storage_bucket_iam_member.build,
+    google_compute_router_nat.egress,
+  ]
+
+  lifecycle {
+    precondition {
+      condition     = local.sizes[each.key].concurrency == 1 || tonumber(local.sizes[each.key].cpu) >= 1
+      error_message = "More than one request at once needs at least 1 vCPU: raise cpu or set concurrency to 1."
+    }
+    precondition {
+      condition     = local.sizes[each.key].min_instances <= local.sizes[each.key].max_instances
+      error_message = "min_instances must not be more than max_instances."
+    }
+    precondition {
+      condition     = each.key != "submit" || local.sizes[each.key].concurrency > var.queue_concurrency
+      error_message = "queue_concurrency must be below submit's concurrency, or direct callers are locked out."
+    }
+  }
+}

@@ -1,0 +1,243 @@
+# Every function and every caller has an identity of its own, and each right is on the one resource
+# it is about. On the project are only those that no resource takes: the database, which has no
+# policy of its own, and what the build needs of logs and of a bucket that Google makes.
+
+locals {
+  called = { for name, function in local.functions : name => function if contains(["pubsub", "scheduler", "tasks"], function.called_by) }
+  public = { for name, function in local.functions : name => function if function.called_by == "everybody" }
+
+  caller_ids = {
+    for name, account in google_service_account.caller : name => "projects/${var.project}/serviceAccounts/${account.email}"
+  }
+
+  function_callers = merge([
+    for name, function in local.functions : {
+      for member in function.callers : "${name} ${member}" => { function = name, member = member }
+    }
+  ]...)
+  function_topics = merge([
+    for name, function in local.functions : {
+      for topic in function.publishes : "${name} ${topic}" => { function = name, topic = topic }
+    }
+  ]...)
+  function_secrets = merge([
+    for name, function in local.functions : {
+      for secret in values(function.secrets) : "${name} ${secret}" => { function = name, secret = secret }
+    }
+  ]...)
+}
+
+# A grant goes with the resource it is on when that is made anew, and no plan shows it
+# (https://developer.hashicorp.com/terraform/language/meta-arguments/replace_triggered_by). That
+# argument takes each.key alone, so grants with another key go by this.
+resource "terraform_data" "granted_on" {
+  for_each = merge(
+    { for key, grant in local.function_topics : key => google_pubsub_topic.this[grant.topic].id },
+    { for key, grant in local.function_secrets : key => google_secret_manager_secret.this[grant.secret].id },
+  )
+
+  triggers_replace = each.value
+}
+
+resource "terraform_data" "called_on" {
+  for_each = local.function_callers
+
+  triggers_replace = google_cloudfunctions2_function.this[each.value.function].id
+}
+
+resource "google_service_account" "function" {
+  for_each = local.functions
+
+  project      = var.project
+  account_id   = "${var.name}-${each.key}"
+  display_name = "${var.name}: runs ${each.key}"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account" "caller" {
+  for_each = local.called
+
+  project      = var.project
+  account_id   = "${var.name}-to-${each.key}"
+  display_name = "${var.name}: ${each.value.called_by} calls ${each.key}"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account" "build" {
+  project      = var.project
+  account_id   = "${var.name}-build"
+  display_name = "${var.name}: builds the functions"
+
+  depends_on = [google_project_service.this]
+}
+
+# Who may call what. On the Cloud Run service, which has the function's name: the functions' own
+# policies refuse run.invoker (https://github.com/hashicorp/terraform-provider-google/issues/12562).
+resource "google_cloud_run_v2_service_iam_member" "caller" {
+  for_each = local.called
+
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.caller[each.key].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.this[each.key].id]
+  }
+}
+
+resource "google_cloud_run_v2_service_iam_member" "people" {
+  for_each = local.function_callers
+
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this[each.value.function].name
+  role     = "roles/run.invoker"
+  member   = each.value.member
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.called_on[each.key]]
+  }
+}
+
+# Mavi signs nothing and sends no credentials: the token in the path is what lets it in.
+resource "google_cloud_run_v2_service_iam_member" "public" {
+  for_each = local.public
+
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.this[each.key].name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.this[each.key].id]
+  }
+}
+
+# What functions may do ------------------------------------------------------------------------------
+
+resource "google_pubsub_topic_iam_member" "functions" {
+  for_each = local.function_topics
+
+  project = var.project
+  topic   = google_pubsub_topic.this[each.value.topic].name
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.function[each.value.function].member
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.granted_on[each.key]]
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "functions" {
+  for_each = local.function_secrets
+
+  project   = var.project
+  secret_id = google_secret_manager_secret.this[each.value.secret].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function[each.value.function].member
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.granted_on[each.key]]
+  }
+}
+
+# A Firestore database has no policy; the project's is conditioned on the one database:
+# https://cloud.google.com/firestore/docs/manage-databases
+resource "google_project_iam_member" "database" {
+  for_each = { for name, function in local.functions : name => function if function.database }
+
+  project = var.project
+  role    = "roles/datastore.user"
+  member  = google_service_account.function[each.key].member
+
+  condition {
+    title       = "${var.name} database"
+    description = "This database and no other"
+    expression  = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.this.name}\""
+  }
+}
+
+# Read and list: without list, Cloud Storage says 403 of an object that is gone, and not 404.
+resource "google_storage_bucket_iam_member" "uploads" {
+  for_each = { for name, function in local.functions : name => function if function.reads_uploads }
+
+  bucket = google_storage_bucket.uploads.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.function[each.key].member
+
+  lifecycle {
+    replace_triggered_by = [google_storage_bucket.uploads.id]
+  }
+}
+
+# A task is put on the queue, and carries the token of the identity that submit is called by.
+resource "google_cloud_tasks_queue_iam_member" "functions" {
+  for_each = { for name, function in local.functions : name => function if function.queue }
+
+  project  = var.project
+  location = var.region
+  name     = google_cloud_tasks_queue.submissions.name
+  role     = "roles/cloudtasks.enqueuer"
+  member   = google_service_account.function[each.key].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloud_tasks_queue.submissions.id]
+  }
+}
+
+resource "google_service_account_iam_member" "queue_token" {
+  for_each = { for name, function in local.functions : name => function if function.queue }
+
+  service_account_id = local.caller_ids["submit"]
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.function[each.key].member
+}
+
+# What the build may do ------------------------------------------------------------------------------
+
+resource "google_storage_bucket_iam_member" "build" {
+  bucket = google_storage_bucket.source.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+
+  lifecycle {
+    replace_triggered_by = [google_storage_bucket.source.id]
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  project    = var.project
+  location   = var.region
+  repository = google_artifact_registry_repository.functions.repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+
+  lifecycle {
+    replace_triggered_by = [google_artifact_registry_repository.functions.id]
+  }
+}
+
+resource "google_project_iam_member" "build_logs" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.build.member
+}
+
+# Cloud Functions copies the source into a bucket of its own making, which the build reads:
+# https://github.com/hashicorp/terraform-provider-google/issues/20571
+resource "google_project_iam_member" "build_sources" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.build.member
+
+  condition {
+    title       = "sources of functions"
+    description = "The bucket that Cloud Functions makes for them, which is not there before the first"
+    expression  = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
+  }
+}

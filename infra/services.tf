@@ -1,0 +1,31 @@
+locals {
+  services = toset(concat(
+    [
+      "artifactregistry.googleapis.com",
+      "cloudbuild.googleapis.com",
+      "cloudfunctions.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
+      "cloudscheduler.googleapis.com",
+      "cloudtasks.googleapis.com",
+      "firestore.googleapis.com",
+      "iam.googleapis.com",
+      "logging.googleapis.com",
+      "pubsub.googleapis.com",
+      "run.googleapis.com",
+      "secretmanager.googleapis.com",
+      "storage.googleapis.com",
+    ],
+    var.alert_email != null ? ["monitoring.googleapis.com"] : [],
+    var.static_ip ? ["compute.googleapis.com"] : [],
+    var.kms_key != null ? ["cloudkms.googleapis.com"] : [],
+  ))
+}
+
+# APIs stay enabled when this is destroyed: something else in the project may use them.
+resource "google_project_service" "this" {
+  for_each = local.services
+
+  project            = var.project
+  service            = each.key
+  disable_on_destroy = false
+}

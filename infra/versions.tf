@@ -1,0 +1,25 @@
+terraform {
+  # 1.11 brought write-only arguments: a secret's value is in no plan and no state.
+  required_version = ">= 1.11, < 2.0"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.40, < 9.0"
+    }
+  }
+}
+
+provider "google" {
+  project = var.project
+  region  = var.region
+
+  default_labels = {
+    app         = "mavi-transcripts"
+    environment = var.name
+  }
+}
+
+data "google_project" "this" {
+  project_id = var.project
+}

@@ -1,0 +1,53 @@
+"""A project of which only the programs are fake."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.deploy import commands
+from tests.deploy.fake_programs import PROJECT, FakePrograms
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with one environment, ``production``."""
+    root = tmp_path / "checkout"
+    (root / "infra").mkdir(parents=True)
+    shutil.copy(ROOT / "infra" / "variables.tf", root / "infra")
+    (root / "infra" / "production.tfvars").write_text(f'project = "{PROJECT}"\n')
+    (root / "functions").mkdir()
+    (root / "functions" / "submit.py").write_text("")
+    (root / "functions" / "requirements.txt").write_text("")
+    monkeypatch.setattr(commands, "ROOT", root)
+    return root
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePrograms:
+    """Both programs, with answers of a healthy project that is deployed."""
+    for name in list(os.environ):
+        if name.startswith(("TF_VAR_", "MAVI_")) or name == "CI":
+            monkeypatch.delenv(name)
+    fake = FakePrograms(tmp_path)
+    monkeypatch.setenv("PATH", fake.install())
+    return fake
+
+
+@pytest.fixture
+def run(root: Path, programs: FakePrograms) -> Run:
+    """Run a command of ``python -m cli.deploy``."""
+
+    def run_command(*arguments: str) -> Result:
+        return CliRunner().invoke(commands.main, list(arguments), catch_exceptions=False)
+
+    return run_command

@@ -1,0 +1,142 @@
+"""Everything that is missing or wrong is one sentence, before anything is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import Run
+from tests.deploy.fake_programs import PROJECT, FakePrograms
+
+CHANGING = ("deploy", "destroy", "rotate-token", "set-api-key")
+
+
+@pytest.mark.parametrize(
+    ("start", "out", "code", "sentence"),
+    [
+        ("terraform version", '{"terraform_version": "1.10.5"}', 0, "terraform 1.10.5 is too old"),
+        ("terraform version", "Terraform v0.11", 0, "does not say its version"),
+        ("gcloud auth list", "", 0, "gcloud auth login"),
+        ("gcloud auth application-default", "", 1, "gcloud auth application-default login"),
+        ("gcloud projects describe", "no permission", 1, "not there, or not for this account"),
+        ("gcloud projects describe", "DELETE_REQUESTED", 0, "DELETE_REQUESTED, not ACTIVE"),
+        ("gcloud billing", "False", 0, f"gcloud billing projects link {PROJECT}"),
+        ("gcloud billing", "denied", 1, "roles/billing.viewer"),
+        ("gcloud services list", "denied", 1, "can't be listed"),
+        ("gcloud services list", "storage.googleapis.com", 0, "gcloud services enable cloudres"),
+        ("terraform init", "backend trouble", 1, "backend trouble"),
+        ("terraform workspace", "locked", 1, "Workspace production can't be chosen: locked"),
+        ("terraform output", "no bucket", 1, "The state can't be read: no bucket"),
+    ],
+)
+@pytest.mark.parametrize("command", CHANGING)
+def test_what_is_wrong_is_one_sentence(
+    *,
+    command: str,
+    start: str,
+    out: str,
+    code: int,
+    sentence: str,
+    run: Run,
+    programs: FakePrograms,
+) -> None:
+    """And nothing was changed, nor even planned."""
+    programs.say(start, out, code)
+    result = run(command, "--yes")
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+    assert programs.changes == []
+    assert programs.ran("terraform plan") == []
+
+
+@pytest.mark.parametrize("missing", ["gcloud", "terraform"])
+def test_a_missing_tool_is_named_with_its_address(
+    missing: str, run: Run, programs: FakePrograms
+) -> None:
+    """So that it can be installed at once."""
+    (programs.folder / "bin" / missing).unlink()
+    result = run("deploy", "--yes")
+    assert result.exit_code == 1
+    assert f"Not installed: {missing} (https://" in result.output
+    assert programs.calls == []
+
+
+def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) -> None:
+    """One run tells all."""
+    for name in ("gcloud", "terraform"):
+        (programs.folder / "bin" / name).unlink()
+    output = run("deploy", "--yes").output
+    assert "terraform (https://" in output
+    assert "gcloud (https://" in output
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "sentence"),
+    [
+        ({"production.tfvars": None}, "production", "Copy infra/terraform.tfvars.example"),
+        ({}, "staging", "infra/staging.tfvars is missing"),
+        ({}, "Staging!", "ENV=Staging! is no name"),
+        ({"terraform.tfvars": ""}, "production", "mixed into every environment"),
+        ({"x.auto.tfvars": ""}, "production", "mixed into every environment"),
+        ({"production.tfvars": ""}, "production", "names no project of yours"),
+        (
+            {"production.tfvars": 'project = "my-project-123"'},
+            "production",
+            "names no project of yours",
+        ),
+        (
+            {"production.tfvars": f'project = "{PROJECT}"\nregoin = "us-east1"'},
+            "production",
+            "sets regoin, which infra/variables.tf does not have",
+        ),
+        (
+            {"production.tfvars": f'project = "{PROJECT}"\nmavi_api_key = "x"'},
+            "production",
+            "sets mavi_api_key, which does not belong into a file",
+        ),
+        (
+            {"staging.tfvars": f'project = "{PROJECT}" # the same\n'},
+            "staging",
+            "production.tfvars has the same project and name as infra/staging.tfvars",
+        ),
+    ],
+)
+def test_a_bad_environment_is_refused(
+    *,
+    files: dict[str, str | None],
+    env: str,
+    sentence: str,
+    run: Run,
+    root: Path,
+    programs: FakePrograms,
+) -> None:
+    """Before the cloud is asked anything."""
+    for name, content in files.items():
+        path = root / "infra" / name
+        if content is None:
+            path.unlink()
+        else:
+            path.write_text(content)
+    result = run("plan", "--env", env)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert programs.ran("gcloud") == []
+
+
+def test_another_name_makes_another_environment(run: Run, root: Path) -> None:
+    """In the same project, side by side."""
+    (root / "infra" / "staging.tfvars").write_text(
+        f'project = "{PROJECT}"\nname    = "transcripts-stg"\n'
+    )
+    assert run("plan", "--env", "staging").exit_code == 0
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_nothing_is_done_unasked(command: str, run: Run, programs: FakePrograms) -> None:
+    """Without a terminal and without YES=1."""
+    result = run(command)
+    assert result.exit_code == 1
+    assert "YES=1" in result.output
+    assert programs.calls == []

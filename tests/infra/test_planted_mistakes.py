@@ -1,0 +1,87 @@
+"""Mistakes planted into copies of ``infra/``, one each: a promise, or Terraform, has to object.
+
+They show that the rules see what they are for. A mistake that goes unnoticed is a rule to write.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.infra.test_promises import RULES, planned, ready
+from tests.infra.workbench import EVERYTHING, TerraformFailed, Workbench
+
+pytestmark = pytest.mark.terraform
+
+AT_ONCE: Final = 2
+TERRAFORM: Final = "terraform itself"
+
+
+class Mistake(NamedTuple):
+    """In ``file``, the first ``right`` is replaced by ``wrong``; that rule notices."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    noticed_by: str
+    everything: bool = False
+    """Planned with every option on."""
+
+
+BY_KIND: Final = {
+    kind: [Mistake(**mistake) for mistake in mistakes]
+    for kind, mistakes in tomllib.loads(
+        Path(__file__).with_name("mistakes.toml").read_text()
+    ).items()
+}
+MISTAKES: Final = [mistake for mistakes in BY_KIND.values() for mistake in mistakes]
+
+
+def noticed(mistake: Mistake, bench: Workbench) -> set[str]:
+    """Return the names of the rules that object."""
+    copy = bench.copy()
+    path = copy.folder / mistake.file
+    text = path.read_text()
+    assert mistake.right in text, "the mistake no longer fits: plant it anew"
+    path.write_text(text.replace(mistake.right, mistake.wrong, 1))
+    try:
+        plan = copy.plan(EVERYTHING if mistake.everything else {})
+    except TerraformFailed:
+        return {TERRAFORM}
+    return {rule.__name__ for rule in RULES if list(rule(plan))}
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Iterator[dict[str, Future[set[str]]]]:
+    """Plan all of them, some at once."""
+    bench = ready()
+    planned({}, bench)
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        yield {mistake.name: pool.submit(noticed, mistake, bench) for mistake in MISTAKES}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_the_mistake_is_noticed(mistake: Mistake, verdicts: dict[str, Future[set[str]]]) -> None:
+    """By the rule that is about it."""
+    assert mistake.noticed_by in verdicts[mistake.name].result()
+
+
+def test_every_rule_notices_something() -> None:
+    """A rule that no planted mistake sets off may be blind."""
+    noticing = {mistake.noticed_by for mistake in MISTAKES}
+    assert {rule.__name__ for rule in RULES} - noticing == set()
+
+
+def test_half_of_the_mistakes_are_of_wiring_and_roles() -> None:
+    """These are what validation never sees."""
+    assert len(MISTAKES) >= 20
+    assert len(BY_KIND["wiring"]) + len(BY_KIND["roles"]) >= len(MISTAKES) / 2
