@@ -9,6 +9,9 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
+PYTEST := pytest --numprocesses 2 --dist worksteal
+INFRA_TESTS := tests/infra tests/deploy
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test check soak bench fmt lint types lock clean \
         package plan deploy destroy callback-url rotate-token set-api-key infra-check
@@ -30,9 +33,10 @@ run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 
 test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test of the pipeline, with coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadscope --ignore tests/infra
+	@$(BIN)/coverage run -m $(PYTEST) tests --ignore tests/crash $(INFRA_TESTS:%=--ignore %)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+	@$(BIN)/python -m $(PYTEST) tests/crash
 
 check: lint types test infra-check  ## Lint, types, every test, infra/: what CI runs
 
@@ -74,7 +78,7 @@ set-api-key: $(VENV)/.installed-cli  ## Replace the key of the Mavi account
 	@$(DEPLOY) set-api-key $(ASKED)
 
 infra-check: $(VENV)/.installed-dev .tools/checkov/.installed  ## Check infra/ as far as it can be without an account
-	@$(BIN)/python -m pytest tests/infra
+	@$(BIN)/python -m $(PYTEST) $(INFRA_TESTS)
 
 fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -201,8 +201,7 @@ class Stack:
         if options.backend == EMULATORS:
             self.environ |= await self._start_emulators()
         self.processes = {name: self._function(name, port) for name, port in ports.items()}
-        for process in self.processes.values():
-            self._exit.push_async_callback(process.stop)
+        self._exit.push_async_callback(self._stop_processes)
         await asyncio.gather(*(process.start() for process in self.processes.values()))
         if "callback" in self.processes:
             self.mavi.webhook_url = self.callback_url
@@ -217,6 +216,9 @@ class Stack:
             self._run_beside(self._queue_runner().run())
         if options.sweep_every_s and "sweep" in self.processes:
             self._run_beside(self._schedule(options.sweep_every_s))
+
+    async def _stop_processes(self) -> None:
+        await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
     def _settings(self, ports: Mapping[str, int]) -> dict[str, str]:
         options = self.options

@@ -23,7 +23,7 @@ from cli.fake_mavi.faults import ALWAYS, Faults
 from cli.fake_mavi.server import FakeMavi
 from cli.local_names import QUEUE
 from cli.tasks_server import TasksServer
-from tests.crashing import (
+from tests.crash.fate import (
     LEASE_OVER_S,
     STALLED_S,
     Fate,

@@ -1,0 +1,1 @@
+"""Every point at which the pipeline can fail or die."""
