@@ -18,10 +18,10 @@ from transcripts.tasks.store import TaskStore
 
 
 class Office:
-    def __init__(self, retention_days: int = 0) -> None:
+    def __init__(self, retention_days: int = 0, budget_s: float = 0.2) -> None:
         self.documents = MemoryDocuments()
         self.lines = LogLines()
-        self.store = TaskStore(self.documents, Retrier(0.2, Sleeper()))
+        self.store = TaskStore(self.documents, Retrier(budget_s, Sleeper()))
         self.recorder = Recorder(self.store, retention_days, self.lines.log, lambda: NOW)
 
 
@@ -62,7 +62,7 @@ async def test_a_large_push_is_worked_on_beside_the_others() -> None:
     body = callback_body(30_000)
     push = pushed(body)
     assert len(read_push(push).message.data) > INLINE_WORK_BYTES
-    office = Office()
+    office = Office(budget_s=20.0)
     await office.recorder.record(push)
     task = await office.store.read_task(TASK_ID)
     assert task is not None
