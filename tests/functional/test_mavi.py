@@ -190,18 +190,29 @@ async def test_a_host_that_does_not_exist_bought_nothing() -> None:
 async def server(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
     """Serve raw bytes to whoever has sent a whole request."""
 
+    handling: set[asyncio.Task[Any]] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-len")]
-        if length:
-            await reader.readexactly(int(length[0].split(b":")[1]))
-        await answer(writer)
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        handling.add(task)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            lines = head.lower().split(b"\r\n")
+            for line in lines:
+                if line.startswith(b"content-length:"):
+                    await reader.readexactly(int(line.partition(b":")[2]))
+            await answer(writer)
+        finally:
+            writer.close()
 
     listening = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield f"http://127.0.0.1:{port}"
+        for task in handling:
+            task.cancel()
+        await asyncio.gather(*handling, return_exceptions=True)
 
 
 async def _silence(_: asyncio.StreamWriter) -> None:
