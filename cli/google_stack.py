@@ -84,6 +84,10 @@ class PubSubAdmin:
             }
         self._subscriber.create_subscription(request=request)
 
+    def delete_subscription(self, name: str) -> None:
+        """Delete a subscription: nothing is pushed from then on."""
+        self._subscriber.delete_subscription(subscription=subscription_path(name))
+
     def pull(self, name: str) -> list[tuple[bytes, dict[str, str]]]:
         """Take what a keeping subscription has: data and attributes."""
         path = subscription_path(name)

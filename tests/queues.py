@@ -49,9 +49,10 @@ async def embedded_sending(folder: Path, *, per_second: float = 0.0) -> AsyncIte
         )
         running = asyncio.create_task(runner.run())
         yield sending
-        await endpoint.stop()
+        # Who sends goes first: a connection that comes while a server closes is nobody's.
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        await endpoint.stop()
     database.close()
 
 

@@ -73,8 +73,8 @@ class TestForeignEmulator(SendingContract):
         endpoint = SubmitEndpoint()
         url = await endpoint.start()
         yield Sending(CloudTasksQueue(QUEUE, url, "", f"127.0.0.1:{port}"), endpoint)
-        await endpoint.stop()
         await process.stop()
+        await endpoint.stop()
 
 
 class FailingTasks:

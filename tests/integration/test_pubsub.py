@@ -65,6 +65,7 @@ class EmulatedBroker:
 
     async def stop(self) -> None:
         self._refuse_each = 0
+        await asyncio.to_thread(self._admin.delete_subscription, self.name)
         if self._runner is not None:
             await self._runner.cleanup()
         self._admin.close()
