@@ -89,6 +89,17 @@ class Shop:
         """Let the purchaser sleep another way."""
         self.purchaser._sleep = self.purchaser._buyer._sleep = sleep
 
+    def lose_the_store_after_the_claim(self) -> None:
+        """Let the commit after the next one fail until ``documents.before`` is set anew."""
+        self.purchaser._store._retrier = Retrier(0.05)
+        claimed = len(self.documents.commits) + 1
+
+        def before(operation: str) -> None:
+            if operation == "commit" and len(self.documents.commits) == claimed:
+                raise StoreUnavailable("no store")
+
+        self.documents.before = before
+
     async def submission(self) -> Submission:
         found = await SubmissionStore(self.documents, Retrier()).read(ID)
         assert found is not None
@@ -486,14 +497,7 @@ async def test_a_repetition_that_found_no_store_was_never_asked_for(shop: Shop) 
     """Nothing was sent; who wants it says force again."""
     shop = Shop(cap_per_day=5)
     await shop.purchaser.buy(ORDER)
-    shop.purchaser._store._retrier = Retrier(0.05)
-    claimed = len(shop.documents.commits) + 1
-
-    def before(operation: str) -> None:
-        if operation == "commit" and len(shop.documents.commits) == claimed:
-            raise StoreUnavailable("no store")
-
-    shop.documents.before = before
+    shop.lose_the_store_after_the_claim()
     with pytest.raises(StoreUnavailable):
         await shop.purchaser.buy(FORCED)
     shop.documents.before = lambda _: None

@@ -577,14 +577,7 @@ async def test_a_list_after_a_direct_order_has_a_name_of_its_own(depot: Depot) -
     submission_id = submission_id_of_asset("re_1")
     depot.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
     await depot.purchaser.run(submission_id)
-    depot.purchaser._store._retrier = Retrier(0.05)
-    claimed = len(depot.documents.commits) + 1
-
-    def before(operation: str) -> None:
-        if operation == "commit" and len(depot.documents.commits) == claimed:
-            raise StoreUnavailable("no store")
-
-    depot.documents.before = before
+    depot.lose_the_store_after_the_claim()
     with pytest.raises(StoreUnavailable):
         await depot.purchaser.buy(Order("re_1", {}))
     depot.documents.before = lambda _: None
