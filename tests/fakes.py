@@ -7,7 +7,7 @@ import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,9 @@ from transcripts.mavi.client import File
 from transcripts.mavi.pacing import TooManyWaiting
 from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import Query, Read, Snapshot, T, Write
+from transcripts.retry import Retrier
+
+R = TypeVar("R")
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -77,6 +80,13 @@ class LogLines:
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["message"] == name]
+
+
+class TryOnce(Retrier):
+    """Gives up at the first failure, and never by the clock of a busy machine."""
+
+    async def run(self, operation: Callable[[], Awaitable[R]]) -> R:
+        return await operation()
 
 
 class MemoryDocuments:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Outage
+from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from tests.unit.test_uploading import Depot
 from transcripts.backends import open_queue
 from transcripts.mavi.answers import Ambiguous, AssetState, Lost, RateLimited, Refusal, Refused
-from transcripts.retry import Retrier
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import submission_id_of_asset
 
@@ -136,7 +135,7 @@ async def test_a_store_that_is_down_is_503(function: Function) -> None:
     """And nothing is bought."""
     shop = function.shop
     shop.documents.before = Outage(10**6)
-    shop.purchaser._store = SubmissionStore(shop.documents, Retrier(0.05))
+    shop.purchaser._store = SubmissionStore(shop.documents, TryOnce())
     answer = await function.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
     assert shop.provider.submitted == []

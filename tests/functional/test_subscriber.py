@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body
-from tests.fakes import NOW, LogLines, MemoryDocuments, Outage
+from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from transcripts.callbacks.message import pack
-from transcripts.retry import Retrier
 from transcripts.tasks.recorder import Recorder
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
@@ -24,7 +23,7 @@ class Function:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self.documents = MemoryDocuments()
-        self.store = TaskStore(self.documents, Retrier(0.2))
+        self.store = TaskStore(self.documents, TryOnce())
         self.lines = LogLines("subscriber")
         module: Any = loaded.module
         module.recorder = Recorder(self.store, 30, self.lines.log, lambda: NOW)

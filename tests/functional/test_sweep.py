@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Outage
+from tests.fakes import Outage, TryOnce
 from tests.functional.framework import load
 from tests.functional.test_ingest import ENVIRON
 from tests.unit.test_sweep import ORDER, Yard
-from transcripts.retry import Retrier
 
 
 async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +27,7 @@ async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) 
             200,
             {"overdue": 1, "submit_unknown": 0, "requeued": 0, "resubmitted": 0, "more": False},
         )
-        module.sweeper._retrier = Retrier(0.05)
+        module.sweeper._retrier = TryOnce()
         yard.documents.before = Outage(10**6)
         assert (await client.post("/")).status_code == 503
         assert (await client.get("/")).status_code == 405

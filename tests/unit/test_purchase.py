@@ -18,6 +18,7 @@ from tests.fakes import (
     Outage,
     ScriptedProvider,
     Sleeper,
+    TryOnce,
 )
 from tests.polling import eventually
 from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
@@ -91,7 +92,7 @@ class Shop:
 
     def lose_the_store_after_the_claim(self) -> None:
         """Let the commit after the next one fail until ``documents.before`` is set anew."""
-        self.purchaser._store._retrier = Retrier(0.05)
+        self.purchaser._store._retrier = TryOnce()
         claimed = len(self.documents.commits) + 1
 
         def before(operation: str) -> None:
@@ -383,7 +384,7 @@ async def test_the_cap_stops_spending_and_refusals_give_back() -> None:
 async def test_a_store_that_is_down_buys_nothing(shop: Shop) -> None:
     """No ledger, no purchase."""
     shop.documents.before = Outage(10**6)
-    shop.purchaser._store = SubmissionStore(shop.documents, Retrier(0.05))
+    shop.purchaser._store = SubmissionStore(shop.documents, TryOnce())
     with pytest.raises(StoreUnavailable):
         await shop.purchaser.buy(ORDER)
     assert shop.provider.submitted == []
@@ -412,7 +413,7 @@ async def test_outages_at_any_step_buy_once(shop: Shop, only: str, lost: bool) -
 
 async def test_a_job_that_was_bought_is_recorded_for_minutes(shop: Shop) -> None:
     """The store fails after the purchase: we insist, since nobody else knows the task."""
-    shop.purchaser._store = SubmissionStore(shop.documents, Retrier(0.01))
+    shop.purchaser._store = SubmissionStore(shop.documents, TryOnce())
 
     def store_goes_down(_: str) -> None:
         shop.documents.before = down
@@ -428,7 +429,7 @@ async def test_a_job_that_was_bought_is_recorded_for_minutes(shop: Shop) -> None
 
 async def test_a_job_that_can_not_be_recorded_is_at_least_said(shop: Shop) -> None:
     """504 with the task, and an error in the log; nothing is bought twice afterwards."""
-    shop.purchaser._store = SubmissionStore(shop.documents, Retrier(0.01))
+    shop.purchaser._store = SubmissionStore(shop.documents, TryOnce())
     shop.provider.on_submit = lambda _: setattr(shop.documents, "before", Outage(10**9))
     error = await shop.refused()
     assert (error.code, error.status, error.details) == (

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body
-from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper
+from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper, TryOnce
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
@@ -18,10 +18,10 @@ from transcripts.tasks.store import TaskStore
 
 
 class Office:
-    def __init__(self, retention_days: int = 0, budget_s: float = 0.2) -> None:
+    def __init__(self, retention_days: int = 0, retrier: Retrier | None = None) -> None:
         self.documents = MemoryDocuments()
         self.lines = LogLines()
-        self.store = TaskStore(self.documents, Retrier(budget_s, Sleeper()))
+        self.store = TaskStore(self.documents, retrier or Retrier(20.0, Sleeper()))
         self.recorder = Recorder(self.store, retention_days, self.lines.log, lambda: NOW)
 
 
@@ -62,7 +62,7 @@ async def test_a_large_push_is_worked_on_beside_the_others() -> None:
     body = callback_body(30_000)
     push = pushed(body)
     assert len(read_push(push).message.data) > INLINE_WORK_BYTES
-    office = Office(budget_s=20.0)
+    office = Office()
     await office.recorder.record(push)
     task = await office.store.read_task(TASK_ID)
     assert task is not None
@@ -107,7 +107,7 @@ async def test_a_refused_document_is_poison_too() -> None:
 
 async def test_a_store_that_is_down_is_no_poison() -> None:
     """The message comes again."""
-    office = Office()
+    office = Office(retrier=TryOnce())
     office.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
         await office.recorder.record(pushed(callback_body()))

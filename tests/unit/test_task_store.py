@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.builders import callback_body, segment
-from tests.fakes import NOW, MemoryDocuments, Outage, Sleeper
+from tests.fakes import NOW, MemoryDocuments, Outage, Sleeper, TryOnce
 from tests.unit.test_merge import a_result, a_submission
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
@@ -163,7 +163,7 @@ async def test_a_long_outage_is_said(documents: MemoryDocuments) -> None:
     """So that the message is delivered again."""
     documents.before = Outage(10_000)
     with pytest.raises(StoreUnavailable):
-        await TaskStore(documents, Retrier(0.1)).save_result(a_result(), b"raw")
+        await TaskStore(documents, TryOnce()).save_result(a_result(), b"raw")
 
 
 async def test_a_lost_race_is_decided_again(documents: MemoryDocuments, store: TaskStore) -> None:
@@ -195,7 +195,7 @@ async def test_a_missing_page_is_no_half_answer(
     await store.save_result(a_long_result(), b"raw")
     del documents.content[page_path("t", "a", 1)]
     with pytest.raises(Conflict):
-        await TaskStore(documents, Retrier(0.05)).read_task("t")
+        await TaskStore(documents, TryOnce()).read_task("t")
 
 
 async def test_all_orders_at_once_reach_the_same_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.fakes import LogLines, MemoryQueue, Outage, Sleeper
+from tests.fakes import LogLines, MemoryQueue, Outage, Sleeper, TryOnce
 from tests.unit.test_purchase import Shop
 from transcripts.errors import (
     NotYet,
@@ -379,7 +379,7 @@ async def test_a_run_of_what_nobody_knows_ends(depot: Depot) -> None:
 async def test_a_store_that_is_down_ends_no_run_for_good(depot: Depot) -> None:
     """The queue sends it again."""
     submission_id = await depot.drop()
-    depot.purchaser._store = SubmissionStore(depot.documents, Retrier(0.05))
+    depot.purchaser._store = SubmissionStore(depot.documents, TryOnce())
     depot.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
         await depot.purchaser.run(submission_id)
@@ -484,7 +484,7 @@ async def test_an_outage_does_not_end_a_renewal(
     monkeypatch.setattr("transcripts.submissions.recording.RENEW_EVERY", timedelta(seconds=0.01))
     lines = LogLines()
     submission_id = await depot.drop()
-    store = SubmissionStore(depot.documents, Retrier(0.01))
+    store = SubmissionStore(depot.documents, TryOnce())
     recording = Recording(
         store, await depot.entry(submission_id), lines.log, depot.clock, depot.sleeper
     )
