@@ -1,4 +1,4 @@
-"""The client against the fake Mavi, and the fake against its documents."""
+"""The client against the fake provider, and against servers that answer as nobody should."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import asyncio
 import hashlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.limiter import Limiter
 from cli.fake_mavi.server import FakeMavi
 from cli.processes import free_port
-from tests.builders import shape_names
+from tests.functional.provider import (
+    KEY,
+    PATIENT,
+    Webhook,
+    client,
+    nothing,
+    ready,
+    server,
+)
 from tests.polling import eventually
 from transcripts.callbacks.kinds import label
 from transcripts.errors import ObjectUnavailable
@@ -38,85 +42,12 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
     SignedUrl,
-    SubmitAnswer,
     Unreachable,
     Uploaded,
 )
 from transcripts.mavi.client import File, MaviClient
 from transcripts.mavi.pacing import TooManyWaiting
 from transcripts.settings import Secret
-
-KEY = "made-up-key"
-
-
-class Webhook:
-    """Records what the fake posts."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.status = 200
-        self.url = ""
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.read())
-        return web.json_response({"code": 0}, status=self.status)
-
-
-@pytest.fixture
-async def webhook() -> AsyncIterator[Webhook]:
-    webhook = Webhook()
-    application = web.Application(client_max_size=2**30)
-    application.router.add_post("/hook", webhook.handle)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    webhook.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield webhook
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def fake(webhook: Webhook) -> AsyncIterator[FakeMavi]:
-    fake = FakeMavi(
-        KEY, webhook_url=webhook.url, faults=Faults(callback_delay_s=0.01), per_second=0
-    )
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-PATIENT = 60.0
-
-
-async def nothing() -> None:
-    """Record no intent."""
-
-
-class Client:
-    """A client in no hurry and without a pace, called as simply as a test wants."""
-
-    def __init__(self, url: str, key: str = KEY, **options: Any) -> None:
-        self.mavi = MaviClient(url, Secret(key), per_second=10_000.0, **options)
-
-    async def submit(self, asset_id: str) -> SubmitAnswer:
-        return await self.mavi.submit(asset_id, PATIENT, nothing)
-
-    async def asset_state(self, asset_id: str) -> AssetState | None:
-        return await self.mavi.asset_state(asset_id, PATIENT)
-
-
-def client(url: str, key: str = KEY, **options: Any) -> Client:
-    return Client(url, key, **options)
-
-
-@asynccontextmanager
-async def api(fake: FakeMavi) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(headers={"Authorization": KEY}) as session:
-        yield session
-
-
-def ready(fake: FakeMavi) -> str:
-    return fake.add_asset("talk.mp4").asset_id
 
 
 async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Webhook) -> None:
@@ -184,35 +115,6 @@ async def test_a_host_that_does_not_exist_bought_nothing() -> None:
     """No address, no request."""
     answer = await client("https://mavi.invalid").submit("re_1")
     assert isinstance(answer, NotSent)
-
-
-@asynccontextmanager
-async def server(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
-    """Serve raw bytes to whoever has sent a whole request."""
-
-    handling: set[asyncio.Task[Any]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        handling.add(task)
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.lower().split(b"\r\n")
-            for line in lines:
-                if line.startswith(b"content-length:"):
-                    await reader.readexactly(int(line.partition(b":")[2]))
-            await answer(writer)
-        finally:
-            writer.close()
-
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    async with listening:
-        yield f"http://127.0.0.1:{port}"
-        for task in handling:
-            task.cancel()
-        await asyncio.gather(*handling, return_exceptions=True)
 
 
 async def _silence(_: asyncio.StreamWriter) -> None:
@@ -343,147 +245,6 @@ async def test_metadata(fake: FakeMavi) -> None:
     assert await mavi.asset_state("re_none") is None
     assert await mavi.asset_state("re_none") is None
     assert await client("http://127.0.0.1:1").asset_state("re_1") is None
-
-
-async def test_the_limit_is_one_a_second_and_endpoint() -> None:
-    """Answered as 429, or as the 400 that means anything; violations are counted."""
-    now = [100.0]
-    fake = FakeMavi(KEY, webhook_url="http://127.0.0.1:1", clock=lambda: now[0])
-    await fake.start()
-    mavi = client(fake.url)
-    assert isinstance(await mavi.submit(ready(fake)), Accepted)
-    assert await mavi.submit(ready(fake)) == RateLimited()
-    assert await mavi.asset_state(ready(fake)) is AssetState.READY
-    fake.faults.rate_limit_status = 400
-    assert await mavi.submit(ready(fake)) == Ambiguous()
-    now[0] += 1.0
-    assert isinstance(await mavi.submit(ready(fake)), Accepted)
-    assert fake.limiter.violations == {"submit": 2}
-    await fake.stop()
-
-
-async def test_uploads_and_signed_urls(fake: FakeMavi) -> None:
-    """The asset id exists before any byte; the second step wants no key."""
-    async with api(fake) as session:
-        form = aiohttp.FormData()
-        form.add_field("file", b"x" * 100_000, filename="talk.mp4")
-        async with session.post(f"{fake.url}/upload", data=form) as response:
-            asset_id = (await response.json())["data"]["asset_id"]
-        async with session.get(f"{fake.url}/{asset_id}/metadata") as response:
-            (resource,) = (await response.json())["data"]["resource"]
-        assert (resource["file_size"], resource["upload_status"]) == ("100000", "SUCCESS")
-        assert (resource["original_filename"], resource["extension"]) == ("talk", "mp4")
-        async with session.post(
-            f"{fake.url}/upload/signed-url", json={"original_filename": "b.mp3"}
-        ) as response:
-            signed = (await response.json())["data"]
-        async with session.get(f"{fake.url}/{signed['asset_id']}/metadata") as response:
-            (resource,) = (await response.json())["data"]["resource"]
-        assert resource["upload_status"] == "WAITING"
-        form = aiohttp.FormData()
-        form.add_field("file", b"y" * 10, filename="b.mp3")
-        async with aiohttp.ClientSession() as nobody:
-            async with nobody.put(signed["signed_url"], data=b"y") as response:
-                assert response.status == 403
-            async with nobody.post(signed["signed_url"], data=form) as response:
-                assert response.status == 200
-        assert fake.account.assets[signed["asset_id"]].size == 10
-
-
-async def test_deleting_twice_is_an_error(fake: FakeMavi) -> None:
-    """It is not idempotent."""
-    asset_id = ready(fake)
-    async with api(fake) as session:
-        for status in (200, 400):
-            async with session.delete(f"{fake.url}/{asset_id}") as response:
-                assert response.status == status
-
-
-@pytest.mark.parametrize(
-    ("faults", "posted"),
-    [
-        ({"drop": 1}, 0),
-        ({"duplicate": 1}, 2),
-        ({"failed": 1}, 1),
-        ({"malformed": 1}, 1),
-        ({"giant": 1, "giant_bytes": 2_000_000}, 1),
-    ],
-)
-async def test_callback_faults(
-    fake: FakeMavi, webhook: Webhook, faults: dict[str, int], posted: int
-) -> None:
-    """Each does what it says, once, and the next callback is whole."""
-    for knob, value in faults.items():
-        setattr(fake.faults, knob, value)
-    mavi = client(fake.url)
-    assert isinstance(await mavi.submit(ready(fake)), Accepted)
-    await eventually(lambda: not fake._posting)
-    assert len(webhook.bodies) == posted
-    if "giant" in faults:
-        assert 1_500_000 < len(webhook.bodies[0]) < 2_500_000
-    last = await mavi.submit(ready(fake))
-    assert isinstance(last, Accepted)
-    await eventually(lambda: len(webhook.bodies) == posted + 1)
-    assert label(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
-
-
-async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
-    """The first is held back until the second was posted."""
-    fake.faults.reorder = 1
-    mavi = client(fake.url)
-    first = await mavi.submit(ready(fake))
-    second = await mavi.submit(ready(fake))
-    assert isinstance(first, Accepted)
-    assert isinstance(second, Accepted)
-    await eventually(lambda: len(webhook.bodies) == 2)
-    assert [label(body)[0] for body in webhook.bodies] == [second.task_id, first.task_id]
-
-
-async def test_an_early_callback_overtakes_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
-    """It is there before the submit is answered."""
-    fake.faults.early = 1
-    answer = await client(fake.url).submit(ready(fake))
-    assert isinstance(answer, Accepted)
-    assert [label(body)[0] for body in webhook.bodies] == [answer.task_id]
-
-
-async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> None:
-    """Every other endpoint's."""
-    others = [name for name in shape_names() if name != "multi_speaker"]
-    fake.faults.foreign = len(others)
-    mavi = client(fake.url)
-    for _ in others:
-        await mavi.submit(ready(fake))
-    await eventually(lambda: len(webhook.bodies) == len(others))
-    assert sorted(label(body)[1] for body in webhook.bodies) == others
-
-
-async def test_a_callback_is_posted_once_whatever_the_answer(
-    fake: FakeMavi, webhook: Webhook
-) -> None:
-    """No retry is documented."""
-    webhook.status = 503
-    await client(fake.url).submit(ready(fake))
-    await eventually(lambda: not fake._posting)
-    assert len(webhook.bodies) == 1
-    assert fake.deliveries[0]["status"] == 503
-
-
-async def test_knobs_at_run_time(fake: FakeMavi) -> None:
-    """Set one, see all; a mistyped one is refused."""
-    async with aiohttp.ClientSession() as session:
-        url = f"{fake.admin_url}/faults"
-        async with session.patch(url, json={"drop": 2}) as response:
-            assert (await response.json())["faults"]["drop"] == 2
-        async with session.patch(url, json={"dorp": 2}) as response:
-            assert response.status == 400
-        async with session.put(f"{fake.admin_url}/webhook", json={"url": "http://x"}) as response:
-            assert (await response.json())["webhook_url"] == "http://x"
-        async with session.post(f"{fake.admin_url}/assets", json={}) as response:
-            asset_id = (await response.json())["data"]["asset_id"]
-        async with session.get(fake.admin_url) as response:
-            assert (await response.json())["assets"][0]["asset_id"] == asset_id
-    assert fake.faults.drop == 2
 
 
 class Endless:

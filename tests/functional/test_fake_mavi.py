@@ -1,0 +1,165 @@
+"""The fake provider: as faithful as its documentation allows."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from cli.fake_mavi.server import FakeMavi
+from tests.builders import shape_names
+from tests.functional.provider import (
+    KEY,
+    Webhook,
+    api,
+    client,
+    ready,
+)
+from tests.polling import eventually
+from transcripts.callbacks.kinds import label
+from transcripts.mavi.answers import (
+    Accepted,
+    Ambiguous,
+    AssetState,
+    RateLimited,
+)
+
+
+async def test_the_limit_is_one_a_second_and_endpoint() -> None:
+    """Answered as 429, or as the 400 that means anything; violations are counted."""
+    now = [100.0]
+    fake = FakeMavi(KEY, webhook_url="http://127.0.0.1:1", clock=lambda: now[0])
+    await fake.start()
+    mavi = client(fake.url)
+    assert isinstance(await mavi.submit(ready(fake)), Accepted)
+    assert await mavi.submit(ready(fake)) == RateLimited()
+    assert await mavi.asset_state(ready(fake)) is AssetState.READY
+    fake.faults.rate_limit_status = 400
+    assert await mavi.submit(ready(fake)) == Ambiguous()
+    now[0] += 1.0
+    assert isinstance(await mavi.submit(ready(fake)), Accepted)
+    assert fake.limiter.violations == {"submit": 2}
+    await fake.stop()
+
+
+async def test_uploads_and_signed_urls(fake: FakeMavi) -> None:
+    """The asset id exists before any byte; the second step wants no key."""
+    async with api(fake) as session:
+        form = aiohttp.FormData()
+        form.add_field("file", b"x" * 100_000, filename="talk.mp4")
+        async with session.post(f"{fake.url}/upload", data=form) as response:
+            asset_id = (await response.json())["data"]["asset_id"]
+        async with session.get(f"{fake.url}/{asset_id}/metadata") as response:
+            (resource,) = (await response.json())["data"]["resource"]
+        assert (resource["file_size"], resource["upload_status"]) == ("100000", "SUCCESS")
+        assert (resource["original_filename"], resource["extension"]) == ("talk", "mp4")
+        async with session.post(
+            f"{fake.url}/upload/signed-url", json={"original_filename": "b.mp3"}
+        ) as response:
+            signed = (await response.json())["data"]
+        async with session.get(f"{fake.url}/{signed['asset_id']}/metadata") as response:
+            (resource,) = (await response.json())["data"]["resource"]
+        assert resource["upload_status"] == "WAITING"
+        form = aiohttp.FormData()
+        form.add_field("file", b"y" * 10, filename="b.mp3")
+        async with aiohttp.ClientSession() as nobody:
+            async with nobody.put(signed["signed_url"], data=b"y") as response:
+                assert response.status == 403
+            async with nobody.post(signed["signed_url"], data=form) as response:
+                assert response.status == 200
+        assert fake.account.assets[signed["asset_id"]].size == 10
+
+
+async def test_deleting_twice_is_an_error(fake: FakeMavi) -> None:
+    """It is not idempotent."""
+    asset_id = ready(fake)
+    async with api(fake) as session:
+        for status in (200, 400):
+            async with session.delete(f"{fake.url}/{asset_id}") as response:
+                assert response.status == status
+
+
+@pytest.mark.parametrize(
+    ("faults", "posted"),
+    [
+        ({"drop": 1}, 0),
+        ({"duplicate": 1}, 2),
+        ({"failed": 1}, 1),
+        ({"malformed": 1}, 1),
+        ({"giant": 1, "giant_bytes": 2_000_000}, 1),
+    ],
+)
+async def test_callback_faults(
+    fake: FakeMavi, webhook: Webhook, faults: dict[str, int], posted: int
+) -> None:
+    """Each does what it says, once, and the next callback is whole."""
+    for knob, value in faults.items():
+        setattr(fake.faults, knob, value)
+    mavi = client(fake.url)
+    assert isinstance(await mavi.submit(ready(fake)), Accepted)
+    await eventually(lambda: not fake._posting)
+    assert len(webhook.bodies) == posted
+    if "giant" in faults:
+        assert 1_500_000 < len(webhook.bodies[0]) < 2_500_000
+    last = await mavi.submit(ready(fake))
+    assert isinstance(last, Accepted)
+    await eventually(lambda: len(webhook.bodies) == posted + 1)
+    assert label(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
+
+
+async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
+    """The first is held back until the second was posted."""
+    fake.faults.reorder = 1
+    mavi = client(fake.url)
+    first = await mavi.submit(ready(fake))
+    second = await mavi.submit(ready(fake))
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    await eventually(lambda: len(webhook.bodies) == 2)
+    assert [label(body)[0] for body in webhook.bodies] == [second.task_id, first.task_id]
+
+
+async def test_an_early_callback_overtakes_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
+    """It is there before the submit is answered."""
+    fake.faults.early = 1
+    answer = await client(fake.url).submit(ready(fake))
+    assert isinstance(answer, Accepted)
+    assert [label(body)[0] for body in webhook.bodies] == [answer.task_id]
+
+
+async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> None:
+    """Every other endpoint's."""
+    others = [name for name in shape_names() if name != "multi_speaker"]
+    fake.faults.foreign = len(others)
+    mavi = client(fake.url)
+    for _ in others:
+        await mavi.submit(ready(fake))
+    await eventually(lambda: len(webhook.bodies) == len(others))
+    assert sorted(label(body)[1] for body in webhook.bodies) == others
+
+
+async def test_a_callback_is_posted_once_whatever_the_answer(
+    fake: FakeMavi, webhook: Webhook
+) -> None:
+    """No retry is documented."""
+    webhook.status = 503
+    await client(fake.url).submit(ready(fake))
+    await eventually(lambda: not fake._posting)
+    assert len(webhook.bodies) == 1
+    assert fake.deliveries[0]["status"] == 503
+
+
+async def test_knobs_at_run_time(fake: FakeMavi) -> None:
+    """Set one, see all; a mistyped one is refused."""
+    async with aiohttp.ClientSession() as session:
+        url = f"{fake.admin_url}/faults"
+        async with session.patch(url, json={"drop": 2}) as response:
+            assert (await response.json())["faults"]["drop"] == 2
+        async with session.patch(url, json={"dorp": 2}) as response:
+            assert response.status == 400
+        async with session.put(f"{fake.admin_url}/webhook", json={"url": "http://x"}) as response:
+            assert (await response.json())["webhook_url"] == "http://x"
+        async with session.post(f"{fake.admin_url}/assets", json={}) as response:
+            asset_id = (await response.json())["data"]["asset_id"]
+        async with session.get(fake.admin_url) as response:
+            assert (await response.json())["assets"][0]["asset_id"] == asset_id
+    assert fake.faults.drop == 2
