@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from cli.emulators import MISSING, Emulator, emulators_installed, start_emulators, stop_emulators
 from tests.infra import workbench
+from transcripts.settings import FUNCTIONS
 
 pytest.register_assert_rewrite("tests.contracts", "tests.polling", "tests.builders")
 
@@ -26,8 +27,8 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-_OURS = ("TRANSCRIPTS_", "MAVI_", "CALLBACK_", "REJECTED_", "FIRESTORE_", "PUBSUB_", "STORAGE_")
-_ALSO = ("GOOGLE_CLOUD_PROJECT", "RETENTION_DAYS", "MAX_SUBMISSIONS_PER_DAY", "FUNCTION_TARGET")
+_SETTINGS = {variable.name for kind in FUNCTIONS.values() for variable in kind.variables()}
+_ALSO = {"FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"}
 
 
 class _Needed(NamedTuple):
@@ -82,14 +83,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep settings, loaded entries and logging of one test from the next."""
     for name in list(os.environ):
-        if name.startswith(_OURS) or name in _ALSO:
+        if name in _SETTINGS | _ALSO or name.endswith("_EMULATOR_HOST"):
             monkeypatch.delenv(name)
     modules, path = set(sys.modules), list(sys.path)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
     for name in set(sys.modules) - modules:
-        if name in ("submit", "callback", "subscriber"):
+        if name in FUNCTIONS:
             del sys.modules[name]
     sys.path[:] = path
     root.handlers, root.level = handlers, level

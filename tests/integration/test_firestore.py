@@ -67,10 +67,9 @@ class Counting:
             )
             return calls.commit(request, **options)
 
-        async def counted() -> Any:
-            return calls._replace(batch_get=counted_read, commit=counted_commit)
-
-        self.documents._calls = asyncio.ensure_future(counted())
+        self.documents._connection._calls = calls._replace(
+            batch_get=counted_read, commit=counted_commit
+        )
 
 
 async def test_a_usual_result_costs_one_read_and_one_write(firestore: FirestoreDocuments) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
 
 import google.auth
 import google.auth.exceptions
@@ -23,8 +24,43 @@ CHANNEL_OPTIONS: Final = (
 )
 
 
+C = TypeVar("C")
+
+
 class ChannelError(Exception):
-    """No channel could be opened: this process has no Google identity."""
+    """No channel could be opened: this process has no Google identity, or got none in time."""
+
+
+class Connection(Generic[C]):
+    """The calls of one service, connected by whoever calls first, once for all.
+
+    An attempt that failed is forgotten, so that the next call makes another one.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[C]]) -> None:
+        """Take how to connect; nothing is done yet."""
+        self._connect = connect
+        self._connecting: asyncio.Future[C] | None = None
+        self._calls: C | None = None
+
+    async def calls(self, within_s: float) -> C:
+        """Return the calls, connected in at most ``within_s`` seconds; raises ``ChannelError``."""
+        if self._calls is not None:
+            return self._calls
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+            self._connecting.add_done_callback(self._connected)
+        try:
+            async with asyncio.timeout(within_s):
+                return await asyncio.shield(self._connecting)
+        except TimeoutError as error:
+            # It goes on: a metadata server that is late is late for the next call, too.
+            raise ChannelError("not in time") from error
+
+    def _connected(self, connecting: asyncio.Future[C]) -> None:
+        self._connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._calls = connecting.result()
 
 
 async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Channel:
@@ -37,11 +73,11 @@ async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Ch
         return grpc.aio.insecure_channel(emulator_host, options=CHANNEL_OPTIONS)
     try:
         credentials, _ = await asyncio.to_thread(google.auth.default, scopes=transport.AUTH_SCOPES)
+        channel: grpc.aio.Channel = transport.create_channel(
+            f"{transport.DEFAULT_HOST}:443", credentials=credentials, options=CHANNEL_OPTIONS
+        )
     except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise ChannelError(type(error).__name__) from error
-    channel: grpc.aio.Channel = transport.create_channel(
-        f"{transport.DEFAULT_HOST}:443", credentials=credentials, options=CHANNEL_OPTIONS
-    )
     return channel
 
 

@@ -6,7 +6,6 @@ no transaction and no lock (https://cloud.google.com/firestore/docs/transaction-
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +24,7 @@ from google.cloud.firestore_v1.types import (
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
-from transcripts.google.channel import ChannelError, describe, open_channel
+from transcripts.google.channel import ChannelError, Connection, describe, open_channel
 from transcripts.google.values import fill_fields, fill_value, plain_fields
 from transcripts.ports import ABSENT, Query, Read, Snapshot, T, Write
 
@@ -68,7 +67,7 @@ class FirestoreDocuments:
         """Name the database; the connection is made by the first call."""
         self._database = f"projects/{project}/databases/{database}"
         self._emulator_host = emulator_host
-        self._calls: asyncio.Task[_Calls] | None = None
+        self._connection: Connection[_Calls] = Connection(self._connect)
         self._metadata = (
             ("google-cloud-resource-prefix", self._database),
             ("x-goog-request-params", f"project_id={project}&database_id={database}"),
@@ -100,13 +99,9 @@ class FirestoreDocuments:
         )
 
     async def _connected(self) -> _Calls:
-        """Connect once, however many calls come first at the same time."""
-        if self._calls is None:
-            self._calls = asyncio.ensure_future(self._connect())
         try:
-            return await asyncio.shield(self._calls)
+            return await self._connection.calls(RPC_TIMEOUT_S)
         except ChannelError as error:
-            self._calls = None
             raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:

@@ -16,7 +16,7 @@ from google.pubsub_v1.types import PublishRequest, PublishResponse
 
 from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
-from transcripts.google.channel import ChannelError, describe, open_channel
+from transcripts.google.channel import ChannelError, Connection, describe, open_channel
 
 ACKNOWLEDGE_WITHIN_S: Final = 10.0
 """Counted from the moment the first message of a batch arrives."""
@@ -136,7 +136,7 @@ class PubSubPublisher:
         """Take the emulator's ``host:port``, None for the service."""
         self._emulator_host = emulator_host
         self._lanes: dict[str, _Lane] = {}
-        self._call: asyncio.Task[Any] | None = None
+        self._connection: Connection[Any] = Connection(self._connect)
 
     async def publish(self, topic: str, message: Message) -> None:
         """Return once Pub/Sub has acknowledged ``message``; see ``ports.Publisher``."""
@@ -162,12 +162,9 @@ class PubSubPublisher:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                if self._call is None:
-                    self._call = asyncio.ensure_future(self._connect())
-                publish = await asyncio.shield(self._call)
+                publish = await self._connection.calls(deadline - clock())
                 await publish(request, timeout=max(deadline - clock(), 0.0), metadata=metadata)
             except ChannelError as error:
-                self._call = None
                 raise PublishUnavailable(f"Pub/Sub: {describe(error)}.") from error
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _TRANSIENT or clock() + pause_s >= deadline:

@@ -16,7 +16,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.cloud.tasks_v2.types import CreateTaskRequest, HttpMethod, Task
 
 from transcripts.errors import QueueUnavailable
-from transcripts.google.channel import ChannelError, describe, open_channel
+from transcripts.google.channel import ChannelError, Connection, describe, open_channel
 
 DISPATCH_DEADLINE_S: Final = 1_800
 """The longest that Cloud Tasks waits for an answer."""
@@ -49,7 +49,7 @@ class CloudTasksQueue:
         self._url = url
         self._invoker = invoker
         self._emulator_host = emulator_host
-        self._call: asyncio.Task[Any] | None = None
+        self._connection: Connection[Any] = Connection(self._connect)
 
     async def _connect(self) -> Any:
         channel = await open_channel(CloudTasksGrpcAsyncIOTransport, self._emulator_host)
@@ -80,12 +80,9 @@ class CloudTasksQueue:
         metadata = (("x-goog-request-params", f"parent={self._queue}"),)
         for attempts_left in range(ATTEMPTS - 1, -1, -1):
             try:
-                if self._call is None:
-                    self._call = asyncio.ensure_future(self._connect())
-                create_task = await asyncio.shield(self._call)
+                create_task = await self._connection.calls(RPC_TIMEOUT_S)
                 await create_task(request, timeout=RPC_TIMEOUT_S, metadata=metadata)
             except ChannelError as error:
-                self._call = None
                 raise QueueUnavailable(f"Cloud Tasks: {describe(error)}.") from error
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.ALREADY_EXISTS:
