@@ -68,6 +68,16 @@ async def test_a_result_that_loses_is_kept_raw(
     assert task.status is Status.SUCCEEDED
 
 
+async def test_contention_does_not_lose_the_body_of_a_result_that_loses(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """It looks like a block that is there already, and has written nothing."""
+    await store.save_result(a_result(), b"good")
+    documents.before = Outage(1, error=Conflict, only="commit")
+    assert await store.save_result(a_result(Status.FAILED, 60, "b"), b"bad") is Outcome.SUPERSEDED
+    assert await store.read_raw("t", "b") == b"bad"
+
+
 async def test_a_replaced_result_comes_again_as_a_duplicate(store: TaskStore) -> None:
     """Its body is there already, though it no longer shows."""
     first, second = a_result(revision="a"), a_result(seconds=60, revision="b")

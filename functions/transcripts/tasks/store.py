@@ -85,6 +85,10 @@ class TaskStore:
         try:
             await self._documents.commit(first)
         except Conflict:
+            # Contention says the same as a block that is there, and has written nothing.
+            (found,) = await self._documents.read(Read(head.path, RawBlock, ("expires_at",)))
+            if found is None:
+                raise
             return False
         return True
 

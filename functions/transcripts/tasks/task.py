@@ -181,8 +181,8 @@ class Page(msgspec.Struct, frozen=True):
 class RawBlock(msgspec.Struct, frozen=True):
     """A piece of the gzip-compressed body of one revision."""
 
-    data: bytes
-    expires_at: datetime | None
+    data: bytes = b""
+    expires_at: datetime | None = None
 
 
 def task_path(task_id: str) -> str:
