@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -176,3 +177,26 @@ def test_a_large_callback_is_read_without_building_it() -> None:
     """The parts stay raw: skipping is cheap, whatever their size."""
     content = callback(segments=[{"text": "x" * 1000}] * 1000)
     assert memoryview(read_envelope(msgspec.json.encode(content)).data).nbytes > 1_000_000
+
+
+def test_a_large_text_is_checked_in_pieces() -> None:
+    """One emoji makes a text of a body take four times its size, if it is made of all at once."""
+    body = b'{"task_id": "a", "data": "' + "\U0001f600".encode() + b"x" * 4_000_000 + b'"}'
+    tracemalloc.start()
+    read_envelope(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * len(body)
+
+
+@pytest.mark.parametrize("at", [65_535, 65_536, 65_537, 100_000])
+def test_bad_bytes_are_found_wherever_they_are(at: int) -> None:
+    """Also across the borders of the pieces; and what is right across them is right."""
+    head = b'{"task_id": "a", "data": "'
+    for text, good in (("ä".encode(), True), (b"\xc3x", False), (b"\xff", False)):
+        body = head + b"x" * (at - len(head) - 1) + text + b'"}'
+        if good:
+            assert read_envelope(body).task_id == "a"
+        else:
+            with pytest.raises(UnreadableCallback):
+                read_envelope(body)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
 from tests.builders import callback, shape_body, shape_names
 from tests.unit.test_envelope import JSON_VALUES
+from transcripts.callbacks import kinds
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.kinds import Kind, kind_of, label
 
@@ -59,6 +62,26 @@ def test_there_is_a_shape_for_every_kind() -> None:
 def test_variants(data: Any, kind: str) -> None:
     """Empty lists, missing parts and unknown fields are told as far as they can be."""
     assert classify(data) == kind
+
+
+@pytest.mark.parametrize("items", ["1,", '"ab",', "{},", "[],", '{"text": "x"},'])
+def test_a_list_of_millions_is_not_built(items: str) -> None:
+    """A body of 32 MiB that holds one must not take a gigabyte of the public function."""
+    listed = (items * (4 * 1024 * 1024 // len(items)))[:-1].encode()
+    body = b'{"task_id": "a", "data": {"data": {"data": [' + listed + b"]}}}"
+    tracemalloc.start()
+    label(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.5 * len(body)
+
+
+@pytest.mark.parametrize("cut", ["[{", '[{"text": "x"}, ', "[1, [[[", '["'])
+def test_what_is_cut_off_at_the_bound_is_left_out(cut: str) -> None:
+    """Items are told as far as they are whole there."""
+    whole = '[{"other": 1}, ' + " " * kinds._FIRST_BYTES + '{"text": "x"}]'
+    assert kind_of(msgspec.Raw(b'{"data": {"data": ' + whole.encode() + b"}}")) is Kind.UNKNOWN
+    assert list(kinds._items(msgspec.Raw(cut.encode()))) in ([], [{"text": "x"}], [1])
 
 
 @given(JSON_VALUES)

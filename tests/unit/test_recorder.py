@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from datetime import timedelta
 
 import pytest
 
-from tests.builders import TASK_ID, callback_body, push_body
+from tests.builders import TASK_ID, callback_body, push_body, segment
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper, TryOnce
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
-from transcripts.tasks.recorder import INLINE_WORK_BYTES, Recorder, prepare
+from transcripts.tasks.recorder import (
+    INLINE_WORK_BYTES,
+    LARGE_AT_ONCE,
+    LARGE_BYTES,
+    MAX_CONTAINERS,
+    Recorder,
+    prepare,
+)
 from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Task
 
 
 class Office:
@@ -69,10 +79,44 @@ async def test_a_large_push_is_worked_on_beside_the_others() -> None:
     assert task.segment_count == len(task.segments) == 30_000
 
 
+async def test_few_large_ones_are_worked_on_at_once() -> None:
+    """Each takes hundreds of MiB; all of them are stored in the end."""
+    office = Office()
+    at_once: list[int] = []
+    working = 0
+
+    class Slow(TaskStore):
+        async def save_result(self, result: Task, raw: bytes) -> Outcome:
+            nonlocal working
+            working += 1
+            at_once.append(working)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            working -= 1
+            return await super().save_result(result, raw)
+
+    office.recorder._store = Slow(office.documents, Retrier(20.0, Sleeper()))
+    noise = random.Random(7).randbytes(LARGE_BYTES).hex()
+    pushes = [pushed(callback_body([segment(0, text=noise + str(n))])) for n in range(5)]
+    outcomes = await asyncio.gather(*(office.recorder.record(push) for push in pushes))
+    assert len(outcomes) == 5
+    assert max(at_once) == LARGE_AT_ONCE
+
+
+@pytest.mark.parametrize("item", [b"{},", b"[],"])
+async def test_a_body_of_millions_of_objects_is_poison(item: bytes) -> None:
+    """It would take more memory than there is, at every delivery, and its neighbours' too."""
+    items = (item * (MAX_CONTAINERS + 1))[:-1]
+    body = b'{"task_id": "%s", "data": {"data": {"audio_transcription": [%s]}}}'
+    with pytest.raises(PoisonMessage, match="objects and lists"):
+        await Office().recorder.record(pushed(body % (TASK_ID.encode(), items)))
+
+
 @pytest.mark.parametrize(
     "push",
     [
         b"",
+        pushed(callback_body(), received_at="9999-12-31T23:59:59Z"),
         b"{}",
         push_body(b"no callback", {}),
         push_body(b'{"task_id": "__no__"}', {}),
@@ -83,7 +127,7 @@ async def test_a_large_push_is_worked_on_beside_the_others() -> None:
 )
 async def test_poison_is_said_once_and_never_stored(push: bytes) -> None:
     """An error for the log; the broker moves the message to the dead letters."""
-    office = Office()
+    office = Office(retention_days=1)
     with pytest.raises(PoisonMessage):
         await office.recorder.record(push)
     (event,) = office.lines.events

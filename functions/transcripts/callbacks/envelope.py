@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from codecs import getincrementaldecoder
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from transcripts.errors import PoisonMessage, UnreadableCallback
 from transcripts.ids import usable_id
 
 _MANY_DIGITS: Final = 400
+_PIECE_BYTES: Final = 64 * 1024
 ABSENT: Final = msgspec.Raw(b"null")
 """A part that is not there reads as null."""
 
@@ -63,6 +65,14 @@ def _mended_escape(found: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if found["alone"] else found[0]
 
 
+def _check_utf8(body: bytes) -> None:
+    """Raise ``UnicodeDecodeError`` for what is no UTF-8; a whole text may take four times it."""
+    decode = getincrementaldecoder("utf-8")().decode
+    for at in range(0, len(body), _PIECE_BYTES):
+        decode(body[at : at + _PIECE_BYTES])
+    decode(b"", final=True)
+
+
 def read_envelope(body: bytes) -> Envelope:
     """Read the frame of ``body``, which may be any bytes at all.
 
@@ -73,7 +83,7 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         if not body.isascii():
             # Raw parts are skipped, and skipping does not look at the bytes of a string.
-            body.decode("utf-8")
+            _check_utf8(body)
         try:
             frame = _decode_frame(body)
         except msgspec.DecodeError:

@@ -7,8 +7,11 @@ them; the shapes are in ``tests/events``). Only what decides is decoded; the res
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +21,9 @@ from transcripts.ids import usable_id
 _ABSENT: Final = msgspec.Raw(b"")
 _FIRST: Final = 8
 """How many items of a list are looked at: the first may be null."""
+
+_FIRST_BYTES: Final = 256 * 1024
+"""How much of a list is looked at: one of 32 MiB may have millions of items."""
 
 
 class Kind(StrEnum):
@@ -58,18 +64,9 @@ class _Inner(msgspec.Struct, frozen=True, gc=False):
     exec_time: msgspec.Raw = _ABSENT
 
 
-class _Item(msgspec.Struct, frozen=True, gc=False):
-    transcript: msgspec.Raw = _ABSENT
-    text: msgspec.Raw = _ABSENT
-    speaker: msgspec.Raw = _ABSENT
-    start: msgspec.Raw = _ABSENT
-    end: msgspec.Raw = _ABSENT
-
-
 _decode_data = msgspec.json.Decoder(_Data).decode
 _decode_inner = msgspec.json.Decoder(_Inner).decode
-_decode_item = msgspec.json.Decoder(_Item).decode
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_next = json.JSONDecoder().raw_decode
 
 
 def _has(raw: msgspec.Raw) -> bool:
@@ -139,12 +136,10 @@ def _kind_of_inner(inner: _Inner) -> Kind:
         return Kind.MULTI_SPEAKER
     if _has(inner.summary):
         return Kind.SUMMARY
-    if bytes(memoryview(inner.data)[:1]) == b"[":
-        for raw in _decode_list(inner.data)[:_FIRST]:
-            if is_object(raw):
-                kind = _kind_of_item(_decode_item(raw), inner)
-                if kind is not Kind.UNKNOWN:
-                    return kind
+    for item in islice(_items(inner.data), _FIRST):
+        kind = _kind_of_item(item, inner) if isinstance(item, dict) else Kind.UNKNOWN
+        if kind is not Kind.UNKNOWN:
+            return kind
     if _has(inner.error_rate):
         return Kind.VIDEO
     if _has(inner.exec_time):
@@ -152,11 +147,35 @@ def _kind_of_inner(inner: _Inner) -> Kind:
     return Kind.UNKNOWN
 
 
-def _kind_of_item(item: _Item, inner: _Inner) -> Kind:
-    if _has(item.transcript):
+def _items(raw: msgspec.Raw) -> Iterator[Any]:
+    """Yield the first items of a list, as far as they are whole in its first bytes."""
+    text = bytes(memoryview(raw)[:_FIRST_BYTES]).decode(errors="ignore")
+    if not text.startswith("["):
+        return
+    try:
+        at = _skip_blanks(text, 1)
+        while text[at] != "]":
+            item, at = _decode_next(text, at)
+            yield item
+            at = _skip_blanks(text, at)
+            if text[at] == ",":
+                at = _skip_blanks(text, at + 1)
+    except (ValueError, IndexError, RecursionError):
+        # It is cut off there, or nested too deep to be looked at.
+        return
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _kind_of_item(item: dict[str, Any], inner: _Inner) -> Kind:
+    if "transcript" in item:
         return Kind.VIDEO
-    if _has(item.text):
+    if "text" in item:
         return Kind.AUDIO
-    if _has(item.start) and _has(item.end):
-        return Kind.SPEAKER if _has(item.speaker) and not _has(inner.exec_time) else Kind.CLIP
+    if "start" in item and "end" in item:
+        return Kind.SPEAKER if "speaker" in item and not _has(inner.exec_time) else Kind.CLIP
     return Kind.UNKNOWN

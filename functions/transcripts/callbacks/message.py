@@ -120,8 +120,8 @@ def _moment(attributes: Mapping[str, str], default: datetime) -> datetime:
         return default
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            raise PoisonMessage("received_at has no time zone.")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise PoisonMessage("received_at is no RFC 3339 time.") from error
-    if moment.tzinfo is None:
-        raise PoisonMessage("received_at has no time zone.")
-    return moment.astimezone(UTC)
