@@ -25,6 +25,8 @@ _TOPIC: Final = re.compile(r"projects/[^/]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,2
 _QUEUE: Final = re.compile(r"projects/[^/]+/locations/[^/]+/queues/[A-Za-z0-9-]{1,100}")
 _ACCOUNT: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,100}")
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?")
+MAX_RETENTION_DAYS: Final = 36_500
 _DATABASE: Final = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 
 
@@ -104,13 +106,26 @@ def _secret(text: str) -> Secret:
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+    """Read an address. A bad one would be found out by requests only, with money on the table."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError("must be an address with a port up to 65535") from error
+    local = host in ("localhost", "127.0.0.1", "::1")
+    if not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise ValueError("must be an https:// address (http:// only on this machine)")
+    if port == 0 or not (local or _HOST.fullmatch(host)):
+        raise ValueError("must be an address with the name of a host")
     if parts.query or parts.fragment or parts.username or parts.password:
         raise ValueError("must be an address without query, fragment or user name")
     return text.rstrip("/")
+
+
+def _days(text: str) -> int:
+    if _count(text) > MAX_RETENTION_DAYS:
+        raise ValueError(f"must be at most {MAX_RETENTION_DAYS} days")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -166,7 +181,7 @@ class Settings:
 
         Raises ``SettingsError`` naming every variable that is missing or bad.
         """
-        embedded = environ.get("TRANSCRIPTS_BACKEND") == EMBEDDED
+        embedded = environ.get("TRANSCRIPTS_BACKEND", "").strip() == EMBEDDED
         values: dict[str, Any] = {}
         problems: list[str] = []
         for field in dataclasses.fields(cls):
@@ -228,7 +243,7 @@ class StoreSettings(Settings):
     )
     retention_days: int = _variable(
         "RETENTION_DAYS",
-        _count,
+        _days,
         "days until tasks and submissions expire, 0 = keep",
         default="0",
     )

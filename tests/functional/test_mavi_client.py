@@ -117,6 +117,23 @@ async def test_a_host_that_does_not_exist_bought_nothing() -> None:
     assert isinstance(answer, NotSent)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://a..b/v2", f"https://{'a' * 64}.example", "https://a:99999", "mavi.example"]
+)
+async def test_an_address_that_is_none_bought_nothing(url: str) -> None:
+    """Settings refuse these; requests raises errors of its own, and of urllib3, for them."""
+    assert isinstance(await client(url).submit("re_1"), NotSent)
+    assert await client(url).asset_state("re_1") is None
+
+
+async def test_a_missing_bundle_of_certificates_raises_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """requests raises a bare OSError."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    assert isinstance(await client("https://mavi.invalid").submit("re_1"), Lost)
+
+
 async def _silence(_: asyncio.StreamWriter) -> None:
     await asyncio.sleep(5)
 

@@ -47,6 +47,19 @@ CALL_THREADS: Final = 64
 UPLOAD_THREADS: Final = 8
 """Each holds a chunk of its object."""
 
+FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""What requests raises: its own errors, but urllib3's for a bad host name, and a bare ``OSError``
+for a bundle of certificates that is not there."""
+
+NOT_EVEN_TRIED: Final = (
+    requests.exceptions.ConnectTimeout,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader,
+    urllib3.exceptions.LocationParseError,
+)
+
 SEND_METHODS: Final[tuple[str, ...]] = ("POST", "PUT")
 
 SUBMIT_PATH: Final = "/transcriptions/async-generate-multi-speaker"
@@ -188,7 +201,7 @@ class MaviClient:
     def _submit(self, asset_id: str) -> SubmitAnswer:
         try:
             answer = self._call("POST", SUBMIT_PATH, {"asset_id": asset_id})
-        except requests.RequestException as error:
+        except FAILURES as error:
             reason = type(error).__name__
             return NotSent(reason) if _never_sent(error) else Lost(reason)
         return read_submit_answer(*answer)
@@ -196,14 +209,14 @@ class MaviClient:
     def _asset_state(self, asset_id: str) -> AssetState | None:
         try:
             answer = self._call("GET", f"/{quote(asset_id, safe='')}/metadata")
-        except requests.RequestException:
+        except FAILURES:
             return None
         return read_metadata_answer(answer.status, answer.body)
 
     def _signed_url(self, filename: str) -> UploadAnswer:
         try:
             answer = self._call("POST", "/upload/signed-url", {"original_filename": filename})
-        except requests.RequestException:
+        except FAILURES:
             return Unreachable()
         found = read_upload_answer(*answer)
         # A recording is not sent in the clear, but to a fake on this machine.
@@ -300,9 +313,9 @@ def _request(
         return _Answer(response.status_code, body, response.headers.get("Retry-After"))
 
 
-def _never_sent(error: requests.RequestException) -> bool:
+def _never_sent(error: Exception) -> bool:
     """Tell whether no byte of the request can have reached the provider."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    if isinstance(error, NOT_EVEN_TRIED):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):
