@@ -28,10 +28,29 @@ _HOPS: Final = {
     "submitted": "submit",
     "callback_published": "callback",
     "callback_rejected": "callback",
+    "callback_refused": "callback",
     "result_stored": "subscriber",
     "result_duplicate": "subscriber",
     "callback_poisoned": "subscriber",
 }
+
+
+_ENDS: Final[dict[str, Callable[[Event], str]]] = {
+    "callback_rejected": lambda event: (
+        f"The callback was answered 400 {event['reason']}, and kept on the topic callbacks-rejected"
+    ),
+    "callback_too_large": lambda event: (
+        f"The callback was answered 413: its {event['body_bytes']} bytes are too large for a topic,"
+        " even compressed, and not kept"
+    ),
+    "callback_refused": lambda event: (
+        f"The callback was refused with {event['code']}, and not kept"
+    ),
+    "callback_poisoned": lambda event: (
+        f"The callback can never be stored, and goes to the dead letters: {event['reason']}"
+    ),
+}
+"""Events after which no result comes, in words."""
 
 
 class DemoFailed(Exception):
@@ -136,8 +155,8 @@ async def _until(condition: Callable[[], bool], data_dir: Path) -> None:
 
 
 async def _result(stack: Stack, task_id: str, data_dir: Path) -> Task:
-    def rejected() -> list[Event]:
-        return [event for event in stack.events if event["message"] == "callback_rejected"]
+    def ended() -> list[str]:
+        return [_ENDS[name](event) for event in stack.events if (name := event["message"]) in _ENDS]
 
     def stored() -> bool:
         return any(
@@ -145,12 +164,9 @@ async def _result(stack: Stack, task_id: str, data_dir: Path) -> Task:
             for event in stack.events
         )
 
-    await _until(lambda: bool(rejected()) or stored(), data_dir)
-    if rejected():
-        raise DemoFailed(
-            f"The callback was answered 400 {rejected()[0]['reason']}, and kept:"
-            f" {_where(stack, data_dir, 'topic callbacks-rejected')}"
-        )
+    await _until(lambda: bool(ended()) or stored(), data_dir)
+    if ended():
+        raise DemoFailed(f"{ended()[0]}; logs: {data_dir}/logs")
     task = await stack.tasks.read_task(task_id)
     if task is None:
         raise DemoFailed(f"The result was stored and is not there; logs: {data_dir}/logs")

@@ -17,6 +17,7 @@ from cli.fake_mavi import callbacks
 from cli.fake_mavi.account import Account, Asset, Job
 from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.limiter import Limiter
+from transcripts.ids import usable_id
 
 BASE_PATH: Final = "/serve/api/v2"
 AMBIGUOUS: Final = "Request has exceeded the limit."
@@ -212,7 +213,8 @@ class FakeMavi:
             task_id = msgspec.json.decode(self._recorded)["task_id"]
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError):
             return None
-        return task_id if isinstance(task_id, str) and task_id else None
+        # For an id that nobody could store the job gets another, and callback says what is wrong.
+        return task_id if isinstance(task_id, str) and usable_id(task_id) else None
 
     def _work(self, job: Job) -> bytes:
         """Do the job, which takes a real model minutes: make the body of its callback."""

@@ -15,6 +15,7 @@
     │   ├── DocumentRefused             the store will never take such a document
     │   └── SubmissionError             an asset was not bought; the code says why
     └── TransientError                  the same request may work later (503)
+        ├── BodyUnread                  the HTTP server did not give us the body
         ├── PublishUnavailable          the broker did not acknowledge in time
         ├── QueueUnavailable            the queue of submissions did not take a task
         ├── ObjectUnavailable           the storage did not answer in time
@@ -172,6 +173,16 @@ class SubmissionError(PermanentError):
         super().__init__(message, details=details, retry_after_s=retry_after_s)
         self.code = code
         self.status = status if status is not None else self.STATUSES[code]
+
+
+class BodyUnread(TransientError):
+    """The HTTP server did not give us the body, of which nobody knows what it was.
+
+    httptools drops what follows the head of a request with ``Upgrade``
+    (https://github.com/Kludex/uvicorn/issues/2722).
+    """
+
+    code = "body_unread"
 
 
 class PublishUnavailable(TransientError):

@@ -6,6 +6,7 @@ https://cloud.google.com/pubsub/docs/push#receive_push
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -18,7 +19,7 @@ class PushedMessage(msgspec.Struct, frozen=True, rename="camel"):
     data: bytes = b""
     attributes: dict[str, str] = {}
     message_id: str = ""
-    publish_time: datetime | None = None
+    publish_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Push(msgspec.Struct, frozen=True, rename="camel"):

@@ -11,7 +11,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.errors import BodyIncomplete, BodyTooLarge, TranscriptsError, TransientError
+from transcripts.errors import (
+    BodyIncomplete,
+    BodyTooLarge,
+    BodyUnread,
+    TranscriptsError,
+    TransientError,
+)
 from transcripts.logs import Log
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -139,6 +145,7 @@ class BodyReader:
         announced = header(request, b"content-length")
         if announced is not None and int(announced) > limit_bytes:
             raise BodyTooLarge(limit_bytes)
+        self._request = request
         self._receive = request.receive
         self._limit = limit_bytes
         self._watch = watch
@@ -150,8 +157,8 @@ class BodyReader:
         """Read until the body is complete, or ``up_to_bytes`` are passed.
 
         Returns all that was read so far; ``complete`` tells whether it is the whole. Raises
-        ``BodyTooLarge`` as soon as the limit is passed and ``BodyIncomplete`` when the client
-        hangs up or stalls.
+        ``BodyTooLarge`` as soon as the limit is passed, ``BodyIncomplete`` when the client hangs up
+        or stalls, and ``BodyUnread``.
         """
         task = self._watch.begin()
         try:
@@ -177,6 +184,8 @@ class BodyReader:
             ) from None
         finally:
             self._watch.end(task)
+        if self.complete and not self._size and header(self._request, b"upgrade") is not None:
+            raise BodyUnread("The server drops the body of a request that wants an upgrade.")
         if len(self._chunks) > 1:
             self._chunks = [b"".join(self._chunks)]
         return self._chunks[0] if self._chunks else b""

@@ -192,6 +192,20 @@ async def test_a_body_that_is_cut_off_is_not_taken_for_whole(function: Function)
     assert function.publisher.published == []
 
 
+async def test_a_body_that_the_server_drops_is_not_taken_for_an_empty_one(
+    function: Function,
+) -> None:
+    """It does so with a request that wants an upgrade: nobody has read what was posted."""
+    answer = await function.loaded.raw(
+        [chunk(b"")],
+        path=f"/{NEW}",
+        headers={"content-length": "999", "upgrade": "h2c", "connection": "Upgrade"},
+    )
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"error": {"code": "body_unread"}}
+    assert function.publisher.published == []
+
+
 async def test_a_client_that_stalls_is_given_up(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:

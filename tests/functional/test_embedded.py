@@ -16,6 +16,7 @@ from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.fakes import LogLines, MemoryDocuments
 from tests.polling import eventually
 from transcripts.callbacks.message import Message
+from transcripts.embedded import broker as embedded_broker
 from transcripts.embedded.broker import Broker, SqlitePublisher, Subscription
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -189,3 +190,22 @@ class TestSqliteBroker(BrokerContract):
             )
 
         await eventually(is_empty)
+
+
+async def test_publishers_that_wait_for_each_other_give_up_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the file: nobody waits for the sum of all waits."""
+    monkeypatch.setattr(embedded_broker, "ACKNOWLEDGE_WITHIN_S", 0.3)
+    publisher = SqlitePublisher(database)
+    await publisher.publish(TOPIC, Message(b"first", {}))
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    begin = asyncio.get_running_loop().time()
+    results = await asyncio.gather(
+        *(publisher.publish(TOPIC, Message(b"late", {})) for _ in range(5)), return_exceptions=True
+    )
+    took_s = asyncio.get_running_loop().time() - begin
+    other.close()
+    assert [type(result) for result in results] == [PublishUnavailable] * 5
+    assert took_s < 5.0

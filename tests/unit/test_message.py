@@ -122,6 +122,7 @@ def test_times_in_other_zones_are_utc() -> None:
         (b"{}", {"sha256": "0" * 64}),
         (b"{}", {"received_at": "yesterday"}),
         (b"{}", {"received_at": "2026-01-01T00:00:00"}),
+        (b"{}", {"received_at": "0001-01-01T00:00:00+14:00"}),
     ],
 )
 def test_what_can_not_be_right_is_poison(data: bytes, attributes: dict[str, str]) -> None:

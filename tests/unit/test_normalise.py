@@ -26,7 +26,7 @@ from transcripts.tasks.normalise import (
     normalise,
 )
 from transcripts.tasks.paging import paginate
-from transcripts.tasks.task import Anomaly, Face, ModelUsage, Provider, Segment, Task, Usage
+from transcripts.tasks.task import Anomaly, Face, ModelUsage, Provider, Segment, Status, Task, Usage
 
 
 def result(body: bytes) -> Task:
@@ -316,6 +316,22 @@ def test_a_text_of_megabytes_is_split_not_cut() -> None:
     assert "".join(part.text for part in task.segments) == text
     assert all(len(part.text.encode()) <= MAX_TEXT_BYTES for part in task.segments)
     assert anomalies(task) == {"split_text": (1, 0)}
+
+
+def test_a_text_is_called_split_only_if_it_is() -> None:
+    """Bytes count, not characters; and a speaker's segments are those that are stored."""
+    whole, split = of([segment(0, text="x" * 60_000)]), of([segment(0, text="x" * 450_000)])
+    assert (anomalies(whole), whole.segment_count) == ({}, 1)
+    assert split.segment_count == split.speakers[0].segment_count == 3
+
+
+@pytest.mark.parametrize("code", [b"1e999", b"-1e999", b"1e300"])
+def test_a_code_beyond_all_numbers_is_stored_as_words(code: bytes) -> None:
+    """Not every store has infinity."""
+    task = result(b'{"task_id": "a", "code": %s, "data": null}' % code)
+    assert task.status is Status.FAILED
+    assert task.provider is not None
+    assert isinstance(task.provider.code, str)
 
 
 def test_everything_but_the_segments_is_bounded() -> None:

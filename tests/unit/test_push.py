@@ -52,6 +52,7 @@ def test_what_may_be_missing() -> None:
         b'{"message": {"data": "not base64!"}}',
         b'{"message": {"attributes": {"a": 1}}}',
         b'{"message": {"publishTime": "yesterday"}}',
+        b'{"message": {"publishTime": "2026-01-01T00:00:00"}}',
         push_body(b"{}", {})[:-2],
         b"\xff",
         b"[" * 100_000,

@@ -25,6 +25,8 @@ from transcripts.logs import Log, rfc3339, utc_now
 
 POLL_S: Final = 0.05
 MAX_IN_FLIGHT: Final = 16
+ACKNOWLEDGE_WITHIN_S: Final = 10.0
+"""Each transaction may wait as long for another process's, and they wait for each other."""
 
 Post = Callable[[str, bytes], Awaitable[int]]
 """Posts JSON to a URL and returns the HTTP status; raises ``OSError`` if there was no answer."""
@@ -42,7 +44,12 @@ class SqlitePublisher:
         """Return once ``message`` is durable; see ``ports.Publisher``."""
         now = self._clock()
         try:
-            await self._database.run(lambda connection: _publish(connection, topic, message, now))
+            async with asyncio.timeout(ACKNOWLEDGE_WITHIN_S):
+                await self._database.run(
+                    lambda connection: _publish(connection, topic, message, now)
+                )
+        except TimeoutError as error:
+            raise PublishUnavailable("SQLite: not in time.") from error
         except sqlite3.Error as error:
             raise PublishUnavailable(f"SQLite: {error}.") from error
 

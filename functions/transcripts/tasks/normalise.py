@@ -223,9 +223,12 @@ def _segments_and_speakers(
         part.talk_time_s += end - start
         if len(text) * 4 <= MAX_TEXT_BYTES:
             segments.append(Segment(start, end, part.id, text))
-        else:
+            continue
+        pieces = [Segment(start, end, part.id, piece) for piece in _pieces(text)]
+        if len(pieces) > 1:
             anomalies.add("split_text", index)
-            segments.extend(Segment(start, end, part.id, piece) for piece in _pieces(text))
+        part.segment_count += len(pieces) - 1
+        segments += pieces
     total = math.fsum(part.talk_time_s for part in parts.values())
     return segments, [
         Speaker(
@@ -372,8 +375,8 @@ def _cut(text: str, limit_bytes: int) -> str:
 
 
 def _code(value: Any) -> str | int | float | bool | None:
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int) and abs(value) <= _MAX_WHOLE:
+    if isinstance(value, int | float) and abs(value) <= _MAX_WHOLE:
         return value
-    return _words(value)
+    return _words(str(value) if isinstance(value, float) else value)
