@@ -25,12 +25,11 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 settings = IngestSettings.load(os.environ)
 log = Log("ingest")
 intake = Intake(
-    SubmissionStore(open_documents(settings, os.environ), Retrier()),
+    SubmissionStore(open_documents(settings, os.environ), Retrier(), settings.retention_days),
     open_queue(settings, os.environ),
     log,
     clock=utc_now,
     max_object_bytes=settings.max_object_bytes,
-    retention_days=settings.retention_days,
 )
 
 

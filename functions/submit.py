@@ -35,7 +35,7 @@ from transcripts.web import BodyReader, guarded, header, json_answer
 
 settings = SubmitSettings.load(os.environ)
 log = Log("submit")
-store = SubmissionStore(open_documents(settings, os.environ), Retrier())
+store = SubmissionStore(open_documents(settings, os.environ), Retrier(), settings.retention_days)
 objects = open_objects(settings)
 mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
 purchaser = Purchaser(
@@ -46,7 +46,6 @@ purchaser = Purchaser(
     clock=utc_now,
     new_claim_id=lambda: uuid4().hex,
     cap_per_day=settings.max_submissions_per_day,
-    retention_days=settings.retention_days,
 )
 intake = Intake(
     store,
@@ -54,7 +53,6 @@ intake = Intake(
     log,
     clock=utc_now,
     max_object_bytes=settings.max_object_bytes,
-    retention_days=settings.retention_days,
 )
 
 

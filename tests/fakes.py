@@ -24,6 +24,7 @@ from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
     AssetState,
+    Sent,
     SignedUrl,
     SubmitAnswer,
     UploadAnswer,
@@ -199,7 +200,7 @@ class ScriptedProvider:
     states: list[AssetState | None] = field(default_factory=list)
     signed: list[UploadAnswer] = field(default_factory=list)
     uploads: list[UploadAnswer] = field(default_factory=list)
-    sends: list[bool] = field(default_factory=list)
+    sends: list[Sent] = field(default_factory=list)
     submitted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     held: dict[str, bytes] = field(default_factory=dict)
@@ -237,13 +238,13 @@ class ScriptedProvider:
         self.held[asset_id] = b""
         return SignedUrl(asset_id, f"https://signed/{asset_id}")
 
-    async def send(self, url: str, file: File) -> bool:
+    async def send(self, url: str, file: File) -> Sent:
         await asyncio.sleep(0)
         content = file.open().read(file.size + 1)
-        if self.sends and not self.sends.pop(0):
-            return False
-        self.held[url.rpartition("/")[2]] = content
-        return True
+        sent = self.sends.pop(0) if self.sends else Sent.TAKEN
+        if sent is Sent.TAKEN:
+            self.held[url.rpartition("/")[2]] = content
+        return sent
 
     async def upload(self, file: File, patience_s: float) -> UploadAnswer:
         self._turn(patience_s)

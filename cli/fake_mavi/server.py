@@ -65,6 +65,7 @@ class FakeMavi:
         self.account = Account(self.faults, clock)
         self.limiter = Limiter(per_second, clock)
         self.deliveries: list[dict[str, Any]] = []
+        self.keys_given_away = 0
         self.url = ""
         self.admin_url = ""
 
@@ -96,7 +97,7 @@ class FakeMavi:
         route.add_post(
             f"{BASE_PATH}/upload/signed-url", self._limited("signed_url", self._signed_url)
         )
-        route.add_route("*", "/signed/{asset_id}", self._signed_upload)
+        route.add_route("*", "/signed/{asset_id}", self._paced("signed", self._signed_upload))
         route.add_get(
             f"{BASE_PATH}/{{asset_id}}/metadata", self._limited("metadata", self._metadata)
         )
@@ -115,9 +116,17 @@ class FakeMavi:
     # The provider's own interface
 
     def _limited(self, endpoint: str, handler: Handler) -> Handler:
+        paced = self._paced(endpoint, handler)
+
         async def handle(request: web.Request) -> web.StreamResponse:
             if request.headers.get("Authorization") != self._key:
                 return _refusal(401)
+            return await paced(request)
+
+        return handle
+
+    def _paced(self, endpoint: str, handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
             ordered = self.faults.take_answer(endpoint)
             if ordered is not None:
                 return _refusal(ordered)
@@ -152,10 +161,12 @@ class FakeMavi:
         )
 
     async def _signed_upload(self, request: web.Request) -> web.StreamResponse:
-        """Take the bytes; undocumented answer, and no Authorization is wanted."""
+        """Take the bytes; undocumented answer, and who sends the key has given it away."""
         asset = self.account.assets.get(request.match_info["asset_id"])
         if asset is None or request.method != self.faults.signed_url_method:
             return web.Response(status=403, text="SignatureDoesNotMatch")
+        if "Authorization" in request.headers:
+            self.keys_given_away += 1
         if request.method == "PUT":
             size, digest = await _digest(request.content.iter_chunked(CHUNK_BYTES))
         else:

@@ -24,7 +24,7 @@ from transcripts.errors import (
     StoreUnavailable,
     TransientError,
 )
-from transcripts.mavi.answers import AssetState, SubmitAnswer, UploadAnswer
+from transcripts.mavi.answers import AssetState, Sent, SubmitAnswer, UploadAnswer
 from transcripts.mavi.client import File, MaviClient
 from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import (
@@ -249,11 +249,11 @@ class FatefulProvider:
         )
         return answer
 
-    async def send(self, url: str, file: File) -> bool:
-        taken: bool = await self._fate.effect(
+    async def send(self, url: str, file: File) -> Sent:
+        sent: Sent = await self._fate.effect(
             "mavi send", lambda: self._provider.send(url, file), None
         )
-        return taken
+        return sent
 
     async def upload(self, file: File, patience_s: float) -> UploadAnswer:
         answer: UploadAnswer = await self._fate.effect(

@@ -41,6 +41,7 @@ from transcripts.mavi.answers import (
     RateLimited,
     Refusal,
     Refused,
+    Sent,
     SignedUrl,
     Unreachable,
     Uploaded,
@@ -301,7 +302,7 @@ async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> N
     assert isinstance(signed, SignedUrl)
     size = 20_000_000
     file, opened = a_file(size)
-    assert await mavi.send(signed.url, file)
+    assert await sent(mavi, signed.url, file) is Sent.TAKEN
     asset = fake.account.assets[signed.asset_id]
     assert asset.size == size
     assert asset.sha256 == hashlib.sha256(bytes(size)).hexdigest()
@@ -311,8 +312,15 @@ async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> N
     again = await mavi.signed_url("b.mp4", PATIENT)
     assert isinstance(again, SignedUrl)
     before = len(opened)
-    assert await mavi.send(again.url, file)
+    assert await mavi.send(again.url, file) is Sent.TAKEN
     assert len(opened) == before + 1
+    assert fake.keys_given_away == 0
+
+
+async def sent(mavi: MaviClient, url: str, file: File) -> Sent:
+    """Send again what broke off: a server may hang up on a verb before it has all the bytes."""
+    first = await mavi.send(url, file)
+    return await mavi.send(url, file) if first is Sent.BROKEN else first
 
 
 async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
@@ -320,9 +328,40 @@ async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
     file, opened = a_file(100_000)
     mavi = client(fake.url).mavi
     nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
-    assert not await mavi.send(nowhere, file)
-    assert not await mavi.send(f"http://127.0.0.1:{free_port()}/x", file)
+    assert await mavi.send(nowhere, file) is Sent.REFUSED
+    assert len(opened) == 2
+    assert await mavi.send(f"http://127.0.0.1:{free_port()}/x", file) is Sent.UNREACHED
+    fake.faults.answers = {"signed": [503]}
+    assert await mavi.send(nowhere, file) is Sent.UNREACHED
     assert all(each.closed for each in opened)
+
+
+async def test_what_broke_off_is_tried_the_other_way_next_time() -> None:
+    """Not at once: all of it may have arrived."""
+    methods: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        methods.append((await reader.readuntil(b" ")).strip())
+        writer.close()
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    file, _ = a_file(1_000)
+    mavi = client("http://127.0.0.1:1").mavi
+    async with listening:
+        for _ in range(3):
+            assert await mavi.send(f"http://127.0.0.1:{port}/x", file) is Sent.BROKEN
+    assert methods == [b"POST", b"PUT", b"POST"]
+
+
+async def test_each_verb_has_a_turn_of_its_own(fake: FakeMavi) -> None:
+    """The limit is on requests."""
+    fake.limiter = Limiter(5.0, time.monotonic)
+    file, _ = a_file(1_000)
+    mavi = MaviClient(fake.url, Secret(KEY), per_second=5.0)
+    nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
+    assert [await mavi.send(nowhere, file) for _ in range(2)] == [Sent.REFUSED] * 2
+    assert (fake.limiter.requests, fake.limiter.violations) == ({"signed": 4}, {})
 
 
 async def test_a_file_goes_in_one_request(fake: FakeMavi) -> None:

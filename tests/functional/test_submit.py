@@ -147,7 +147,7 @@ async def test_a_list_is_queued(function: Function) -> None:
     answer = await function.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
-    assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": []}
+    assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": [], "failed": []}
     assert function.shop.queue.tasks == {f"{queued}-0": queued}
 
 

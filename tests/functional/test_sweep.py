@@ -25,7 +25,14 @@ async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) 
         answer = await client.post("/")
         assert (answer.status_code, answer.json()) == (
             200,
-            {"overdue": 1, "submit_unknown": 0, "requeued": 0, "resubmitted": 0, "more": False},
+            {
+                "overdue": 1,
+                "submit_unknown": 0,
+                "requeued": 0,
+                "resubmitted": 0,
+                "failed": 0,
+                "more": False,
+            },
         )
         module.sweeper._retrier = TryOnce()
         yard.documents.before = Outage(10**6)

@@ -18,8 +18,10 @@ from transcripts.mavi.answers import (
     RateLimited,
     Refusal,
     Refused,
+    Sent,
     SubmitAnswer,
     read_metadata_answer,
+    read_sent_answer,
     read_submit_answer,
 )
 
@@ -144,14 +146,32 @@ def metadata(*resources: Any, code: Any = 200) -> bytes:
         (200, b'{"code": 200, "data": null}', AssetState.MISSING),
         (400, b'{"code": 400, "msg": "Asset not found"}', AssetState.MISSING),
         (404, b"", AssetState.MISSING),
-        (401, b"", AssetState.UNKNOWN),
+        (401, b"", None),
+        (403, b"", None),
         (429, b"", None),
         (500, b"", None),
         (200, b'{"code": "0429"}', None),
         (200, b'{"code": "0001"}', AssetState.MISSING),
-        (200, b"<html>", AssetState.UNKNOWN),
+        (200, b"<html>", None),
     ],
 )
 def test_metadata(status: int, body: bytes, expected: AssetState | None) -> None:
     """What an asset's metadata say, in every form they are documented in."""
     assert read_metadata_answer(status, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, Sent.TAKEN),
+        (204, Sent.TAKEN),
+        (307, Sent.REFUSED),
+        (403, Sent.REFUSED),
+        (408, Sent.UNREACHED),
+        (429, Sent.UNREACHED),
+        (503, Sent.UNREACHED),
+    ],
+)
+def test_the_answer_to_the_bytes(status: int, expected: Sent) -> None:
+    """Undocumented, so its status is all there is."""
+    assert read_sent_answer(status) is expected

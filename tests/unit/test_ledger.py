@@ -72,7 +72,7 @@ def test_the_id_follows_from_the_asset() -> None:
 
 def test_a_new_asset_is_claimed() -> None:
     """For as long as the lease."""
-    change = claim(None, None, a_wish(retention_days=2))
+    change = claim(None, None, a_wish())
     submission = change.submission
     assert submission is not None
     assert change.decision == Claimed(submission)
@@ -82,7 +82,6 @@ def test_a_new_asset_is_claimed() -> None:
         {"case": "7"},
     )
     assert submission.lease_expires_at == NOW + LEASE
-    assert submission.expires_at == NOW + timedelta(days=2)
 
 
 def test_a_bought_asset_is_not_bought_again() -> None:
@@ -385,7 +384,8 @@ def test_the_steps_of_an_upload() -> None:
     """Before any byte, once the asset is known, once every byte is there."""
     held = a_submission(State.CLAIMED, claim_id="me", asset_id=None, filename="a.mp4")
     begun = steps.prepare_upload(held, "me", NOW)
-    assert (begun.state, begun.asset_id, begun.uploads) == (State.UPLOADING, None, 0)
+    assert (begun.state, begun.asset_id, begun.uploads) == (State.UPLOADING, None, 1)
+    assert steps.upload_not_tried(begun, "me", NOW).uploads == 0
     known = steps.begin_upload(begun, "me", NOW, "re_9")
     assert (known.asset_id, known.uploads, known.sent_at) == ("re_9", 1, NOW)
     done = steps.end_upload(known, "me", NOW, "re_9")
@@ -393,6 +393,26 @@ def test_the_steps_of_an_upload() -> None:
     calling = steps.begin_call(done, "me", NOW)
     assert steps.call_bought_nothing(calling, "me", NOW).state is State.UPLOADED
     assert steps.forget_upload(done, "me", NOW).asset_id is None
+
+
+@pytest.mark.parametrize("state", [State.CLAIMED, State.UPLOADING, State.UPLOADED])
+def test_a_call_that_bought_nothing_goes_back_to_where_it_came_from(state: State) -> None:
+    """An asset is known before its bytes are there, so what is on record does not tell."""
+    held = a_submission(state, claim_id="me", filename="a.mp4")
+    calling = steps.begin_call(steps.begin_call(held, "me", NOW), "me", NOW)
+    assert calling.state is State.SUBMITTING
+    for back in (steps.call_bought_nothing, steps.hand_back):
+        left = back(calling, "me", NOW)
+        assert (left.state, left.called_from) == (state, None)
+
+
+def test_the_same_job_is_remembered_once() -> None:
+    """However often its record is repeated after a lost acknowledgement."""
+    claimed = a_submission(State.SUBMITTING, claim_id="me")
+    other = a_submission(State.CLAIMED, claim_id="other")
+    once = steps.accept(other, claimed, NOW, "task-9")
+    assert [attempt.task_id for attempt in once.earlier] == ["task-9"]
+    assert steps.accept(once, claimed, NOW, "task-9") == once
 
 
 def test_who_hands_back_leaves_the_work_where_it_stands() -> None:

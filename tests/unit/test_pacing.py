@@ -97,9 +97,39 @@ async def test_who_would_wait_too_long_is_told_at_once() -> None:
     with pytest.raises(TooManyWaiting) as caught:
         async with pacer.turn(2.0):
             raise AssertionError("no turn was to be had")
-    assert 3 < caught.value.wait_s < 7
+    assert 5 < caught.value.wait_s < 9
     await asyncio.gather(*turns)
     assert time.now == pytest.approx(104.0)
+
+
+async def test_what_is_told_is_what_turns_took() -> None:
+    """Answers may be quick or slow, and so are turns; the first guess is the slow one."""
+    time = Time()
+    pacer = time.pacer()
+
+    async def told(*, answers: int) -> float:
+        """Return what one more is told while ten wait, of whom so many are answered at once."""
+        answered, served = asyncio.Event(), 0
+
+        async def ask(number: int) -> None:
+            nonlocal served
+            async with pacer.turn(PATIENT):
+                served += 1
+                if served == 10:
+                    answered.set()
+                if number >= answers:
+                    await answered.wait()
+
+        turns = [asyncio.ensure_future(ask(number)) for number in range(10)]
+        await asyncio.sleep(0)
+        wait_s = pacer.wait_s()
+        await asyncio.gather(*turns)
+        time.now += 100.0
+        return wait_s
+
+    assert await told(answers=10) == pytest.approx(15.0, abs=2)
+    assert await told(answers=0) == pytest.approx(10.0, abs=2)
+    assert await told(answers=0) == pytest.approx(15.0, abs=2)
 
 
 async def test_the_intent_runs_right_before_the_turn() -> None:

@@ -61,7 +61,8 @@ FORCED = Order(ASSET, {}, force=True)
 class Shop:
     """A purchaser and everything around it. Each ``instance`` is a process of its own."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
+        self.retention_days = retention_days
         self.documents = MemoryDocuments()
         self.clock = Clock()
         self.sleeper = Sleeper(self.clock)
@@ -74,9 +75,9 @@ class Shop:
 
     def instance(self) -> Purchaser:
         log, clock, sleep = self.lines.log, self.clock, self.sleeper
-        days = self.options.get("retention_days", 0)
+        days = self.retention_days
         return Purchaser(
-            SubmissionStore(self.documents, Retrier(20.0, Sleeper())),
+            SubmissionStore(self.documents, Retrier(20.0, Sleeper()), days),
             Buyer(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
             Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
             log,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body, segment
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper, TryOnce
+from tests.polling import eventually
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
@@ -82,25 +83,24 @@ async def test_a_large_push_is_worked_on_beside_the_others() -> None:
 async def test_few_large_ones_are_worked_on_at_once() -> None:
     """Each takes hundreds of MiB; all of them are stored in the end."""
     office = Office()
-    at_once: list[int] = []
     working = 0
+    go_on = asyncio.Event()
 
     class Slow(TaskStore):
         async def save_result(self, result: Task, raw: bytes) -> Outcome:
             nonlocal working
             working += 1
-            at_once.append(working)
-            for _ in range(5):
-                await asyncio.sleep(0)
-            working -= 1
+            await go_on.wait()
             return await super().save_result(result, raw)
 
     office.recorder._store = Slow(office.documents, Retrier(20.0, Sleeper()))
     noise = random.Random(7).randbytes(LARGE_BYTES).hex()
     pushes = [pushed(callback_body([segment(0, text=noise + str(n))])) for n in range(5)]
-    outcomes = await asyncio.gather(*(office.recorder.record(push) for push in pushes))
-    assert len(outcomes) == 5
-    assert max(at_once) == LARGE_AT_ONCE
+    recording = [asyncio.ensure_future(office.recorder.record(push)) for push in pushes]
+    await eventually(lambda: working == LARGE_AT_ONCE)
+    assert office.recorder._large.locked()
+    go_on.set()
+    assert len(await asyncio.gather(*recording)) == working == 5
 
 
 @pytest.mark.parametrize("item", [b"{},", b"[],"])

@@ -16,8 +16,8 @@ from transcripts.errors import QueueUnavailable, StoreUnavailable
 from transcripts.mavi.answers import Lost, Refusal, Refused
 from transcripts.ports import Read, Write
 from transcripts.retry import Retrier
-from transcripts.submissions.orders import Order
-from transcripts.submissions.steps import LEASE
+from transcripts.submissions.orders import AssetsOrder, Order
+from transcripts.submissions.steps import LEASE, MAX_EARLIER
 from transcripts.submissions.submission import (
     Budget,
     State,
@@ -239,3 +239,98 @@ async def test_a_requeue_whose_answer_was_lost_is_queued(yard: Yard) -> None:
     yard.documents.after = after
     assert (await yard.sweeper().run()).requeued == 1
     assert f"{submission_id}-1" in yard.queue.tasks
+
+
+async def comes(yard: Yard, task_id: str) -> None:
+    """Let the result of a task come."""
+    result = replace(a_result(), task_id=task_id)
+    await TaskStore(yard.documents, Retrier()).save_result(result, b"raw")
+
+
+async def test_whoever_asks_a_late_result_is_enough() -> None:
+    """Not only the queue: an order that comes before it buys nothing either."""
+    yard = Yard(cap_per_day=5)
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert (await yard.sweeper(resubmit_overdue=1).run()).resubmitted == 1
+    await comes(yard, "task-1")
+    receipt = await yard.purchaser.buy(ORDER)
+    assert (receipt.task_id, receipt.duplicate) == ("task-1", True)
+    assert yard.provider.submitted == ["re_1"]
+    entry = await yard.entry(ID)
+    assert (entry.state, entry.task_id, entry.earlier) == (State.SUBMITTED, "task-1", [])
+
+
+async def test_the_late_result_of_any_earlier_task_is_enough() -> None:
+    """The second of three came; it is what the entry shows from then on."""
+    yard = Yard()
+    sweeper = yard.sweeper(resubmit_overdue=2)
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    await sweeper.run()
+    await yard.purchaser.run(ID)
+    await comes(yard, "task-1")
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    assert (await sweeper.run()).resubmitted == 1
+    assert (await yard.purchaser.run(ID)).task_id == "task-1"
+    assert yard.provider.submitted == ["re_1", "re_1"]
+    entry = await yard.entry(ID)
+    assert (entry.task_id, [each.task_id for each in entry.earlier]) == ("task-1", ["task-2"])
+
+
+async def test_the_bound_of_repetitions_holds_for_ever() -> None:
+    """Even where more was bought than an entry remembers; what people force does not count."""
+    yard = Yard()
+    sweeper = yard.sweeper(resubmit_overdue=3)
+    await yard.purchaser.buy(ORDER)
+    for _ in range(MAX_EARLIER + 5):
+        await yard.purchaser.buy(Order("re_1", {}, force=True))
+    before = len(yard.provider.submitted)
+    for _ in range(10):
+        yard.clock.advance(seconds=OVERDUE.total_seconds())
+        await sweeper.run()
+        await yard.purchaser.run(ID)
+    assert len(yard.provider.submitted) == before + 3
+
+
+async def test_what_is_forced_is_bought_though_a_late_result_came() -> None:
+    """Whoever asks with force, by a list too, gets a new job."""
+    yard = Yard()
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    await yard.sweeper(resubmit_overdue=1).run()
+    await comes(yard, "task-1")
+    taken = await yard.intake.take_assets(AssetsOrder(("re_1",), {}, force=True))
+    assert taken.queued == [ID]
+    assert (await yard.purchaser.run(ID)).task_id == "task-2"
+
+
+async def test_one_bad_document_does_not_stop_the_sweep(yard: Yard) -> None:
+    """Written by a later version, say: it is logged and left, everything else is done."""
+    for asset_id in ("re_1", "re_2", "re_3"):
+        await yard.purchaser.buy(Order(asset_id, {}))
+    dead = submission_id_of_asset("re_3")
+    calling = replace(
+        await yard.entry(dead),
+        state=State.SUBMITTING,
+        task_id=None,
+        lease_expires_at=yard.clock.now,
+    )
+    await yard.documents.commit(Write(submission_path(dead), calling))
+    yard.clock.advance(seconds=OVERDUE.total_seconds())
+    yard.documents.content[f"submissions/{ID}"]["state"] = "brand_new"
+    counts = await yard.sweeper(resubmit_overdue=1).run()
+    assert counts == Counts(overdue=2, submit_unknown=1, resubmitted=1, failed=1)
+    assert len(yard.lines.named("not_swept")) == 1
+
+
+async def test_an_outage_of_the_queue_stops_nothing_else(yard: Yard) -> None:
+    """It is said in the end, so that the scheduler comes again."""
+    await yard.drop()
+    await yard.purchaser.buy(ORDER)
+    yard.clock.advance(hours=7)
+    yard.queue.down = True
+    with pytest.raises(QueueUnavailable):
+        await yard.sweeper().run()
+    assert (await yard.task()).status is Status.OVERDUE
+    assert yard.lines.named("swept")[0]["overdue"] == 1

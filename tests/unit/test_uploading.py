@@ -26,6 +26,7 @@ from transcripts.mavi.answers import (
     RateLimited,
     Refusal,
     Refused,
+    Sent,
     SignedUrl,
     Unreachable,
     UploadAnswer,
@@ -59,14 +60,13 @@ class Depot(Shop):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.queue = MemoryQueue()
-        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()))
+        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
         self.intake = Intake(
             self.store,
             self.queue,
             self.lines.log,
             clock=self.clock,
             max_object_bytes=1000,
-            retention_days=options.get("retention_days", 0),
         )
 
     async def drop(self, name: str = "a/talk.mp4", content: bytes = CONTENT, **more: Any) -> str:
@@ -182,7 +182,7 @@ async def test_the_way_without_signed_addresses(depot: Depot) -> None:
     depot.provider.signed = [Refused(Refusal.ERROR, 405)]
     one = await depot.drop("1.mp4")
     assert (await depot.purchaser.run(one)).state is State.SUBMITTED
-    depot.provider.sends = [False]
+    depot.provider.sends = [Sent.REFUSED]
     two = await depot.drop("2.mp4")
     assert (await depot.purchaser.run(two)).state is State.SUBMITTED
     assert depot.provider.submitted == ["re_1", "re_3"]
@@ -294,13 +294,40 @@ async def test_an_upload_whose_end_was_not_recorded(
 
 
 async def test_an_asset_that_is_gone_after_its_upload(depot: Depot) -> None:
-    """Believed when it is said twice."""
-    depot.provider.states = [AssetState.MISSING, AssetState.READY]
+    """It was there, so that Mavi says 400 may be its rate limit; a day later it is believed."""
+    missing = AssetState.MISSING
+    depot.provider.states = [missing] * 9
     one = await depot.drop("1.mp4")
     assert (await depot.purchaser.run(one)).state is State.SUBMITTED
-    depot.provider.states = [AssetState.MISSING, AssetState.MISSING]
+    depot.provider.answers = [NotSent("ConnectionError")] * 7
     two = await depot.drop("2.mp4")
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(two)
+    depot.clock.advance(hours=25)
+    depot.provider.states = [missing] * 4
     assert await depot.purchaser.run(two) == Ended(two, State.REJECTED, reason="asset_not_found")
+
+
+async def test_a_new_asset_that_mavi_refuses_to_know_is_not_rejected(depot: Depot) -> None:
+    """400 to the call, and twice to the question why: at another's pace that is rate limiting."""
+    submission_id = await depot.drop()
+    depot.provider.answers = [Ambiguous()]
+    depot.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(submission_id)
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    assert depot.objects.opened == 1
+
+
+async def test_a_poll_that_fails_ends_nothing(depot: Depot) -> None:
+    """Not even when a day has gone by, and the asset is ready."""
+    depot.provider.answers = [RateLimited()] * 7
+    submission_id = await depot.drop()
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(submission_id)
+    depot.clock.advance(hours=25)
+    depot.provider.states = [None]
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
 
 
 async def test_a_lost_answer_ends_the_run(depot: Depot) -> None:
@@ -396,8 +423,12 @@ async def test_storage_that_breaks_off_is_tried_again(depot: Depot) -> None:
         raise ObjectUnavailable("broken off")
 
     depot.objects.open = broken  # type: ignore[method-assign,assignment] # one test's own storage
-    with pytest.raises(ObjectUnavailable):
-        await depot.purchaser.run(submission_id)
+    depot.provider.states = [AssetState.WAITING] * (MAX_UPLOADS + 1)
+    for _ in range(MAX_UPLOADS + 1):
+        with pytest.raises(NotYet) as caught:
+            await depot.purchaser.run(submission_id)
+        # By 503 the queue would slow down for everybody.
+        assert caught.value.status == 409
     depot.objects.open = real_open  # type: ignore[method-assign] # see above
     assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
 
@@ -444,7 +475,7 @@ async def test_a_long_upload_keeps_its_claim(depot: Depot, monkeypatch: pytest.M
     send = depot.provider.send
     leases: list[Any] = []
 
-    async def slow(url: str, file: Any) -> bool:
+    async def slow(url: str, file: Any) -> Sent:
         for _ in range(5):
             depot.clock.advance(minutes=1)
             await asyncio.sleep(0.03)
@@ -464,12 +495,12 @@ async def test_an_upload_whose_claim_is_lost_is_given_up(
     monkeypatch.setattr("transcripts.submissions.recording.RENEW_EVERY", timedelta(seconds=0.01))
     submission_id = await depot.drop()
 
-    async def taken_over(url: str, file: Any) -> bool:
+    async def taken_over(url: str, file: Any) -> Sent:
         entry = await depot.entry(submission_id)
         other = replace(entry, claim_id="other")
         await depot.documents.commit(Write(submission_path(submission_id), other))
         await asyncio.Event().wait()
-        return True
+        return Sent.TAKEN
 
     depot.provider.send = taken_over  # type: ignore[method-assign] # one test's own provider
     with pytest.raises(NotYet):
@@ -503,7 +534,7 @@ async def test_a_signed_address_belongs_to_the_submission_before_its_bytes(depot
     owners: list[str] = []
     send = depot.provider.send
 
-    async def looking(url: str, file: Any) -> bool:
+    async def looking(url: str, file: Any) -> Sent:
         owners.append(await depot.store.submission_id_of("re_77"))
         return await send(url, file)
 
@@ -605,3 +636,116 @@ async def test_an_asset_that_was_ordered_by_its_id_is_not_bought_again(depot: De
     ended = await depot.purchaser.run(submission_id)
     assert ended == Ended(submission_id, State.REJECTED, reason="duplicate_asset")
     assert depot.provider.submitted == ["re_1"]
+
+
+async def test_of_two_who_want_the_same_asset_one_buys_it(depot: Depot) -> None:
+    """Somebody orders it by its id in the moment in which an upload is given that id."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    commit = depot.documents.commit
+    ordered: list[Any] = []
+
+    async def between(*writes: Write) -> None:
+        if not ordered and any(write.path == "assets/re_1" for write in writes):
+            ordered.append(None)
+            ordered.append(await depot.instance().buy(Order("re_1", {})))
+        await commit(*writes)
+
+    depot.documents.commit = between  # type: ignore[method-assign] # one test's own store
+    ended = await depot.purchaser.run(submission_id)
+    assert ended == Ended(submission_id, State.REJECTED, reason="duplicate_asset")
+    assert ordered[1].submission_id == submission_id_of_asset("re_1")
+    assert depot.provider.submitted == ["re_1"]
+
+
+async def test_an_order_for_what_is_brought_meanwhile_is_led_there(depot: Depot) -> None:
+    """The other way round: the order is on record, and the asset has become the object's."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    buy = depot.purchaser._buyer.buy
+    first = True
+
+    async def after_the_upload(recording: Recording, *arguments: Any) -> Any:
+        nonlocal first
+        if first:
+            first = False
+            await depot.instance().run(submission_id)
+        return await buy(recording, *arguments)
+
+    depot.purchaser._buyer.buy = after_the_upload  # type: ignore[method-assign,assignment]
+    receipt = await depot.purchaser.buy(Order("re_1", {}))
+    assert (receipt.submission_id, receipt.duplicate) == (submission_id, True)
+    assert depot.provider.submitted == ["re_1"]
+    given_up = await depot.entry(submission_id_of_asset("re_1"))
+    assert (given_up.state, given_up.reason) == (State.REJECTED, "duplicate_asset")
+
+
+async def test_a_list_is_taken_as_far_as_it_can_be(depot: Depot) -> None:
+    """Who forces it and is told to come again with all of it would buy most of it once more."""
+    enqueue = depot.queue.enqueue
+
+    async def flaky(name: str, submission_id: str) -> None:
+        if submission_id == submission_id_of_asset("re_2"):
+            raise QueueUnavailable("no queue")
+        await enqueue(name, submission_id)
+
+    depot.queue.enqueue = flaky  # type: ignore[method-assign] # one test's own queue
+    taken = await depot.intake.take_assets(AssetsOrder(("re_1", "re_2"), {}, force=True))
+    assert taken.queued == [submission_id_of_asset("re_1")]
+    assert taken.failed == ["re_2"]
+    depot.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
+    again = await depot.intake.take_assets(AssetsOrder(tuple(taken.failed), {}, force=True))
+    assert (again.queued, again.failed) == ([submission_id_of_asset("re_2")], [])
+
+
+async def test_waiting_for_mavi_keeps_the_claim(depot: Depot) -> None:
+    """It may take longer than the lease."""
+    submission_id = await depot.drop()
+    depot.provider.states = [AssetState.UPLOADING] * 20
+    other = depot.instance()
+    asked = depot.provider.asset_state
+    refused: list[Any] = []
+
+    async def asking(asset_id: str, patience_s: float) -> AssetState | None:
+        with pytest.raises(NotYet) as caught:
+            await other.run(submission_id)
+        refused.append(caught.value.message)
+        return await asked(asset_id, patience_s)
+
+    depot.provider.asset_state = asking  # type: ignore[method-assign] # one test's own provider
+    begin = depot.clock.now
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    assert depot.clock.now - begin > LEASE
+    assert set(refused) == {"Another instance is at it."}
+
+
+async def test_what_was_counted_yesterday_is_counted_again_today() -> None:
+    """The cap is a day's: what is bought today counts today, whenever it was begun."""
+    depot = Depot(cap_per_day=1)
+    one, two = await depot.drop("1.mp4"), await depot.drop("2.mp4")
+    depot.provider.states = [None]
+    depot.provider.sends = [Sent.BROKEN]
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(one)
+    depot.clock.advance(days=1)
+    assert (await depot.purchaser.run(two)).state is State.SUBMITTED
+    assert (await depot.purchaser.run(one)).reason == "budget_exhausted"
+    assert len(depot.provider.submitted) == 1
+
+
+@pytest.mark.parametrize("retry_after_s", [7.0, 0.0])
+async def test_what_mavi_asks_for_is_passed_on(depot: Depot, retry_after_s: float) -> None:
+    """Its Retry-After, if it sends one."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [RateLimited(retry_after_s)]
+    with pytest.raises(NotYet) as caught:
+        await depot.purchaser.run(submission_id)
+    assert caught.value.retry_after_s == max(retry_after_s, 1)
+
+
+async def test_no_line_holds_a_signed_address(depot: Depot) -> None:
+    """Who has it may put bytes there."""
+    depot.provider.sends = [Sent.REFUSED]
+    await depot.purchaser.run(await depot.drop())
+    assert depot.lines.named("signed_url_failed")
+    assert b"https://signed" not in b"".join(depot.lines.raw)

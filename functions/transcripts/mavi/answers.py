@@ -151,7 +151,7 @@ def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
     if status == 429 or status >= 500:
         return None
     if status != 200 or content is None:
-        return AssetState.MISSING if status in (400, 404) else AssetState.UNKNOWN
+        return AssetState.MISSING if status in (400, 404) else None
     resources = _field(content, "resource")
     if not isinstance(resources, list) or not resources:
         return AssetState.MISSING
@@ -175,6 +175,24 @@ class Uploaded:
     """An asset that has all its bytes."""
 
     asset_id: str
+
+
+class Sent(StrEnum):
+    """What became of the bytes for a signed address."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    UNREACHED = "unreached"
+    """Nobody was there, or a server in trouble."""
+    BROKEN = "broken"
+    """The connection broke, after some or all of the bytes, perhaps after the answer."""
+
+
+def read_sent_answer(http_status: int) -> Sent:
+    """Classify the status of the undocumented answer to the bytes."""
+    if 200 <= http_status < 300:
+        return Sent.TAKEN
+    return Sent.UNREACHED if http_status in (408, 429) or http_status >= 500 else Sent.REFUSED
 
 
 @dataclass(frozen=True)

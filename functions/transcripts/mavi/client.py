@@ -19,11 +19,13 @@ from transcripts.mavi.answers import (
     AssetState,
     Lost,
     NotSent,
+    Sent,
     SignedUrl,
     SubmitAnswer,
     Unreachable,
     UploadAnswer,
     read_metadata_answer,
+    read_sent_answer,
     read_submit_answer,
     read_upload_answer,
 )
@@ -92,8 +94,8 @@ class Provider(Protocol):
     async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
 
-    async def send(self, url: str, file: File) -> bool:
-        """Send the bytes to a signed address; tells whether they were taken."""
+    async def send(self, url: str, file: File) -> Sent:
+        """Send the bytes to a signed address."""
 
     async def upload(self, file: File, patience_s: float) -> UploadAnswer:
         """Make an asset of a file in one request: the way without signed addresses."""
@@ -188,10 +190,24 @@ class MaviClient:
             except TimeoutError:
                 return Unreachable()
 
-    async def send(self, url: str, file: File) -> bool:
-        """Send the bytes to a signed address; tells whether they were taken."""
-        async with self._uploads.slots, self._pacers["send"].turn(float("inf")):
-            return await self._uploads.run(self._send, url, file)
+    async def send(self, url: str, file: File) -> Sent:
+        """Try the documented verb, POST, then the one such addresses usually fix, PUT.
+
+        Nobody has seen which it is (the samples and usual practice contradict each other), so what
+        worked is remembered. Who refuses a verb may also hang up before it has all the bytes; so
+        what broke off is tried the other way next time, when it is known what has arrived.
+        """
+        for method in self._send_methods:
+            async with self._uploads.slots, self._pacers["send"].turn(float("inf")):
+                sent = await self._uploads.run(self._send, method, url, file)
+            others = [each for each in SEND_METHODS if each != method]
+            if sent is Sent.TAKEN:
+                self._send_methods = (method, *others)
+            if sent is Sent.BROKEN:
+                self._send_methods = (*others, method)
+            if sent is not Sent.REFUSED:
+                return sent
+        return Sent.REFUSED
 
     async def upload(self, file: File, patience_s: float) -> UploadAnswer:
         """Make an asset of a file in one request."""
@@ -224,24 +240,7 @@ class MaviClient:
             return found if self._base_url.startswith("http://") else None
         return found
 
-    def _send(self, url: str, file: File) -> bool:
-        """Try the documented verb, POST, then the one such addresses usually fix, PUT.
-
-        Nobody has seen which it is (the samples and usual practice contradict each other), so what
-        worked is remembered.
-        """
-        for method in self._send_methods:
-            try:
-                status = self._send_with(method, url, file)
-            except requests.RequestException:
-                # Who refuses a verb may hang up before it has all the bytes.
-                continue
-            if 200 <= status < 300:
-                self._send_methods = tuple(sorted(SEND_METHODS, key=method.__ne__))
-                return True
-        return False
-
-    def _send_with(self, method: str, url: str, file: File) -> int:
+    def _send(self, method: str, url: str, file: File) -> Sent:
         reader = file.open()
         try:
             if method == "PUT":
@@ -251,7 +250,7 @@ class MaviClient:
                 body = MultipartFile(reader, file.size, file.filename, uuid4().hex)
                 headers = {"Content-Type": body.content_type}
             with requests.Session() as session:
-                return _request(
+                answer = _request(
                     session,
                     method,
                     url,
@@ -259,9 +258,12 @@ class MaviClient:
                     headers=headers,
                     auth=_NoKey(),
                     timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
-                ).status
+                )
+        except FAILURES as error:
+            return Sent.UNREACHED if _never_sent(error) else Sent.BROKEN
         finally:
             reader.close()
+        return read_sent_answer(answer.status)
 
     def _upload(self, file: File) -> UploadAnswer:
         reader = file.open()
@@ -277,8 +279,8 @@ class MaviClient:
                     auth=self._auth,
                     timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
                 )
-        except requests.RequestException:
-            return Unreachable()
+        except FAILURES as error:
+            return Unreachable() if _never_sent(error) else None
         finally:
             reader.close()
         return read_upload_answer(*answer)

@@ -17,6 +17,9 @@ from typing import Final
 ARRIVES_WITHIN_S: Final = 0.5
 """A request has arrived by then, answered or not."""
 
+LEARNS: Final = 0.25
+"""Of what a turn took, as against what was believed before."""
+
 LOOK_EVERY: Final = 0.05
 """Of the interval: how often who waits looks whether its turn has come earlier."""
 
@@ -47,10 +50,12 @@ class Pacer:
         self._waiting = 0
         self._turns = 0
         self._next_turn = float("-inf")
+        self._last_turn = float("-inf")
+        self._turn_s = interval_s + ARRIVES_WITHIN_S
 
     def wait_s(self) -> float:
-        """Return about how long who asks now would wait."""
-        return max(self._next_turn - self._clock(), 0.0) + self._waiting * self._interval_s
+        """Return about how long who asks now would wait, going by what turns took lately."""
+        return max(self._next_turn - self._clock(), 0.0) + self._waiting * self._turn_s
 
     @asynccontextmanager
     async def turn(
@@ -73,6 +78,7 @@ class Pacer:
                     await intent()
                 self._turns += 1
                 turn = self._turns
+                self._learn(waited=wait_s > 0)
                 self._next_turn = self._clock() + ARRIVES_WITHIN_S + self._interval_s
         finally:
             self._waiting -= 1
@@ -81,6 +87,13 @@ class Pacer:
         finally:
             if turn == self._turns:
                 self._next_turn = min(self._next_turn, self._clock() + self._interval_s)
+
+    def _learn(self, *, waited: bool) -> None:
+        """Take in how far this turn is from the last one, if nobody could have had one between."""
+        now = self._clock()
+        if waited:
+            self._turn_s += (now - self._last_turn - self._turn_s) * LEARNS
+        self._last_turn = now
 
     async def _wait(self) -> None:
         while (left_s := self._next_turn - self._clock()) > 0:

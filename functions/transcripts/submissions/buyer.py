@@ -80,6 +80,11 @@ class Patience:
     turn_s: float
     comes_again: bool
 
+    @property
+    def reject(self) -> Reject:
+        """How what is impossible now is recorded: it must not take away what the queue will do."""
+        return steps.reject if self.comes_again else steps.not_now
+
 
 def submission_error(
     code: str,
@@ -149,9 +154,15 @@ class Buyer:
                 asset_checked = True
                 why = await self._why_refused(asset_id, patience)
                 if why is not None:
-                    raise await self._rejected(
-                        recording, *why, steps.reject if patience.comes_again else steps.not_now
-                    )
+                    code, details = why
+                    if (
+                        code == "asset_not_found"
+                        and patience.comes_again
+                        and self._is_new(recording)
+                    ):
+                        # It was there a moment ago, so this is what rate limiting looks like, too.
+                        raise await self._no_time(recording, patience, RETRY_AFTER_S)
+                    raise await self._rejected(recording, code, details, patience.reject)
             if not retries_left:
                 raise await self._gave_up(recording, patience, answer)
             await self._sleep(max(pause_s, _asked_pause_s(answer)))
@@ -235,7 +246,13 @@ class Buyer:
         if isinstance(answer, NotSent) and patience.comes_again:
             return await self._no_time(recording, patience, RETRY_AFTER_S)
         reason = answer.reason if isinstance(answer, NotSent) else "HTTP 400 every time"
-        return await self._rejected(recording, Refusal.ERROR, {"reason": reason})
+        return await self._rejected(recording, Refusal.ERROR, {"reason": reason}, patience.reject)
+
+    def _is_new(self, recording: Recording) -> bool:
+        """Tell whether we brought the asset ourselves, not long ago."""
+        claimed = recording.claimed
+        sent_at = claimed.sent_at or self._clock()
+        return claimed.filename is not None and self._clock() - sent_at < steps.TAKEN_IN_WITHIN
 
     async def _why_refused(
         self, asset_id: str, patience: Patience

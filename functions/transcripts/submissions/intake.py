@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from transcripts.errors import RequestError
+from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.objects.media import KnownAsset, Media, Reason, judge, labels_of
 from transcripts.objects.stored_object import StoredObject
@@ -34,11 +34,16 @@ AT_ONCE: Final = 16
 
 @dataclass
 class Taken:
-    """What became of a list: ids of submissions, by what was decided."""
+    """What became of a list: ids of submissions, by what was decided.
+
+    ``failed`` are ids of assets for which it did not work this time: just these may be asked for
+    again. With ``force`` the whole list, asked for again, would buy the others once more.
+    """
 
     queued: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def add(self, submission_id: str, decision: RequestDecision) -> None:
         """Sort one in."""
@@ -62,7 +67,6 @@ class Intake:
         *,
         clock: Callable[[], datetime],
         max_object_bytes: int,
-        retention_days: int = 0,
     ) -> None:
         """Take the ledger, the queue, and the size in bytes of the largest object taken."""
         self._store = store
@@ -70,7 +74,6 @@ class Intake:
         self._log = log
         self._clock = clock
         self._max_object_bytes = max_object_bytes
-        self._retention_days = retention_days
 
     async def uploaded(self, stored: StoredObject) -> None:
         """Take an upload event: queue it, know it, or refuse it for a recorded reason.
@@ -108,17 +111,28 @@ class Intake:
         return taken
 
     async def take_assets(self, order: AssetsOrder) -> Taken:
-        """Queue assets that a caller lists; raises ``TransientError``."""
+        """Queue assets that a caller lists; raises ``TransientError`` if it worked for none."""
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def take(asset_id: str) -> tuple[str, RequestDecision]:
+        async def take(asset_id: str) -> tuple[str, RequestDecision | TransientError]:
             async with slots:
-                wish = await self._asset_wish(asset_id, order.labels, force=order.force)
-                return wish.submission_id, await self._request(wish)
+                try:
+                    wish = await self._asset_wish(asset_id, order.labels, force=order.force)
+                    return wish.submission_id, await self._request(wish)
+                except TransientError as error:
+                    return asset_id, error
 
-        taken = Taken()
-        for submission_id, decision in await asyncio.gather(*map(take, order.asset_ids)):
-            taken.add(submission_id, decision)
+        taken, outages = Taken(), []
+        for name, decision in await asyncio.gather(*map(take, order.asset_ids)):
+            if isinstance(decision, TransientError):
+                outages.append(decision)
+                taken.failed.append(name)
+            else:
+                taken.add(name, decision)
+        if len(outages) == len(order.asset_ids):
+            raise outages[0]
+        if outages:
+            self._log.warning("list_taken_in_part", failed=len(outages), reason=outages[0].message)
         return taken
 
     async def _request(self, wish: Wish) -> RequestDecision:
@@ -193,7 +207,6 @@ class Intake:
             labels=labels,
             again=again,
             force=force,
-            retention_days=self._retention_days,
         )
 
 

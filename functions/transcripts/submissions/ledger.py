@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from transcripts.submissions.steps import LEASE, lose_answer, remembered
 from transcripts.submissions.submission import OPEN, Attempt, Budget, State, Submission
-from transcripts.tasks.task import Source, expiry
+from transcripts.tasks.task import Source
 
 D_co = TypeVar("D_co", covariant=True)
 
@@ -46,7 +46,6 @@ class Wish:
     force: bool = False
     again: bool = True
     cap_per_day: int = 0
-    retention_days: int = 0
 
     @property
     def day(self) -> str:
@@ -164,8 +163,8 @@ def request(current: Submission | None, wish: Wish) -> Change[RequestDecision]:
         return Change(Queued(submission), submission)
     current, died = _without_dead_call(current, wish.now)
     if current.state in OPEN:
-        submission = replace(current, queued=True)
-        return Change(Queued(submission), None if current.queued else submission)
+        submission = _forced(replace(current, queued=True), wish)
+        return Change(Queued(submission), None if submission == current else submission)
     settled = _settled(current, wish)
     if settled is not None:
         return Change(settled, submission=current if died else None)
@@ -214,9 +213,13 @@ def bought_again(current: Submission | None, task_id: str, wish: Wish, limit: in
     """Put the purchase of an overdue task on the queue once more, at most ``limit`` times."""
     if current is None or current.state is not State.SUBMITTED or current.task_id != task_id:
         return Change(decision=False)
-    if sum(attempt.task_id is not None for attempt in current.earlier) >= limit:
+    if current.resubmissions >= limit:
         return Change(decision=False)
-    again = replace(_entry(current, wish, queued=True), instead_of=task_id)
+    again = replace(
+        _entry(current, wish, queued=True),
+        instead_of=task_id,
+        resubmissions=current.resubmissions + 1,
+    )
     return Change(decision=True, submission=again)
 
 
@@ -251,12 +254,17 @@ def _taken(current: Submission | None, wish: Wish) -> Submission:
     if entry is None or entry.state not in OPEN:
         entry = _entry(current, wish, queued=False)
     return replace(
-        entry,
+        _forced(entry, wish),
         claim_id=wish.claim_id,
         claimed_at=wish.now,
         updated_at=wish.now,
         lease_expires_at=wish.now + LEASE,
     )
+
+
+def _forced(entry: Submission, wish: Wish) -> Submission:
+    """Have what somebody forces bought, whatever comes in late of the task that it replaced."""
+    return replace(entry, instead_of=None) if wish.force else entry
 
 
 def _entry(current: Submission | None, wish: Wish, *, queued: bool) -> Submission:
@@ -270,9 +278,9 @@ def _entry(current: Submission | None, wish: Wish, *, queued: bool) -> Submissio
         labels=wish.labels or (current.labels if current else {}),
         claimed_at=wish.now,
         updated_at=wish.now,
-        expires_at=expiry(wish.now, wish.retention_days),
         queued=queued,
         queue_round=current.queue_round + 1 if current else 0,
+        resubmissions=current.resubmissions if current else 0,
         earlier=_earlier(current),
     )
 

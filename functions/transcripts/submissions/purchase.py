@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
-from transcripts.errors import NotYet, ObjectGone, SubmissionError, TransientError
+from transcripts.errors import (
+    NotYet,
+    ObjectGone,
+    ObjectUnavailable,
+    SubmissionError,
+    TransientError,
+)
 from transcripts.logs import Log
 from transcripts.submissions import ledger, steps
 from transcripts.submissions.buyer import Buyer, Patience, Receipt, submission_error
@@ -41,6 +47,9 @@ FROM_QUEUE: Final = Patience(turn_s=120.0, comes_again=True)
 RUN_FOR: Final = timedelta(minutes=25)
 """The queue waits half an hour for an answer."""
 
+RETRY_AFTER_S: Final = 60
+"""What the queue is told when the storage is in trouble: by 503 it would slow down altogether."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -69,7 +78,6 @@ class Purchaser:
         new_claim_id: Callable[[], str],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         cap_per_day: int = 0,
-        retention_days: int = 0,
     ) -> None:
         """Take the ledger, who buys and who uploads, and what time and chance are."""
         self._store = store
@@ -80,7 +88,6 @@ class Purchaser:
         self._new_claim_id = new_claim_id
         self._sleep = sleep
         self._cap_per_day = cap_per_day
-        self._retention_days = retention_days
         self._buying: dict[tuple[str, bool], asyncio.Task[Receipt]] = {}
         self._running: dict[str, asyncio.Task[Ended]] = {}
         self._handing_back: set[asyncio.Task[None]] = set()
@@ -95,7 +102,7 @@ class Purchaser:
         key = (submission_id, order.force)
         follows = key in self._buying
         receipt = await self._shared(self._buying, key, lambda: self._buy(submission_id, order))
-        return Receipt(receipt.task_id, submission_id, duplicate=receipt.duplicate or follows)
+        return replace(receipt, duplicate=receipt.duplicate or follows)
 
     async def run(self, submission_id: str) -> Ended:
         """Bring what is on record to its end: upload, wait, buy.
@@ -128,7 +135,7 @@ class Purchaser:
             case AlreadyBought(submission):
                 return Receipt(submission.task_id or "", submission_id, duplicate=True)
             case Claimed(submission):
-                return await self._call(self._recording(submission), order.asset_id)
+                return await self._call(self._recording(submission), order)
             case InProgress(retry_after_s):
                 raise _in_progress(retry_after_s)
             case MaybeBought(reason):
@@ -138,9 +145,16 @@ class Purchaser:
             case NotOnRecord() | AlreadyRejected():
                 raise AssertionError("an order names its asset, and asks again what was rejected")
 
-    async def _call(self, recording: Recording, asset_id: str) -> Receipt:
+    async def _call(self, recording: Recording, order: Order) -> Receipt:
         try:
-            return await self._buyer.buy(recording, asset_id, DIRECT)
+            known = await self._late_result(recording)
+            if known is not None:
+                return Receipt(known, recording.submission_id, duplicate=True)
+            return await self._buyer.buy(recording, order.asset_id, DIRECT)
+        except AssetTaken as taken:
+            # Somebody has brought this very asset to Mavi meanwhile, and buys it over there.
+            await self._give_way(recording, taken)
+            return await self._buy(taken.submission_id, order)
         except ClaimLost as error:
             raise _in_progress(ledger.RETRY_AFTER_S) from error
         except TransientError:
@@ -174,17 +188,15 @@ class Purchaser:
     async def _work(self, recording: Recording) -> Ended:
         """Upload if need be, then buy, in the name of a claim."""
         submission_id = recording.submission_id
-        overdue = recording.claimed.instead_of
         try:
-            if overdue is not None and await self._store.has_result(overdue):
-                await recording.after(steps.keep_earlier, refund=True)
-                return Ended(submission_id, State.SUBMITTED, task_id=overdue)
+            known = await self._late_result(recording)
+            if known is not None:
+                return Ended(submission_id, State.SUBMITTED, task_id=known)
             asset_id = await self._asset(recording)
             receipt = await self._buyer.buy(recording, asset_id, FROM_QUEUE)
         except AssetTaken as taken:
             # Mavi gave an id that it had given before: it is bought, or will be, over there.
-            await self._buyer.reject(recording, "duplicate_asset", other=taken.submission_id)
-            return Ended(submission_id, State.REJECTED, reason="duplicate_asset")
+            return await self._give_way(recording, taken)
         except (UploadFailed, ObjectGone) as error:
             code = error.code
             await self._buyer.reject(recording, code)
@@ -194,10 +206,33 @@ class Purchaser:
             return Ended(submission_id, state, reason=error.code)
         except ClaimLost as error:
             raise NotYet("Another instance took over.") from error
+        except ObjectUnavailable as error:
+            await recording.hand_back()
+            raise NotYet(error.message, retry_after_s=RETRY_AFTER_S) from error
         except TransientError:
             await recording.hand_back()
             raise
         return Ended(submission_id, State.SUBMITTED, task_id=receipt.task_id)
+
+    async def _late_result(self, recording: Recording) -> str | None:
+        """Return an earlier task if this is to replace an overdue one, and a result has come."""
+        claimed = recording.claimed
+        if claimed.instead_of is None:
+            return None
+        earlier = [attempt.task_id for attempt in claimed.earlier if attempt.task_id is not None]
+        task_id = await self._store.with_result(earlier)
+        if task_id is not None:
+            known = task_id
+
+            def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+                return steps.keep_earlier(current, claim_id, now, known)
+
+            await recording.after(step, refund=True)
+        return task_id
+
+    async def _give_way(self, recording: Recording, taken: AssetTaken) -> Ended:
+        await self._buyer.reject(recording, "duplicate_asset", other=taken.submission_id)
+        return Ended(recording.submission_id, State.REJECTED, reason="duplicate_asset")
 
     async def _asset(self, recording: Recording) -> str:
         submission = recording.claimed
@@ -232,7 +267,6 @@ class Purchaser:
             force=force,
             again=again,
             cap_per_day=self._cap_per_day,
-            retention_days=self._retention_days,
         )
 
     def _recording(self, claimed: Submission) -> Recording:

@@ -13,7 +13,7 @@ from transcripts.submissions import ledger, steps
 from transcripts.submissions.ledger import Change
 from transcripts.submissions.steps import RENEW_EVERY, ClaimLost
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import AssetOwner, Budget, Submission
+from transcripts.submissions.submission import Budget, Submission
 from transcripts.tasks.task import Task
 
 W = TypeVar("W")
@@ -49,21 +49,17 @@ class Recording:
         """The entry's id."""
         return self.claimed.submission_id
 
-    async def before(self, step: Step, *, owner_of: str | None = None) -> None:
+    async def before(self, step: Step) -> None:
         """Record what will be done next; without it on record, it must not be done.
 
-        ``owner_of`` is an asset that belongs to this submission from now on. Raises ``ClaimLost``,
-        ``AssetTaken`` and ``StoreUnavailable``.
+        Raises ``ClaimLost``, ``AssetTaken`` and ``StoreUnavailable``.
         """
         claim_id = self.claimed.claim_id
 
         def decide(current: Submission | None, _: Budget | None) -> Change[None]:
             return Change(None, step(current, claim_id, self._clock()))
 
-        owner = None
-        if owner_of is not None:
-            owner = (owner_of, AssetOwner(self.submission_id, self.claimed.expires_at))
-        await self._store.change(self.submission_id, decide, owner=owner)
+        await self._store.change(self.submission_id, decide)
 
     async def after(self, step: Step, *, refund: bool = False) -> None:
         """Record what came of it, insisting: what is not recorded, nobody knows of.

@@ -29,6 +29,9 @@ MAX_EARLIER: Final = 20
 
 RENEW_EVERY: Final = timedelta(minutes=1)
 
+TAKEN_IN_WITHIN: Final = timedelta(hours=24)
+"""What has all its bytes is waited for so long, whatever Mavi says; then somebody has to ask."""
+
 
 class ClaimLost(Exception):
     """The claim was taken over by somebody else; nothing may be done in its name any more."""
@@ -61,24 +64,32 @@ def hand_back(current: Submission | None, claim_id: str, now: datetime) -> Submi
     held = _held_open(current, claim_id)
     if held.earlier and not held.queued:
         return _restored(held, now, None)
-    state = _before_call(held) if held.state is State.SUBMITTING else held.state
-    return replace(held, state=state, updated_at=now, lease_expires_at=None)
+    return replace(_before_call(held), updated_at=now, lease_expires_at=None)
 
 
-def _before_call(held: Submission) -> State:
-    return State.UPLOADED if held.filename and held.asset_id else State.CLAIMED
+def _before_call(held: Submission) -> Submission:
+    if held.state is not State.SUBMITTING:
+        return held
+    return replace(held, state=held.called_from or State.CLAIMED, called_from=None)
 
 
 def prepare_upload(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-    """Record that an asset will be made. Raises ``ClaimLost``."""
+    """Record that an asset will be made; one more try. Raises ``ClaimLost``."""
     held = _held_open(current, claim_id)
     return replace(
         held,
         state=State.UPLOADING,
         asset_id=None,
+        uploads=held.uploads + 1,
         updated_at=now,
         lease_expires_at=now + LEASE,
     )
+
+
+def upload_not_tried(current: Submission | None, claim_id: str, now: datetime) -> Submission:
+    """Record that a try met nobody, and does not count. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    return replace(held, uploads=max(held.uploads - 1, 0), updated_at=now)
 
 
 def begin_upload(
@@ -91,7 +102,6 @@ def begin_upload(
         state=State.UPLOADING,
         asset_id=asset_id,
         sent_at=now,
-        uploads=held.uploads + 1,
         updated_at=now,
         lease_expires_at=now + LEASE,
     )
@@ -121,13 +131,19 @@ def end_upload(
 def begin_call(current: Submission | None, claim_id: str, now: datetime) -> Submission:
     """Record that a request to buy follows. Raises ``ClaimLost``."""
     held = _held_open(current, claim_id)
-    return replace(held, state=State.SUBMITTING, updated_at=now, lease_expires_at=now + LEASE)
+    return replace(
+        held,
+        state=State.SUBMITTING,
+        called_from=held.called_from if held.state is State.SUBMITTING else held.state,
+        updated_at=now,
+        lease_expires_at=now + LEASE,
+    )
 
 
 def call_bought_nothing(current: Submission | None, claim_id: str, now: datetime) -> Submission:
     """Record that the request bought nothing and will be sent again. Raises ``ClaimLost``."""
     held = _held(current, claim_id)
-    return replace(held, state=_before_call(held), updated_at=now, lease_expires_at=now + LEASE)
+    return replace(_before_call(held), updated_at=now, lease_expires_at=now + LEASE)
 
 
 def reject(current: Submission | None, claim_id: str, now: datetime, reason: str) -> Submission:
@@ -162,9 +178,14 @@ def not_now(current: Submission | None, claim_id: str, now: datetime, reason: st
     return reject(held, claim_id, now, reason)
 
 
-def keep_earlier(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-    """Give a repetition up: what was bought before is enough. Raises ``ClaimLost``."""
-    return _restored(_held_open(current, claim_id), now, None)
+def keep_earlier(
+    current: Submission | None, claim_id: str, now: datetime, task_id: str
+) -> Submission:
+    """Give a repetition up: the result of that earlier task is enough. Raises ``ClaimLost``."""
+    held = _held_open(current, claim_id)
+    # What is restored is the last one.
+    earlier = sorted(held.earlier, key=lambda attempt: attempt.task_id == task_id)
+    return _restored(replace(held, earlier=earlier), now, None)
 
 
 def _restored(held: Submission, now: datetime, reason: str | None) -> Submission:
@@ -183,6 +204,7 @@ def _restored(held: Submission, now: datetime, reason: str | None) -> Submission
         submitted_at=last.ended_at if last.state is State.SUBMITTED else None,
         lease_expires_at=None,
         budget_day=None,
+        called_from=None,
         instead_of=None,
         earlier=earlier,
     )
@@ -218,5 +240,7 @@ def accept(
 def remembered(
     current: Submission, state: State, task_id: str | None, reason: str | None, now: datetime
 ) -> list[Attempt]:
-    """Return the earlier purchases with one more; a document has a size."""
+    """Return the earlier purchases with one more, once; a document has a size."""
+    if task_id is not None and any(attempt.task_id == task_id for attempt in current.earlier):
+        return current.earlier
     return [*current.earlier, Attempt(state, task_id, reason, now)][-MAX_EARLIER:]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.ledger import Change
 from transcripts.submissions.submission import (
+    OPEN,
     AssetOwner,
     Budget,
     State,
@@ -20,7 +23,7 @@ from transcripts.submissions.submission import (
     submission_path,
 )
 from transcripts.tasks.merge import DECIDING_FIELDS, merge
-from transcripts.tasks.task import Task, task_path
+from transcripts.tasks.task import Task, expiry, task_path
 
 D = TypeVar("D")
 
@@ -39,10 +42,11 @@ class AssetTaken(Exception):
 class SubmissionStore:
     """The purchase ledger in a store of documents."""
 
-    def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
+    def __init__(self, documents: Documents, retrier: Retrier, retention_days: int = 0) -> None:
+        """Take the documents, how to try again, and how long ended purchases are kept."""
         self._documents = documents
         self._retrier = retrier
+        self._retention_days = retention_days
 
     async def read(self, submission_id: str) -> Submission | None:
         """Return a submission; None if there is none of that id."""
@@ -55,7 +59,7 @@ class SubmissionStore:
         return await self._retrier.run(attempt)
 
     async def submission_id_of(self, asset_id: str) -> str:
-        """Return the submission an asset is bought under: that which brought it, or its own."""
+        """Return the submission an asset is bought under: its owner, or that of its id."""
 
         async def attempt() -> str:
             (found,) = await self._documents.read(Read(asset_owner_path(asset_id), AssetOwner))
@@ -70,19 +74,18 @@ class SubmissionStore:
         *,
         budget_day: str | None = None,
         task: Task | None = None,
-        owner: tuple[str, AssetOwner] | None = None,
     ) -> D:
         """Decide on what is stored and write what follows, as one step.
 
         ``decide`` may run several times, each time on what is stored by then. It is given the
         counter of ``budget_day`` if there is one. ``task`` is the submission's side of a task,
-        joined in the same commit; ``owner`` is an asset and whose it is from now on. After a lost
-        acknowledgement ``decide`` meets what it has written itself.
+        joined in the same commit. After a lost acknowledgement ``decide`` meets what it has written
+        itself.
 
         Raises what ``decide`` raises, ``AssetTaken`` and ``StoreUnavailable``.
         """
         return await self._retrier.run(
-            lambda: self._change_once(submission_id, decide, budget_day, task, owner)
+            lambda: self._change_once(submission_id, decide, budget_day, task)
         )
 
     async def _change_once(
@@ -91,18 +94,16 @@ class SubmissionStore:
         decide: Decide[D],
         budget_day: str | None,
         task: Task | None,
-        owner: tuple[str, AssetOwner] | None,
     ) -> D:
-        path = submission_path(submission_id)
         current, budget, known = await asyncio.gather(
-            self._read(Read(path, Submission)),
+            self._read(Read(submission_path(submission_id), Submission)),
             self._read(Read(budget_path(budget_day), Budget) if budget_day else None),
             self._read(Read(task_path(task.task_id), Task, DECIDING_FIELDS) if task else None),
         )
         change = decide(_value(current), _value(budget))
         writes: list[Write] = []
         if change.submission is not None:
-            writes.append(Write(path, change.submission, expect=_version(current)))
+            writes += await self.writes_of(current, change.submission)
         if change.budget is not None and budget_day:
             writes.append(Write(budget_path(budget_day), change.budget, expect=_version(budget)))
         if task is not None:
@@ -110,34 +111,67 @@ class SubmissionStore:
             if merged.changed != ():
                 path = task_path(task.task_id)
                 writes.append(Write(path, merged.task, merged.changed, expect=_version(known)))
-        if owner is not None:
-            writes += await self._owner_writes(*owner)
         if writes:
             await self._documents.commit(*writes)
         return change.decision
 
-    async def _owner_writes(self, asset_id: str, owner: AssetOwner) -> list[Write]:
-        """Return what makes an asset the owner's; raises ``AssetTaken`` if it is another's."""
-        path = asset_owner_path(asset_id)
-        by_id = submission_id_of_asset(asset_id)
-        known, ordered = await asyncio.gather(
-            self._read(Read(path, AssetOwner)),
-            self._read(Read(submission_path(by_id), Submission)),
+    async def writes_of(
+        self, before: Snapshot[Submission] | None, after: Submission
+    ) -> list[Write]:
+        """Return what records an entry: its document, and whose its asset is.
+
+        What is open never expires: it would be forgotten, or bought again. Raises ``AssetTaken``.
+        """
+        if after.state in OPEN:
+            entry = replace(after, expires_at=None)
+        else:
+            entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
+        path = submission_path(entry.submission_id)
+        return [
+            Write(path, entry, expect=_version(before)),
+            *await self._owner_writes(_value(before), entry),
+        ]
+
+    async def _owner_writes(self, before: Submission | None, entry: Submission) -> list[Write]:
+        """Return what says whose an asset is, as long as the entry itself is there.
+
+        Who is about to buy an asset, or to send bytes to it, has to own it, and writes that it does
+        even if it did before: so of two who want the same, one meets a conflict.
+        """
+        if entry.asset_id is None:
+            return []
+        calls = entry.state is State.SUBMITTING and (
+            before is None or before.state is not State.SUBMITTING
         )
-        if known is None and ordered is not None and ordered.value.state is not State.REJECTED:
-            raise AssetTaken(by_id)
-        if known is None:
-            return [Write(path, owner, expect=ABSENT)]
-        if known.value.submission_id != owner.submission_id:
-            raise AssetTaken(known.value.submission_id)
-        return []
+        brings = entry.filename is not None and (
+            before is None or before.asset_id != entry.asset_id
+        )
+        wants = entry.state in OPEN and (calls or brings)
+        lasts = before is not None and before.expires_at != entry.expires_at
+        if not (wants or lasts):
+            return []
+        path = asset_owner_path(entry.asset_id)
+        known = await self._read(Read(path, AssetOwner))
+        if known is not None and known.value.submission_id != entry.submission_id:
+            if not wants:
+                return []
+            other = await self._read(Read(submission_path(known.value.submission_id), Submission))
+            if other is not None and other.value.state is not State.REJECTED:
+                raise AssetTaken(known.value.submission_id)
+        return [
+            Write(path, AssetOwner(entry.submission_id, entry.expires_at), None, _version(known))
+        ]
 
-    async def has_result(self, task_id: str) -> bool:
-        """Tell whether a result of that task is stored."""
+    async def with_result(self, task_ids: Sequence[str]) -> str | None:
+        """Return the first of these tasks whose result is stored; None if there is none."""
 
-        async def attempt() -> bool:
-            found = await self._read(Read(task_path(task_id), Task, ("task_id", "revision")))
-            return found is not None and found.value.revision is not None
+        async def attempt() -> str | None:
+            reads = [
+                Read(task_path(task_id), Task, ("task_id", "revision")) for task_id in task_ids
+            ]
+            found = await self._documents.read(*reads)
+            has = (each.value.task_id for each in found if each and each.value.revision is not None)
+            return next(has, None)
 
         return await self._retrier.run(attempt)
 

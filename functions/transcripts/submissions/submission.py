@@ -53,9 +53,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     ``filename`` is what an object will be called at Mavi, None where nothing is uploaded;
     ``uploads`` counts the tries. ``queue_round`` counts how often it was put on the queue.
     ``sent_at`` is when bytes were last begun or ended to be sent. ``queued`` tells that somebody
-    comes again for it: the queue. ``instead_of`` is the overdue task that it replaces.
-    ``budget_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was bought for
-    the same asset before a repetition.
+    comes again for it: the queue. ``called_from`` is the state that a call goes back to which
+    bought nothing. ``instead_of`` is the overdue task that it replaces, ``resubmissions`` how often
+    one was. ``budget_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was
+    bought for the same asset before a repetition.
     """
 
     submission_id: str
@@ -75,7 +76,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None = None
     uploads: int = 0
     queued: bool = False
+    called_from: State | None = None
     instead_of: str | None = None
+    resubmissions: int = 0
     queue_round: int = 0
     budget_day: str | None = None
     earlier: list[Attempt] = []
@@ -87,9 +90,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssetOwner(msgspec.Struct, frozen=True):
-    """Which submission brought an asset to Mavi, under ``assets/{asset_id}``.
+    """Which submission an asset is bought under, as ``assets/{asset_id}``.
 
-    Whoever submits that asset by its id is led to that submission: it is the same purchase.
+    It is that which brought the asset to Mavi, or else that of its id. Whoever submits the asset by
+    its id is led there: it is the same purchase.
     """
 
     submission_id: str

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
 
-from transcripts.errors import Conflict
+from transcripts.errors import Conflict, TransientError
 from transcripts.logs import Log
 from transcripts.ports import Documents, Query, Read, Snapshot, SubmitQueue, T, Write
 from transcripts.retry import Retrier
@@ -45,13 +46,22 @@ QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, DEAD_CALLS)
 
 
 class Counts(msgspec.Struct):
-    """What a run did; ``more`` tells that it stopped at its bound."""
+    """What a run did; ``failed`` is what it logged and left, ``more`` that it met its bound."""
 
     overdue: int = 0
     submit_unknown: int = 0
     requeued: int = 0
     resubmitted: int = 0
+    failed: int = 0
     more: bool = False
+
+
+@dataclass
+class _Run:
+    """One run: what it did, and what went wrong that may work later."""
+
+    counts: Counts = field(default_factory=Counts)
+    outages: list[TransientError] = field(default_factory=list)
 
 
 class Sweeper:
@@ -72,25 +82,29 @@ class Sweeper:
         """Take the store, the queue, and when a result is late."""
         self._documents = documents
         self._retrier = retrier
-        self._store = SubmissionStore(documents, retrier)
+        self._store = SubmissionStore(documents, retrier, retention_days)
         self._queue = queue
         self._log = log
         self._clock = clock
         self._overdue_after = overdue_after
         self._resubmit_overdue = resubmit_overdue
-        self._retention_days = retention_days
 
     async def run(self) -> Counts:
-        """Sweep once; raises ``StoreUnavailable`` and ``QueueUnavailable``, repeating is safe."""
-        counts = Counts()
-        await self._late_tasks(counts)
-        await self._dead_calls(counts)
-        for state in (State.CLAIMED, State.UPLOADING, State.UPLOADED):
-            await self._stalled(state, counts)
-        self._log.info("swept", **msgspec.structs.asdict(counts))
-        return counts
+        """Sweep once. Nothing that goes wrong with one thing keeps another from being done.
 
-    async def _late_tasks(self, counts: Counts) -> None:
+        Raises ``StoreUnavailable`` and ``QueueUnavailable`` in the end; repeating is safe.
+        """
+        run = _Run()
+        await self._late_tasks(run)
+        await self._dead_calls(run)
+        for state in (State.CLAIMED, State.UPLOADING, State.UPLOADED):
+            await self._stalled(state, run)
+        self._log.info("swept", **msgspec.structs.asdict(run.counts))
+        if run.outages:
+            raise run.outages[0]
+        return run.counts
+
+    async def _late_tasks(self, run: _Run) -> None:
         latest = self._clock() - self._overdue_after
         collection, state, moment = LATE_TASKS
         found = await self._find(
@@ -102,11 +116,11 @@ class Sweeper:
                 limit=AT_MOST,
                 fields=TASK_FIELDS,
             ),
-            counts,
+            run,
         )
-        for bought_again in await self._each(found, self._mark_overdue):
-            counts.overdue += bought_again is not None
-            counts.resubmitted += bought_again is True
+        for bought_again in await self._each(found, self._mark_overdue, run):
+            run.counts.overdue += bought_again is not None
+            run.counts.resubmitted += bought_again is True
 
     async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
         """Mark a task, and buy it again if that is wanted; None if its result has come meanwhile.
@@ -115,9 +129,8 @@ class Sweeper:
         """
         task = msgspec.structs.replace(late.value, status=Status.OVERDUE)
         writes = [Write(task_path(task.task_id), task, ("status",), expect=late.version)]
-        reopened = await self._reopened(task)
-        if reopened is not None:
-            writes.append(reopened)
+        reopened, reopening = await self._reopened(task)
+        writes += reopening
         try:
             await self._documents.commit(*writes)
         except Conflict:
@@ -128,30 +141,25 @@ class Sweeper:
             submission_id=task.submission_id,
             bought_again=reopened is not None,
         )
-        if reopened is not None and isinstance(reopened.value, Submission):
-            await self._enqueue(reopened.value)
+        if reopened is not None:
+            await self._enqueue(reopened)
         return reopened is not None
 
-    async def _reopened(self, task: Task) -> Write | None:
-        """Return the write that puts an overdue purchase on the queue again, if it is wanted."""
+    async def _reopened(self, task: Task) -> tuple[Submission | None, list[Write]]:
+        """Return an overdue purchase as it goes on the queue again, if it is wanted."""
         if not self._resubmit_overdue or task.submission_id is None:
-            return None
+            return None, []
         path = submission_path(task.submission_id)
         (found,) = await self._documents.read(Read(path, Submission))
-        wish = Wish(
-            submission_id=task.submission_id,
-            claim_id="",
-            now=self._clock(),
-            retention_days=self._retention_days,
-        )
+        wish = Wish(submission_id=task.submission_id, claim_id="", now=self._clock())
         change = ledger.bought_again(
             found.value if found else None, task.task_id, wish, self._resubmit_overdue
         )
-        if found is None or change.submission is None:
-            return None
-        return Write(path, change.submission, expect=found.version)
+        if change.submission is None:
+            return None, []
+        return change.submission, await self._store.writes_of(found, change.submission)
 
-    async def _dead_calls(self, counts: Counts) -> None:
+    async def _dead_calls(self, run: _Run) -> None:
         collection, state, moment = DEAD_CALLS
         found = await self._find(
             Query(
@@ -162,10 +170,10 @@ class Sweeper:
                 limit=AT_MOST,
                 fields=SUBMISSION_FIELDS,
             ),
-            counts,
+            run,
         )
-        for died in await self._each(found, self._bury):
-            counts.submit_unknown += died
+        for died in await self._each(found, self._bury, run):
+            run.counts.submit_unknown += died
 
     async def _bury(self, dead: Snapshot[Submission]) -> bool:
         submission_id = dead.value.submission_id
@@ -179,7 +187,7 @@ class Sweeper:
             self._log.error("answer_lost", submission_id=submission_id, reason=ledger.DIED)
         return died
 
-    async def _stalled(self, stuck_in: State, counts: Counts) -> None:
+    async def _stalled(self, stuck_in: State, run: _Run) -> None:
         collection, state, moment = IDLE_SUBMISSIONS
         found = await self._find(
             Query(
@@ -190,10 +198,10 @@ class Sweeper:
                 limit=AT_MOST,
                 fields=SUBMISSION_FIELDS,
             ),
-            counts,
+            run,
         )
-        for requeued in await self._each(found, self._requeue):
-            counts.requeued += requeued
+        for requeued in await self._each(found, self._requeue, run):
+            run.counts.requeued += requeued
 
     async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
         now = self._clock()
@@ -214,18 +222,34 @@ class Sweeper:
     async def _enqueue(self, submission: Submission) -> None:
         await self._queue.enqueue(submission.queue_name, submission.submission_id)
 
-    async def _find(self, query: Query[T], counts: Counts) -> Sequence[Snapshot[T]]:
-        found = await self._retrier.run(lambda: self._documents.query(query))
-        counts.more = counts.more or len(found) >= AT_MOST
+    async def _find(self, query: Query[T], run: _Run) -> Sequence[Snapshot[T]]:
+        try:
+            found = await self._retrier.run(lambda: self._documents.query(query))
+        except TransientError as error:
+            run.outages.append(error)
+            return []
+        run.counts.more = run.counts.more or len(found) >= AT_MOST
         return found
 
     async def _each(
-        self, found: Sequence[Snapshot[T]], work: Callable[[Snapshot[T]], Awaitable[R]]
+        self,
+        found: Sequence[Snapshot[T]],
+        work: Callable[[Snapshot[T]], Awaitable[R]],
+        run: _Run,
     ) -> list[R]:
+        """Do the work for each; what fails with one is noted, and keeps no other from it."""
         slots = asyncio.Semaphore(AT_ONCE)
+        done: list[R] = []
 
-        async def one(snapshot: Snapshot[T]) -> R:
+        async def one(snapshot: Snapshot[T]) -> None:
             async with slots:
-                return await work(snapshot)
+                try:
+                    done.append(await work(snapshot))
+                except TransientError as error:
+                    run.outages.append(error)
+                except Exception as error:  # noqa: BLE001 - one bad document must not stop the sweep
+                    run.counts.failed += 1
+                    self._log.unexpected("not_swept", error)
 
-        return await asyncio.gather(*map(one, found))
+        await asyncio.gather(*map(one, found))
+        return done

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from transcripts.errors import NotYet
+from transcripts.errors import NotYet, ObjectUnavailable
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     AssetState,
     RateLimited,
     Refusal,
     Refused,
+    Sent,
     SignedUrl,
     Unreachable,
     UploadAnswer,
@@ -33,17 +34,19 @@ from transcripts.submissions.recording import Recording, Step
 from transcripts.submissions.submission import State, Submission
 
 MAX_UPLOADS: Final = 8
-"""Times the bytes of one object are sent, over all its runs and both ways."""
+"""Runs in which bytes of one object may have been sent. What met nobody, or a server in trouble, is
+not one of them: an outage is over some day, and rejects nothing."""
 
 RESUMABLE_FOR: Final = timedelta(hours=1)
 """An upload whose sender died may still come to its end by itself for so long."""
 
-TAKEN_IN_WITHIN: Final = timedelta(hours=24)
-"""What has all its bytes is waited for; then somebody has to ask Mavi."""
+MISSING_PAUSES_S: Final = (1.0, 2.0, 4.0)
+"""That an asset is missing is believed if it is said again after each: it may be rate limiting."""
 
 POLL_S: Final = 2.0
 LONGEST_POLL_S: Final = 30.0
 RETRY_AFTER_S: Final = 60
+ON_ITS_WAY: Final = "The object is on its way to Mavi."
 
 ACCOUNT_REFUSALS: Final = (Refusal.AUTH, Refusal.NO_CREDIT)
 """What another way of uploading would meet too."""
@@ -56,6 +59,10 @@ class UploadFailed(Exception):
         """Take the reason."""
         super().__init__(code)
         self.code = code
+
+
+class _NotReached(NotYet):
+    """Nobody was there to take the bytes, or had time for them: it does not count as a try."""
 
 
 class Uploader:
@@ -98,7 +105,9 @@ class Uploader:
         if submission.state is State.UPLOADED:
             return True
         state = await self._state(asset_id, patience)
-        if state is AssetState.UPLOADING and submission.sent_at is not None:
+        if state is None:
+            raise _not_yet(RETRY_AFTER_S)
+        if state in (AssetState.UPLOADING, AssetState.UNKNOWN) and submission.sent_at is not None:
             return self._clock() - submission.sent_at < RESUMABLE_FOR
         return state is AssetState.READY
 
@@ -108,12 +117,28 @@ class Uploader:
             raise UploadFailed("upload_failed")
         file = await asyncio.to_thread(self._file, submission)
         await recording.before(steps.prepare_upload)
+        try:
+            return await self._send(recording, file, patience)
+        except (_NotReached, ObjectUnavailable):
+            await recording.after(steps.upload_not_tried)
+            raise
+
+    async def _send(self, recording: Recording, file: File, patience: Patience) -> str:
+        """Send the bytes to a signed address; where none is given, or takes them, all at once."""
         signed = await self._signed_url(file, patience)
         if isinstance(signed, SignedUrl):
-            await recording.before(_beginning(signed.asset_id), owner_of=signed.asset_id)
-            if await self._provider.send(signed.url, file):
+            await recording.before(_beginning(signed.asset_id))
+            sent = await self._provider.send(signed.url, file)
+            if sent is Sent.TAKEN:
                 return await self._uploaded(recording, signed.asset_id, "signed_url")
-            self._log.warning("signed_url_refused", submission_id=recording.submission_id)
+            self._log.warning(
+                "signed_url_failed", submission_id=recording.submission_id, how=sent.value
+            )
+            if sent is Sent.UNREACHED:
+                raise _not_reached(RETRY_AFTER_S)
+            if sent is Sent.BROKEN:
+                # They may be there all the same: the next run asks before it sends them again.
+                raise _not_yet(RETRY_AFTER_S)
         await recording.before(_beginning(None))
         answer = await self._upload_at_once(file, patience)
         return await self._uploaded(recording, answer.asset_id, "upload")
@@ -132,11 +157,11 @@ class Uploader:
         try:
             answer = await self._provider.signed_url(file.filename, patience.turn_s)
         except TooManyWaiting as waiting:
-            raise _not_yet(waiting.wait_s) from waiting
+            raise _not_reached(waiting.wait_s) from waiting
         if isinstance(answer, RateLimited):
-            raise _not_yet(answer.retry_after_s)
+            raise _not_reached(answer.retry_after_s)
         if isinstance(answer, Unreachable):
-            raise _not_yet(RETRY_AFTER_S)
+            raise _not_reached(RETRY_AFTER_S)
         if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
             raise UploadFailed(answer.refusal)
         return answer
@@ -145,12 +170,14 @@ class Uploader:
         try:
             answer = await self._provider.upload(file, patience.turn_s)
         except TooManyWaiting as waiting:
-            raise _not_yet(waiting.wait_s) from waiting
+            raise _not_reached(waiting.wait_s) from waiting
         if isinstance(answer, Refused):
             raise UploadFailed(answer.refusal)
         if isinstance(answer, RateLimited):
-            raise _not_yet(answer.retry_after_s)
-        if answer is None or isinstance(answer, Unreachable):
+            raise _not_reached(answer.retry_after_s)
+        if isinstance(answer, Unreachable):
+            raise _not_reached(RETRY_AFTER_S)
+        if answer is None:
             raise _not_yet(RETRY_AFTER_S)
         return answer
 
@@ -158,7 +185,7 @@ class Uploader:
         def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
             return steps.end_upload(current, claim_id, now, asset_id)
 
-        await recording.before(step, owner_of=asset_id)
+        await recording.before(step)
         self._log.info(
             "uploaded", submission_id=recording.submission_id, asset_id=asset_id, way=way
         )
@@ -181,10 +208,9 @@ class Uploader:
             if state is AssetState.FAILED:
                 await recording.before(steps.forget_upload)
                 raise _not_yet(0)
-            if state is AssetState.MISSING:
-                raise UploadFailed("asset_not_found")
-            if self._clock() - sent_at > TAKEN_IN_WITHIN:
-                raise UploadFailed("upload_stalled")
+            if state is not None and self._clock() - sent_at > steps.TAKEN_IN_WITHIN:
+                missing = state is AssetState.MISSING
+                raise UploadFailed("asset_not_found" if missing else "upload_stalled")
             if self._clock().timestamp() + pause_s > deadline.timestamp():
                 raise _not_yet(RETRY_AFTER_S)
             await recording.before(steps.renew)
@@ -192,10 +218,13 @@ class Uploader:
             pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
     async def _state(self, asset_id: str, patience: Patience) -> AssetState | None:
-        """Read the state of an asset; that it is missing is believed when it is said twice."""
+        """Read the state of an asset; None if it could not be read now."""
         try:
             state = await self._provider.asset_state(asset_id, patience.turn_s)
-            if state is AssetState.MISSING:
+            for pause_s in MISSING_PAUSES_S:
+                if state is not AssetState.MISSING:
+                    break
+                await self._sleep(pause_s)
                 state = await self._provider.asset_state(asset_id, patience.turn_s)
         except TooManyWaiting as waiting:
             raise _not_yet(waiting.wait_s) from waiting
@@ -210,4 +239,8 @@ def _beginning(asset_id: str | None) -> Step:
 
 
 def _not_yet(wait_s: float) -> NotYet:
-    return NotYet("The object is on its way to Mavi.", retry_after_s=max(int(wait_s), 1))
+    return NotYet(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))
+
+
+def _not_reached(wait_s: float) -> NotYet:
+    return _NotReached(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))
