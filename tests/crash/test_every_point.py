@@ -34,11 +34,12 @@ from tests.crash.fate import (
     World,
     modes_at,
 )
+from tests.fakes import Clock
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
 from transcripts.embedded.queue import SqliteQueue
-from transcripts.errors import SubmissionError, TransientError
+from transcripts.errors import QueueUnavailable, SubmissionError, TransientError
 from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.objects import CloudStorageObjects
 from transcripts.google.queue import CloudTasksQueue
@@ -46,7 +47,7 @@ from transcripts.mavi.client import MaviClient
 from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import Read
 from transcripts.settings import Secret
-from transcripts.submissions.orders import AssetsOrder, Order
+from transcripts.submissions.orders import AssetsOrder, ObjectOrder, Order
 from transcripts.submissions.submission import (
     OPEN,
     State,
@@ -75,15 +76,19 @@ class Scenario:
     """A way something is bought.
 
     ``arrive`` is what comes in; ``comes_again`` whether whoever sent it sends it until it is
-    answered, as Pub/Sub does, and again later. ``end`` is the state of an undisturbed run.
+    answered, as Pub/Sub does, and again later. ``before`` is what was there in good order, with
+    ``jobs_before`` bought. ``end`` and ``jobs`` are those of an undisturbed run.
     """
 
     arrive: Callable[[Instance, Subject], Awaitable[object]]
     of_object: bool = False
     comes_again: bool = True
+    before: Callable[[World, Subject], Awaitable[object]] | None = None
+    jobs_before: int = 0
     faults: Callable[[], Faults] = Faults
     end: State = State.SUBMITTED
     jobs: int = 1
+    cap_per_day: int = 100
     resubmit_overdue: int = 0
     goes_on_for: timedelta = timedelta(0)
     needs: tuple[str, ...] = ()
@@ -103,6 +108,65 @@ async def ordered(instance: Instance, subject: Subject) -> object:
     return await instance.purchaser.buy(Order(subject.asset_id, {"case": "7"}))
 
 
+async def named(instance: Instance, subject: Subject) -> object:
+    stored = subject.stored
+    assert stored is not None
+    order = ObjectOrder(stored.bucket, stored.name, stored.generation, {})
+    return await instance.intake.take_object(order, stored)
+
+
+async def forced(instance: Instance, subject: Subject) -> object:
+    return await instance.purchaser.buy(Order(subject.asset_id, {}, force=True))
+
+
+async def forced_list(instance: Instance, subject: Subject) -> object:
+    return await instance.intake.take_assets(AssetsOrder((subject.asset_id,), {}, force=True))
+
+
+async def nothing(_: Instance, __: Subject) -> None:
+    """What was begun is all there is; the sweep finds it."""
+
+
+async def bought_before(world: World, subject: Subject) -> None:
+    await ordered(Instance(world, Fate()), subject)
+
+
+async def cap_used_up(world: World, _: Subject) -> None:
+    other = world.mavi.add_asset("other.mp4").asset_id
+    await Instance(world, Fate()).purchaser.buy(Order(other, {}))
+    # Soon it is tomorrow.
+    world.clock.advance(hours=19)
+
+
+async def called_and_died(world: World, subject: Subject) -> None:
+    fate = Fate(mode=Mode.KILLED_BEFORE)
+    instance = Instance(world, fate)
+    undisturbed = fate.before
+
+    def dies_at_the_call(name: str, error: type[TransientError] | None) -> bool:
+        if name == "commit submissions=submitted tasks":
+            fate.dead = True
+        return undisturbed(name, error)
+
+    fate.before = dies_at_the_call  # type: ignore[method-assign] # one scenario's own fate
+    with pytest.raises(Killed):
+        await ordered(instance, subject)
+
+
+async def recorded_and_died(world: World, subject: Subject) -> None:
+    instance = Instance(world, Fate())
+    instance.intake._queue = NoQueue()
+    with pytest.raises(QueueUnavailable):
+        await listed(instance, subject)
+
+
+class NoQueue:
+    """A queue that never was."""
+
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        raise QueueUnavailable(f"{name} {submission_id}")
+
+
 def answers(**statuses: list[int]) -> Callable[[], Faults]:
     return lambda: Faults(answers={name: list(codes) for name, codes in statuses.items()})
 
@@ -118,6 +182,10 @@ SCENARIOS = {
     "an object that Mavi loses once": Scenario(
         event, of_object=True, faults=lambda: Faults(upload_fails=1), needs=("mavi send",)
     ),
+    "an object that Mavi takes in slowly": Scenario(
+        event, of_object=True, faults=lambda: Faults(upload_delay_s=20.0), needs=("mavi send",)
+    ),
+    "an object that a caller names": Scenario(named, of_object=True, comes_again=False),
     "a list that nobody asks for again": Scenario(listed, comes_again=False, needs=("enqueue",)),
     "an asset": Scenario(ordered),
     "an asset and a busy provider": Scenario(ordered, faults=answers(submit=[429, 400, 429])),
@@ -126,6 +194,26 @@ SCENARIOS = {
     ),
     "an asset whose answer is lost": Scenario(
         ordered, faults=lambda: Faults(lost_answer=1), end=State.SUBMIT_UNKNOWN
+    ),
+    "an asset over the cap of the day": Scenario(
+        listed, before=cap_used_up, jobs_before=1, jobs=2, cap_per_day=1
+    ),
+    "an asset that is bought again by force": Scenario(
+        forced, comes_again=False, before=bought_before, jobs_before=1, jobs=2
+    ),
+    "a list that is bought again by force": Scenario(
+        forced_list, comes_again=False, before=bought_before, jobs_before=1, jobs=2
+    ),
+    "a call whose caller died": Scenario(
+        nothing,
+        comes_again=False,
+        before=called_and_died,
+        jobs_before=1,
+        end=State.SUBMIT_UNKNOWN,
+        needs=("commit submissions=submit_unknown",),
+    ),
+    "a wish that never reached the queue": Scenario(
+        nothing, comes_again=False, before=recorded_and_died, needs=("enqueue",)
     ),
     "an overdue asset that is bought once more": Scenario(
         listed, resubmit_overdue=1, goes_on_for=timedelta(hours=15), jobs=2, needs=("query tasks",)
@@ -159,10 +247,19 @@ class Backend:
             exits.callback(database.close)
             faults = scenario.faults()
             faults.drop = ALWAYS
-            mavi = FakeMavi(KEY, faults=faults, per_second=0, webhook_url="http://127.0.0.1:9")
+            clock = Clock()
+            mavi = FakeMavi(
+                KEY,
+                faults=faults,
+                per_second=0,
+                webhook_url="http://127.0.0.1:9",
+                clock=lambda: clock().timestamp(),
+            )
             await mavi.start()
             exits.push_async_callback(mavi.stop)
             world = World(
+                clock=clock,
+                cap_per_day=scenario.cap_per_day,
                 documents=SqliteDocuments(database),
                 queue=SqliteQueue(database),
                 database=database,
@@ -173,7 +270,10 @@ class Backend:
             )
             if self._emulators is not None:
                 await self._emulated(world, exits)
-            yield world, self._subject(scenario, mavi)
+            subject = self._subject(scenario, mavi)
+            if scenario.before is not None:
+                await scenario.before(world, subject)
+            yield world, subject
 
     async def _emulated(self, world: World, exits: AsyncExitStack) -> None:
         project = f"p{uuid4().hex[:20]}"
@@ -286,6 +386,14 @@ async def check(life: Life, entry: Submission | None) -> None:
         most = max(scenario.jobs, 1)
         assert len(jobs) <= most
         assert max(len(jobs), 1) <= spent <= most
+        return
+    if (
+        life.killed
+        and not scenario.comes_again
+        and len(jobs) == scenario.jobs_before < scenario.jobs
+    ):
+        # Killed before the wish was on record: what was bought before is as it was.
+        assert (entry.state, spent) == (State.SUBMITTED, scenario.jobs_before)
         return
     assert entry.state is scenario.end
     assert len(jobs) == scenario.jobs
