@@ -16,7 +16,7 @@ from cli.emulators import MISSING, Emulator, emulators_installed, start_emulator
 from tests.infra import workbench
 from transcripts.settings import FUNCTIONS
 
-pytest.register_assert_rewrite("tests.contracts", "tests.polling", "tests.builders")
+pytest.register_assert_rewrite("tests.contracts", "tests.polling", "tests.builders", "tests.shops")
 
 # The same examples every time, on machines of any speed; HYPOTHESIS_PROFILE=explore looks further.
 settings.register_profile(

@@ -8,8 +8,8 @@ import pytest
 
 from tests.builders import push_body
 from tests.functional.framework import Loaded, load
+from tests.shops import Depot
 from tests.unit.test_objects import NOTIFICATION, encoded
-from tests.unit.test_uploading import Depot
 from transcripts.submissions.submission import State, submission_id_of_object
 
 ENVIRON = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
-from tests.unit.test_uploading import Depot
+from tests.shops import Depot
 from transcripts.backends import open_queue
 from transcripts.mavi.answers import Ambiguous, AssetState, Lost, RateLimited, Refusal, Refused
 from transcripts.submissions.store import SubmissionStore

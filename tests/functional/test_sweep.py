@@ -9,7 +9,8 @@ import pytest
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import load
 from tests.functional.test_ingest import ENVIRON
-from tests.unit.test_sweep import ORDER, Yard
+from tests.shops import Yard
+from tests.unit.test_sweep import ORDER
 
 
 async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,21 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from tests.unit.test_uploading import CONTENT, Depot
-from transcripts.errors import NotYet
+from tests.fakes import (
+    Outage,
+    TryOnce,
+)
+from tests.shops import CONTENT, Depot
+from transcripts.errors import (
+    NotYet,
+    ObjectUnavailable,
+    StoreUnavailable,
+)
 from transcripts.mavi.answers import (
     Ambiguous,
     AssetState,
     NotSent,
+    RateLimited,
     Sent,
     SubmitAnswer,
     Unreachable,
+    UploadAnswer,
 )
-from transcripts.ports import Write
 from transcripts.submissions.orders import AssetsOrder, ObjectOrder, Order
-from transcripts.submissions.submission import State, submission_id_of_asset, submission_path
+from transcripts.submissions.purchase import Ended
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import (
+    State,
+    submission_id_of_asset,
+)
 from transcripts.submissions.uploader import MAX_UPLOADS
 
 
@@ -86,16 +99,7 @@ async def test_an_upload_whose_sender_died_is_looked_for_first(
 ) -> None:
     """One answer that does not come, or tells nothing, sends no byte."""
     submission_id = await depot.drop()
-    died = replace(
-        await depot.entry(submission_id),
-        state=State.UPLOADING,
-        asset_id="re_7",
-        claim_id="gone",
-        lease_expires_at=depot.clock.now,
-        sent_at=depot.clock.now,
-        uploads=1,
-    )
-    await depot.documents.commit(Write(submission_path(submission_id), died))
+    await depot.sender_died(submission_id)
     depot.provider.states = [state]
     ended = await run_until_it_ends(depot, submission_id)
     assert (ended.state, depot.provider.submitted) == (State.SUBMITTED, ["re_7"])
@@ -140,4 +144,95 @@ async def test_an_order_takes_nothing_away_from_the_queue(
     depot.provider.answers = [answer] * 7
     with pytest.raises(Exception, match="Mavi refuses this request"):
         await depot.purchaser.buy(Order("re_1", {}))
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_an_asset_that_is_gone_after_its_upload(depot: Depot) -> None:
+    """It was there, so that Mavi says 400 may be its rate limit; a day later it is believed."""
+    missing = AssetState.MISSING
+    depot.provider.states = [missing] * 9
+    one = await depot.drop("1.mp4")
+    assert (await depot.purchaser.run(one)).state is State.SUBMITTED
+    depot.provider.answers = [NotSent("ConnectionError")] * 7
+    two = await depot.drop("2.mp4")
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(two)
+    depot.clock.advance(hours=25)
+    depot.provider.states = [missing] * 4
+    assert await depot.purchaser.run(two) == Ended(two, State.REJECTED, reason="asset_not_found")
+
+
+async def test_a_new_asset_that_mavi_refuses_to_know_is_not_rejected(depot: Depot) -> None:
+    """400 to the call, and twice to the question why: at another's pace that is rate limiting."""
+    submission_id = await depot.drop()
+    depot.provider.answers = [Ambiguous()]
+    depot.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(submission_id)
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    assert depot.objects.opened == 1
+
+
+async def test_a_poll_that_fails_ends_nothing(depot: Depot) -> None:
+    """Not even when a day has gone by, and the asset is ready."""
+    depot.provider.answers = [RateLimited()] * 7
+    submission_id = await depot.drop()
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(submission_id)
+    depot.clock.advance(hours=25)
+    depot.provider.states = [None]
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+@pytest.mark.parametrize("answer", [RateLimited(), NotSent("ConnectionError")])
+async def test_a_run_that_finds_no_mavi_comes_again(depot: Depot, answer: Any) -> None:
+    """Nothing is rejected for it, and nothing lost."""
+    depot.provider.answers = [answer] * 7
+    submission_id = await depot.drop()
+    with pytest.raises(NotYet):
+        await depot.purchaser.run(submission_id)
+    entry = await depot.entry(submission_id)
+    assert (entry.state, entry.lease_expires_at) == (State.UPLOADED, None)
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_a_store_that_is_down_ends_no_run_for_good(depot: Depot) -> None:
+    """The queue sends it again."""
+    submission_id = await depot.drop()
+    depot.purchaser._store = SubmissionStore(depot.documents, TryOnce())
+    depot.documents.before = Outage(10**6)
+    with pytest.raises(StoreUnavailable):
+        await depot.purchaser.run(submission_id)
+    depot.documents.before = lambda _: None
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_storage_that_breaks_off_is_tried_again(depot: Depot) -> None:
+    """Transient, so the queue sends it again."""
+    submission_id = await depot.drop()
+    real_open = depot.objects.open
+
+    def broken(_: Any) -> Any:
+        raise ObjectUnavailable("broken off")
+
+    depot.objects.open = broken  # type: ignore[method-assign,assignment] # one test's own storage
+    depot.provider.states = [AssetState.WAITING] * (MAX_UPLOADS + 1)
+    for _ in range(MAX_UPLOADS + 1):
+        with pytest.raises(NotYet) as caught:
+            await depot.purchaser.run(submission_id)
+        # By 503 the queue would slow down for everybody.
+        assert caught.value.status == 409
+    depot.objects.open = real_open  # type: ignore[method-assign] # see above
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+
+
+@pytest.mark.parametrize("answer", [RateLimited(), Unreachable()])
+async def test_what_only_time_mends_costs_no_upload(depot: Depot, answer: UploadAnswer) -> None:
+    """An outage of an hour rejects nothing."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [answer] * (2 * MAX_UPLOADS)
+    for _ in range(2 * MAX_UPLOADS):
+        with pytest.raises(NotYet):
+            await depot.purchaser.run(submission_id)
+    assert (await depot.entry(submission_id)).uploads == 0
     assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED

@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 
 from tests.fakes import (
-    Clock,
-    LogLines,
-    MemoryDocuments,
-    MemoryObjects,
     Outage,
-    ScriptedProvider,
-    Sleeper,
     TryOnce,
 )
 from tests.polling import eventually
+from tests.shops import ASSET, ID, ORDER, Shop
 from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
@@ -35,82 +30,20 @@ from transcripts.mavi.answers import (
 )
 from transcripts.ports import Read
 from transcripts.retry import Retrier
-from transcripts.submissions.buyer import MENDS, Buyer, Receipt
+from transcripts.submissions.buyer import MENDS, Receipt
 from transcripts.submissions.orders import Order
-from transcripts.submissions.purchase import Purchaser
 from transcripts.submissions.steps import LEASE
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     Budget,
     State,
-    Submission,
-    submission_id_of_asset,
 )
-from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
 
 from .test_merge import a_result
 
-ASSET = "re_1"
-ID = submission_id_of_asset(ASSET)
-ORDER = Order(ASSET, {"case": "7"})
 FORCED = Order(ASSET, {}, force=True)
-
-
-class Shop:
-    """A purchaser and everything around it. Each ``instance`` is a process of its own."""
-
-    def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
-        self.retention_days = retention_days
-        self.documents = MemoryDocuments()
-        self.clock = Clock()
-        self.sleeper = Sleeper(self.clock)
-        self.provider = ScriptedProvider()
-        self.objects = MemoryObjects()
-        self.lines = LogLines()
-        self.options = options
-        self._claims = map(str, itertools.count(1))
-        self.purchaser = self.instance()
-
-    def instance(self) -> Purchaser:
-        log, clock, sleep = self.lines.log, self.clock, self.sleeper
-        days = self.retention_days
-        return Purchaser(
-            SubmissionStore(self.documents, Retrier(20.0, Sleeper()), days),
-            Buyer(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
-            Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
-            log,
-            clock=clock,
-            new_claim_id=lambda: next(self._claims),
-            sleep=sleep,
-            **self.options,
-        )
-
-    def patch_sleep(self, sleep: Any) -> None:
-        """Let the purchaser sleep another way."""
-        self.purchaser._sleep = self.purchaser._buyer._sleep = sleep
-
-    def lose_the_store_after_the_claim(self) -> None:
-        """Let the commit after the next one fail until ``documents.before`` is set anew."""
-        self.purchaser._store._retrier = TryOnce()
-        claimed = len(self.documents.commits) + 1
-
-        def before(operation: str) -> None:
-            if operation == "commit" and len(self.documents.commits) == claimed:
-                raise StoreUnavailable("no store")
-
-        self.documents.before = before
-
-    async def submission(self) -> Submission:
-        found = await SubmissionStore(self.documents, Retrier()).read(ID)
-        assert found is not None
-        return found
-
-    async def refused(self, order: Order = ORDER) -> SubmissionError:
-        with pytest.raises(SubmissionError) as caught:
-            await self.purchaser.buy(order)
-        return caught.value
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.unit.test_sweep import Yard
+from tests.shops import Yard
 from transcripts.mavi.answers import Refusal, Refused
 from transcripts.submissions.orders import ObjectOrder, Order
 from transcripts.submissions.submission import State, submission_path

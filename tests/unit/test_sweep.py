@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import pytest
 from msgspec.structs import replace
 
-from tests.fakes import Sleeper
+from tests.shops import ID, OVERDUE, Yard
 from tests.unit.test_merge import a_result
-from tests.unit.test_uploading import Depot
 from transcripts.errors import QueueUnavailable, StoreUnavailable
 from transcripts.mavi.answers import Lost, Refusal, Refused
 from transcripts.ports import Read, Write
@@ -24,31 +22,11 @@ from transcripts.submissions.submission import (
     submission_id_of_asset,
     submission_path,
 )
-from transcripts.submissions.sweep import AT_MOST, STALLED_AFTER, Counts, Sweeper
+from transcripts.submissions.sweep import AT_MOST, STALLED_AFTER, Counts
 from transcripts.tasks.store import TaskStore
-from transcripts.tasks.task import Status, Task, task_path
+from transcripts.tasks.task import Status, task_path
 
-OVERDUE = timedelta(hours=6)
 ORDER = Order("re_1", {})
-ID = submission_id_of_asset("re_1")
-
-
-class Yard(Depot):
-    """A depot that is swept."""
-
-    def sweeper(self, **options: Any) -> Sweeper:
-        return Sweeper(
-            self.documents,
-            Retrier(20.0, Sleeper()),
-            self.queue,
-            self.lines.log,
-            **{"clock": self.clock, "overdue_after": OVERDUE, **options},
-        )
-
-    async def task(self, task_id: str = "task-1") -> Task:
-        found = await TaskStore(self.documents, Retrier()).read_task(task_id)
-        assert found is not None
-        return found
 
 
 @pytest.fixture

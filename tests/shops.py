@@ -1,0 +1,162 @@
+"""Everything around the ledger, on fakes: who buys, a bucket and a queue, and the sweep."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.fakes import (
+    Clock,
+    LogLines,
+    MemoryDocuments,
+    MemoryObjects,
+    MemoryQueue,
+    ScriptedProvider,
+    Sleeper,
+    TryOnce,
+)
+from transcripts.errors import (
+    StoreUnavailable,
+    SubmissionError,
+)
+from transcripts.ports import Write
+from transcripts.retry import Retrier
+from transcripts.submissions.buyer import Buyer
+from transcripts.submissions.intake import Intake
+from transcripts.submissions.orders import Order
+from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import (
+    State,
+    Submission,
+    submission_id_of_asset,
+    submission_id_of_object,
+    submission_path,
+)
+from transcripts.submissions.sweep import Sweeper
+from transcripts.submissions.uploader import Uploader
+from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Task
+
+ASSET = "re_1"
+ID = submission_id_of_asset(ASSET)
+CONTENT = b"a recording of a meeting"
+OVERDUE = timedelta(hours=6)
+ORDER = Order(ASSET, {"case": "7"})
+
+
+class Shop:
+    """A purchaser and everything around it. Each ``instance`` is a process of its own."""
+
+    def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
+        self.retention_days = retention_days
+        self.documents = MemoryDocuments()
+        self.clock = Clock()
+        self.sleeper = Sleeper(self.clock)
+        self.provider = ScriptedProvider()
+        self.objects = MemoryObjects()
+        self.lines = LogLines()
+        self.options = options
+        self._claims = map(str, itertools.count(1))
+        self.purchaser = self.instance()
+
+    def instance(self) -> Purchaser:
+        log, clock, sleep = self.lines.log, self.clock, self.sleeper
+        days = self.retention_days
+        return Purchaser(
+            SubmissionStore(self.documents, Retrier(20.0, Sleeper()), days),
+            Buyer(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
+            Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
+            log,
+            clock=clock,
+            new_claim_id=lambda: next(self._claims),
+            sleep=sleep,
+            **self.options,
+        )
+
+    def patch_sleep(self, sleep: Any) -> None:
+        """Let the purchaser sleep another way."""
+        self.purchaser._sleep = self.purchaser._buyer._sleep = sleep
+
+    def lose_the_store_after_the_claim(self) -> None:
+        """Let the commit after the next one fail until ``documents.before`` is set anew."""
+        self.purchaser._store._retrier = TryOnce()
+        claimed = len(self.documents.commits) + 1
+
+        def before(operation: str) -> None:
+            if operation == "commit" and len(self.documents.commits) == claimed:
+                raise StoreUnavailable("no store")
+
+        self.documents.before = before
+
+    async def submission(self) -> Submission:
+        found = await SubmissionStore(self.documents, Retrier()).read(ID)
+        assert found is not None
+        return found
+
+    async def refused(self, order: Order = ORDER) -> SubmissionError:
+        with pytest.raises(SubmissionError) as caught:
+            await self.purchaser.buy(order)
+        return caught.value
+
+
+class Depot(Shop):
+    """A shop with a bucket and a queue."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.queue = MemoryQueue()
+        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
+        self.intake = Intake(
+            self.store,
+            self.queue,
+            self.lines.log,
+            clock=self.clock,
+            max_object_bytes=1000,
+        )
+
+    async def drop(self, name: str = "a/talk.mp4", content: bytes = CONTENT, **more: Any) -> str:
+        """Put an object into the bucket, let its event come, and return its submission."""
+        stored = self.objects.put(name, content, **more)
+        await self.intake.uploaded(stored)
+        return submission_id_of_object(stored.uri, stored.generation)
+
+    async def sender_died(self, submission_id: str) -> None:
+        """Let an upload have been begun, to the asset ``re_7``, by whoever is gone."""
+        died = replace(
+            await self.entry(submission_id),
+            state=State.UPLOADING,
+            asset_id="re_7",
+            claim_id="gone",
+            lease_expires_at=self.clock.now,
+            sent_at=self.clock.now,
+            uploads=1,
+        )
+        await self.documents.commit(Write(submission_path(submission_id), died))
+
+    async def entry(self, submission_id: str) -> Submission:
+        found = await self.store.read(submission_id)
+        assert found is not None
+        return found
+
+
+class Yard(Depot):
+    """A depot that is swept."""
+
+    def sweeper(self, **options: Any) -> Sweeper:
+        return Sweeper(
+            self.documents,
+            Retrier(20.0, Sleeper()),
+            self.queue,
+            self.lines.log,
+            **{"clock": self.clock, "overdue_after": OVERDUE, **options},
+        )
+
+    async def task(self, task_id: str = "task-1") -> Task:
+        found = await TaskStore(self.documents, Retrier()).read_task(task_id)
+        assert found is not None
+        return found

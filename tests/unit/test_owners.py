@@ -1,0 +1,129 @@
+"""Whose an asset is: of all who want it, one buys it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.shops import Depot
+from transcripts.mavi.answers import (
+    Sent,
+    SignedUrl,
+)
+from transcripts.ports import Write
+from transcripts.submissions.orders import AssetsOrder, Order
+from transcripts.submissions.purchase import Ended
+from transcripts.submissions.recording import Recording
+from transcripts.submissions.submission import (
+    State,
+    submission_id_of_asset,
+)
+
+
+@pytest.fixture
+def depot() -> Depot:
+    return Depot()
+
+
+async def test_an_object_that_stands_for_an_asset_is_not_uploaded(depot: Depot) -> None:
+    """And shares the asset's purchase with whoever submits it by its id."""
+    stored = depot.objects.put("x.txt", b"", metadata={"mavi-asset-id": "re_9"})
+    await depot.intake.uploaded(stored)
+    submission_id = submission_id_of_asset("re_9")
+    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    assert (depot.provider.held, depot.provider.submitted) == ({}, ["re_9"])
+    receipt = await depot.purchaser.buy(Order("re_9", {}))
+    assert (receipt.duplicate, receipt.task_id) == (True, "task-1")
+
+
+async def test_an_uploaded_asset_is_not_bought_again_by_its_id(depot: Depot) -> None:
+    """Whoever submits the asset of an object is led to the object's purchase."""
+    submission_id = await depot.drop()
+    await depot.purchaser.run(submission_id)
+    receipt = await depot.purchaser.buy(Order("re_1", {}))
+    assert (receipt.submission_id, receipt.duplicate) == (submission_id, True)
+    taken = await depot.intake.take_assets(AssetsOrder(("re_1", "re_2"), {}))
+    assert taken.duplicates == [submission_id]
+    assert taken.queued == [submission_id_of_asset("re_2")]
+    assert depot.provider.submitted == ["re_1"]
+
+
+async def test_a_signed_address_belongs_to_the_submission_before_its_bytes(depot: Depot) -> None:
+    """So that nobody buys the asset by its id in between."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_77", "https://signed/re_77")]
+    owners: list[str] = []
+    send = depot.provider.send
+
+    async def looking(url: str, file: Any) -> Sent:
+        owners.append(await depot.store.submission_id_of("re_77"))
+        return await send(url, file)
+
+    depot.provider.send = looking  # type: ignore[method-assign] # one test's own provider
+    await depot.purchaser.run(submission_id)
+    assert owners == [submission_id]
+
+
+async def test_an_asset_that_mavi_gave_before_is_not_bought_again(depot: Depot) -> None:
+    """Two objects of the same content: if Mavi knows it again, the second is a duplicate."""
+    one, two = await depot.drop("1.mp4"), await depot.drop("2.mp4")
+    signed = SignedUrl("re_1", "https://signed/re_1")
+    depot.provider.signed = [signed, signed]
+    assert (await depot.purchaser.run(one)).state is State.SUBMITTED
+    assert await depot.purchaser.run(two) == Ended(two, State.REJECTED, reason="duplicate_asset")
+    assert depot.provider.submitted == ["re_1"]
+    (event,) = [each for each in depot.lines.named("rejected") if each["submission_id"] == two]
+    assert event["other"] == one
+
+
+async def test_an_asset_that_was_ordered_by_its_id_is_not_bought_again(depot: Depot) -> None:
+    """Nor where the order was there first."""
+    await depot.purchaser.buy(Order("re_1", {}))
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    ended = await depot.purchaser.run(submission_id)
+    assert ended == Ended(submission_id, State.REJECTED, reason="duplicate_asset")
+    assert depot.provider.submitted == ["re_1"]
+
+
+async def test_of_two_who_want_the_same_asset_one_buys_it(depot: Depot) -> None:
+    """Somebody orders it by its id in the moment in which an upload is given that id."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    commit = depot.documents.commit
+    ordered: list[Any] = []
+
+    async def between(*writes: Write) -> None:
+        if not ordered and any(write.path == "assets/re_1" for write in writes):
+            ordered.append(None)
+            ordered.append(await depot.instance().buy(Order("re_1", {})))
+        await commit(*writes)
+
+    depot.documents.commit = between  # type: ignore[method-assign] # one test's own store
+    ended = await depot.purchaser.run(submission_id)
+    assert ended == Ended(submission_id, State.REJECTED, reason="duplicate_asset")
+    assert ordered[1].submission_id == submission_id_of_asset("re_1")
+    assert depot.provider.submitted == ["re_1"]
+
+
+async def test_an_order_for_what_is_brought_meanwhile_is_led_there(depot: Depot) -> None:
+    """The other way round: the order is on record, and the asset has become the object's."""
+    submission_id = await depot.drop()
+    depot.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    buy = depot.purchaser._buyer.buy
+    first = True
+
+    async def after_the_upload(recording: Recording, *arguments: Any) -> Any:
+        nonlocal first
+        if first:
+            first = False
+            await depot.instance().run(submission_id)
+        return await buy(recording, *arguments)
+
+    depot.purchaser._buyer.buy = after_the_upload  # type: ignore[method-assign,assignment]
+    receipt = await depot.purchaser.buy(Order("re_1", {}))
+    assert (receipt.submission_id, receipt.duplicate) == (submission_id, True)
+    assert depot.provider.submitted == ["re_1"]
+    given_up = await depot.entry(submission_id_of_asset("re_1"))
+    assert (given_up.state, given_up.reason) == (State.REJECTED, "duplicate_asset")
