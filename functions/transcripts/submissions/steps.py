@@ -161,6 +161,7 @@ def reject(current: Submission | None, claim_id: str, now: datetime, reason: str
         held,
         state=State.REJECTED,
         reason=reason,
+        called_from=None,
         updated_at=now,
         lease_expires_at=None,
         budget_day=None,
@@ -216,7 +217,12 @@ def lose_answer(
     """Record that nobody knows whether it was bought. Raises ``ClaimLost``."""
     held = _held(current, claim_id)
     return replace(
-        held, state=State.SUBMIT_UNKNOWN, reason=reason, updated_at=now, lease_expires_at=None
+        held,
+        state=State.SUBMIT_UNKNOWN,
+        reason=reason,
+        called_from=None,
+        updated_at=now,
+        lease_expires_at=None,
     )
 
 
@@ -230,6 +236,7 @@ def accept(
             state=State.SUBMITTED,
             task_id=task_id,
             reason=None,
+            called_from=None,
             updated_at=now,
             submitted_at=now,
             lease_expires_at=None,
