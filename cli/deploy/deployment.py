@@ -94,7 +94,7 @@ class Deployment:
         agents may be there.
         """
         services = ["pubsub.googleapis.com"]
-        if self._environment.has_own_key:
+        if self._environment.key:
             services += ["firestore.googleapis.com", "secretmanager.googleapis.com"]
         project = f"--project={self._environment.project}"
         for service in services:
