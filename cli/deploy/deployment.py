@@ -36,12 +36,12 @@ class Deployment:
     def open(cls, infra: Path, environment: Environment) -> Deployment:
         """Initialise and choose the workspace; raises ``Refused`` with what Terraform says."""
         terraform = Terraform(infra)
-        answer = terraform.ask("init", "-input=false", "-no-color")
+        answer = terraform.ask("init", "-input=false")
         if answer.code:
             raise Refused(f"terraform init failed:\n{answer.err.strip() or answer.out.strip()}")
         answer = terraform.ask("workspace", "select", "-or-create", environment.name)
         if answer.code:
-            raise Refused(f"Workspace {environment.name} can't be chosen: {answer.last_line}")
+            raise Refused(f"Workspace {environment.name} can't be chosen: {answer.complaint}")
         if not (infra / "backend.tf").exists():
             # Beside the output, which for callback-url is one line to be used.
             print(
@@ -53,9 +53,9 @@ class Deployment:
     def outputs(self) -> dict[str, Any]:
         """Return what the last apply left; empty before the first."""
         if self._outputs is None:
-            answer = self._terraform.ask("output", "-json", "-no-color")
+            answer = self._terraform.ask("output", "-json")
             if answer.code:
-                raise Refused(f"The state can't be read: {answer.last_line}")
+                raise Refused(f"The state can't be read: {answer.complaint}")
             self._outputs = json.loads(answer.out or "{}")
         return self._outputs
 
@@ -104,7 +104,7 @@ class Deployment:
                 "beta", "services", "identity", "create", f"--service={service}", project
             )
             if answer.code:
-                print(f"The agent of {service} could not be made: {answer.last_line}")
+                print(f"The agent of {service} could not be made: {answer.complaint}")
 
     def adopt(self, package: Path, values: SecretValues) -> None:
         """Take over what an earlier destroy kept, as far as it is there."""
@@ -116,7 +116,7 @@ class Deployment:
             answer = terraform.ask(
                 "import", "-input=false", *self._inputs(package), address, resource_id
             )
-            print(f"{resource_id}: {answer.last_line if answer.code else 'taken over'}")
+            print(f"{resource_id}: {answer.complaint if answer.code else 'taken over'}")
 
     def farewell(self) -> str:
         """Say what a destroy takes and what it keeps."""

@@ -125,7 +125,7 @@ def _read(project: str, secret_id: str) -> str:
     )
     if answer.code or not answer.out.strip():
         raise Refused(
-            f"Secret {secret_id} can't be read: {answer.last_line} "
+            f"Secret {secret_id} can't be read: {answer.complaint} "
             "You need roles/secretmanager.secretAccessor on it."
         )
     return answer.out.strip()

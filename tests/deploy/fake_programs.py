@@ -11,7 +11,7 @@ from typing import Any, Final
 
 SCRIPT: Final = """\
 #!{python}
-import json, os, sys
+import json, os, re, sys
 folder = {folder!r}
 name = os.path.basename(sys.argv[0])
 words = [word for word in sys.argv[1:] if not word.startswith("-chdir=")]
@@ -26,7 +26,9 @@ with open(folder + "/answers") as answers:
         if text.startswith(start):
             if text.startswith("terraform apply") and not code:
                 open(folder + "/applied", "w").close()
-            print(out)
+            if "-no-color" in words:
+                out = re.sub(r"\\x1b\\[[0-9;]*m", "", out)
+            print(out, file=sys.stderr if code else sys.stdout)
             sys.exit(code)
 sys.exit("fake: nobody said what to answer to " + text)
 """
@@ -44,6 +46,18 @@ OUTPUTS: Final[dict[str, Any]] = {
     },
     "secret_versions": {"value": {"mavi_api_key_version": 3, "callback_tokens_version": 5}},
 }
+def framed(summary: str, *detail: str) -> str:
+    """Return an error as Terraform shows it: in colours, in a frame, with a reset at the end."""
+    lines = [
+        "\x1b[31m\x1b[31m╷\x1b[0m\x1b[0m",
+        f"\x1b[31m│\x1b[0m \x1b[0m\x1b[1m\x1b[31mError: \x1b[0m\x1b[0m\x1b[1m{summary}\x1b[0m",
+        *(f"\x1b[31m│\x1b[0m \x1b[0m{line}" for line in ("", *detail)),
+        "\x1b[31m╵\x1b[0m\x1b[0m",
+        "\x1b[0m\x1b[0m",
+    ]
+    return "\n".join(lines)
+
+
 HEALTHY: Final = (
     ("terraform version", 0, '{"terraform_version": "1.11.4"}'),
     ("terraform init", 0, ""),

@@ -168,10 +168,10 @@ def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakeProgram
     assert result.exit_code == 0, result.output
     database, queue = programs.ran("terraform import")
     assert database.text.endswith(
-        f"google_firestore_database.this projects/{PROJECT}/databases/transcripts"
+        f"google_firestore_database.this projects/{PROJECT}/databases/transcripts -no-color"
     )
     place = f"projects/{PROJECT}/locations/us-central1"
-    assert queue.text.endswith(f"submissions {place}/queues/transcripts-submissions")
+    assert queue.text.endswith(f"submissions {place}/queues/transcripts-submissions -no-color")
 
 
 def test_a_rotation(run: Run, programs: FakePrograms) -> None:
