@@ -53,7 +53,7 @@ CHANGING = ("deploy", "destroy", "rotate-token", "set-api-key")
         ("gcloud services list", "storage.googleapis.com", 0, "gcloud services enable cloudres"),
         ("terraform init", "backend trouble", 1, "backend trouble"),
         ("terraform workspace", "locked", 1, "Workspace production can't be chosen: locked"),
-        ("terraform output", framed("no bucket", "Make one."), 1, "can't be read: no bucket\n"),
+        ("terraform show", framed("no bucket", "Make one."), 1, "can't be read: no bucket\n"),
         ("terraform init", framed("no such backend"), 1, "Error: no such backend\n"),
         ("gcloud billing", OFF, 1, f"enable cloudbilling.googleapis.com --project {OTHER}\n"),
         ("gcloud projects describe", OFF_ASKED, 1, f"enable {MANAGER} --project ci-project\n"),
