@@ -115,7 +115,7 @@ variable "firestore_location" {
   }
   validation {
     # A database's key is where the database is, and the same one is for what is in the region:
-    # https://cloud.google.com/firestore/docs/cmek
+    # https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases#CmekConfig
     condition     = var.kms_key == null || var.firestore_location == null || var.firestore_location == var.region
     error_message = "firestore_location must be the region, or not set, if there is a kms_key: one key serves both."
   }

@@ -112,8 +112,8 @@ def _unanswered(answer: Result, otherwise: str) -> Refused:
     if not _DISABLED.search(answer.err) or not api or not project:
         return Refused(otherwise)
     return Refused(
-        f"gcloud can't ask: {api[0]} is not enabled in project {project[1]}, which this account "
-        f"belongs to. Run: gcloud services enable {api[0]} --project {project[1]}"
+        f"gcloud can't ask: {api[0]} is not enabled in project {project[1]}, where this account's "
+        f"calls are counted. Run: gcloud services enable {api[0]} --project {project[1]}"
     )
 
 

@@ -152,13 +152,16 @@ def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakeProgram
     assert queue.text.endswith(f"submissions {place}/queues/transcripts-submissions -no-color")
 
 
-def test_what_is_not_there_is_not_adopted(run: Run, programs: FakePrograms) -> None:
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "Cannot import non-existent remote object",
+        "Error when reading or editing Database: googleapi: Error 404: Not found, notFound",
+    ],
+)
+def test_what_is_not_there_is_not_adopted(summary: str, run: Run, programs: FakePrograms) -> None:
     """Somebody deleted it meanwhile: it is made."""
-    programs.say(
-        "terraform import",
-        framed("Cannot import non-existent remote object", "While attempting to import an"),
-        1,
-    )
+    programs.say("terraform import", framed(summary, "While attempting to import an"), 1)
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 0, result.output
     assert f"projects/{PROJECT}/databases/transcripts: not there, so it is made" in result.output
