@@ -99,6 +99,8 @@ def data_outlives_mistakes(plan: Plan) -> Iterator[str]:
     """Unless it is turned off, the database and the uploads can't be deleted by Terraform."""
     kept = plan.variable("deletion_protection")
     database, uploads = plan.one("firestore_database"), _bucket(plan, "uploads")
+    if _bucket(plan, "source")["force_destroy"] is not True:
+        yield "source: a destroy would stop at it"
     state = "DELETE_PROTECTION_ENABLED" if kept else "DELETE_PROTECTION_DISABLED"
     if database["delete_protection_state"] != state:
         yield f"database: {database['delete_protection_state']}"
@@ -106,8 +108,9 @@ def data_outlives_mistakes(plan: Plan) -> Iterator[str]:
         yield f"database: {database['deletion_policy']}"
     if uploads["force_destroy"] is not (not kept):
         yield f"uploads: force_destroy {uploads['force_destroy']}"
-    if database["type"] != "FIRESTORE_NATIVE":
-        yield f"database: {database['type']}"
+    kind = (database["type"], database["concurrency_mode"])
+    if kind != ("FIRESTORE_NATIVE", "OPTIMISTIC"):
+        yield f"database: {kind}"
     if database["location_id"] != (plan.variable("firestore_location") or plan.region):
         yield f"database: {database['location_id']}"
 
@@ -119,8 +122,13 @@ def buckets_are_private(plan: Plan) -> Iterator[str]:
             yield f"{bucket.address} may become public"
         if bucket["uniform_bucket_level_access"] is not True:
             yield f"{bucket.address} has rights on single objects"
-        if not bucket["lifecycle_rule"]:
-            yield f"{bucket.address} is never tidied up"
+        aborted = [
+            nested(rule, "condition").get("age")
+            for rule in bucket["lifecycle_rule"] or []
+            if nested(rule, "action").get("type") == "AbortIncompleteMultipartUpload"
+        ]
+        if aborted != [7]:
+            yield f"{bucket.address} is tidied up after {aborted} days"
     ages = [
         nested(rule, "condition").get("age")
         for rule in _bucket(plan, "uploads")["lifecycle_rule"] or []

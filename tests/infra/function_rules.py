@@ -114,8 +114,12 @@ def instances_are_bounded(plan: Plan) -> Iterator[str]:
     """Every function has a maximum of instances; submit, which keeps the pace, is one."""
     for name in plan.functions:
         service = plan.service(name)
-        if not 1 <= (service.get("max_instance_count") or 0) <= 100:
+        most = service.get("max_instance_count") or 0
+        if not 1 <= most <= 100:
             yield f"{name} has no bound of instances"
+        least = service.get("min_instance_count")
+        if least != ((plan.variable("function_sizes").get(name) or {}).get("min_instances") or 0):
+            yield f"{name} has {least} instances that cost even if it is idle"
         concurrency = service.get("max_instance_request_concurrency") or 1
         if concurrency > 1 and float(service.get("available_cpu") or 0) < 1:
             cpu = service.get("available_cpu")
@@ -245,12 +249,26 @@ def mavi_sees_one_address(plan: Plan) -> Iterator[str]:
     for argument, attribute in (("network", "network"), ("subnetwork", "id")):
         if place.get(argument) != f"${{direct_vpc_network_interface.value.{attribute}}}":
             yield f"submit is in the {argument} {place.get(argument)}"
+
+
+def the_way_out_is_one_gateway(plan: Plan) -> Iterator[str]:
+    """The network is one subnet that Cloud Run takes, with a gateway that has the address."""
     for nat in plan.all("compute_router_nat"):
         if nat["nat_ip_allocate_option"] != "MANUAL_ONLY":
             yield "the address is not fixed"
+    gateway = plan.written["google_compute_router_nat.egress"]["expressions"]
+    if "google_compute_address.egress[0].id" not in references(gateway.get("nat_ips")):
+        yield "the gateway has another address"
+    for network in plan.all("compute_network"):
+        if network["auto_create_subnetworks"] is not False:
+            yield "the network has a subnet in every region"
     for subnet in plan.all("compute_subnetwork"):
         if not subnet["private_ip_google_access"]:
             yield "Google's own APIs would go through the gateway"
+        # https://cloud.google.com/run/docs/configuring/vpc-direct-vpc wants /26 or more.
+        _, _, bits = str(subnet["ip_cidr_range"]).partition("/")
+        if not 8 <= int(bits or 0) <= 26:
+            yield f"the subnet has the addresses {subnet['ip_cidr_range']}"
 
 
 def nothing_goes_while_it_is_used(plan: Plan) -> Iterator[str]:
@@ -273,5 +291,6 @@ RULES = (
     callers_wait_for_the_called,
     apis_are_enabled,
     mavi_sees_one_address,
+    the_way_out_is_one_gateway,
     nothing_goes_while_it_is_used,
 )
