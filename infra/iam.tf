@@ -29,14 +29,17 @@ locals {
 
 # A grant goes with the resource it is on when that is made anew, and no plan shows it
 # (https://developer.hashicorp.com/terraform/language/meta-arguments/replace_triggered_by). That
-# argument takes each.key alone, so grants with another key go by this.
-resource "terraform_data" "granted_on" {
-  for_each = merge(
-    { for key, grant in local.function_topics : key => google_pubsub_topic.this[grant.topic].id },
-    { for key, grant in local.function_secrets : key => google_secret_manager_secret.this[grant.secret].id },
-  )
+# argument takes each.key alone, so grants with another key go by these.
+resource "terraform_data" "published_on" {
+  for_each = local.function_topics
 
-  triggers_replace = each.value
+  triggers_replace = google_pubsub_topic.this[each.value.topic].id
+}
+
+resource "terraform_data" "read_on" {
+  for_each = local.function_secrets
+
+  triggers_replace = google_secret_manager_secret.this[each.value.secret].id
 }
 
 resource "terraform_data" "called_on" {
@@ -129,7 +132,7 @@ resource "google_pubsub_topic_iam_member" "functions" {
   member  = google_service_account.function[each.value.function].member
 
   lifecycle {
-    replace_triggered_by = [terraform_data.granted_on[each.key]]
+    replace_triggered_by = [terraform_data.published_on[each.key]]
   }
 }
 
@@ -142,7 +145,7 @@ resource "google_secret_manager_secret_iam_member" "functions" {
   member    = google_service_account.function[each.value.function].member
 
   lifecycle {
-    replace_triggered_by = [terraform_data.granted_on[each.key]]
+    replace_triggered_by = [terraform_data.read_on[each.key]]
   }
 }
 

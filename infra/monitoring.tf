@@ -14,18 +14,18 @@ resource "google_logging_project_exclusion" "callback_requests" {
 
 locals {
   minute_s = 60
+  pushed   = { for topic in keys(local.pushes) : topic => google_pubsub_subscription.push[topic].name }
 
-  # What to be told of: a metric over a bound, or none at all, which is how a pipeline dies silently.
-  alerts = var.alert_email == null ? {} : merge(
+  # What to be told of, in three kinds. A metric over a bound:
+  exceeded = merge(
     {
       for topic, push in local.pushes : "dead letters of ${topic}" => {
-        filter   = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.push[topic].name}\" AND metric.type=\"pubsub.googleapis.com/subscription/dead_letter_message_count\""
+        filter   = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${local.pushed[topic]}\" AND metric.type=\"pubsub.googleapis.com/subscription/dead_letter_message_count\""
         over     = 0
         for_s    = 0
         aligner  = "ALIGN_SUM"
-        advice   = "Messages that ${push.function} never took are in ${var.name}-${push.dead}-kept. See docs/deploy.md, Dead letters."
-        missing  = false
         window_s = 5 * local.minute_s
+        advice   = "Messages that ${push.function} never took are in ${var.name}-${push.dead}-kept. See docs/deploy.md, Dead letters."
       }
     },
     {
@@ -34,35 +34,53 @@ locals {
         over     = 0
         for_s    = 0
         aligner  = "ALIGN_MAX"
-        advice   = "Somebody has to look at them within 31 days. See docs/deploy.md, Dead letters."
-        missing  = false
         window_s = 5 * local.minute_s
+        advice   = "Somebody has to look at them within 31 days. See docs/deploy.md, Dead letters."
       }
     },
     {
       for topic, push in local.pushes : "old messages of ${topic}" => {
-        filter   = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.push[topic].name}\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
+        filter   = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${local.pushed[topic]}\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
         over     = 15 * local.minute_s
         for_s    = 5 * local.minute_s
         aligner  = "ALIGN_MAX"
-        advice   = "${push.function} does not keep up, or fails: look at its log."
-        missing  = false
         window_s = 5 * local.minute_s
-      }
-    },
-    {
-      # sweep is called on a schedule, so its requests tell that calls, roles and database work.
-      "sweep has not run" = {
-        filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.this["sweep"].name}\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\""
-        over     = null
-        for_s    = 180 * local.minute_s
-        aligner  = "ALIGN_SUM"
-        advice   = "Late results and stalled work go unnoticed: look at the scheduler's job and at sweep's log."
-        missing  = true
-        window_s = 60 * local.minute_s
+        advice   = "${push.function} does not keep up, or fails: look at its log."
       }
     },
   )
+
+  # A metric that is not measured, which is how a pipeline dies silently. All revisions are one series:
+  # else that of every replaced revision would be missing. What was never measured is not missing:
+  # https://cloud.google.com/monitoring/alerts/concepts-indepth
+  missing = {
+    # sweep is called on a schedule, so its requests tell that calls, roles and database work.
+    "sweep has not run" = {
+      filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.this["sweep"].name}\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\""
+      for_s    = 180 * local.minute_s
+      window_s = 60 * local.minute_s
+      series   = ["resource.label.service_name"]
+      advice   = "Late results and stalled work go unnoticed: look at the scheduler's job and at sweep's log."
+    }
+  }
+
+  # An entry of a log:
+  logged = {
+    # Also of a sweep that never ran at all.
+    "sweep failed" = {
+      filter = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${google_cloud_scheduler_job.sweep.name}\" AND severity>=ERROR"
+      advice = "A call that failed is repeated. If they all fail, late results and stalled work go unnoticed: look at the scheduler's job and at sweep's log."
+    }
+    # What our code says itself, and not what Cloud Run says of a request: that is sent again.
+    "money or a result may be lost" = {
+      filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for function in google_cloudfunctions2_function.this : "\"${function.name}\""])}) AND severity>=ERROR AND jsonPayload.function:*"
+      advice = "A purchase or a result needs somebody: the entry's message says what happened, its fields to which. One mail an hour: look for further entries."
+    }
+  }
+
+  advice = {
+    for name, alert in merge(local.exceeded, local.missing, local.logged) : name => alert.advice if var.alert_email != null
+  }
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -77,7 +95,7 @@ resource "google_monitoring_notification_channel" "email" {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = local.alerts
+  for_each = local.advice
 
   project               = var.project
   display_name          = "${var.name}: ${each.key}"
@@ -88,7 +106,7 @@ resource "google_monitoring_alert_policy" "this" {
     display_name = each.key
 
     dynamic "condition_threshold" {
-      for_each = each.value.missing ? [] : [each.value]
+      for_each = [for name, alert in local.exceeded : alert if name == each.key]
       iterator = alert
       content {
         filter          = alert.value.filter
@@ -102,20 +120,40 @@ resource "google_monitoring_alert_policy" "this" {
       }
     }
     dynamic "condition_absent" {
-      for_each = each.value.missing ? [each.value] : []
+      for_each = [for name, alert in local.missing : alert if name == each.key]
       iterator = alert
       content {
         filter   = alert.value.filter
         duration = "${alert.value.for_s}s"
         aggregations {
-          alignment_period   = "${alert.value.window_s}s"
-          per_series_aligner = alert.value.aligner
+          alignment_period     = "${alert.value.window_s}s"
+          per_series_aligner   = "ALIGN_SUM"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = alert.value.series
         }
       }
     }
+    dynamic "condition_matched_log" {
+      for_each = [for name, alert in local.logged : alert if name == each.key]
+      iterator = alert
+      content {
+        filter = alert.value.filter
+      }
+    }
   }
+
+  # Of an entry of a log, and of nothing else, the API wants to know how often to tell.
+  dynamic "alert_strategy" {
+    for_each = [for name in keys(local.logged) : name if name == each.key]
+    content {
+      notification_rate_limit {
+        period = "${60 * local.minute_s}s"
+      }
+    }
+  }
+
   documentation {
-    content   = each.value.advice
+    content   = each.value
     mime_type = "text/markdown"
   }
 }

@@ -1,4 +1,8 @@
 # One fixed address for what goes to Mavi. Google's own APIs are reached without leaving Google.
+#
+# Each with create_before_destroy: without it Terraform destroys them, and only then has submit let go
+# of them, which Google refuses for a subnet in use. With it submit comes first:
+# https://developer.hashicorp.com/terraform/language/meta-arguments/create_before_destroy
 resource "google_compute_network" "egress" {
   count = var.static_ip ? 1 : 0
 
@@ -7,6 +11,10 @@ resource "google_compute_network" "egress" {
   auto_create_subnetworks = false
 
   depends_on = [google_project_service.this]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_compute_subnetwork" "egress" {
@@ -18,6 +26,10 @@ resource "google_compute_subnetwork" "egress" {
   network                  = google_compute_network.egress[0].id
   ip_cidr_range            = "10.8.0.0/26"
   private_ip_google_access = true
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_compute_address" "egress" {
@@ -28,6 +40,10 @@ resource "google_compute_address" "egress" {
   name    = "${var.name}-egress"
 
   depends_on = [google_project_service.this]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_compute_router" "egress" {
@@ -37,6 +53,10 @@ resource "google_compute_router" "egress" {
   region  = var.region
   name    = "${var.name}-egress"
   network = google_compute_network.egress[0].id
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_compute_router_nat" "egress" {
@@ -53,5 +73,9 @@ resource "google_compute_router_nat" "egress" {
   subnetwork {
     name                    = google_compute_subnetwork.egress[0].id
     source_ip_ranges_to_nat = ["ALL_IP_RANGES"]
+  }
+
+  lifecycle {
+    create_before_destroy = true
   }
 }

@@ -19,6 +19,12 @@ locals {
   }
   kept = toset(["callbacks-dead", "callbacks-rejected", "uploads-dead"])
 
+  # A message that is still being worked on is not delivered again. What is kept has the longest of
+  # these, since an operator may push it.
+  ack_deadlines = {
+    for topic, push in local.pushes : topic => min(600, local.sizes[push.function].timeout_s + 30)
+  }
+
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
@@ -42,8 +48,7 @@ resource "google_pubsub_subscription" "push" {
   name    = "${var.name}-${each.key}-to-${each.value.function}"
   topic   = local.topic_paths[each.key]
 
-  # A message that is still being worked on is not delivered again.
-  ack_deadline_seconds       = min(600, local.sizes[each.value.function].timeout_s + 30)
+  ack_deadline_seconds       = local.ack_deadlines[each.key]
   message_retention_duration = "${7 * local.day_s}s"
 
   push_config {
@@ -83,7 +88,7 @@ resource "google_pubsub_subscription" "kept" {
   project                    = var.project
   name                       = "${var.name}-${each.key}-kept"
   topic                      = local.topic_paths[each.key]
-  ack_deadline_seconds       = 60
+  ack_deadline_seconds       = max(values(local.ack_deadlines)...)
   message_retention_duration = "${31 * local.day_s}s"
 
   expiration_policy {

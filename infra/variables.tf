@@ -85,6 +85,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{2,14}[a-z0-9]$", var.name))
     error_message = "name must have 4 to 16 of a-z, 0-9 and -, begin with a letter and not end with a dash."
   }
+  validation {
+    # Else its functions' accounts would be called as those are that call the functions of another.
+    condition     = !endswith(var.name, "-to")
+    error_message = "name must not end in -to."
+  }
 }
 
 variable "region" {
@@ -107,6 +112,12 @@ variable "firestore_location" {
   validation {
     condition     = var.firestore_location == null || can(regex("^([a-z]+-[a-z]+[0-9]{1,2}|nam[0-9]+|eur[0-9]+)$", var.firestore_location))
     error_message = "firestore_location must be a region, or a multi-region such as nam5 or eur3."
+  }
+  validation {
+    # A database's key is where the database is, and the same one is for what is in the region:
+    # https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases#CmekConfig
+    condition     = var.kms_key == null || var.firestore_location == null || var.firestore_location == var.region
+    error_message = "firestore_location must be the region, or not set, if there is a kms_key: one key serves both."
   }
 }
 
@@ -285,6 +296,12 @@ variable "function_sizes" {
     error_message = "timeout_s must be 10 to 540, so that it fits Pub/Sub's acknowledgement deadline; for submit, up to 3600."
   }
   validation {
+    # It is the scheduler's attempt_deadline too:
+    # https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
+    condition     = try(var.function_sizes["sweep"].timeout_s >= 15, true)
+    error_message = "sweep's timeout_s must be at least 15, the least that Cloud Scheduler waits."
+  }
+  validation {
     condition = alltrue([
       for size in values(var.function_sizes) : size.memory == null || can(regex("^[0-9]+(Mi|Gi)$", size.memory))
     ])
@@ -379,12 +396,16 @@ variable "static_ip" {
 }
 
 variable "kms_key" {
-  description = "Key of your own for buckets, topics, secrets and database, in the same location, from the first deployment on. Without: Google's keys."
+  description = "Key of your own for buckets, topics, secrets and database, in the region, from the first deployment on. Without: Google's keys."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
     error_message = "kms_key must be like projects/P/locations/L/keyRings/R/cryptoKeys/K."
+  }
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3] == var.region, true)
+    error_message = "kms_key must be in the region: what it encrypts is there."
   }
 }

@@ -62,7 +62,7 @@ def package() -> None:
 def plan(name: str) -> None:
     """Show what a deployment would change."""
     deployment, _ = _opened(name)
-    deployment.plan(_package(), secret_values.placeholders(deployment.outputs()))
+    deployment.plan(_package(), deployment.placeholders())
 
 
 @main.command()
@@ -74,12 +74,12 @@ def deploy(name: str, *, yes: bool, adopt: bool) -> None:
     """Check everything, show the plan, apply it, and say where the callback URL goes."""
     _somebody_has_to_answer(yes=yes)
     deployment, enabled = _opened(name)
-    if deployment.is_first:
-        values = secret_values.first_values(_given_api_key())
-    else:
-        values = deployment.stored_values()
-        if os.environ.get("MAVI_API_KEY", values.api_key) != values.api_key:
-            print("MAVI_API_KEY is not the stored key and is ignored: make set-api-key changes it.")
+    values = deployment.values(_given_api_key)
+    if os.environ.get("MAVI_API_KEY", values.api_key) != values.api_key:
+        print(
+            "MAVI_API_KEY is not the stored key and is ignored: "
+            "once this is deployed, make set-api-key changes it."
+        )
     zip_file = _package()
     if adopt:
         deployment.adopt(zip_file, values)
@@ -99,6 +99,7 @@ def destroy(name: str, *, yes: bool) -> None:
     """Say what is kept and what is not, and take the rest down."""
     _somebody_has_to_answer(yes=yes)
     deployment, _ = _opened(name)
+    deployment.check_destroy()
     print(deployment.farewell())
     _confirm(f"Destroy {name}?", yes=yes)
     deployment.destroy(_package())

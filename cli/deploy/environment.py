@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import hcl2
+from hcl2 import SerializationOptions
+from lark.exceptions import LarkError
 
 from cli.deploy.errors import Refused
 
@@ -22,7 +27,17 @@ GIVEN_BY_MAKE: Final = (
     "package",
 )
 
-_ASSIGNMENT: Final = re.compile(r"^([A-Za-z_][\w-]*)\s*=\s*(.*?)\s*(?:#.*|//.*)?$", re.MULTILINE)
+MIXED_IN: Final = (
+    "terraform.tfvars",
+    "terraform.tfvars.json",
+    "*.auto.tfvars",
+    "*.auto.tfvars.json",
+)
+"""https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files"""
+
+# Quotes stay, so that "false" and "x" can be told from false and from an expression.
+_OPTIONS: Final = SerializationOptions(with_comments=False)
+_TEXT: Final = re.compile(r'"([^"\\$%\n]*)"')
 _DECLARATION: Final = re.compile(r'^variable "(\w+)"', re.MULTILINE)
 
 
@@ -37,7 +52,7 @@ class Environment:
     region: str
     database: str
     keeps_data: bool
-    has_own_key: bool
+    key: str | None
 
     @property
     def bucket(self) -> str:
@@ -63,7 +78,7 @@ def load_environment(infra: Path, name: str) -> Environment:
     """Read ``infra/NAME.tfvars``; raises ``Refused`` for whatever is wrong with it."""
     if not NAME.fullmatch(name):
         raise Refused(f"ENV={name} is no name: use a-z, 0-9 and -, beginning with a letter.")
-    for mixed_in in (*infra.glob("terraform.tfvars"), *infra.glob("*.auto.tfvars")):
+    for mixed_in in (path for pattern in MIXED_IN for path in infra.glob(pattern)):
         raise Refused(
             f"infra/{mixed_in.name} would be mixed into every environment. "
             f"Rename it to {name}.tfvars: each environment has a file of its own."
@@ -75,7 +90,7 @@ def load_environment(infra: Path, name: str) -> Environment:
         )
     environment = _read(path, declared_variables(infra))
     for other in sorted(infra.glob("*.tfvars")):
-        if other != path and _place(other) == (environment.project, environment.prefix):
+        if other != path and _Values(other).place == (environment.project, environment.prefix):
             raise Refused(
                 f"infra/{other.name} has the same project and name as infra/{path.name}: "
                 "two environments would fight for the same resources. Set another name."
@@ -89,40 +104,72 @@ def declared_variables(infra: Path) -> frozenset[str]:
 
 
 def _read(path: Path, declared: frozenset[str]) -> Environment:
-    values = _values(path)
-    for name in values:
+    values = _Values(path)
+    for name in values.names:
         if name in GIVEN_BY_MAKE:
             raise Refused(
                 f"infra/{path.name} sets {name}, which does not belong into a file: make gives it."
             )
         if name not in declared:
             raise Refused(f"infra/{path.name} sets {name}, which infra/variables.tf does not have.")
-    project = values.get("project", "").strip('"')
+    project, prefix = values.place
     if not project or project == EXAMPLE_PROJECT:
         raise Refused(f"infra/{path.name} names no project of yours: set project to its id.")
-    prefix = values.get("name", DEFAULT_PREFIX).strip('"')
     return Environment(
         name=path.stem,
         var_file=path,
         project=project,
         prefix=prefix,
-        region=_text(values, "region") or DEFAULT_REGION,
-        database=_text(values, "database") or prefix,
-        keeps_data=values.get("deletion_protection") != "false",
-        has_own_key=_text(values, "kms_key") is not None,
+        region=values.text("region") or DEFAULT_REGION,
+        database=values.text("database") or prefix,
+        keeps_data=values.flag("deletion_protection", default=True),
+        key=values.text("kms_key"),
     )
 
 
-def _text(values: dict[str, str], name: str) -> str | None:
-    value = values.get(name, "null")
-    return None if value == "null" else value.strip('"')
+class _Values:
+    """What one file sets."""
 
+    def __init__(self, path: Path) -> None:
+        """Read it as Terraform does; raises ``Refused`` if that can't be."""
+        self._file = f"infra/{path.name}"
+        try:
+            # Terraform, too, lets a byte order mark be.
+            text = path.read_text(encoding="utf-8-sig")
+            self._values: Mapping[str, Any] = hcl2.loads(text, serialization_options=_OPTIONS)
+        except (LarkError, RuntimeError, TypeError, UnicodeError) as error:
+            line = getattr(error, "line", None)
+            where = f" line {line}" if isinstance(line, int) and line > 0 else ""
+            raise Refused(
+                f"{self._file}{where} can't be read: a line is a variable, = and its value, "
+                f"as in infra/{EXAMPLE}."
+            ) from error
 
-def _place(path: Path) -> tuple[str, str]:
-    values = _values(path)
-    return values.get("project", "").strip('"'), values.get("name", DEFAULT_PREFIX).strip('"')
+    @property
+    def names(self) -> list[str]:
+        """The variables that are set, in order."""
+        return list(self._values)
 
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """Project and prefix, which no two environments have in common."""
+        return self.text("project"), self.text("name") or DEFAULT_PREFIX
 
-def _values(path: Path) -> dict[str, str]:
-    """Return the assignments as they are written; of one over several lines, its first line."""
-    return dict(_ASSIGNMENT.findall(path.read_text()))
+    def text(self, name: str) -> str | None:
+        """Return a text; raises ``Refused`` if it is anything else."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        match = _TEXT.fullmatch(str(value))
+        if match is None:
+            wrong = " ".join(str(value).split())
+            raise Refused(f'{self._file} sets {name} to {wrong}; it takes a text, as in "this".')
+        return match[1]
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return true or false; raises ``Refused`` if it is anything else, such as a text."""
+        value = self._values.get(name, default)
+        if not isinstance(value, bool):
+            wrong = "null" if value is None else value
+            raise Refused(f"{self._file} sets {name} to {wrong}; it takes true or false, bare.")
+        return value

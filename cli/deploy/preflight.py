@@ -9,7 +9,7 @@ from typing import Final
 
 from cli.deploy.environment import Environment
 from cli.deploy.errors import Refused
-from cli.deploy.programs import ask, gcloud, is_installed
+from cli.deploy.programs import Result, ask, gcloud, is_installed
 
 TERRAFORM_SINCE: Final = (1, 11)
 TOOLS: Final = {
@@ -23,6 +23,13 @@ FIRST_APIS: Final = (
     "storage.googleapis.com",
 )
 """What Terraform reads before it can enable anything; it enables the others itself."""
+
+# The project that an API has to be enabled in is the caller's: for a service account its own.
+_DISABLED: Final = re.compile(
+    r"SERVICE_DISABLED|not enabled on project|has not been used in project"
+)
+_API: Final = re.compile(r"(?<![\w.])(?!type\.)[a-z]+\.googleapis\.com")
+_CALLERS_PROJECT: Final = re.compile(r"projects?[ /=\[]+(\d+|[a-z][a-z0-9-]{4,28}[a-z0-9])")
 
 
 def check_tools() -> None:
@@ -39,7 +46,7 @@ def check_terraform_version() -> None:
     try:
         version = str(json.loads(answer.out)["terraform_version"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"terraform does not say its version: {answer.last_line}.") from error
+        raise Refused(f"terraform does not say its version: {answer.complaint}.") from error
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if numbers < TERRAFORM_SINCE:
         raise Refused(
@@ -60,16 +67,17 @@ def check_project(project: str) -> None:
     """Raise ``Refused`` unless the project is there, active, and paid for."""
     answer = gcloud("projects", "describe", project, "--format=value(lifecycleState)")
     if answer.code:
-        raise Refused(
-            f"Project {project} is not there, or not for this account: {answer.last_line}"
+        raise _unanswered(
+            answer, f"Project {project} is not there, or not for this account: {answer.complaint}"
         )
     if answer.out.strip() != "ACTIVE":
         raise Refused(f"Project {project} is {answer.out.strip()}, not ACTIVE.")
     answer = gcloud("billing", "projects", "describe", project, "--format=value(billingEnabled)")
     if answer.code:
-        raise Refused(
-            f"Whether project {project} has billing can't be read: {answer.last_line} "
-            "You need roles/billing.viewer or roles/browser on it."
+        raise _unanswered(
+            answer,
+            f"Whether project {project} has billing can't be read: {answer.complaint} "
+            "You need roles/billing.viewer or roles/browser on it.",
         )
     if answer.out.strip().lower() != "true":
         raise Refused(
@@ -84,7 +92,9 @@ def check_apis(project: str) -> Collection[str]:
         "services", "list", "--enabled", f"--project={project}", "--format=value(config.name)"
     )
     if answer.code:
-        raise Refused(f"The APIs of project {project} can't be listed: {answer.last_line}")
+        raise _unanswered(
+            answer, f"The APIs of project {project} can't be listed: {answer.complaint}"
+        )
     enabled = frozenset(answer.out.split())
     missing = [api for api in FIRST_APIS if api not in enabled]
     if missing:
@@ -93,6 +103,18 @@ def check_apis(project: str) -> Collection[str]:
             f"gcloud services enable {' '.join(missing)} --project {project}"
         )
     return enabled
+
+
+def _unanswered(answer: Result, otherwise: str) -> Refused:
+    """Name the API that gcloud itself lacks, which no role mends; else say the other sentence."""
+    api = _API.search(answer.err)
+    project = _CALLERS_PROJECT.search(answer.err)
+    if not _DISABLED.search(answer.err) or not api or not project:
+        return Refused(otherwise)
+    return Refused(
+        f"gcloud can't ask: {api[0]} is not enabled in project {project[1]}, where this account's "
+        f"calls are counted. Run: gcloud services enable {api[0]} --project {project[1]}"
+    )
 
 
 def check_all(environment: Environment) -> Collection[str]:

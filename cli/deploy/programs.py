@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cli.deploy.errors import StepFailed
+
+_ERROR: Final = re.compile(r"error:\s*\S", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,12 @@ class Result:
     err: str
 
     @property
-    def last_line(self) -> str:
-        """The last line of what it complained of, else of what it said."""
-        lines = (self.err.strip() or self.out.strip()).splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
+    def complaint(self) -> str:
+        """What it calls an error; if it calls nothing so, the first line of what it said."""
+        # Terraform puts a frame around errors, and gcloud adds the API's whole answer.
+        lines = [line.strip("│╷╵ \t") for line in (self.err.strip() or self.out).splitlines()]
+        errors = [line[len("error:") :].strip() for line in lines if _ERROR.match(line)]
+        return " ".join(errors) or next(filter(None, lines), "it said nothing")
 
 
 def is_installed(program: str) -> bool:
@@ -58,9 +64,9 @@ class Terraform:
         return Terraform(self._folder, environ)
 
     def ask(self, *arguments: str) -> Result:
-        """Run a command and take its output."""
+        """Run a command and take its output, without colours; every command has that switch."""
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
-            self._command(arguments),
+            self._command((*arguments, "-no-color")),
             env=self._environ,
             capture_output=True,
             text=True,

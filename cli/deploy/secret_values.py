@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from cli.deploy.errors import Refused
 from cli.deploy.programs import gcloud
 
-API_KEY: Final = "mavi-api-key"
-TOKENS: Final = "callback-tokens"
+API_KEY: Final = "mavi_api_key"
+TOKENS: Final = "callback_tokens"
+NAMES: Final = frozenset({API_KEY, TOKENS})
+"""What Terraform calls them: the variable of each, and the version that holds it."""
+
 TOKEN_BYTES: Final = 32
 PLACEHOLDER: Final = "nobody-reads-this-value-in-a-plan-0"
 
@@ -47,30 +50,39 @@ class SecretValues:
         }
 
 
+def secret_id(prefix: str, name: str) -> str:
+    """Return what Secret Manager calls one, as ``infra/secrets.tf`` names it."""
+    return f"{prefix}-{name.replace('_', '-')}"
+
+
 def new_token() -> str:
     """Return a token nobody guesses: 43 characters that a URL takes as they are."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def placeholders(outputs: Mapping[str, Any]) -> SecretValues:
+def placeholders(written: Mapping[str, int]) -> SecretValues:
     """Return what a plan is made with: it holds no value, so none is needed."""
-    return _versioned(SecretValues(PLACEHOLDER, (PLACEHOLDER,)), outputs)
+    return _versioned(SecretValues(PLACEHOLDER, (PLACEHOLDER,)), written)
 
 
-def first_values(api_key: str) -> SecretValues:
-    """Return the values of a first deployment, with a new token; raises ``Refused``."""
-    return SecretValues(checked_api_key(api_key), (new_token(),))
+def stored_or_first(
+    project: str, prefix: str, written: Mapping[str, int], given_api_key: Callable[[], str]
+) -> SecretValues:
+    """Read from Secret Manager what was written; of what was not, take the key and make a token.
 
-
-def stored_values(project: str, outputs: Mapping[str, Any]) -> SecretValues:
-    """Read what is live from Secret Manager; raises ``Refused`` if that may not be."""
-    ids = outputs["secrets"]["value"]
+    One may be there without the other: an apply can fail between them. What is there stays, since
+    Terraform writes a value only with another version. Raises ``Refused``.
+    """
     return _versioned(
         SecretValues(
-            _read(project, ids[API_KEY]["secret_id"]),
-            _read(project, ids[TOKENS]["secret_id"]).split(","),
+            _read(project, secret_id(prefix, API_KEY))
+            if API_KEY in written
+            else checked_api_key(given_api_key()),
+            _read(project, secret_id(prefix, TOKENS)).split(",")
+            if TOKENS in written
+            else (new_token(),),
         ),
-        outputs,
+        written,
     )
 
 
@@ -109,12 +121,11 @@ def checked_api_key(api_key: str) -> str:
     return api_key
 
 
-def _versioned(values: SecretValues, outputs: Mapping[str, Any]) -> SecretValues:
-    written = outputs.get("secret_versions", {}).get("value") or {}
+def _versioned(values: SecretValues, written: Mapping[str, int]) -> SecretValues:
     return replace(
         values,
-        api_key_version=int(written.get("mavi_api_key_version") or 1),
-        tokens_version=int(written.get("callback_tokens_version") or 1),
+        api_key_version=written.get(API_KEY, 1),
+        tokens_version=written.get(TOKENS, 1),
     )
 
 
@@ -125,7 +136,7 @@ def _read(project: str, secret_id: str) -> str:
     )
     if answer.code or not answer.out.strip():
         raise Refused(
-            f"Secret {secret_id} can't be read: {answer.last_line} "
+            f"Secret {secret_id} can't be read: {answer.complaint} "
             "You need roles/secretmanager.secretAccessor on it."
         )
     return answer.out.strip()

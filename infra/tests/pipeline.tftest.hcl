@@ -121,15 +121,14 @@ run "minimal" {
 
 run "everything_on" {
   variables {
-    region             = "europe-west1"
-    firestore_location = "eur3"
-    database           = "(default)"
-    static_ip          = true
-    alert_email        = "ops@example.com"
-    kms_key            = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
-    submit_callers     = ["user:ada@example.com", "group:editors@example.com"]
-    uploaders          = ["user:ada@example.com"]
-    function_sizes     = { callback = { min_instances = 1, memory = "1Gi" } }
+    region         = "europe-west1"
+    database       = "(default)"
+    static_ip      = true
+    alert_email    = "ops@example.com"
+    kms_key        = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
+    submit_callers = ["user:ada@example.com", "group:editors@example.com"]
+    uploaders      = ["user:ada@example.com"]
+    function_sizes = { callback = { min_instances = 1, memory = "1Gi" } }
   }
 
   assert {
@@ -205,15 +204,21 @@ run "two_environments_side_by_side_second" {
   }
 }
 
-run "a_first_database_may_be_the_default_one" {
+run "a_first_database_may_be_the_default_one_and_elsewhere" {
   command = plan
   variables {
-    database = "(default)"
+    region             = "europe-west1"
+    firestore_location = "eur3"
+    database           = "(default)"
   }
 
   assert {
     condition     = output.database == "(default)"
     error_message = "database decides."
+  }
+  assert {
+    condition     = google_firestore_database.this.location_id == "eur3"
+    error_message = "firestore_location decides."
   }
 }
 

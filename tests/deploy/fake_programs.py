@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 SCRIPT: Final = """\
 #!{python}
-import json, os, sys
+import json, os, re, sys
 folder = {folder!r}
 name = os.path.basename(sys.argv[0])
 words = [word for word in sys.argv[1:] if not word.startswith("-chdir=")]
@@ -26,7 +26,9 @@ with open(folder + "/answers") as answers:
         if text.startswith(start):
             if text.startswith("terraform apply") and not code:
                 open(folder + "/applied", "w").close()
-            print(out)
+            if "-no-color" in words:
+                out = re.sub(r"\\x1b\\[[0-9;]*m", "", out)
+            print(out, file=sys.stderr if code else sys.stdout)
             sys.exit(code)
 sys.exit("fake: nobody said what to answer to " + text)
 """
@@ -34,26 +36,62 @@ sys.exit("fake: nobody said what to answer to " + text)
 PROJECT: Final = "acme-media-1"
 KEY: Final = "live-key-of-the-account"
 TOKEN: Final = "live-token-live-token-live-token-live-token"
-OUTPUTS: Final[dict[str, Any]] = {
-    "callback_url": {"value": "https://transcripts-callback-1.us-central1.run.app"},
-    "secrets": {
-        "value": {
-            "mavi-api-key": {"secret_id": "transcripts-mavi-api-key", "version": "3"},
-            "callback-tokens": {"secret_id": "transcripts-callback-tokens", "version": "5"},
-        }
-    },
-    "secret_versions": {"value": {"mavi_api_key_version": 3, "callback_tokens_version": 5}},
+KMS_KEY: Final = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
+VERSIONS: Final = {"mavi_api_key": 3, "callback_tokens": 5}
+OUTPUTS: Final[Mapping[str, Any]] = {
+    "callback_url": "https://transcripts-callback-1.us-central1.run.app"
 }
+RESOURCES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "google_storage_bucket.uploads": {"force_destroy": False},
+    "google_pubsub_topic.this": {},
+    **{
+        f"google_secret_manager_secret_version.{name}": {"secret_data_wo_version": number}
+        for name, number in VERSIONS.items()
+    },
+}
+
+
+def state(
+    resources: Mapping[str, Mapping[str, Any]] = RESOURCES, outputs: Mapping[str, Any] = OUTPUTS
+) -> str:
+    """Return what ``terraform show -json`` says of these."""
+    return json.dumps(
+        {
+            "format_version": "1.0",
+            "values": {
+                "outputs": {name: {"value": value} for name, value in outputs.items()},
+                "root_module": {
+                    "resources": [
+                        {"address": address, "values": values}
+                        for address, values in resources.items()
+                    ]
+                },
+            },
+        }
+    )
+
+
+def framed(summary: str, *detail: str) -> str:
+    """Return an error as Terraform shows it: in colours, in a frame, with a reset at the end."""
+    lines = [
+        "\x1b[31m\x1b[31m╷\x1b[0m\x1b[0m",
+        f"\x1b[31m│\x1b[0m \x1b[0m\x1b[1m\x1b[31mError: \x1b[0m\x1b[0m\x1b[1m{summary}\x1b[0m",
+        *(f"\x1b[31m│\x1b[0m \x1b[0m{line}" for line in ("", *detail)),
+        "\x1b[31m╵\x1b[0m\x1b[0m",
+        "\x1b[0m\x1b[0m",
+    ]
+    return "\n".join(lines)
+
+
 HEALTHY: Final = (
     ("terraform version", 0, '{"terraform_version": "1.11.4"}'),
     ("terraform init", 0, ""),
     ("terraform workspace select", 0, ""),
-    ("terraform output -json", 0, json.dumps(OUTPUTS)),
+    ("terraform show -json", 0, state()),
     ("terraform plan", 0, "the plan"),
     ("terraform apply", 0, "applied"),
     ("terraform destroy", 0, "destroyed"),
     ("terraform import", 0, "imported"),
-    ("terraform state list", 0, "google_storage_bucket.uploads\ngoogle_pubsub_topic.this"),
     ("terraform state rm", 0, ""),
     ("gcloud auth list", 0, "ada@example.com"),
     ("gcloud auth application-default print-access-token", 0, "made-up"),

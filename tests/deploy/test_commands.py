@@ -13,7 +13,16 @@ from cli.deploy import secret_values
 from cli.deploy.errors import Refused
 from cli.deploy.secret_values import SecretValues
 from tests.deploy.conftest import Run
-from tests.deploy.fake_programs import KEY, OUTPUTS, PROJECT, TOKEN, FakePrograms
+from tests.deploy.fake_programs import (
+    KEY,
+    KMS_KEY,
+    PROJECT,
+    RESOURCES,
+    TOKEN,
+    VERSIONS,
+    FakePrograms,
+    state,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GIVEN = "key-given-by-the-user"
@@ -23,8 +32,8 @@ CREATE_IDENTITY = "gcloud beta services identity create"
 @pytest.fixture
 def undeployed(programs: FakePrograms) -> FakePrograms:
     """A project where nothing is yet; after apply, everything is."""
-    programs.say("terraform output -json", "{}")
-    programs.say("terraform output -json", json.dumps(OUTPUTS), once_applied=True)
+    programs.say("terraform show -json", '{"format_version": "1.0"}')
+    programs.say("terraform show -json", state(), once_applied=True)
     return programs
 
 
@@ -65,7 +74,7 @@ def test_a_first_deployment_with_a_key_of_ones_own(
     """The agents that use it are made too; that one can't be made is told and no more."""
     monkeypatch.setenv("MAVI_API_KEY", GIVEN)
     with (root / "infra" / "production.tfvars").open("a") as file:
-        file.write('kms_key = "projects/p/locations/l/keyRings/r/cryptoKeys/k"\n')
+        file.write(f'kms_key = "{KMS_KEY}"\n')
     undeployed.say("gcloud beta services identity create --service=firestore", "no beta", 1)
     result = run("deploy", "--yes")
     assert "The agent of firestore.googleapis.com could not be made: no beta" in result.output
@@ -127,6 +136,56 @@ def test_another_key_is_not_taken_silently(
     assert programs.ran("terraform apply")[0].given["TF_VAR_mavi_api_key"] == KEY
 
 
+KEY_ONLY = {k: v for k, v in RESOURCES.items() if not k.endswith(".callback_tokens")}
+TOKENS_ONLY = {k: v for k, v in RESOURCES.items() if not k.endswith(".mavi_api_key")}
+
+
+def test_a_key_that_a_failed_deployment_wrote_stays(
+    run: Run, undeployed: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terraform would not write another; what has no version yet is made, and the rest goes on."""
+    undeployed.say("terraform show -json", state(KEY_ONLY, {}))
+    undeployed.say("terraform show -json", state(), once_applied=True)
+    monkeypatch.setenv("MAVI_API_KEY", GIVEN)
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "is ignored: once this is deployed, make set-api-key changes it" in result.output
+    given = undeployed.ran("terraform apply")[0].given
+    assert given["TF_VAR_mavi_api_key"] == KEY
+    assert given["TF_VAR_mavi_api_key_version"] == "3"
+    assert len(given["TF_VAR_callback_tokens"]) >= 32
+    assert given["TF_VAR_callback_tokens"] != TOKEN
+    assert given["TF_VAR_callback_tokens_version"] == "1"
+    assert undeployed.ran(CREATE_IDENTITY)
+
+
+def test_a_token_that_a_failed_deployment_wrote_stays(
+    run: Run, undeployed: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is asked for as the first time: it was never written."""
+    undeployed.say("terraform show -json", state(TOKENS_ONLY, {}))
+    undeployed.say("terraform show -json", state(), once_applied=True)
+    assert "MAVI_API_KEY is not set" in run("deploy", "--yes").output
+    monkeypatch.setenv("MAVI_API_KEY", GIVEN)
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "is ignored" not in result.output
+    given = undeployed.ran("terraform apply")[0].given
+    assert given["TF_VAR_mavi_api_key"] == GIVEN
+    assert given["TF_VAR_callback_tokens"] == TOKEN
+
+
+def test_a_deployment_that_failed_after_its_secrets_needs_no_key(
+    run: Run, programs: FakePrograms
+) -> None:
+    """Both are written, though nothing is told yet."""
+    programs.say("terraform show -json", state(outputs={}))
+    programs.say("terraform show -json", state(), once_applied=True)
+    assert "make deploy comes first" in run("callback-url").output
+    assert run("deploy", "--yes").exit_code == 0
+    assert programs.ran("terraform apply")[0].given["TF_VAR_mavi_api_key"] == KEY
+
+
 def test_a_secret_that_cannot_be_read_stops_it(run: Run, programs: FakePrograms) -> None:
     """Else an empty one would be written."""
     programs.say("gcloud secrets versions access latest --secret=transcripts-mavi", "denied", 1)
@@ -160,18 +219,6 @@ def test_an_apply_that_fails_says_how_to_go_on(run: Run, programs: FakePrograms)
     result = run("deploy", "--yes")
     assert result.exit_code == 1
     assert "run make deploy again" in result.output
-
-
-def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakePrograms) -> None:
-    """What Terraform knows already is left alone."""
-    result = run("deploy", "--yes", "--adopt")
-    assert result.exit_code == 0, result.output
-    database, queue = programs.ran("terraform import")
-    assert database.text.endswith(
-        f"google_firestore_database.this projects/{PROJECT}/databases/transcripts"
-    )
-    place = f"projects/{PROJECT}/locations/us-central1"
-    assert queue.text.endswith(f"submissions {place}/queues/transcripts-submissions")
 
 
 def test_a_rotation(run: Run, programs: FakePrograms) -> None:
@@ -233,27 +280,6 @@ def test_what_needs_a_deployment_says_so(command: str, run: Run, undeployed: Fak
     assert undeployed.changes == []
 
 
-def test_destroying_keeps_the_data(run: Run, programs: FakePrograms) -> None:
-    """And says what goes and what stays, before."""
-    result = run("destroy", "--yes")
-    assert result.exit_code == 0, result.output
-    assert f"stays: database transcripts and bucket {PROJECT}-transcripts-uploads" in result.output
-    assert "the queue" in result.output
-    assert "make deploy ADOPT=1" in result.output
-    removed, destroyed = programs.changes
-    assert removed == "terraform state rm google_storage_bucket.uploads"
-    assert destroyed.startswith("terraform destroy -input=false -auto-approve -var-file=production")
-
-
-def test_destroying_what_is_not_protected(run: Run, programs: FakePrograms, root: Path) -> None:
-    """The data go too, and that is said in capitals."""
-    with (root / "infra" / "production.tfvars").open("a") as file:
-        file.write("deletion_protection = false # the data may go\n")
-    result = run("destroy", "--yes")
-    assert "with ALL THEY HOLD" in result.output
-    assert len(programs.changes) == 1
-
-
 def test_two_environments_have_workspaces_of_their_own(
     run: Run, programs: FakePrograms, root: Path
 ) -> None:
@@ -285,7 +311,7 @@ def test_new_tokens_are_what_the_settings_take() -> None:
 
 def test_placeholders_are_accepted_as_values() -> None:
     """A plan checks the form of what it does not keep."""
-    values = secret_values.placeholders(OUTPUTS)
+    values = secret_values.placeholders(VERSIONS)
     assert secret_values.checked_api_key(values.api_key)
     with pytest.raises(Refused):
         secret_values.checked_api_key("short")

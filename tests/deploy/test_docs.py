@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.deploy.environment import declared_variables
+from cli.deploy.preflight import FIRST_APIS
 from tests.infra import identity_rules
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,6 +43,36 @@ def test_every_variable_exists() -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", GUIDE))
     assert named <= declared_variables(ROOT / "infra") | {"asset_id"}
     assert "max_submissions_per_day" in named
+
+
+def gcloud_commands() -> list[str]:
+    """Return every command of the guide that calls gcloud, each on one line."""
+    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+", " ", line) for line in lines if line.startswith("gcloud ")]
+
+
+def test_every_command_names_its_project() -> None:
+    """Else it goes to whatever project gcloud has in mind."""
+    elsewhere = (
+        *("gcloud auth ", "gcloud projects create ", "gcloud billing projects link "),
+        *("gcloud storage cp ", "gcloud iam service-accounts add-iam-policy-binding "),
+    )
+    commands = [text for text in gcloud_commands() if not text.startswith(elsewhere)]
+    assert len(commands) > 8
+    assert [text for text in commands if "--project MY-PROJECT" not in text] == []
+
+
+def test_the_apis_that_come_first_are_enabled() -> None:
+    """What is read before Terraform can enable anything, by a person and by a service account."""
+    first, of_actions = (
+        set(re.findall(r"\S+\.googleapis\.com", text))
+        for text in gcloud_commands()
+        if text.startswith("gcloud services enable ")
+    )
+    billing = "cloudbilling.googleapis.com"
+    assert first == {*FIRST_APIS, billing}
+    assert of_actions == {billing, "iamcredentials.googleapis.com", "sts.googleapis.com"}
 
 
 def test_names_are_those_of_terraform() -> None:

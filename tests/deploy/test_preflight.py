@@ -7,8 +7,34 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import Run
-from tests.deploy.fake_programs import PROJECT, FakePrograms
+from tests.deploy.fake_programs import PROJECT, FakePrograms, framed
 
+OTHER = "325559405591"
+OFF = f"""\
+ERROR: (gcloud.billing.projects.describe) PERMISSION_DENIED: Cloud Billing API has not been used \
+in project {OTHER} before or it is disabled. Enable it by visiting \
+https://console.developers.google.com/apis/api/cloudbilling.googleapis.com/overview?project={OTHER}
+- '@type': type.googleapis.com/google.rpc.ErrorInfo
+  metadata:
+    consumer: projects/{OTHER}
+    service: cloudbilling.googleapis.com
+  reason: SERVICE_DISABLED"""
+USAGE = "serviceusage.googleapis.com"
+OFF_BRIEF = f"""\
+ERROR: (gcloud.services.list) PERMISSION_DENIED: disabled
+- '@type': type.googleapis.com/google.rpc.ErrorInfo
+  metadata:
+    consumer: projects/{OTHER}
+    service: {USAGE}
+  reason: SERVICE_DISABLED"""
+MANAGER = "cloudresourcemanager.googleapis.com"
+OFF_ASKED = f"""\
+API [{MANAGER}] not enabled on project [ci-project]. Would you like to enable and retry?
+ERROR: (gcloud.projects.describe) PERMISSION_DENIED: disabled"""
+DENIED = """\
+ERROR: (gcloud.billing) denied to ada.
+- '@type': type.googleapis.com/google.rpc.ErrorInfo
+  reason: IAM_PERMISSION_DENIED"""
 CHANGING = ("deploy", "destroy", "rotate-token", "set-api-key")
 
 
@@ -27,7 +53,12 @@ CHANGING = ("deploy", "destroy", "rotate-token", "set-api-key")
         ("gcloud services list", "storage.googleapis.com", 0, "gcloud services enable cloudres"),
         ("terraform init", "backend trouble", 1, "backend trouble"),
         ("terraform workspace", "locked", 1, "Workspace production can't be chosen: locked"),
-        ("terraform output", "no bucket", 1, "The state can't be read: no bucket"),
+        ("terraform show", framed("no bucket", "Make one."), 1, "can't be read: no bucket\n"),
+        ("terraform init", framed("no such backend"), 1, "Error: no such backend\n"),
+        ("gcloud billing", OFF, 1, f"enable cloudbilling.googleapis.com --project {OTHER}\n"),
+        ("gcloud projects describe", OFF_ASKED, 1, f"enable {MANAGER} --project ci-project\n"),
+        ("gcloud services list", OFF_BRIEF, 1, f"{USAGE} is not enabled in project {OTHER}"),
+        ("gcloud billing", DENIED, 1, "read: (gcloud.billing) denied to ada. You need roles/"),
     ],
 )
 @pytest.mark.parametrize("command", CHANGING)
@@ -79,6 +110,7 @@ def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) 
         ({}, "staging", "infra/staging.tfvars is missing"),
         ({}, "Staging!", "ENV=Staging! is no name"),
         ({"terraform.tfvars": ""}, "production", "mixed into every environment"),
+        ({"x.auto.tfvars.json": "{}"}, "production", "mixed into every environment"),
         ({"x.auto.tfvars": ""}, "production", "mixed into every environment"),
         ({"production.tfvars": ""}, "production", "names no project of yours"),
         (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import inspect as shapes
 
-from tests.infra.plan import Plan, Resource
+from tests.infra.plan import Plan, Resource, nested, references
 from transcripts.submissions import submission
 from transcripts.submissions.submission import AssetOwner, Budget, Submission
 from transcripts.submissions.sweep import QUERIES
@@ -99,6 +99,8 @@ def data_outlives_mistakes(plan: Plan) -> Iterator[str]:
     """Unless it is turned off, the database and the uploads can't be deleted by Terraform."""
     kept = plan.variable("deletion_protection")
     database, uploads = plan.one("firestore_database"), _bucket(plan, "uploads")
+    if _bucket(plan, "source")["force_destroy"] is not True:
+        yield "source: a destroy would stop at it"
     state = "DELETE_PROTECTION_ENABLED" if kept else "DELETE_PROTECTION_DISABLED"
     if database["delete_protection_state"] != state:
         yield f"database: {database['delete_protection_state']}"
@@ -106,8 +108,11 @@ def data_outlives_mistakes(plan: Plan) -> Iterator[str]:
         yield f"database: {database['deletion_policy']}"
     if uploads["force_destroy"] is not (not kept):
         yield f"uploads: force_destroy {uploads['force_destroy']}"
-    if database["type"] != "FIRESTORE_NATIVE":
-        yield f"database: {database['type']}"
+    kind = (database["type"], database["concurrency_mode"])
+    if kind != ("FIRESTORE_NATIVE", "OPTIMISTIC"):
+        yield f"database: {kind}"
+    if database["location_id"] != (plan.variable("firestore_location") or plan.region):
+        yield f"database: {database['location_id']}"
 
 
 def buckets_are_private(plan: Plan) -> Iterator[str]:
@@ -117,12 +122,17 @@ def buckets_are_private(plan: Plan) -> Iterator[str]:
             yield f"{bucket.address} may become public"
         if bucket["uniform_bucket_level_access"] is not True:
             yield f"{bucket.address} has rights on single objects"
-        if not bucket["lifecycle_rule"]:
-            yield f"{bucket.address} is never tidied up"
+        aborted = [
+            nested(rule, "condition").get("age")
+            for rule in bucket["lifecycle_rule"] or []
+            if nested(rule, "action").get("type") == "AbortIncompleteMultipartUpload"
+        ]
+        if aborted != [7]:
+            yield f"{bucket.address} is tidied up after {aborted} days"
     ages = [
-        rule["condition"][0]["age"]
+        nested(rule, "condition").get("age")
         for rule in _bucket(plan, "uploads")["lifecycle_rule"] or []
-        if rule["action"][0]["type"] == "Delete"
+        if nested(rule, "action").get("type") == "Delete"
     ]
     days = plan.variable("upload_retention_days")
     if ages != ([days] if days else []):
@@ -130,7 +140,7 @@ def buckets_are_private(plan: Plan) -> Iterator[str]:
 
 
 def _bucket(plan: Plan, name: str) -> Resource:
-    (found,) = (b for b in plan.all("storage_bucket") if b["name"].endswith(f"-{name}"))
+    (found,) = (b for b in plan.all("storage_bucket") if str(b["name"]).endswith(f"-{name}"))
     return found
 
 
@@ -138,12 +148,29 @@ def code_is_named_by_its_content(plan: Plan) -> Iterator[str]:
     """New code is deployed, and the same code is not deployed again."""
     package = plan.one("storage_bucket_object")
     written = plan.written["google_storage_bucket_object.package"]["expressions"]
-    if "var.package" not in written["name"].get("references", []):
+    if "var.package" not in references(written.get("name")):
         yield f"the package is called {package['name']}"
+    if "var.package" not in references(written.get("source")):
+        yield f"the package is {package['source'] or package['content']}"
     for name, function in plan.functions.items():
-        source = function.block("build_config")["source"][0]["storage_source"][0]
-        if (source["object"], source["bucket"]) != (package["name"], package["bucket"]):
+        source = function.block("build_config", "source", "storage_source")
+        if (source.get("object"), source.get("bucket")) != (package["name"], package["bucket"]):
             yield f"{name} is built from {source}"
+
+
+def images_are_tidied_up(plan: Plan) -> Iterator[str]:
+    """Of the built images the last five are kept, and what else is older than a month goes."""
+    policies = plan.one("artifact_registry_repository")["cleanup_policies"] or []
+    found = {policy.get("action"): policy for policy in policies}
+    wanted = {
+        "KEEP": ("most_recent_versions", "keep_count", 5),
+        "DELETE": ("condition", "older_than", "30d"),
+    }
+    for action, (block, field, value) in wanted.items():
+        if nested(found.get(action, {}), block).get(field) != value:
+            yield f"images: {action} is {found.get(action)}"
+    if plan.one("artifact_registry_repository")["cleanup_policy_dry_run"]:
+        yield "images are not tidied up"
 
 
 def own_key_is_used(plan: Plan) -> Iterator[str]:
@@ -158,10 +185,8 @@ def own_key_is_used(plan: Plan) -> Iterator[str]:
         "database": plan.one("firestore_database").block("cmek_config").get("kms_key_name"),
     }
     for secret in plan.all("secret_manager_secret"):
-        (managed,) = secret.block("replication")["user_managed"]
-        for replica in managed["replicas"]:
-            encryption = replica["customer_managed_encryption"] or [{}]
-            found[secret.address] = encryption[0].get("kms_key_name")
+        encryption = ("replication", "user_managed", "replicas", "customer_managed_encryption")
+        found[secret.address] = secret.block(*encryption).get("kms_key_name")
     for address, used in found.items():
         if used != key:
             yield f"{address} is encrypted with {used}"
@@ -189,6 +214,7 @@ RULES = (
     data_outlives_mistakes,
     buckets_are_private,
     code_is_named_by_its_content,
+    images_are_tidied_up,
     own_key_is_used,
     names_tell_environments_apart,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.infra.plan import Plan, references
+from tests.infra.source import block, dynamic
 from tests.infra.workbench import API_KEY, TOKENS
 from transcripts.errors import SettingsError
 from transcripts.settings import FUNCTIONS, GOOGLE
@@ -21,7 +22,7 @@ def environment_of(plan: Plan, function: str) -> dict[str, str]:
     """Return what a function finds in its environment, secrets included."""
     service = plan.service(function)
     secrets = {item["key"] for item in service.get("secret_environment_variables") or []}
-    return {**service["environment_variables"], **{key: SECRETS.get(key, "?") for key in secrets}}
+    return {**plan.environment(function), **{key: SECRETS.get(key, "?") for key in secrets}}
 
 
 def functions_are_those_of_the_code(plan: Plan) -> Iterator[str]:
@@ -104,7 +105,7 @@ def variables_lead_to_what_is_there(plan: Plan) -> Iterator[str]:
         "SUBMIT_URL": plan.url("submit"),
     }
     for name in plan.functions:
-        for variable, value in plan.service(name)["environment_variables"].items():
+        for variable, value in plan.environment(name).items():
             if value != wanted.get(variable, value):
                 yield f"{name}: {variable} is {value}"
 
@@ -113,11 +114,16 @@ def instances_are_bounded(plan: Plan) -> Iterator[str]:
     """Every function has a maximum of instances; submit, which keeps the pace, is one."""
     for name in plan.functions:
         service = plan.service(name)
-        if not 1 <= (service.get("max_instance_count") or 0) <= 100:
+        most = service.get("max_instance_count") or 0
+        if not 1 <= most <= 100:
             yield f"{name} has no bound of instances"
+        least = service.get("min_instance_count")
+        if least != ((plan.variable("function_sizes").get(name) or {}).get("min_instances") or 0):
+            yield f"{name} has {least} instances that cost even if it is idle"
         concurrency = service.get("max_instance_request_concurrency") or 1
         if concurrency > 1 and float(service.get("available_cpu") or 0) < 1:
-            yield f"{name} takes {concurrency} requests at once on {service['available_cpu']} CPU"
+            cpu = service.get("available_cpu")
+            yield f"{name} takes {concurrency} requests at once on {cpu} CPU"
         if not service.get("timeout_seconds") or not service.get("available_memory"):
             yield f"{name} has no bound of time or memory"
     if plan.service("submit").get("max_instance_count") != 1:
@@ -157,8 +163,10 @@ def callers_wait_for_the_called(plan: Plan) -> Iterator[str]:
     wanted = {
         "google_cloudfunctions2_function.this": {
             "google_artifact_registry_repository_iam_member.build",
+            "google_compute_router_nat.egress",
             "google_firestore_index.this",
             "google_firestore_field.expiry",
+            "google_firestore_field.unindexed",
             "google_project_iam_member.build_logs",
             "google_project_iam_member.build_sources",
             "google_project_iam_member.database",
@@ -236,12 +244,40 @@ def mavi_sees_one_address(plan: Plan) -> Iterator[str]:
             yield f"{name} sends by {egress}"
         if bool(plan.service(name).get("direct_vpc_network_interface")) != bool(wanted):
             yield f"{name} has the wrong network"
+    service = block(plan.source["google_cloudfunctions2_function.this"], "service_config")
+    place = dynamic(service, "direct_vpc_network_interface")
+    for argument, attribute in (("network", "network"), ("subnetwork", "id")):
+        if place.get(argument) != f"${{direct_vpc_network_interface.value.{attribute}}}":
+            yield f"submit is in the {argument} {place.get(argument)}"
+
+
+def the_way_out_is_one_gateway(plan: Plan) -> Iterator[str]:
+    """The network is one subnet that Cloud Run takes, with a gateway that has the address."""
     for nat in plan.all("compute_router_nat"):
         if nat["nat_ip_allocate_option"] != "MANUAL_ONLY":
             yield "the address is not fixed"
+    gateway = plan.written["google_compute_router_nat.egress"]["expressions"]
+    if "google_compute_address.egress[0].id" not in references(gateway.get("nat_ips")):
+        yield "the gateway has another address"
+    for network in plan.all("compute_network"):
+        if network["auto_create_subnetworks"] is not False:
+            yield "the network has a subnet in every region"
     for subnet in plan.all("compute_subnetwork"):
         if not subnet["private_ip_google_access"]:
             yield "Google's own APIs would go through the gateway"
+        # https://cloud.google.com/run/docs/configuring/vpc-direct-vpc wants /26 or more.
+        _, _, bits = str(subnet["ip_cidr_range"]).partition("/")
+        if not 8 <= int(bits or 0) <= 26:
+            yield f"the subnet has the addresses {subnet['ip_cidr_range']}"
+
+
+def nothing_goes_while_it_is_used(plan: Plan) -> Iterator[str]:
+    """Secrets' versions, the package and the network go after their user has turned from them."""
+    kinds = ("secret_manager_secret_version", "storage_bucket_object", "compute_")
+    for address, body in plan.source.items():
+        after = block(body, "lifecycle").get("create_before_destroy") is True
+        if address.removeprefix("google_").startswith(kinds) and not after:
+            yield f"{address} goes before its user has turned from it"
 
 
 RULES = (
@@ -255,4 +291,6 @@ RULES = (
     callers_wait_for_the_called,
     apis_are_enabled,
     mavi_sees_one_address,
+    the_way_out_is_one_gateway,
+    nothing_goes_while_it_is_used,
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tests.infra.plan import Grant, Plan
+from tests.infra.plan import TARGETS, Grant, Plan
+from tests.infra.source import Body, block, instance_of
 from transcripts.settings import FUNCTIONS
-
-_GRANT = re.compile(r'^resource "(\w+_iam_member)" "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
 
 EVERYBODY = ("allUsers", "allAuthenticatedUsers")
 BASIC = ("roles/owner", "roles/editor", "roles/viewer")
@@ -177,11 +176,26 @@ def identities_are_separate(plan: Plan) -> Iterator[str]:
 
 def grants_outlive_their_parents(plan: Plan) -> Iterator[str]:
     """A grant is made anew with the resource it is on: Terraform would show no difference."""
-    exempt = ("google_project_iam_member", "google_service_account_", "google_kms_")
-    for path in sorted(plan.folder.glob("*.tf")):
-        for kind, name, body in _GRANT.findall(path.read_text()):
-            if not kind.startswith(exempt) and "replace_triggered_by" not in body:
-                yield f"{kind}.{name} has no replace_triggered_by"
+    # The name of a service account says which it is; project and key are not made here.
+    exempt = ("project", "service_account", "kms_crypto_key")
+    for address, body in plan.source.items():
+        kind = address.split(".")[0].removeprefix("google_").removesuffix("_iam_member")
+        if not address.split(".")[0].endswith("_iam_member") or kind in exempt:
+            continue
+        parent = instance_of(body.get(TARGETS[kind]))
+        if f"${{{parent}.id}}" not in _made_anew_with(plan, body):
+            yield f"{address} is not made anew with {parent or 'what it is on'}"
+
+
+def _made_anew_with(plan: Plan, body: Body) -> set[str]:
+    found: set[str] = set()
+    for trigger in block(body, "lifecycle").get("replace_triggered_by", []):
+        between = plan.source.get(instance_of(trigger).removesuffix("[each.key]"), {})
+        if "triggers_replace" not in between:
+            found.add(trigger)
+        elif between.get("for_each") == body.get("for_each"):
+            found.add(between["triggers_replace"])
+    return found
 
 
 RULES = (

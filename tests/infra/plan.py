@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.infra import source
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -24,11 +26,9 @@ class Resource:
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name)
 
-    def block(self, name: str) -> dict[str, Any]:
-        """Return the only block of that name; empty if there is none."""
-        blocks = self.values.get(name) or [{}]
-        found: dict[str, Any] = blocks[0]
-        return found
+    def block(self, *names: str) -> dict[str, Any]:
+        """Return the only block of that name, inside the one before; empty if there is none."""
+        return nested(self.values, *names)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,14 @@ class Plan:
         return {resource.key: resource for resource in self.all("cloudfunctions2_function")}
 
     def service(self, function: str) -> dict[str, Any]:
-        """Return how a function runs."""
-        return self.functions[function].block("service_config")
+        """Return how a function runs; empty if there is none of that name."""
+        found = self.functions.get(function)
+        return found.block("service_config") if found else {}
+
+    def environment(self, function: str) -> dict[str, str]:
+        """Return the variables of a function that are no secrets."""
+        found: dict[str, str] = self.service(function).get("environment_variables") or {}
+        return found
 
     def url(self, function: str) -> str:
         """Return the address of a function."""
@@ -118,7 +124,7 @@ class Plan:
     def _grant(self, resource: Resource) -> Grant:
         kind = resource.type.removeprefix("google_").removesuffix("_iam_member")
         condition = resource.block("condition").get("expression", "")
-        target = str(resource[_TARGETS[kind]])
+        target = str(resource[TARGETS[kind]])
         return Grant(resource["member"], resource["role"], kind, target, condition)
 
     @cached_property
@@ -126,6 +132,11 @@ class Plan:
         """The configuration of every resource and data source, by address without index."""
         items = self.document["configuration"]["root_module"]["resources"]
         return {item["address"]: item for item in items}
+
+    @cached_property
+    def source(self) -> dict[str, source.Body]:
+        """Every resource as its file has it, by address without index."""
+        return source.resources(self.folder)
 
     def waits_for(self, address: str) -> set[str]:
         """Return what a resource waits for, directly or by what it refers to."""
@@ -149,7 +160,7 @@ _LOCALS = {
 }
 """What locals refer to that are written in place of a resource: the format leaves locals out."""
 
-_TARGETS = {
+TARGETS = {
     "artifact_registry_repository": "repository",
     "cloud_run_v2_service": "name",
     "cloud_tasks_queue": "name",
@@ -161,6 +172,14 @@ _TARGETS = {
     "service_account": "service_account_id",
     "storage_bucket": "bucket",
 }
+"""What a grant is on, by its kind."""
+
+
+def nested(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the only block of that name, inside the one before; empty if there is none."""
+    for name in names:
+        values = (values.get(name) or [{}])[0]
+    return values
 
 
 def references(expressions: Any) -> Iterator[str]:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from cli.deploy.deployment import KEPT_SETTINGS, SHARED_GRANTS
 from cli.deploy.environment import load_environment
-from tests.infra import data_rules, function_rules, identity_rules, message_rules
+from cli.deploy.secret_values import NAMES, secret_id
+from cli.deploy.state import BUCKET, DATABASE, SECRET_VERSION
+from tests.infra import alert_rules, data_rules, function_rules, identity_rules, message_rules
 from tests.infra.plan import Plan, Rule
 from tests.infra.workbench import (
     API_KEY,
@@ -31,11 +34,18 @@ RULES: tuple[Rule, ...] = (
     *message_rules.RULES,
     *function_rules.RULES,
     *data_rules.RULES,
+    *alert_rules.RULES,
 )
 USES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "everything": EVERYTHING,
-    "unprotected": {"deletion_protection": False, "database": "(default)", "replay_days": 31},
+    "unprotected": {
+        "region": "europe-west1",
+        "firestore_location": "eur3",
+        "deletion_protection": False,
+        "database": "(default)",
+        "replay_days": 31,
+    },
 }
 
 
@@ -73,25 +83,58 @@ def test_promise(rule: Rule, use: str, plans: dict[str, Plan]) -> None:
     assert list(rule(plans[use])) == []
 
 
+SHARED = (
+    *("google_project_service", "google_project_iam_member", "terraform_data"),
+    "google_storage_bucket_object",  # in a bucket of each
+)
+"""Types whose names need not tell environments apart."""
+
+
+def names(plan: Plan) -> set[tuple[str, str]]:
+    """Return what everything is called, without the project in front of it."""
+    return {
+        (resource.type, str(resource[field]).removeprefix(f"{plan.project}-"))
+        for resource in plan.resources
+        if resource.type not in SHARED
+        for field in ("name", "account_id", "secret_id", "repository_id")
+        if resource[field]
+    }
+
+
 def test_two_environments_have_nothing_in_common(plans: dict[str, Plan]) -> None:
-    """Two of them in one project: no name is taken twice, on no kind of resource."""
-    other = planned({"name": "transcripts-stg"})
-    shared = (
-        *("google_project_service", "google_project_iam_member", "terraform_data"),
-        "google_storage_bucket_object",  # in a bucket of each
+    """Two of them in one project: no name is taken twice, on no kind of resource.
+
+    Nor is a grant that a destroy of the one would take from the other: it lets go of those.
+    """
+    one, other = (
+        planned({"name": name, "kms_key": KEY}) for name in ("transcripts", "transcripts-stg")
     )
+    assert len(names(other)) == len(names(one)) == len(names(plans["default"]))
+    assert not names(other) & names(one)
+    shared = set(other.grants) & set(one.grants)
+    assert {(grant.kind, grant.target) for grant in shared} == {("kms_crypto_key", KEY)}
+    addresses = {
+        resource.address.split("[")[0]
+        for resource in one.all("kms_crypto_key_iam_member")
+        if resource["member"] in {grant.member for grant in shared}
+    }
+    assert addresses == {*SHARED_GRANTS}
 
-    def names(plan: Plan) -> set[tuple[str, str]]:
-        return {
-            (resource.type, str(resource[field]))
-            for resource in plan.resources
-            if resource.type not in shared
-            for field in ("name", "account_id", "secret_id", "repository_id")
-            if resource[field]
-        }
 
-    assert len(names(other)) == len(names(plans["default"]))
-    assert not names(other) & names(plans["default"])
+def test_no_name_makes_names_of_another(plans: dict[str, Plan]) -> None:
+    """Of x and x-y in one project: only y = to would, and that is refused."""
+    plan = plans["everything"]
+    found: dict[str, set[str]] = {}
+    for kind, name in names(plan):
+        found.setdefault(kind, set()).add(name.removeprefix(f"{plan.prefix}-"))
+    colliding = {
+        longer.removesuffix(f"-{shorter}")
+        for suffixes in found.values()
+        for longer in suffixes
+        for shorter in suffixes
+        if longer.endswith(f"-{shorter}")
+    }
+    assert colliding == {"to"}
 
 
 def test_what_make_calls_kept_is_called_so_by_terraform(
@@ -108,6 +151,16 @@ def test_what_make_calls_kept_is_called_so_by_terraform(
             (resource,) = (item for item in plan.resources if item.address == address)
             assert resource_id.endswith(f"/{resource['name']}")
         assert f"/locations/{plan.region}/" in kept["google_cloud_tasks_queue.submissions"]
+        assert {DATABASE, BUCKET} <= kept.keys()
+        assert plan.source.keys() >= {*kept, *KEPT_SETTINGS, *SHARED_GRANTS}
+
+
+def test_what_make_calls_the_secrets_is_called_so_by_terraform(plans: dict[str, Plan]) -> None:
+    """Else it would take what is stored for not written, and read from elsewhere."""
+    for plan in plans.values():
+        secrets = {resource["secret_id"] for resource in plan.all("secret_manager_secret")}
+        assert secrets == {secret_id(plan.prefix, name) for name in NAMES}
+        assert plan.source.keys() >= {f"{SECRET_VERSION}{name}" for name in NAMES}
 
 
 def test_no_secret_is_in_plan_file_or_state() -> None:
@@ -128,7 +181,6 @@ BAD: Mapping[str, tuple[Any, str]] = {
     "package": ("nowhere.zip", "existing zip"),
     "name": ("a-name-that-is-too-long", "4 to 16"),
     "region": ("us-central1-a", "neither a zone"),
-    "firestore_location": ("everywhere", "multi-region such as"),
     "database": ("No", "(default), or"),
     "mavi_base_url": ("http://mavi.example.com", "https:// address"),
     "mavi_requests_per_second": (0, "more than 0"),
@@ -146,7 +198,6 @@ BAD: Mapping[str, tuple[Any, str]] = {
     "submit_ingress": ("ALL", "must be ALLOW_ALL"),
     "uploaders": (["allAuthenticatedUsers"], "every upload spends money"),
     "alert_email": ("nobody", "e-mail"),
-    "kms_key": ("my-key", "cryptoKeys"),
     "callback_tokens_version": (0, "callback_tokens_version must be"),
     "mavi_api_key_version": (1.5, "mavi_api_key_version must be"),
 }
@@ -157,6 +208,19 @@ BAD_SIZES = {
     "callback": ({"memory": "512MB"}, "512Mi or 1Gi"),
     "sweep": ({"max_instances": 0}, "max_instances must be 1 or more"),
 }
+
+
+KEY = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
+ALONE: tuple[tuple[Mapping[str, Any], str], ...] = (
+    ({"kms_key": "my-key"}, "cryptoKeys"),
+    ({"kms_key": KEY, "region": "us-east1"}, "kms_key must be in the region"),
+    ({"firestore_location": "everywhere"}, "multi-region such as"),
+    ({"kms_key": KEY, "firestore_location": "nam5"}, "one key serves both"),
+    ({"kms_key": KEY, "firestore_location": "us-east1"}, "one key serves both"),
+    ({"name": "transcripts-to"}, "must not end in -to"),
+    ({"function_sizes": {"sweep": {"timeout_s": 14}}}, "at least 15"),
+)
+"""What Terraform looks at only if other variables are good, or a second flaw of one."""
 
 
 def refusal(variables: Mapping[str, Any]) -> str:
@@ -216,6 +280,23 @@ def test_every_bad_value_is_refused_at_once() -> None:
     """Each with the sentence that says what is wanted, all in one answer, before any plan."""
     text = refusal({name: value for name, (value, _) in BAD.items()})
     assert [sentence for _, sentence in BAD.values() if sentence not in text] == []
+
+
+@pytest.mark.parametrize(("variables", "sentence"), ALONE)
+def test_a_bad_value_is_refused(variables: Mapping[str, Any], sentence: str) -> None:
+    """Each with its sentence, before any plan."""
+    assert sentence in refusal(variables)
+
+
+def test_a_key_may_be_where_the_database_is_said_to_be() -> None:
+    """The region, said twice, is no contradiction; nor is the shortest time of sweep."""
+    planned(
+        {
+            "kms_key": KEY,
+            "firestore_location": "us-central1",
+            "function_sizes": {"sweep": {"timeout_s": 15}},
+        }
+    )
 
 
 def test_every_bad_size_is_refused_at_once() -> None:

@@ -41,7 +41,6 @@ _LEFT_OUT: Final = shutil.ignore_patterns(
 EVERYTHING: Final[Mapping[str, Any]] = {
     "name": "stg-all",
     "region": "europe-west1",
-    "firestore_location": "eur3",
     "database": "results-db",
     "static_ip": True,
     "alert_email": "ops@example.com",
@@ -53,7 +52,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "mavi_requests_per_second": 2.5,
     "function_sizes": {"callback": {"min_instances": 1, "max_instances": 3}},
 }
-"""Every option on."""
+"""Every option on but firestore_location, which has to be the region where a key is."""
 
 
 class TerraformFailed(Exception):
