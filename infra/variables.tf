@@ -207,7 +207,7 @@ variable "resubmit_overdue" {
 }
 
 variable "retention_days" {
-  description = "Days until tasks and submissions expire, 0 = keep."
+  description = "Days until tasks and submissions expire, 0 = keep; else at least replay_days."
   type        = number
   default     = 0
   nullable    = false
@@ -215,6 +215,16 @@ variable "retention_days" {
   validation {
     condition     = var.retention_days >= 0 && floor(var.retention_days) == var.retention_days
     error_message = "retention_days must be a whole number, 0 or more."
+  }
+  validation {
+    # What the code takes; a date has an end.
+    condition     = var.retention_days <= 36500
+    error_message = "retention_days must be at most 36500."
+  }
+  validation {
+    # An upload that is replayed after its purchase has expired would be bought again.
+    condition     = var.retention_days == 0 || var.retention_days >= var.replay_days
+    error_message = "retention_days must not be less than replay_days: what is replayed must still be known."
   }
 }
 

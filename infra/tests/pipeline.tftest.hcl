@@ -103,6 +103,7 @@ run "minimal" {
     deletion_protection   = false
     upload_retention_days = 0
     retention_days        = 1
+    replay_days           = 1
   }
 
   assert {

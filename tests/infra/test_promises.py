@@ -26,6 +26,7 @@ from tests.infra.workbench import (
     Workbench,
     workbench,
 )
+from transcripts.settings import MAX_RETENTION_DAYS
 
 pytestmark = pytest.mark.terraform
 
@@ -219,6 +220,8 @@ ALONE: tuple[tuple[Mapping[str, Any], str], ...] = (
     ({"kms_key": KEY, "firestore_location": "us-east1"}, "one key serves both"),
     ({"name": "transcripts-to"}, "must not end in -to"),
     ({"function_sizes": {"sweep": {"timeout_s": 14}}}, "at least 15"),
+    ({"retention_days": 6}, "what is replayed must still be known"),
+    ({"retention_days": MAX_RETENTION_DAYS + 1}, f"at most {MAX_RETENTION_DAYS}"),
 )
 """What Terraform looks at only if other variables are good, or a second flaw of one."""
 
