@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import random
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -20,6 +24,11 @@ STOP_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.02
 TAIL_LINES: Final = 15
 
+PORTS: Final = range(20_000, 32_000)
+"""Below those that outgoing connections are given."""
+
+_kept: set[int] = set()
+
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
@@ -29,16 +38,47 @@ class ProcessFailed(Exception):
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return ``preferred`` if nobody listens there, else any free port of this machine."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+    """Return ``preferred`` if nobody listens there, else any free port of this machine.
+
+    It is kept for this process: no other one that asks in this way gets it before this one ends,
+    since what will listen there may take seconds to begin.
+    """
+    candidates = random.sample(PORTS, len(PORTS))
+    for port in ([preferred] if preferred else []) + candidates:
+        if _keep(port) and _is_free(port):
+            return port
     raise ProcessFailed("No free port on this machine.")
+
+
+def _keep(port: int) -> bool:
+    """Lock the byte that stands for the port; tells whether it was to be had.
+
+    The lock is gone with the process, however that ends.
+    """
+    if port in _kept:
+        return False
+    try:
+        fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _kept.add(port)
+    return True
+
+
+@cache
+def _lock_file() -> BinaryIO:
+    path = Path(tempfile.gettempdir()) / f"transcripts-ports-{os.getuid()}.lock"
+    return path.open("ab")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class ChildProcess:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import hcl2
-from hcl2 import SerializationOptions
+from hcl2.api import loads
 from lark.exceptions import LarkError
 
 from cli.deploy.errors import Refused
@@ -35,9 +34,9 @@ MIXED_IN: Final = (
 )
 """https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files"""
 
-# Quotes stay, so that "false" and "x" can be told from false and from an expression.
-_OPTIONS: Final = SerializationOptions(with_comments=False)
-_TEXT: Final = re.compile(r'"([^"\\$%\n]*)"')
+_TEXT: Final = re.compile(r'[^"\\$%\n]*')
+"""No expression, which is read as ``${…}``, and nothing that would have to be interpreted."""
+
 _DECLARATION: Final = re.compile(r'^variable "(\w+)"', re.MULTILINE)
 
 
@@ -136,7 +135,7 @@ class _Values:
         try:
             # Terraform, too, lets a byte order mark be.
             text = path.read_text(encoding="utf-8-sig")
-            self._values: Mapping[str, Any] = hcl2.loads(text, serialization_options=_OPTIONS)
+            self._values: Mapping[str, Any] = loads(text)
         except (LarkError, RuntimeError, TypeError, UnicodeError) as error:
             line = getattr(error, "line", None)
             where = f" line {line}" if isinstance(line, int) and line > 0 else ""
@@ -160,16 +159,15 @@ class _Values:
         value = self._values.get(name)
         if value is None:
             return None
-        match = _TEXT.fullmatch(str(value))
-        if match is None:
+        if not isinstance(value, str) or not _TEXT.fullmatch(value):
             wrong = " ".join(str(value).split())
             raise Refused(f'{self._file} sets {name} to {wrong}; it takes a text, as in "this".')
-        return match[1]
+        return value
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return true or false; raises ``Refused`` if it is anything else, such as a text."""
         value = self._values.get(name, default)
         if not isinstance(value, bool):
-            wrong = "null" if value is None else value
+            wrong = "null" if value is None else f'"{value}"' if isinstance(value, str) else value
             raise Refused(f"{self._file} sets {name} to {wrong}; it takes true or false, bare.")
         return value

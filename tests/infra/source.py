@@ -8,13 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import hcl2
-from hcl2 import SerializationOptions
+from hcl2.api import loads
 
 Body = Mapping[str, Any]
 """The arguments and blocks of a resource: an expression is ``${…}``, a block a list."""
 
-_OPTIONS: Final = SerializationOptions(with_comments=False, strip_string_quotes=True)
 _INSTANCE: Final = re.compile(
     r"\$\{((?:google_\w+|terraform_data)\.\w+(?:\[[^\[\]]+\])?)(?:\.\w+)?\}"
 )
@@ -30,7 +28,7 @@ def resources(folder: Path) -> dict[str, Body]:
 
 @cache
 def _resources(text: str) -> dict[str, Body]:
-    blocks = hcl2.loads(text, serialization_options=_OPTIONS).get("resource", [])
+    blocks = loads(text).get("resource", [])
     return {
         f"{kind}.{name}": body
         for block in blocks

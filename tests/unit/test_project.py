@@ -57,6 +57,20 @@ def test_only_the_google_backend_imports_google(module: str) -> None:
     assert run_python(f"import {module}, sys\n{PRINT_GOOGLE}").strip() == "[]"
 
 
+def test_the_command_is_ours(tmp_path: Path) -> None:
+    """From any folder: no dependency brings a package of the same name."""
+    result = subprocess.run(  # noqa: S603 - our own command
+        [Path(sys.executable).with_name("transcripts"), "--help"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "fake-mavi" in result.stdout
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_the_embedded_backend_runs_without_google(name: str) -> None:
     """A whole function, as the framework loads it."""

@@ -1,0 +1,40 @@
+"""Ports and children of the local stack."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from cli.processes import PORTS, free_port
+
+MANY = 40
+
+
+def test_processes_that_ask_at_once_get_ports_of_their_own() -> None:
+    """What will listen on one may take seconds to begin, and another stack asks meanwhile."""
+    code = (
+        "from cli.processes import free_port\n"
+        f"print(*[free_port() for _ in range({MANY})], flush=True)\n"
+        "input()\n"
+    )
+    children = [
+        subprocess.Popen(  # noqa: S603 - our own code
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    ports = [free_port() for _ in range(MANY)]
+    for child in children:
+        assert child.stdout is not None
+        ports += map(int, child.stdout.readline().split())
+    for child in children:
+        child.communicate("\n")
+    assert len(ports) == 5 * MANY
+    assert len(set(ports)) == len(ports)
+
+
+def test_a_preferred_port_is_given_once() -> None:
+    """Another stack gets another one."""
+    preferred = free_port()
+    assert free_port(preferred) != preferred
+    assert free_port(preferred) in PORTS
