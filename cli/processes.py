@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -66,9 +66,10 @@ def _keep(port: int) -> bool:
 
 
 @cache
-def _lock_file() -> BinaryIO:
+def _lock_file() -> int:
+    """Open the file whose bytes are locked, as long as the process lives."""
     path = Path(tempfile.gettempdir()) / f"transcripts-ports-{os.getuid()}.lock"
-    return path.open("ab")
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _is_free(port: int) -> bool:
