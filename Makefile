@@ -11,6 +11,8 @@ PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 PYTEST := pytest --numprocesses 2 --dist worksteal
 INFRA_TESTS := tests/infra tests/deploy
+# They take longest, and the code they run is in other processes, or was run before.
+UNTRACED := tests/e2e tests/crash
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test check soak bench fmt lint types lock clean \
@@ -33,10 +35,10 @@ run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 
 test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test of the pipeline, with coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m $(PYTEST) tests --ignore tests/crash $(INFRA_TESTS:%=--ignore %)
+	@$(BIN)/coverage run -m $(PYTEST) tests $(UNTRACED:%=--ignore %) $(INFRA_TESTS:%=--ignore %)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
-	@$(BIN)/python -m $(PYTEST) tests/crash
+	@$(BIN)/python -m $(PYTEST) $(UNTRACED)
 
 check: lint types test infra-check  ## Lint, types, every test, infra/: what CI runs
 
