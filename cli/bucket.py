@@ -19,9 +19,9 @@ from aiohttp import web
 
 from transcripts.callbacks.message import Message
 from transcripts.embedded.objects import FolderObjects, ObjectAttributes
-from transcripts.errors import ObjectGone
-from transcripts.objects.stored_object import StoredObject
+from transcripts.errors import ObjectNotFound
 from transcripts.ports import Publisher
+from transcripts.uploads.stored_object import StoredObject
 
 POLL_S: Final = 0.25
 CHUNK_BYTES: Final = 1024 * 1024
@@ -70,7 +70,7 @@ class BucketWatch:
         """Watch, for ever."""
         while True:
             for bucket, name in await asyncio.to_thread(self._finished):
-                with suppress(ObjectGone):
+                with suppress(ObjectNotFound):
                     stored = self._objects.stat(bucket, name, None)
                     await self._publisher.publish(self._topic, notification(stored))
             await asyncio.sleep(POLL_S)
@@ -128,7 +128,7 @@ class BucketServer:
             return self._objects.stat(
                 matched["bucket"], matched["name"], request.query.get("generation")
             )
-        except ObjectGone:
+        except ObjectNotFound:
             return None
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -168,7 +168,7 @@ class BucketServer:
         try:
             path = self._objects.path(bucket, name)
             attributes_path = self._objects.attributes_path(bucket, name)
-        except ObjectGone:
+        except ObjectNotFound:
             return _not_found()
         content_type = request.headers.get("Content-Type")
         attributes = ObjectAttributes(

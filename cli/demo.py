@@ -22,7 +22,7 @@ RESULT_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.05
 
 _HOPS: Final = {
-    "upload_taken": "ingest",
+    "upload_enqueued": "ingest",
     "uploaded": "submit",
     "mavi_answered": "Mavi",
     "submitted": "submit",
@@ -63,7 +63,7 @@ def _say(since: datetime, moment: datetime, hop: str, what: str) -> None:
 
 def _words(event: Event) -> str:
     match event["message"]:
-        case "upload_taken":
+        case "upload_enqueued":
             return f"on record and on the queue: submission {event['submission_id']}"
         case "uploaded":
             return f"streamed to Mavi: asset {event['asset_id']}"

@@ -10,16 +10,16 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_imports, open_publisher
+from transcripts.backends import freeze_gc, open_publisher
 from transcripts.callbacks.message import MAX_BODY_BYTES
 from transcripts.callbacks.receiver import Receiver, TokenCheck
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.settings import CallbackSettings
-from transcripts.web import JSON, BodyReader, guarded, header
+from transcripts.web import JSON, BodyReader, error_boundary, header
 
 LARGE_BYTES: Final = 1024 * 1024
-LARGE_AT_ONCE: Final = 4
+LARGE_CONCURRENCY: Final = 4
 """Bodies over ``LARGE_BYTES`` are read so many at a time, or a few would fill the memory."""
 
 settings = CallbackSettings.load(os.environ)
@@ -32,14 +32,14 @@ receiver = Receiver(
     log,
     utc_now,
 )
-large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
+large_bodies = asyncio.Semaphore(LARGE_CONCURRENCY)
 
 # The body is what a sender of the provider's own was seen to look for: mavi-api, "code" == 0.
 PUBLISHED = Response(b'{"code":0,"msg":"success"}', media_type=JSON)
 
 
 @functions_framework.aio.http
-@guarded(log, code_only=True)
+@error_boundary(log, code_only=True)
 async def callback(request: Request) -> Response:
     """Answer 404 to a wrong token, else as section "Answers" of the README has it."""
     if not is_live(request.scope["path"]):
@@ -67,4 +67,4 @@ async def receive(request: Request) -> None:
         await receiver.receive(await reader.read(), traceparent)
 
 
-freeze_imports()
+freeze_gc()

@@ -9,15 +9,15 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_imports, open_documents, open_queue
+from transcripts.backends import freeze_gc, open_documents, open_queue
 from transcripts.errors import PoisonMessage, RequestError
 from transcripts.logs import Log, utc_now
-from transcripts.objects.events import read_event
 from transcripts.retry import Retrier
 from transcripts.settings import IngestSettings
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.store import SubmissionStore
-from transcripts.web import BodyReader, guarded, header
+from transcripts.uploads.events import read_event
+from transcripts.web import BodyReader, error_boundary, header
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """An object's resource has a few kilobytes; its metadata at most 8 KiB."""
@@ -34,7 +34,7 @@ intake = Intake(
 
 
 @functions_framework.aio.http
-@guarded(log)
+@error_boundary(log)
 async def ingest(request: Request) -> Response:
     """Answer 204 for queued, known or refused, 422 for what never can be, 503 for try again."""
     if request.method != "POST":
@@ -48,8 +48,8 @@ async def ingest(request: Request) -> Response:
     if stored is None:
         log.info("event_ignored")
     else:
-        await intake.uploaded(stored)
+        await intake.enqueue_upload(stored)
     return Response(status_code=204)
 
 
-freeze_imports()
+freeze_gc()

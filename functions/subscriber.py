@@ -9,14 +9,14 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_imports, open_documents
+from transcripts.backends import freeze_gc, open_documents
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import SubscriberSettings
 from transcripts.tasks.recorder import Recorder
 from transcripts.tasks.store import TaskStore
-from transcripts.web import BodyReader, guarded
+from transcripts.web import BodyReader, error_boundary
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """A message of 10 MB is a third longer in base64."""
@@ -32,7 +32,7 @@ recorder = Recorder(
 
 
 @functions_framework.aio.http
-@guarded(log)
+@error_boundary(log)
 async def subscriber(request: Request) -> Response:
     """Answer 204 for stored or known, 422 for what never can be, 503 for try again."""
     if request.method != "POST":
@@ -41,4 +41,4 @@ async def subscriber(request: Request) -> Response:
     return Response(status_code=204)
 
 
-freeze_imports()
+freeze_gc()

@@ -9,13 +9,13 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_imports, open_documents, open_queue
+from transcripts.backends import freeze_gc, open_documents, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import SweepSettings
 from transcripts.submissions.sweep import Sweeper
-from transcripts.web import guarded, json_answer
+from transcripts.web import error_boundary, json_answer
 
 settings = SweepSettings.load(os.environ)
 log = Log("sweep")
@@ -32,7 +32,7 @@ sweeper = Sweeper(
 
 
 @functions_framework.aio.http
-@guarded(log)
+@error_boundary(log)
 async def sweep(request: Request) -> Response:
     """Answer 200 with the counts of one run, 503 for try again."""
     if request.method != "POST":
@@ -40,4 +40,4 @@ async def sweep(request: Request) -> Response:
     return json_answer(200, await sweeper.run())
 
 
-freeze_imports()
+freeze_gc()

@@ -10,7 +10,7 @@ locals {
     raw         = ["data"]
     submissions = ["earlier", "labels", "source"]
     assets      = []
-    budgets     = []
+    spend_counters = []
   }
   unindexed = merge([
     for collection, fields in local.collections : {

@@ -16,7 +16,9 @@ from cli.emulators import MISSING, Emulator, emulators_installed, start_emulator
 from tests.infra import workbench
 from transcripts.settings import FUNCTIONS
 
-pytest.register_assert_rewrite("tests.contracts", "tests.polling", "tests.builders", "tests.shops")
+pytest.register_assert_rewrite(
+    "tests.contracts", "tests.polling", "tests.builders", "tests.pipeline"
+)
 
 # The same examples every time, on machines of any speed; HYPOTHESIS_PROFILE=explore looks further.
 settings.register_profile(

@@ -15,7 +15,7 @@ from transcripts.callbacks.message import Message
 from transcripts.errors import (
     Conflict,
     DocumentRefused,
-    ObjectGone,
+    ObjectNotFound,
     PublishUnavailable,
     QueueUnavailable,
     StoreUnavailable,
@@ -31,10 +31,10 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File
-from transcripts.mavi.pacing import TooManyWaiting
-from transcripts.objects.stored_object import StoredObject
+from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import Query, Read, Snapshot, T, Write
 from transcripts.retry import Retrier
+from transcripts.uploads.stored_object import StoredObject
 
 R = TypeVar("R")
 
@@ -207,15 +207,15 @@ class ScriptedProvider:
     busy_s: float = 0.0
     on_submit: Callable[[str], object] = lambda _: None
 
-    def _turn(self, patience_s: float) -> None:
-        if self.busy_s > patience_s:
-            raise TooManyWaiting(self.busy_s)
+    def _slot(self, max_wait_s: float) -> None:
+        if self.busy_s > max_wait_s:
+            raise RateLimitTimeout(self.busy_s)
 
     async def submit(
-        self, asset_id: str, patience_s: float, intent: Callable[[], Awaitable[None]]
+        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[None]]
     ) -> SubmitAnswer:
-        self._turn(patience_s)
-        await intent()
+        self._slot(max_wait_s)
+        await before_send()
         self.submitted.append(asset_id)
         await asyncio.sleep(0)
         self.on_submit(asset_id)
@@ -223,14 +223,14 @@ class ScriptedProvider:
             return self.answers.pop(0)
         return Accepted(f"task-{len(self.submitted)}")
 
-    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
-        self._turn(patience_s)
+    async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
+        self._slot(max_wait_s)
         self.asked.append(asset_id)
         await asyncio.sleep(0)
         return self.states.pop(0) if self.states else AssetState.READY
 
-    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
-        self._turn(patience_s)
+    async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
+        self._slot(max_wait_s)
         await asyncio.sleep(0)
         if self.signed:
             return self.signed.pop(0)
@@ -241,13 +241,13 @@ class ScriptedProvider:
     async def send(self, url: str, file: File) -> Sent:
         await asyncio.sleep(0)
         content = file.open().read(file.size + 1)
-        sent = self.sends.pop(0) if self.sends else Sent.TAKEN
-        if sent is Sent.TAKEN:
+        sent = self.sends.pop(0) if self.sends else Sent.ACCEPTED
+        if sent is Sent.ACCEPTED:
             self.held[url.rpartition("/")[2]] = content
         return sent
 
-    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
-        self._turn(patience_s)
+    async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
+        self._slot(max_wait_s)
         await asyncio.sleep(0)
         if self.uploads:
             return self.uploads.pop(0)
@@ -295,7 +295,7 @@ class MemoryObjects:
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         found = self.content.get((bucket, name))
         if found is None or generation not in (None, found[0].generation):
-            raise ObjectGone("no such object")
+            raise ObjectNotFound("no such object")
         return found[0]
 
     def open(self, stored: StoredObject) -> io.BytesIO:

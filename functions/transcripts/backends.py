@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Final
 
 from transcripts.errors import QueueUnavailable
-from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import Documents, ObjectReader, ObjectSource, Publisher, SubmitQueue
 from transcripts.settings import (
     EMBEDDED,
@@ -20,6 +19,7 @@ from transcripts.settings import (
     SubmitSettings,
     SweepSettings,
 )
+from transcripts.uploads.stored_object import StoredObject
 
 COLLECT_AFTER_OBJECTS: Final = 50_000
 
@@ -131,7 +131,7 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def freeze_imports() -> None:
+def freeze_gc() -> None:
     """Take all that was imported out of the garbage collector's sight, once, before serving.
 
     The libraries leave some hundred thousand objects that live as long as the process. Looking at

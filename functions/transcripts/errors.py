@@ -11,15 +11,15 @@
     │   ├── UnreadableCallback          a callback without a usable ``task_id``
     │   ├── PoisonMessage               a message that can never be stored
     │   ├── MessageTooLarge             over what a topic takes, even compressed
-    │   ├── ObjectGone                  an object, or the wanted generation of it, is not there
+    │   ├── ObjectNotFound                  an object, or the wanted generation of it, is not there
     │   ├── DocumentRefused             the store will never take such a document
     │   └── SubmissionError             an asset was not bought; the code says why
     └── TransientError                  the same request may work later (503)
-        ├── BodyUnread                  the HTTP server did not give us the body
+        ├── BodyNotReceived                  the HTTP server did not give us the body
         ├── PublishUnavailable          the broker did not acknowledge in time
         ├── QueueUnavailable            the queue of submissions did not take a task
         ├── ObjectUnavailable           the storage did not answer in time
-        ├── NotYet                      work was begun and goes on when it is asked for again
+        ├── RetryLater                      work was begun and goes on when it is asked for again
         └── StoreUnavailable            the store did not answer in time
             └── Conflict                somebody else changed the document first
 
@@ -130,7 +130,7 @@ class MessageTooLarge(PermanentError):
     status = 413
 
 
-class ObjectGone(PermanentError):
+class ObjectNotFound(PermanentError):
     """An object, or the wanted generation of it, is not there."""
 
     code = "object_not_found"
@@ -175,14 +175,14 @@ class SubmissionError(PermanentError):
         self.status = status if status is not None else self.STATUSES[code]
 
 
-class BodyUnread(TransientError):
+class BodyNotReceived(TransientError):
     """The HTTP server did not give us the body, of which nobody knows what it was.
 
     httptools drops what follows the head of a request with ``Upgrade``
     (https://github.com/Kludex/uvicorn/issues/2722).
     """
 
-    code = "body_unread"
+    code = "body_not_received"
 
 
 class PublishUnavailable(TransientError):
@@ -203,14 +203,14 @@ class ObjectUnavailable(TransientError):
     code = "object_unavailable"
 
 
-class NotYet(TransientError):
+class RetryLater(TransientError):
     """Work was begun, what is done is recorded, and it goes on when it is asked for again.
 
     Not 503: to Cloud Tasks that, and 429, is a server in trouble, and it slows the whole queue down
     (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#httprequest).
     """
 
-    code = "not_yet"
+    code = "retry_later"
     status = 409
 
 

@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 
 from transcripts.callbacks.message import Message
-from transcripts.objects.stored_object import StoredObject
+from transcripts.uploads.stored_object import StoredObject
 
 T = TypeVar("T", bound=msgspec.Struct)
 T_co = TypeVar("T_co", bound=msgspec.Struct, covariant=True)
@@ -54,7 +54,7 @@ class ObjectReader(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, at most ``size``; nothing at the end.
 
-        Raises ``ObjectGone`` and ``ObjectUnavailable``.
+        Raises ``ObjectNotFound`` and ``ObjectUnavailable``.
         """
 
     def close(self) -> None:
@@ -67,11 +67,11 @@ class ObjectSource(Protocol):
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation, None for the present one.
 
-        Raises ``ObjectGone`` if there is no such object and ``ObjectUnavailable``.
+        Raises ``ObjectNotFound`` if there is no such object and ``ObjectUnavailable``.
         """
 
     def open(self, stored: StoredObject) -> ObjectReader:
-        """Open just this generation; raises ``ObjectGone`` and ``ObjectUnavailable``."""
+        """Open just this generation; raises ``ObjectNotFound`` and ``ObjectUnavailable``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,23 +16,23 @@ LONGEST_PAUSE_S: Final = 2.0
 
 
 class Retrier:
-    """Repeats an operation while it raises ``StoreUnavailable``, at most ``budget_s`` seconds."""
+    """Repeats an operation while it raises ``StoreUnavailable``, at most ``timeout_s`` seconds."""
 
     def __init__(
         self,
-        budget_s: float = 20.0,
+        timeout_s: float = 20.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random,
     ) -> None:
         """Take the time budget; ``jitter`` gives 0 to 1 and spreads those who collided."""
-        self._budget_s = budget_s
+        self._timeout_s = timeout_s
         self._sleep = sleep
         self._jitter = jitter
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Return what ``operation`` returns; raises its last ``StoreUnavailable`` at the end."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._budget_s
+        deadline = clock() + self._timeout_s
         pause_s = FIRST_PAUSE_S
         while True:
             try:

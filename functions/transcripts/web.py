@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from transcripts.errors import (
     BodyIncomplete,
+    BodyNotReceived,
     BodyTooLarge,
-    BodyUnread,
     TranscriptsError,
     TransientError,
 )
@@ -53,7 +53,7 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
     return json_answer(error.status, {"error": content}, headers)
 
 
-def guarded(log: Log, *, code_only: bool = False) -> Callable[[Handler], Handler]:
+def error_boundary(log: Log, *, code_only: bool = False) -> Callable[[Handler], Handler]:
     """Decorate an entry: every error of ours becomes its answer, every other one a logged 503.
 
     Without it the framework would answer 500 and log the path, which for the public function holds
@@ -68,7 +68,7 @@ def guarded(log: Log, *, code_only: bool = False) -> Callable[[Handler], Handler
             except TranscriptsError as error:
                 if isinstance(error, TransientError):
                     # Who is answered comes again and tells nobody why.
-                    log.warning("not_now", code=error.code, reason=error.message)
+                    log.warning("defer", code=error.code, reason=error.message)
                 return error_answer(error, code_only=code_only)
             except Exception as error:  # noqa: BLE001 - the outermost guard
                 log.unexpected("unexpected_error", error)
@@ -158,7 +158,7 @@ class BodyReader:
 
         Returns all that was read so far; ``complete`` tells whether it is the whole. Raises
         ``BodyTooLarge`` as soon as the limit is passed, ``BodyIncomplete`` when the client hangs up
-        or stalls, and ``BodyUnread``.
+        or stalls, and ``BodyNotReceived``.
         """
         task = self._watch.begin()
         try:
@@ -185,7 +185,7 @@ class BodyReader:
         finally:
             self._watch.end(task)
         if self.complete and not self._size and header(self._request, b"upgrade") is not None:
-            raise BodyUnread("The server drops the body of a request that wants an upgrade.")
+            raise BodyNotReceived("The server drops the body of a request that wants an upgrade.")
         if len(self._chunks) > 1:
             self._chunks = [b"".join(self._chunks)]
         return self._chunks[0] if self._chunks else b""

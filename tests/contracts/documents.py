@@ -15,8 +15,8 @@ from transcripts.callbacks.envelope import read_envelope
 from transcripts.errors import Conflict, DocumentRefused
 from transcripts.ports import ABSENT, Documents, Query, Read, Write
 from transcripts.submissions.submission import Attempt, State, Submission
-from transcripts.tasks.normalise import normalise
-from transcripts.tasks.task import Page, RawBlock, Segment, Source, Status, Task
+from transcripts.tasks.normalize import normalize
+from transcripts.tasks.task import Page, RawChunk, Segment, Source, Status, Task
 
 ANCIENT = datetime(1999, 1, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def unique(prefix: str) -> str:
 
 def result_task(segments: int = 3) -> Task:
     envelope = read_envelope(callback_body(segments))
-    return normalise(envelope, revision="0" * 16, received_at=NOW, stored_at=NOW, expires_at=None)
+    return normalize(envelope, revision="0" * 16, received_at=NOW, stored_at=NOW, expires_at=None)
 
 
 def submission(submission_id: str) -> Submission:
@@ -37,10 +37,10 @@ def submission(submission_id: str) -> Submission:
         source=Source("gs://bucket/ä object", "17", "video/mp4", 2**40),
         labels={"case": "Ä 1", "empty": ""},
         task_id="t",
-        claim_id="c",
+        lease_id="c",
         claimed_at=NOW,
         updated_at=NOW,
-        earlier=[Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)],
+        previous_attempts=[Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)],
     )
 
 
@@ -51,7 +51,7 @@ class DocumentsContract:
         """Every type of every document survives the way there and back."""
         path = unique("tasks")
         values = [result_task(), submission("s"), Page([Segment(0.0, 1.5, "s1", "Ä")], NOW)]
-        values.append(RawBlock(b"\x00\xff" * 1000, None))
+        values.append(RawChunk(b"\x00\xff" * 1000, None))
         for value in values:
             await documents.commit(Write(path, value))
             (found,) = await documents.read(Read(path, type(value)))
@@ -154,7 +154,7 @@ class DocumentsContract:
     async def test_a_document_over_1_mib_is_refused(self, documents: Documents) -> None:
         """Refused for good, not as something to try again."""
         with pytest.raises(DocumentRefused):
-            await documents.commit(Write(unique("tasks"), RawBlock(b"x" * 1_100_000, None)))
+            await documents.commit(Write(unique("tasks"), RawChunk(b"x" * 1_100_000, None)))
 
     async def test_times_keep_microseconds(self, documents: Documents) -> None:
         """What decides ties must not be rounded."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from transcripts.errors import ObjectGone
+from transcripts.errors import ObjectNotFound
 from transcripts.ports import ObjectReader, ObjectSource
 
 LARGER_THAN_A_CHUNK = 20 * 1024 * 1024 + 7
@@ -75,15 +75,15 @@ class ObjectsContract:
         await bucket.put("a.mp4", b"second")
         second = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
         assert second.generation != first.generation
-        with pytest.raises(ObjectGone):
+        with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", first.generation)
-        with pytest.raises(ObjectGone):
+        with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.open, first)
 
     @pytest.mark.parametrize("name", ["none.mp4", "a/b/none.mp4"])
     async def test_what_was_never_there_is_gone(self, bucket: BucketUnderTest, name: str) -> None:
         """The same error."""
-        with pytest.raises(ObjectGone):
+        with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.stat, "uploads", name, None)
-        with pytest.raises(ObjectGone):
+        with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.stat, "none", name, None)

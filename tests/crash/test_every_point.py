@@ -25,15 +25,15 @@ from cli.fake_mavi.faults import ALWAYS, Faults
 from cli.fake_mavi.server import FakeMavi
 from cli.local_names import QUEUE
 from cli.tasks_server import TasksServer
-from tests.crash.fate import (
+from tests.crash.fault_plan import (
     LEASE_OVER_S,
     STALLED_S,
-    Fate,
-    Instance,
+    Environment,
+    FaultPlan,
     Killed,
     Mode,
+    Run,
     Work,
-    World,
     modes_at,
 )
 from tests.fakes import Clock
@@ -46,10 +46,9 @@ from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.objects import CloudStorageObjects
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.mavi.client import MaviClient
-from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import Read
 from transcripts.settings import Secret
-from transcripts.submissions.orders import AssetsOrder, ObjectOrder, Order
+from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
 from transcripts.submissions.submission import (
     OPEN,
     State,
@@ -58,9 +57,10 @@ from transcripts.submissions.submission import (
     submission_id_of_object,
 )
 from transcripts.tasks.task import Task, task_path
+from transcripts.uploads.stored_object import StoredObject
 
 ROUNDS = 12
-AT_ONCE = 6
+CONCURRENCY = 6
 KEY = "key-of-the-fake"
 
 
@@ -77,15 +77,15 @@ class Subject:
 class Scenario:
     """A way something is bought.
 
-    ``arrive`` is what comes in; ``comes_again`` whether whoever sent it sends it until it is
+    ``arrive`` is what comes in; ``will_retry`` whether whoever sent it sends it until it is
     answered, as Pub/Sub does, and again later. ``before`` is what was there in good order, with
     ``jobs_before`` bought. ``end`` and ``jobs`` are those of an undisturbed run.
     """
 
-    arrive: Callable[[Instance, Subject], Awaitable[object]]
+    arrive: Callable[[Run, Subject], Awaitable[object]]
     of_object: bool = False
-    comes_again: bool = True
-    before: Callable[[World, Subject], Awaitable[object]] | None = None
+    will_retry: bool = True
+    before: Callable[[Environment, Subject], Awaitable[object]] | None = None
     jobs_before: int = 0
     faults: Callable[[], Faults] = Faults
     end: State = State.SUBMITTED
@@ -97,70 +97,70 @@ class Scenario:
     """Effects that an undisturbed run has to have had; else it tests nothing."""
 
 
-async def event(instance: Instance, subject: Subject) -> None:
+async def event(instance: Run, subject: Subject) -> None:
     assert subject.stored is not None
-    await instance.intake.uploaded(subject.stored)
+    await instance.intake.enqueue_upload(subject.stored)
 
 
-async def listed(instance: Instance, subject: Subject) -> object:
-    return await instance.intake.take_assets(AssetsOrder((subject.asset_id,), {}))
+async def listed(instance: Run, subject: Subject) -> object:
+    return await instance.intake.enqueue_assets(SubmitAssets((subject.asset_id,), {}))
 
 
-async def ordered(instance: Instance, subject: Subject) -> object:
-    return await instance.purchaser.buy(Order(subject.asset_id, {"case": "7"}))
+async def ordered(instance: Run, subject: Subject) -> object:
+    return await instance.service.submit(SubmitAsset(subject.asset_id, {"case": "7"}))
 
 
-async def named(instance: Instance, subject: Subject) -> object:
+async def named(instance: Run, subject: Subject) -> object:
     stored = StoredObject(
         bucket="uploads",
         name="known.mp4",
         generation="1",
         metadata={"mavi-asset-id": subject.asset_id},
     )
-    order = ObjectOrder(stored.bucket, stored.name, stored.generation, {})
-    return await instance.intake.take_object(order, stored)
+    order = SubmitObject(stored.bucket, stored.name, stored.generation, {})
+    return await instance.intake.enqueue_object(order, stored)
 
 
-async def forced(instance: Instance, subject: Subject) -> object:
-    return await instance.purchaser.buy(Order(subject.asset_id, {}, force=True))
+async def forced(instance: Run, subject: Subject) -> object:
+    return await instance.service.submit(SubmitAsset(subject.asset_id, {}, force=True))
 
 
-async def forced_list(instance: Instance, subject: Subject) -> object:
-    return await instance.intake.take_assets(AssetsOrder((subject.asset_id,), {}, force=True))
+async def forced_list(instance: Run, subject: Subject) -> object:
+    return await instance.intake.enqueue_assets(SubmitAssets((subject.asset_id,), {}, force=True))
 
 
-async def nothing(_: Instance, __: Subject) -> None:
+async def nothing(_: Run, __: Subject) -> None:
     """What was begun is all there is; the sweep finds it."""
 
 
-async def bought_before(world: World, subject: Subject) -> None:
-    await ordered(Instance(world, Fate()), subject)
+async def bought_before(environment: Environment, subject: Subject) -> None:
+    await ordered(Run(environment, FaultPlan()), subject)
 
 
-async def cap_used_up(world: World, _: Subject) -> None:
-    other = world.mavi.add_asset("other.mp4").asset_id
-    await Instance(world, Fate()).purchaser.buy(Order(other, {}))
+async def cap_used_up(environment: Environment, _: Subject) -> None:
+    other = environment.mavi.add_asset("other.mp4").asset_id
+    await Run(environment, FaultPlan()).service.submit(SubmitAsset(other, {}))
     # Soon it is tomorrow.
-    world.clock.advance(hours=19)
+    environment.clock.advance(hours=19)
 
 
-async def called_and_died(world: World, subject: Subject) -> None:
-    fate = Fate(mode=Mode.KILLED_BEFORE)
-    instance = Instance(world, fate)
-    undisturbed = fate.before
+async def called_and_died(environment: Environment, subject: Subject) -> None:
+    fault_plan = FaultPlan(mode=Mode.KILLED_BEFORE)
+    instance = Run(environment, fault_plan)
+    undisturbed = fault_plan.before
 
     def dies_at_the_call(name: str, error: type[TransientError] | None) -> bool:
         if name == "commit submissions=submitted tasks":
-            fate.dead = True
+            fault_plan.dead = True
         return undisturbed(name, error)
 
-    fate.before = dies_at_the_call  # type: ignore[method-assign] # one scenario's own fate
+    fault_plan.before = dies_at_the_call  # type: ignore[method-assign] # one scenario's own fate
     with pytest.raises(Killed):
         await ordered(instance, subject)
 
 
-async def recorded_and_died(world: World, subject: Subject) -> None:
-    instance = Instance(world, Fate())
+async def recorded_and_died(environment: Environment, subject: Subject) -> None:
+    instance = Run(environment, FaultPlan())
     instance.intake._queue = NoQueue()
     with pytest.raises(QueueUnavailable):
         await listed(instance, subject)
@@ -192,9 +192,9 @@ SCENARIOS = {
         event, of_object=True, faults=lambda: Faults(upload_delay_s=20.0), needs=("mavi send",)
     ),
     "an object that a caller names, and that stands for an asset": Scenario(
-        named, comes_again=False, needs=("enqueue",)
+        named, will_retry=False, needs=("enqueue",)
     ),
-    "a list that nobody asks for again": Scenario(listed, comes_again=False, needs=("enqueue",)),
+    "a list that nobody asks for again": Scenario(listed, will_retry=False, needs=("enqueue",)),
     "an asset": Scenario(ordered),
     "an asset and a busy provider": Scenario(ordered, faults=answers(submit=[429, 400, 429])),
     "an asset that is refused": Scenario(
@@ -207,21 +207,21 @@ SCENARIOS = {
         listed, before=cap_used_up, jobs_before=1, jobs=2, cap_per_day=1
     ),
     "an asset that is bought again by force": Scenario(
-        forced, comes_again=False, before=bought_before, jobs_before=1, jobs=2
+        forced, will_retry=False, before=bought_before, jobs_before=1, jobs=2
     ),
     "a list that is bought again by force": Scenario(
-        forced_list, comes_again=False, before=bought_before, jobs_before=1, jobs=2
+        forced_list, will_retry=False, before=bought_before, jobs_before=1, jobs=2
     ),
     "a call whose caller died": Scenario(
         nothing,
-        comes_again=False,
+        will_retry=False,
         before=called_and_died,
         jobs_before=1,
         end=State.SUBMIT_UNKNOWN,
         needs=("commit submissions=submit_unknown",),
     ),
     "a wish that never reached the queue": Scenario(
-        nothing, comes_again=False, before=recorded_and_died, needs=("enqueue",)
+        nothing, will_retry=False, before=recorded_and_died, needs=("enqueue",)
     ),
     "an overdue asset that is bought once more": Scenario(
         listed, resubmit_overdue=1, goes_on_for=timedelta(hours=15), jobs=2, needs=("query tasks",)
@@ -248,8 +248,8 @@ class Backend:
         await self._bucket.stop()
 
     @asynccontextmanager
-    async def world(self, scenario: Scenario) -> AsyncIterator[tuple[World, Subject]]:
-        """Give a new world and what the scenario is about."""
+    async def environment(self, scenario: Scenario) -> AsyncIterator[tuple[Environment, Subject]]:
+        """Give a new environment and what the scenario is about."""
         async with AsyncExitStack() as exits:
             database = Database(self._folder / uuid4().hex)
             exits.callback(database.close)
@@ -265,7 +265,7 @@ class Backend:
             )
             await mavi.start()
             exits.push_async_callback(mavi.stop)
-            world = World(
+            environment = Environment(
                 clock=clock,
                 cap_per_day=scenario.cap_per_day,
                 documents=SqliteDocuments(database),
@@ -277,21 +277,21 @@ class Backend:
                 resubmit_overdue=scenario.resubmit_overdue,
             )
             if self._emulators is not None:
-                await self._emulated(world, exits)
+                await self._emulated(environment, exits)
             subject = self._subject(scenario, mavi)
             if scenario.before is not None:
-                await scenario.before(world, subject)
-            yield world, subject
+                await scenario.before(environment, subject)
+            yield environment, subject
 
-    async def _emulated(self, world: World, exits: AsyncExitStack) -> None:
+    async def _emulated(self, environment: Environment, exits: AsyncExitStack) -> None:
         project = f"p{uuid4().hex[:20]}"
         host = (self._emulators or {})["FIRESTORE_EMULATOR_HOST"]
-        world.documents = FirestoreDocuments(project, "(default)", host)
-        tasks = TasksServer(SqliteQueue(world.database))
+        environment.documents = FirestoreDocuments(project, "(default)", host)
+        tasks = TasksServer(SqliteQueue(environment.database))
         await tasks.start()
         exits.push_async_callback(tasks.stop)
-        world.queue = CloudTasksQueue(QUEUE, "https://submit.example", "", tasks.host)
-        world.source = CloudStorageObjects("local")
+        environment.queue = CloudTasksQueue(QUEUE, "https://submit.example", "", tasks.host)
+        environment.source = CloudStorageObjects("local")
 
     def _subject(self, scenario: Scenario, mavi: FakeMavi) -> Subject:
         name = f"{uuid4().hex}.mp4"
@@ -305,21 +305,23 @@ class Backend:
         return Subject(submission_id_of_object(stored.uri, stored.generation), stored)
 
 
-class Life:
-    """Runs a scenario in a world until nothing is left to do, whatever fate has in store."""
+class FaultRun:
+    """Runs a scenario in a environment until nothing is left to do, whatever fate has in store."""
 
-    def __init__(self, world: World, scenario: Scenario, subject: Subject, fate: Fate) -> None:
-        self.world = world
+    def __init__(
+        self, environment: Environment, scenario: Scenario, subject: Subject, fault_plan: FaultPlan
+    ) -> None:
+        self.environment = environment
         self.scenario = scenario
         self.subject = subject
-        self.fate = fate
+        self.fault_plan = fault_plan
         self.killed = False
         self.left: Submission | None = None
-        self._instance = Instance(world, fate)
+        self._instance = Run(environment, fault_plan)
 
     async def entry(self) -> Submission | None:
         """Return the ledger's entry as it is now."""
-        return await self.world.store().read(self.subject.submission_id)
+        return await self.environment.store().read(self.subject.submission_id)
 
     async def attempt(self, work: Work) -> bool:
         """Tell whether it was answered for good; a dead process is replaced by a healthy one."""
@@ -328,7 +330,7 @@ class Life:
         except Killed:
             self.killed = True
             self.left = await self.entry()
-            self._instance = Instance(self.world, Fate())
+            self._instance = Run(self.environment, FaultPlan())
             return False
         except TransientError:
             return False
@@ -338,57 +340,57 @@ class Life:
 
     async def run(self) -> Submission | None:
         """Let everything come in, and time pass; return the entry at the end."""
-        world = self.world
-        end = world.clock() + self.scenario.goes_on_for
+        environment = self.environment
+        end = environment.clock() + self.scenario.goes_on_for
         await self._arrive()
         for _ in range(ROUNDS):
-            for name, submission_id in await world.waiting():
+            for name, submission_id in await environment.waiting():
                 if await self.attempt(running(submission_id)):
-                    await world.done(name)
+                    await environment.done(name)
             found = await self.entry()
             settled = found is None or found.state not in OPEN
-            if settled and not await world.waiting() and world.clock() >= end:
+            if settled and not await environment.waiting() and environment.clock() >= end:
                 break
             for pause_s in (LEASE_OVER_S, STALLED_S):
-                world.clock.advance(seconds=pause_s)
+                environment.clock.advance(seconds=pause_s)
                 await self.attempt(sweeping)
-        if self.scenario.comes_again:
+        if self.scenario.will_retry:
             await self._arrive()
         return await self.entry()
 
     async def _arrive(self) -> None:
-        if not self.scenario.comes_again:
+        if not self.scenario.will_retry:
             await self.attempt(self._arrival)
             return
         for _ in range(2):
             while not await self.attempt(self._arrival):
-                self.world.clock.advance(seconds=LEASE_OVER_S)
+                self.environment.clock.advance(seconds=LEASE_OVER_S)
 
-    async def _arrival(self, instance: Instance) -> object:
+    async def _arrival(self, instance: Run) -> object:
         return await self.scenario.arrive(instance, self.subject)
 
 
 def running(submission_id: str) -> Work:
     """Return the queue's request."""
-    return lambda instance: instance.purchaser.run(submission_id)
+    return lambda instance: instance.service.run(submission_id)
 
 
-async def sweeping(instance: Instance) -> object:
+async def sweeping(instance: Run) -> object:
     """Be the scheduler."""
     return await instance.sweeper.run()
 
 
-async def check(life: Life, entry: Submission | None) -> None:
+async def check(life: FaultRun, entry: Submission | None) -> None:
     """Assert what holds at the end of every life."""
-    scenario, world = life.scenario, life.world
-    jobs = [job.task_id for job in world.mavi.account.jobs]
+    scenario, environment = life.scenario, life.environment
+    jobs = [job.task_id for job in environment.mavi.account.jobs]
     if entry is None:
         # Killed before it was on record, and so before whoever asked had an answer.
         assert life.killed
-        assert not scenario.comes_again
+        assert not scenario.will_retry
         assert jobs == []
         return
-    spent = await world.spent()
+    spent = await environment.spent()
     if life.left is not None and life.left.state is State.SUBMITTING:
         assert entry.state is State.SUBMIT_UNKNOWN
         most = max(scenario.jobs, 1)
@@ -397,7 +399,7 @@ async def check(life: Life, entry: Submission | None) -> None:
         return
     if (
         life.killed
-        and not scenario.comes_again
+        and not scenario.will_retry
         and len(jobs) == scenario.jobs_before < scenario.jobs
     ):
         # Killed before the wish was on record: what was bought before is as it was.
@@ -408,22 +410,26 @@ async def check(life: Life, entry: Submission | None) -> None:
     assert spent == scenario.jobs
     if entry.state is State.SUBMITTED:
         assert entry.task_id == jobs[-1]
-        (task,) = await world.documents.read(Read(task_path(jobs[-1]), Task))
+        (task,) = await environment.documents.read(Read(task_path(jobs[-1]), Task))
         assert task is not None
         assert (task.value.claimed, task.value.submission_id) == (True, entry.submission_id)
 
 
-async def live(backend: Backend, scenario: Scenario, fate: Fate) -> Fate:
+async def live(backend: Backend, scenario: Scenario, fault_plan: FaultPlan) -> FaultPlan:
     """Live one life and check its end."""
-    async with backend.world(scenario) as (world, subject):
-        life = Life(world, scenario, subject, fate)
+    async with backend.environment(scenario) as (environment, subject):
+        life = FaultRun(environment, scenario, subject, fault_plan)
         try:
             await check(life, await life.run())
         except AssertionError as error:
-            point = f"{fate.seen[fate.point]}, number {fate.point}" if fate.point else "none"
+            point = (
+                f"{fault_plan.seen[fault_plan.point]}, number {fault_plan.point}"
+                if fault_plan.point
+                else "none"
+            )
             left = life.left.state if life.left else None
-            raise AssertionError(f"{fate.mode}: {point}; left {left}: {error}") from error
-    return fate
+            raise AssertionError(f"{fault_plan.mode}: {point}; left {left}: {error}") from error
+    return fault_plan
 
 
 @pytest.fixture
@@ -453,14 +459,14 @@ class CrashPoints:
     async def test_every_point(self, backend: Backend, name: str) -> None:
         """Purchases per asset at most one, every entry in a state with a name, none forgotten."""
         scenario = SCENARIOS[name]
-        undisturbed = await live(backend, scenario, Fate())
+        undisturbed = await live(backend, scenario, FaultPlan())
         assert set(scenario.needs) <= set(undisturbed.seen)
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(point: int, mode: Mode) -> None:
             async with slots:
-                fate = await live(backend, scenario, Fate(point, mode))
-                assert len(fate.seen) > point, "the point was not reached"
+                fault_plan = await live(backend, scenario, FaultPlan(point, mode))
+                assert len(fault_plan.seen) > point, "the point was not reached"
 
         lives = [
             one(point, mode)

@@ -22,7 +22,7 @@ from transcripts.submissions.submission import (
 from transcripts.tasks.task import Status, Task, task_path
 
 POLL_S = 0.5
-AT_ONCE = 100
+CONCURRENCY = 100
 READ_AT_ONCE = 200
 
 
@@ -71,7 +71,9 @@ async def burst(
             await stack.publisher.publish(UPLOADS, message)
             published += 1
 
-    publishing = asyncio.gather(*(publish(messages[each::AT_ONCE]) for each in range(AT_ONCE)))
+    publishing = asyncio.gather(
+        *(publish(messages[each::CONCURRENCY]) for each in range(CONCURRENCY))
+    )
     entries: dict[str, Submission] = {}
     results: set[str] = set()
     async with asyncio.timeout(within_s):

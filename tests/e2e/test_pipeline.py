@@ -127,7 +127,7 @@ async def test_what_a_careless_provider_does(start: Start) -> None:
     assert (failed.provider.detail, failed.kind) == ("Multimodal ASR failed", "multi_speaker")
     faults.foreign = len(shape_names()) - 1
     for _ in range(faults.foreign):
-        await result(stack, await buy(), Status.UNRECOGNISED)
+        await result(stack, await buy(), Status.UNRECOGNIZED)
     faults.giant = 1
     giant = await result(stack, await buy())
     assert giant.pages > 1

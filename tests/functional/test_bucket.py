@@ -21,11 +21,11 @@ from tests.contracts.objects import ObjectsContract
 from tests.fakes import RecordingPublisher
 from tests.polling import eventually
 from transcripts.embedded.objects import FolderObjects
-from transcripts.errors import ObjectGone, ObjectUnavailable
+from transcripts.errors import ObjectNotFound, ObjectUnavailable
 from transcripts.google import objects as objects_module
 from transcripts.google.objects import CloudStorageObjects
-from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import ObjectSource
+from transcripts.uploads.stored_object import StoredObject
 
 TOPIC = "projects/local/topics/uploads"
 
@@ -77,7 +77,7 @@ class TestFolder(ObjectsContract):
         objects = FolderObjects(tmp_path)
         (objects.buckets / "uploads").mkdir(parents=True)
         (objects.buckets / "secret").write_bytes(b"x")
-        with pytest.raises(ObjectGone):
+        with pytest.raises(ObjectNotFound):
             objects.stat("uploads", name, None)
 
     def test_a_folder_that_cannot_be_read_is_unavailable(self, tmp_path: Path) -> None:

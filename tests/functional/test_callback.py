@@ -202,7 +202,7 @@ async def test_a_body_that_the_server_drops_is_not_taken_for_an_empty_one(
         headers={"content-length": "999", "upgrade": "h2c", "connection": "Upgrade"},
     )
     assert answer.status == 503
-    assert json.loads(answer.body) == {"error": {"code": "body_unread"}}
+    assert json.loads(answer.body) == {"error": {"code": "body_not_received"}}
     assert function.publisher.published == []
 
 

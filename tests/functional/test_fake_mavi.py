@@ -15,7 +15,7 @@ from tests.functional.provider import (
     ready,
 )
 from tests.polling import eventually
-from transcripts.callbacks.kinds import label
+from transcripts.callbacks.kinds import identify
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
@@ -103,7 +103,7 @@ async def test_callback_faults(
     last = await mavi.submit(ready(fake))
     assert isinstance(last, Accepted)
     await eventually(lambda: len(webhook.bodies) == posted + 1)
-    assert label(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
+    assert identify(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
 
 
 async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
@@ -115,7 +115,7 @@ async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
     assert isinstance(first, Accepted)
     assert isinstance(second, Accepted)
     await eventually(lambda: len(webhook.bodies) == 2)
-    assert [label(body)[0] for body in webhook.bodies] == [second.task_id, first.task_id]
+    assert [identify(body)[0] for body in webhook.bodies] == [second.task_id, first.task_id]
 
 
 async def test_an_early_callback_overtakes_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
@@ -123,7 +123,7 @@ async def test_an_early_callback_overtakes_the_answer(fake: FakeMavi, webhook: W
     fake.faults.early = 1
     answer = await client(fake.url).submit(ready(fake))
     assert isinstance(answer, Accepted)
-    assert [label(body)[0] for body in webhook.bodies] == [answer.task_id]
+    assert [identify(body)[0] for body in webhook.bodies] == [answer.task_id]
 
 
 async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> None:
@@ -134,7 +134,7 @@ async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> 
     for _ in others:
         await mavi.submit(ready(fake))
     await eventually(lambda: len(webhook.bodies) == len(others))
-    assert sorted(label(body)[1] for body in webhook.bodies) == others
+    assert sorted(identify(body)[1] for body in webhook.bodies) == others
 
 
 async def test_a_callback_is_posted_once_whatever_the_answer(

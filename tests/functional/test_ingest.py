@@ -8,8 +8,8 @@ import pytest
 
 from tests.builders import push_body
 from tests.functional.framework import Loaded, load
-from tests.shops import Depot
-from tests.unit.test_objects import NOTIFICATION, encoded
+from tests.pipeline import Pipeline
+from tests.unit.test_media import NOTIFICATION, encoded
 from transcripts.submissions.submission import State, submission_id_of_object
 
 ENVIRON = {
@@ -25,11 +25,11 @@ class Function:
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self.depot = Depot()
-        self.depot.intake._max_object_bytes = 10**9
+        self.pipeline = Pipeline()
+        self.pipeline.intake._max_object_bytes = 10**9
         module: Any = loaded.module
-        module.intake = self.depot.intake
-        module.log._write = self.depot.lines.raw.append
+        module.intake = self.pipeline.intake
+        module.log._write = self.pipeline.lines.raw.append
 
     async def post(self, body: bytes, **headers: str) -> Any:
         async with self.loaded.client() as client:
@@ -57,9 +57,9 @@ async def test_both_forms_in_any_number_queue_once(function: Function) -> None:
         assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
         answer = await function.post(push_body(encoded(), NOTIFICATION))
         assert (answer.status_code, answer.content) == (204, b"")
-    assert function.depot.queue.tasks == {f"{ID}-0": ID}
-    entry = await function.depot.entry(ID)
-    assert (entry.state, entry.labels) == (State.CLAIMED, {"case": "7"})
+    assert function.pipeline.queue.tasks == {f"{ID}-0": ID}
+    entry = await function.pipeline.entry(ID)
+    assert (entry.state, entry.labels) == (State.PENDING, {"case": "7"})
 
 
 async def test_what_is_refused_is_204_and_on_record(function: Function) -> None:
@@ -67,31 +67,31 @@ async def test_what_is_refused_is_204_and_on_record(function: Function) -> None:
     body = encoded(name="2026/notes.txt", contentType="text/plain")
     assert (await function.post(body, **CLOUDEVENT)).status_code == 204
     refused = submission_id_of_object("gs://uploads/2026/notes.txt", "1767323045678901")
-    assert (await function.depot.entry(refused)).reason == "not_media"
+    assert (await function.pipeline.entry(refused)).reason == "not_media"
 
 
 async def test_other_events_are_204_and_nothing_else(function: Function) -> None:
     """A deletion, say."""
     body = push_body(encoded(), NOTIFICATION | {"eventType": "OBJECT_DELETE"})
     assert (await function.post(body)).status_code == 204
-    assert function.depot.documents.paths() == []
+    assert function.pipeline.documents.paths() == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", push_body(b"", NOTIFICATION)])
 async def test_poison_is_422_and_said(function: Function, body: bytes) -> None:
     """So that it reaches the dead letters."""
     assert (await function.post(body)).status_code == 422
-    assert function.depot.lines.named("event_poisoned")[0]["severity"] == "ERROR"
+    assert function.pipeline.lines.named("event_poisoned")[0]["severity"] == "ERROR"
 
 
 async def test_a_queue_that_is_down_is_503_and_then_works(function: Function) -> None:
     """The redelivery queues what is on record."""
-    function.depot.queue.down = True
+    function.pipeline.queue.down = True
     answer = await function.post(encoded(), **CLOUDEVENT)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
-    function.depot.queue.down = False
+    function.pipeline.queue.down = False
     assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
-    assert list(function.depot.queue.tasks) == [f"{ID}-0"]
+    assert list(function.pipeline.queue.tasks) == [f"{ID}-0"]
 
 
 async def test_only_post_is_taken(function: Function) -> None:

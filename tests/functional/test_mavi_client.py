@@ -30,13 +30,13 @@ from tests.functional.provider import (
     server,
 )
 from tests.polling import eventually
-from transcripts.callbacks.kinds import label
+from transcripts.callbacks.kinds import identify
 from transcripts.errors import ObjectUnavailable
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
+    AnswerLost,
     AssetState,
-    Lost,
     NotSent,
     RateLimited,
     Refusal,
@@ -47,7 +47,7 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File, MaviClient
-from transcripts.mavi.pacing import TooManyWaiting
+from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.settings import Secret
 
 
@@ -56,7 +56,7 @@ async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Web
     answer = await client(fake.url).submit(ready(fake))
     assert isinstance(answer, Accepted)
     await eventually(lambda: len(webhook.bodies) == 1)
-    assert label(webhook.bodies[0]) == (answer.task_id, "multi_speaker")
+    assert identify(webhook.bodies[0]) == (answer.task_id, "multi_speaker")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Web
         (402, Refused(Refusal.NO_CREDIT, 402)),
         (403, Refused(Refusal.AUTH, 403)),
         (429, RateLimited()),
-        (500, Lost("HTTP 500")),
+        (500, AnswerLost("HTTP 500")),
     ],
 )
 async def test_every_answer_to_order(fake: FakeMavi, status: int, expected: Any) -> None:
@@ -102,7 +102,7 @@ async def test_both_spellings_of_success(fake: FakeMavi, webhook: Webhook, gener
 async def test_a_broken_connection_is_a_lost_answer(fake: FakeMavi) -> None:
     """The job was accepted; the client must not believe otherwise."""
     fake.faults.lost_answer = 1
-    assert isinstance(await client(fake.url).submit(ready(fake)), Lost)
+    assert isinstance(await client(fake.url).submit(ready(fake)), AnswerLost)
     assert len(fake.account.jobs) == 1
 
 
@@ -132,7 +132,7 @@ async def test_a_missing_bundle_of_certificates_raises_nothing(
 ) -> None:
     """requests raises a bare OSError."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    assert isinstance(await client("https://mavi.invalid").submit("re_1"), Lost)
+    assert isinstance(await client("https://mavi.invalid").submit("re_1"), AnswerLost)
 
 
 async def _silence(_: asyncio.StreamWriter) -> None:
@@ -173,7 +173,7 @@ async def _for_ever(writer: asyncio.StreamWriter) -> None:
 async def test_every_way_of_losing_an_answer(answer: Any) -> None:
     """The request was sent whole, so it may have been billed."""
     async with server(answer) as url:
-        assert isinstance(await client(url, answer_timeout_s=0.3).submit("re_1"), Lost)
+        assert isinstance(await client(url, answer_timeout_s=0.3).submit("re_1"), AnswerLost)
 
 
 async def test_a_redirect_is_not_followed() -> None:
@@ -235,7 +235,7 @@ async def test_any_other_end_of_tls_may_have_bought() -> None:
     listening = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening:
-        assert isinstance(await client(f"https://127.0.0.1:{port}").submit("re_1"), Lost)
+        assert isinstance(await client(f"https://127.0.0.1:{port}").submit("re_1"), AnswerLost)
 
 
 async def test_no_netrc_replaces_the_key(
@@ -302,7 +302,7 @@ async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> N
     assert isinstance(signed, SignedUrl)
     size = 20_000_000
     file, opened = a_file(size)
-    assert await sent(mavi, signed.url, file) is Sent.TAKEN
+    assert await sent(mavi, signed.url, file) is Sent.ACCEPTED
     asset = fake.account.assets[signed.asset_id]
     assert asset.size == size
     assert asset.sha256 == hashlib.sha256(bytes(size)).hexdigest()
@@ -312,7 +312,7 @@ async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> N
     again = await mavi.signed_url("b.mp4", PATIENT)
     assert isinstance(again, SignedUrl)
     before = len(opened)
-    assert await mavi.send(again.url, file) is Sent.TAKEN
+    assert await mavi.send(again.url, file) is Sent.ACCEPTED
     assert len(opened) == before + 1
     assert fake.keys_given_away == 0
 
@@ -320,7 +320,7 @@ async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> N
 async def sent(mavi: MaviClient, url: str, file: File) -> Sent:
     """Send again what broke off: a server may hang up on a verb before it has all the bytes."""
     first = await mavi.send(url, file)
-    return await mavi.send(url, file) if first is Sent.BROKEN else first
+    return await mavi.send(url, file) if first is Sent.INTERRUPTED else first
 
 
 async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
@@ -330,9 +330,9 @@ async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
     nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
     assert await mavi.send(nowhere, file) is Sent.REFUSED
     assert len(opened) == 2
-    assert await mavi.send(f"http://127.0.0.1:{free_port()}/x", file) is Sent.UNREACHED
+    assert await mavi.send(f"http://127.0.0.1:{free_port()}/x", file) is Sent.UNREACHABLE
     fake.faults.answers = {"signed": [503]}
-    assert await mavi.send(nowhere, file) is Sent.UNREACHED
+    assert await mavi.send(nowhere, file) is Sent.UNREACHABLE
     assert all(each.closed for each in opened)
 
 
@@ -350,7 +350,7 @@ async def test_what_broke_off_is_tried_the_other_way_next_time() -> None:
     mavi = client("http://127.0.0.1:1").mavi
     async with listening:
         for _ in range(3):
-            assert await mavi.send(f"http://127.0.0.1:{port}/x", file) is Sent.BROKEN
+            assert await mavi.send(f"http://127.0.0.1:{port}/x", file) is Sent.INTERRUPTED
     assert methods == [b"POST", b"PUT", b"POST"]
 
 
@@ -422,7 +422,7 @@ async def test_an_answer_that_drips_is_given_up() -> None:
         mavi = MaviClient(url, Secret(KEY), per_second=10_000.0, answer_timeout_s=0.2)
         mavi._call_within_s = 0.5
         began = loop.time()
-        assert isinstance(await mavi.submit("re_1", PATIENT, nothing), Lost)
+        assert isinstance(await mavi.submit("re_1", PATIENT, nothing), AnswerLost)
         assert await mavi.asset_state("re_1", PATIENT) is None
         assert await mavi.signed_url("a.mp4", PATIENT) == Unreachable()
         assert loop.time() - began < 10
@@ -436,10 +436,10 @@ async def test_nothing_is_on_record_before_there_is_a_thread_for_it(fake: FakeMa
     order: list[str] = []
 
     async def buy(name: str) -> None:
-        async def intent() -> None:
+        async def before_send() -> None:
             order.append(f"{name} intends")
 
-        await mavi.submit(asset_id, PATIENT, intent)
+        await mavi.submit(asset_id, PATIENT, before_send)
         order.append(f"{name} is answered")
 
     await asyncio.gather(buy("a"), buy("b"))
@@ -488,5 +488,5 @@ async def test_each_endpoint_has_a_pace_of_its_own(fake: FakeMavi) -> None:
     assert time.monotonic() - begin >= 0.09
     assert all(isinstance(answer, Accepted) for answer in answers[:10])
     assert fake.limiter.violations == {}
-    with pytest.raises(TooManyWaiting):
+    with pytest.raises(RateLimitTimeout):
         await asyncio.gather(*(mavi.submit(asset, 0.03, nothing) for asset in assets))

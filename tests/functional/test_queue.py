@@ -43,7 +43,7 @@ class TestSqliteQueue(QueueContract):
         lock.execute("BEGIN EXCLUSIVE")
         with pytest.raises(QueueUnavailable):
             await sending.queue.enqueue(f"{ID}-0", ID)
-        await eventually(lambda: bool(sending.log.named("queue_waits")))
+        await eventually(lambda: bool(sending.log.named("database_busy")))
         lock.execute("ROLLBACK")
         lock.close()
         await sending.queue.enqueue(f"{ID}-0", ID)
@@ -59,7 +59,7 @@ class TestSqliteQueue(QueueContract):
         lock = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
         sending.endpoint.hold.set()
-        await eventually(lambda: bool(sending.log.named("queue_forgets")))
+        await eventually(lambda: bool(sending.log.named("ack_failed")))
         (row,) = lock.execute("SELECT due FROM queue_task").fetchall()
         lock.execute("ROLLBACK")
         lock.close()

@@ -9,9 +9,16 @@ import pytest
 
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
-from tests.shops import Depot
+from tests.pipeline import Pipeline
 from transcripts.backends import open_queue
-from transcripts.mavi.answers import Ambiguous, AssetState, Lost, RateLimited, Refusal, Refused
+from transcripts.mavi.answers import (
+    Ambiguous,
+    AnswerLost,
+    AssetState,
+    RateLimited,
+    Refusal,
+    Refused,
+)
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import submission_id_of_asset
 
@@ -24,11 +31,11 @@ class Function:
 
     def __init__(self, loaded: Loaded, **options: Any) -> None:
         self.loaded = loaded
-        self.shop = Depot(**options)
+        self.pipeline = Pipeline(**options)
         module: Any = loaded.module
-        module.purchaser = self.shop.purchaser
-        module.intake = self.shop.intake
-        module.objects = self.shop.objects
+        module.service = self.pipeline.service
+        module.intake = self.pipeline.intake
+        module.objects = self.pipeline.objects
 
     async def post(self, order: Any = None, **options: Any) -> Any:
         async with self.loaded.client() as client:
@@ -54,7 +61,7 @@ async def test_identical_requests_share_one_answer(function: Function) -> None:
     """A hundred at once: one 202, the others 200, one purchase."""
     answers = await asyncio.gather(*(function.post() for _ in range(100)))
     assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
-    assert function.shop.provider.submitted == ["re_1"]
+    assert function.pipeline.provider.submitted == ["re_1"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,7 @@ async def test_identical_requests_share_one_answer(function: Function) -> None:
     [
         ([Ambiguous()], [AssetState.MISSING] * 2, 404, "asset_not_found"),
         ([Ambiguous()], [AssetState.WAITING], 409, "asset_not_ready"),
-        ([Lost("ReadTimeout")], [], 504, "submit_unknown"),
+        ([AnswerLost("ReadTimeout")], [], 504, "submit_unknown"),
         ([RateLimited()] * 7, [], 429, "provider_rate_limited"),
         ([Refused(Refusal.AUTH, 401)], [], 502, "provider_auth"),
         ([Refused(Refusal.NO_CREDIT, 402)], [], 502, "provider_no_credit"),
@@ -74,8 +81,8 @@ async def test_every_refusal_of_the_contract(
     function: Function, provider_answers: list[Any], states: list[Any], status: int, code: str
 ) -> None:
     """Status, code, and a sentence that says what to do."""
-    function.shop.provider.answers = list(provider_answers)
-    function.shop.provider.states = list(states)
+    function.pipeline.provider.answers = list(provider_answers)
+    function.pipeline.provider.states = list(states)
     answer = await function.post()
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code)
@@ -85,7 +92,7 @@ async def test_every_refusal_of_the_contract(
 
 async def test_a_lost_answer_stays_409(function: Function) -> None:
     """Until it is forced."""
-    function.shop.provider.answers = [Lost("ReadTimeout")]
+    function.pipeline.provider.answers = [AnswerLost("ReadTimeout")]
     assert (await function.post()).status_code == 504
     again = await function.post()
     assert (again.status_code, again.json()["error"]["code"]) == (409, "submit_unknown")
@@ -122,7 +129,7 @@ async def test_bad_requests(
     """Nothing is asked of the provider."""
     answer = await function.post(**options)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert function.shop.provider.submitted == []
+    assert function.pipeline.provider.submitted == []
 
 
 async def test_only_post_is_taken(function: Function) -> None:
@@ -133,12 +140,12 @@ async def test_only_post_is_taken(function: Function) -> None:
 
 async def test_a_store_that_is_down_is_503(function: Function) -> None:
     """And nothing is bought."""
-    shop = function.shop
-    shop.documents.before = Outage(10**6)
-    shop.purchaser._store = SubmissionStore(shop.documents, TryOnce())
+    pipeline = function.pipeline
+    pipeline.documents.before = Outage(10**6)
+    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
     answer = await function.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
-    assert shop.provider.submitted == []
+    assert pipeline.provider.submitted == []
 
 
 async def test_a_list_is_queued(function: Function) -> None:
@@ -148,12 +155,12 @@ async def test_a_list_is_queued(function: Function) -> None:
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
     assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": [], "failed": []}
-    assert function.shop.queue.tasks == {f"{queued}-0": queued}
+    assert function.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 
 async def test_an_object_is_queued_and_run(function: Function) -> None:
     """With or without its generation; the queue's request brings it to its end."""
-    stored = function.shop.objects.put("talk.mp4", b"media")
+    stored = function.pipeline.objects.put("talk.mp4", b"media")
     for body in ({"uri": stored.uri}, {"uri": stored.uri, "generation": "1"}):
         answer = await function.post(body)
         assert answer.status_code == 202
@@ -188,19 +195,19 @@ async def test_orders_that_can_not_be_taken(
     function: Function, order: dict[str, Any], status: int, code: str
 ) -> None:
     """Each says why, and queues nothing."""
-    function.shop.objects.put("notes.txt", b"text", content_type="text/plain")
+    function.pipeline.objects.put("notes.txt", b"text", content_type="text/plain")
     answer = await function.post(order)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert function.shop.queue.tasks == {}
+    assert function.pipeline.queue.tasks == {}
 
 
 async def test_a_run_that_has_to_come_again_is_no_2xx(function: Function) -> None:
     """Nor 503, by which Cloud Tasks would slow the whole queue; with when to come."""
-    stored = function.shop.objects.put("talk.mp4", b"media")
+    stored = function.pipeline.objects.put("talk.mp4", b"media")
     (submission_id,) = (await function.post({"uri": stored.uri})).json()["queued"]
-    function.shop.provider.busy_s = 300.0
+    function.pipeline.provider.busy_s = 300.0
     answer = await function.post({"submission_id": submission_id})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_yet")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "retry_later")
     assert answer.headers["retry-after"] == "300"
 
 
@@ -209,7 +216,7 @@ async def test_a_queue_that_is_not_set_up_is_said(monkeypatch: pytest.MonkeyPatc
     loaded = load("submit", ENVIRON, monkeypatch)
     function = Function(loaded)
     module: Any = loaded.module
-    function.shop.intake._queue = open_queue(module.settings, {})
+    function.pipeline.intake._queue = open_queue(module.settings, {})
     answer = await function.post({"asset_ids": ["re_1"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
     assert "SUBMIT_QUEUE" in answer.json()["error"]["message"]

@@ -9,19 +9,19 @@ import pytest
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import load
 from tests.functional.test_ingest import ENVIRON
-from tests.shops import Yard
+from tests.pipeline import Pipeline
 from tests.unit.test_sweep import ORDER
 
 
 async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """200; a store that is down is 503, and any other method 405."""
     loaded = load("sweep", ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}, monkeypatch)
-    yard = Yard()
+    pipeline = Pipeline()
     module: Any = loaded.module
     assert module.settings.overdue_after_minutes == 10
-    module.sweeper = yard.sweeper()
-    await yard.purchaser.buy(ORDER)
-    yard.clock.advance(days=1)
+    module.sweeper = pipeline.sweeper()
+    await pipeline.service.submit(ORDER)
+    pipeline.clock.advance(days=1)
     async with loaded.client() as client:
         answer = await client.post("/")
         assert (answer.status_code, answer.json()) == (
@@ -36,6 +36,6 @@ async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) 
             },
         )
         module.sweeper._retrier = TryOnce()
-        yard.documents.before = Outage(10**6)
+        pipeline.documents.before = Outage(10**6)
         assert (await client.post("/")).status_code == 503
         assert (await client.get("/")).status_code == 405

@@ -10,18 +10,18 @@ from msgspec import inspect as shapes
 
 from tests.infra.plan import Plan, Resource, nested, references
 from transcripts.submissions import submission
-from transcripts.submissions.submission import AssetOwner, Budget, Submission
+from transcripts.submissions.submission import AssetOwner, SpendCounter, Submission
 from transcripts.submissions.sweep import QUERIES
 from transcripts.tasks import task
-from transcripts.tasks.task import Page, RawBlock, Task
+from transcripts.tasks.task import Page, RawChunk, Task
 
 DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "tasks": Task,
     "segments": Page,
-    "raw": RawBlock,
+    "raw": RawChunk,
     "submissions": Submission,
     "assets": AssetOwner,
-    "budgets": Budget,
+    "spend_counters": SpendCounter,
 }
 EXPIRY = "expires_at"
 
@@ -65,7 +65,7 @@ def everything_expires(plan: Plan) -> Iterator[str]:
             yield f"{name} has no TTL"
         if field["index_config"] != [{"indexes": []}]:
             yield f"the expiry of {name} is indexed"
-        if EXPIRY not in DOCUMENTS.get(name, Budget).__struct_fields__:
+        if EXPIRY not in DOCUMENTS.get(name, SpendCounter).__struct_fields__:
             yield f"{name} has no {EXPIRY}"
 
 

@@ -22,13 +22,13 @@ from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.values import fill_fields, fill_list, plain_fields
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
-from transcripts.submissions.buyer import Buyer, Receipt
-from transcripts.submissions.orders import Order
-from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.requests import SubmitAsset
+from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submitter import Receipt, Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
-from transcripts.tasks.normalise import normalise
+from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Task
 
@@ -78,7 +78,7 @@ async def test_a_usual_result_costs_one_read_and_one_write(firestore: FirestoreD
     await counting.start()
     task_id = uuid4().hex
     body = callback_body(600, task_id=task_id)
-    result = normalise(
+    result = normalize(
         read_envelope(body), revision="r", received_at=NOW, stored_at=NOW, expires_at=None
     )
     store = TaskStore(firestore, Retrier())
@@ -93,7 +93,7 @@ async def test_twenty_thousand_segments(firestore: FirestoreDocuments) -> None:
     """Pages that the service takes, read back whole."""
     task_id = uuid4().hex
     body = callback_body([segment(n, text="ä" * 40) for n in range(20_000)], task_id=task_id)
-    result = normalise(
+    result = normalize(
         read_envelope(body), revision="r", received_at=NOW, stored_at=NOW, expires_at=None
     )
     store = TaskStore(firestore, Retrier())
@@ -140,23 +140,23 @@ async def test_concurrent_deliveries_reach_one_end(firestore: FirestoreDocuments
 async def test_a_hundred_identical_orders_buy_once(firestore: FirestoreDocuments) -> None:
     """In one instance, and ten more as others; on a real ledger."""
     provider = ScriptedProvider()
-    order = Order(f"re_{uuid4().int}"[:100], {})
+    order = SubmitAsset(f"re_{uuid4().int}"[:100], {})
 
-    def instance() -> Purchaser:
+    def instance() -> SubmissionService:
         log = LogLines().log
-        return Purchaser(
+        return SubmissionService(
             SubmissionStore(firestore, Retrier()),
-            Buyer(provider, log, clock=lambda: NOW),
+            Submitter(provider, log, clock=lambda: NOW),
             Uploader(MemoryObjects(), provider, log, clock=lambda: NOW),
             log,
             clock=lambda: NOW,
-            new_claim_id=lambda: uuid4().hex,
+            new_lease_id=lambda: uuid4().hex,
         )
 
     one = instance()
     results = await asyncio.gather(
-        *(one.buy(order) for _ in range(100)),
-        *(instance().buy(order) for _ in range(10)),
+        *(one.submit(order) for _ in range(100)),
+        *(instance().submit(order) for _ in range(10)),
         return_exceptions=True,
     )
     assert provider.submitted == [order.asset_id]

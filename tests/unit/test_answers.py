@@ -13,8 +13,8 @@ from tests.unit.test_envelope import JSON_VALUES
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
+    AnswerLost,
     AssetState,
-    Lost,
     RateLimited,
     Refusal,
     Refused,
@@ -58,11 +58,11 @@ def test_accepted_in_every_generation(code: Any) -> None:
         (409, 409, Refused(Refusal.ERROR, 409)),
         (415, 415, Refused(Refusal.ERROR, 415)),
         (301, None, Refused(Refusal.ERROR, 301)),
-        (408, 408, Lost("HTTP 408")),
-        (500, 500, Lost("HTTP 500")),
-        (502, None, Lost("HTTP 502")),
-        (503, None, Lost("HTTP 503")),
-        (200, 500, Lost("HTTP 500")),
+        (408, 408, AnswerLost("HTTP 408")),
+        (500, 500, AnswerLost("HTTP 500")),
+        (502, None, AnswerLost("HTTP 502")),
+        (503, None, AnswerLost("HTTP 503")),
+        (200, 500, AnswerLost("HTTP 500")),
     ],
 )
 def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:
@@ -88,12 +88,12 @@ def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:
 )
 def test_a_200_that_is_not_clear_may_stand_for_a_job(content: Any) -> None:
     """Not bought for certain, so not to be repeated."""
-    assert isinstance(submit(200, content), Lost)
+    assert isinstance(submit(200, content), AnswerLost)
 
 
 def test_an_unreadable_200_may_stand_for_a_job() -> None:
     """The body was cut off, say."""
-    assert isinstance(read_submit_answer(200, b'{"code": 200, "da', None), Lost)
+    assert isinstance(read_submit_answer(200, b'{"code": 200, "da', None), AnswerLost)
 
 
 def test_only_the_missing_webhook_is_told_by_its_text() -> None:
@@ -121,7 +121,7 @@ def test_any_answer_is_classified(status: int, body: bytes) -> None:
     """Nothing is raised, and no 5xx is ever taken for a certain no."""
     answer = read_submit_answer(status, body, None)
     if status >= 500:
-        assert isinstance(answer, Lost)
+        assert isinstance(answer, AnswerLost)
     if isinstance(answer, Accepted):
         assert 200 <= status < 300
     read_metadata_answer(status, body)
@@ -163,13 +163,13 @@ def test_metadata(status: int, body: bytes, expected: AssetState | None) -> None
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (200, Sent.TAKEN),
-        (204, Sent.TAKEN),
+        (200, Sent.ACCEPTED),
+        (204, Sent.ACCEPTED),
         (307, Sent.REFUSED),
         (403, Sent.REFUSED),
-        (408, Sent.UNREACHED),
-        (429, Sent.UNREACHED),
-        (503, Sent.UNREACHED),
+        (408, Sent.UNREACHABLE),
+        (429, Sent.UNREACHABLE),
+        (503, Sent.UNREACHABLE),
     ],
 )
 def test_the_answer_to_the_bytes(status: int, expected: Sent) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import TASK_ID, callback, callback_body, shape_body, shape_names
-from transcripts.callbacks.envelope import plain, read_envelope
-from transcripts.callbacks.kinds import label
+from transcripts.callbacks.envelope import decode, read_envelope
+from transcripts.callbacks.kinds import identify
 from transcripts.errors import PoisonMessage, UnreadableCallback
 from transcripts.ids import usable_id
 
@@ -31,20 +31,20 @@ JSON_VALUES = st.recursive(
 def test_every_generation_is_read(code: str | int) -> None:
     """The three codes of three generations of documents."""
     envelope = read_envelope(callback_body(code=code))
-    assert (envelope.task_id, plain(envelope.code)) == (TASK_ID, code)
+    assert (envelope.task_id, decode(envelope.code)) == (TASK_ID, code)
 
 
 @pytest.mark.parametrize("name", shape_names())
 def test_every_documented_shape_is_read(name: str) -> None:
     """All endpoints share one frame."""
     envelope = read_envelope(shape_body(name))
-    assert plain(envelope.data) == json.loads(shape_body(name))["data"]
+    assert decode(envelope.data) == json.loads(shape_body(name))["data"]
 
 
 def test_missing_parts_read_as_null() -> None:
     """Only task_id is needed."""
     envelope = read_envelope(b'{"task_id": "a"}')
-    assert [plain(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
+    assert [decode(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_missing_parts_read_as_null() -> None:
 def test_half_an_emoji_costs_no_transcript(text: bytes, expected: str) -> None:
     """A text cut in the middle of one is mended, as every lenient decoder does."""
     envelope = read_envelope(b'{"task_id": "a", "data": "' + text + b'"}')
-    assert plain(envelope.data) == expected
+    assert decode(envelope.data) == expected
 
 
 def test_of_duplicate_keys_the_last_counts() -> None:
@@ -103,9 +103,9 @@ def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
     with pytest.raises(UnreadableCallback) as caught:
         read_envelope(body)
     assert caught.value.code == code
-    with pytest.raises(UnreadableCallback) as labelled:
-        label(body)
-    assert labelled.value.code == code
+    with pytest.raises(UnreadableCallback) as callback_message:
+        identify(body)
+    assert callback_message.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_a_part_reads_as_the_standard_library_reads_it(value: Any) -> None:
     """Any JSON may be the data of a callback."""
     for ascii_only in (True, False):
         text = json.dumps({"task_id": "a", "data": value}, ensure_ascii=ascii_only)
-        assert plain(read_envelope(text.encode()).data) == value
+        assert decode(read_envelope(text.encode()).data) == value
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "9" * 5000])
 def test_numbers_beyond_a_float_are_read_as_infinite(number: str) -> None:
     """They are correct JSON, so they are no reason to lose a result."""
     raw = read_envelope(b'{"task_id": "a", "data": {"x": %s}}' % number.encode()).data
-    value = plain(raw)["x"]
+    value = decode(raw)["x"]
     assert value in (float("inf"), float("-inf")) or value == int("9" * 400)
 
 
@@ -170,7 +170,7 @@ def test_what_is_nested_too_deep_to_decode_is_poison() -> None:
     """A part may be skipped at a depth at which it can't be built."""
     deep = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises(PoisonMessage):
-        plain(deep)
+        decode(deep)
 
 
 def test_a_large_callback_is_read_without_building_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.shops import Depot
+from tests.pipeline import Pipeline
 from transcripts.errors import (
     QueueUnavailable,
     RequestError,
@@ -19,147 +19,147 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
-from transcripts.objects.media import Reason
-from transcripts.submissions.orders import AssetsOrder, ObjectOrder, Order
-from transcripts.submissions.purchase import Ended
+from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
+from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,
     submission_id_of_object,
 )
+from transcripts.uploads.media import RejectReason
 
 
 @pytest.fixture
-def depot() -> Depot:
-    return Depot()
+def pipeline() -> Pipeline:
+    return Pipeline()
 
 
-async def test_events_may_be_repeated_at_any_time(depot: Depot) -> None:
+async def test_events_may_be_repeated_at_any_time(pipeline: Pipeline) -> None:
     """Before the run, during it, after it: one task of the queue, one upload, one purchase."""
-    submission_id = await depot.drop()
-    stored = depot.objects.content["uploads", "a/talk.mp4"][0]
+    submission_id = await pipeline.drop()
+    stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]
     for _ in range(3):
-        await depot.intake.uploaded(stored)
-    running = asyncio.ensure_future(depot.purchaser.run(submission_id))
+        await pipeline.intake.enqueue_upload(stored)
+    running = asyncio.ensure_future(pipeline.service.run(submission_id))
     await asyncio.sleep(0)
-    await depot.intake.uploaded(stored)
+    await pipeline.intake.enqueue_upload(stored)
     await running
-    await depot.intake.uploaded(stored)
-    assert len(depot.queue.tasks) == 1
-    assert depot.provider.submitted == ["re_1"]
-    again = await depot.purchaser.run(submission_id)
-    assert again == Ended(submission_id, State.SUBMITTED, task_id="task-1")
+    await pipeline.intake.enqueue_upload(stored)
+    assert len(pipeline.queue.tasks) == 1
+    assert pipeline.provider.submitted == ["re_1"]
+    again = await pipeline.service.run(submission_id)
+    assert again == RunResult(submission_id, State.SUBMITTED, task_id="task-1")
 
 
-async def test_a_replaced_object_is_another_purchase(depot: Depot) -> None:
+async def test_a_replaced_object_is_another_purchase(pipeline: Pipeline) -> None:
     """The first generation is gone and said to be; the second is bought."""
-    first = await depot.drop(generation="1")
-    second = await depot.drop(generation="2")
+    first = await pipeline.drop(generation="1")
+    second = await pipeline.drop(generation="2")
     assert first != second
-    ended = await depot.purchaser.run(first)
-    assert ended == Ended(first, State.REJECTED, reason="object_not_found")
-    assert (await depot.purchaser.run(second)).state is State.SUBMITTED
-    assert depot.provider.submitted == ["re_1"]
+    ended = await pipeline.service.run(first)
+    assert ended == RunResult(first, State.REJECTED, reason="object_not_found")
+    assert (await pipeline.service.run(second)).state is State.SUBMITTED
+    assert pipeline.provider.submitted == ["re_1"]
 
 
 @pytest.mark.parametrize(
     ("name", "more", "reason"),
     [
-        ("folder/", {}, Reason.FOLDER),
-        ("a.txt", {"content_type": "text/plain"}, Reason.NOT_MEDIA),
-        ("a.mp4", {"content": b""}, Reason.EMPTY),
-        ("a.mp4", {"content": b"x" * 1001}, Reason.TOO_LARGE),
-        ("a.mp4", {"metadata": {"mavi-skip": "1"}}, Reason.SKIPPED),
+        ("folder/", {}, RejectReason.FOLDER),
+        ("a.txt", {"content_type": "text/plain"}, RejectReason.NOT_MEDIA),
+        ("a.mp4", {"content": b""}, RejectReason.EMPTY),
+        ("a.mp4", {"content": b"x" * 1001}, RejectReason.TOO_LARGE),
+        ("a.mp4", {"metadata": {"mavi-skip": "1"}}, RejectReason.SKIPPED),
     ],
 )
 async def test_what_is_refused_is_on_record(
-    depot: Depot, name: str, more: dict[str, Any], reason: Reason
+    pipeline: Pipeline, name: str, more: dict[str, Any], reason: RejectReason
 ) -> None:
     """With its reason, once, and not on the queue."""
-    submission_id = await depot.drop(name, **more)
-    await depot.drop(name, **more)
-    entry = await depot.entry(submission_id)
+    submission_id = await pipeline.drop(name, **more)
+    await pipeline.drop(name, **more)
+    entry = await pipeline.entry(submission_id)
     assert (entry.state, entry.reason) == (State.REJECTED, reason)
-    assert depot.queue.tasks == {}
-    assert len(depot.lines.named("upload_refused")) == 1
+    assert pipeline.queue.tasks == {}
+    assert len(pipeline.lines.named("upload_refused")) == 1
 
 
-async def test_a_queue_that_is_down_is_said_and_the_wish_is_on_record(depot: Depot) -> None:
+async def test_a_queue_that_is_down_is_said_and_the_wish_is_on_record(pipeline: Pipeline) -> None:
     """The event comes again; the sweep finds the rest."""
-    depot.queue.down = True
+    pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
-        await depot.drop()
-    stored = depot.objects.content["uploads", "a/talk.mp4"][0]
+        await pipeline.drop()
+    stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]
     submission_id = submission_id_of_object(stored.uri, "1")
-    assert (await depot.entry(submission_id)).state is State.CLAIMED
-    depot.queue.down = False
-    await depot.intake.uploaded(stored)
-    assert list(depot.queue.tasks) == [f"{submission_id}-0"]
+    assert (await pipeline.entry(submission_id)).state is State.PENDING
+    pipeline.queue.down = False
+    await pipeline.intake.enqueue_upload(stored)
+    assert list(pipeline.queue.tasks) == [f"{submission_id}-0"]
 
 
-async def test_an_object_that_a_caller_names_is_judged_too(depot: Depot) -> None:
+async def test_an_object_that_a_caller_names_is_judged_too(pipeline: Pipeline) -> None:
     """400, with the reason."""
-    stored = depot.objects.put("a.txt", content_type="text/plain")
+    stored = pipeline.objects.put("a.txt", content_type="text/plain")
     with pytest.raises(RequestError) as caught:
-        await depot.intake.take_object(ObjectOrder("uploads", "a.txt", None, {}), stored)
+        await pipeline.intake.enqueue_object(SubmitObject("uploads", "a.txt", None, {}), stored)
     assert caught.value.details["reason"] == "not_media"
 
 
-async def test_a_thousand_assets_are_queued(depot: Depot) -> None:
+async def test_a_thousand_assets_are_queued(pipeline: Pipeline) -> None:
     """Each once, under its own name."""
     assets = tuple(f"re_{n}" for n in range(1000))
-    taken = await depot.intake.take_assets(AssetsOrder(assets, {"batch": "1"}))
-    assert len(taken.queued) == len(set(taken.queued)) == len(depot.queue.tasks) == 1000
-    again = await depot.intake.take_assets(AssetsOrder(assets, {}))
+    taken = await pipeline.intake.enqueue_assets(SubmitAssets(assets, {"batch": "1"}))
+    assert len(taken.queued) == len(set(taken.queued)) == len(pipeline.queue.tasks) == 1000
+    again = await pipeline.intake.enqueue_assets(SubmitAssets(assets, {}))
     assert again.queued == taken.queued
-    assert len(depot.queue.tasks) == 1000
-    ended = await depot.purchaser.run(taken.queued[7])
+    assert len(pipeline.queue.tasks) == 1000
+    ended = await pipeline.service.run(taken.queued[7])
     assert ended.state is State.SUBMITTED
-    assert depot.provider.submitted == ["re_7"]
-    assert (await depot.entry(taken.queued[7])).labels == {"batch": "1"}
+    assert pipeline.provider.submitted == ["re_7"]
+    assert (await pipeline.entry(taken.queued[7])).labels == {"batch": "1"}
 
 
-async def test_a_direct_order_takes_nothing_from_the_queue(depot: Depot) -> None:
+async def test_a_direct_order_takes_nothing_from_the_queue(pipeline: Pipeline) -> None:
     """It meets a busy Mavi, or an asset that is not ready: the queue goes on all the same."""
-    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
+    await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
-    depot.provider.busy_s = 90.0
-    assert (await depot.refused()).code == "provider_rate_limited"
-    depot.provider.busy_s = 0.0
-    depot.provider.answers = [Ambiguous()]
-    depot.provider.states = [AssetState.UPLOADING]
-    assert (await depot.refused()).code == "asset_not_ready"
-    assert (await depot.entry(submission_id)).state is State.CLAIMED
-    assert (await depot.purchaser.run(submission_id)).state is State.SUBMITTED
+    pipeline.provider.busy_s = 90.0
+    assert (await pipeline.refused()).code == "provider_rate_limited"
+    pipeline.provider.busy_s = 0.0
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.UPLOADING]
+    assert (await pipeline.refused()).code == "asset_not_ready"
+    assert (await pipeline.entry(submission_id)).state is State.PENDING
+    assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_a_list_after_a_direct_order_has_a_name_of_its_own(depot: Depot) -> None:
+async def test_a_list_after_a_direct_order_has_a_name_of_its_own(pipeline: Pipeline) -> None:
     """The queue remembers the names it has had."""
-    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
+    await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
-    depot.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
-    await depot.purchaser.run(submission_id)
-    depot.lose_the_store_after_the_claim()
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    await pipeline.service.run(submission_id)
+    pipeline.lose_the_store_after_the_claim()
     with pytest.raises(StoreUnavailable):
-        await depot.purchaser.buy(Order("re_1", {}))
-    depot.documents.before = lambda _: None
-    await depot.intake.take_assets(AssetsOrder(("re_1",), {}))
-    assert len(depot.queue.tasks) == 2
+        await pipeline.service.submit(SubmitAsset("re_1", {}))
+    pipeline.documents.before = lambda _: None
+    await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
+    assert len(pipeline.queue.tasks) == 2
 
 
-async def test_a_list_is_taken_as_far_as_it_can_be(depot: Depot) -> None:
+async def test_a_list_is_taken_as_far_as_it_can_be(pipeline: Pipeline) -> None:
     """Who forces it and is told to come again with all of it would buy most of it once more."""
-    enqueue = depot.queue.enqueue
+    enqueue = pipeline.queue.enqueue
 
     async def flaky(name: str, submission_id: str) -> None:
         if submission_id == submission_id_of_asset("re_2"):
             raise QueueUnavailable("no queue")
         await enqueue(name, submission_id)
 
-    depot.queue.enqueue = flaky  # type: ignore[method-assign] # one test's own queue
-    taken = await depot.intake.take_assets(AssetsOrder(("re_1", "re_2"), {}, force=True))
+    pipeline.queue.enqueue = flaky  # type: ignore[method-assign] # one test's own queue
+    taken = await pipeline.intake.enqueue_assets(SubmitAssets(("re_1", "re_2"), {}, force=True))
     assert taken.queued == [submission_id_of_asset("re_1")]
     assert taken.failed == ["re_2"]
-    depot.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
-    again = await depot.intake.take_assets(AssetsOrder(tuple(taken.failed), {}, force=True))
+    pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
+    again = await pipeline.intake.enqueue_assets(SubmitAssets(tuple(taken.failed), {}, force=True))
     assert (again.queued, again.failed) == ([submission_id_of_asset("re_2")], [])

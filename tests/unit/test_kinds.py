@@ -14,13 +14,13 @@ from tests.builders import callback, shape_body, shape_names
 from tests.unit.test_envelope import JSON_VALUES
 from transcripts.callbacks import kinds
 from transcripts.callbacks.envelope import read_envelope
-from transcripts.callbacks.kinds import Kind, kind_of, label
+from transcripts.callbacks.kinds import Kind, identify, kind_of
 
 
 def classify(data: Any) -> Kind:
     body = json.dumps({"task_id": "a", "data": data}).encode()
-    assert label(body) == ("a", kind_of(read_envelope(body).data))
-    return label(body)[1]
+    assert identify(body) == ("a", kind_of(read_envelope(body).data))
+    return identify(body)[1]
 
 
 @pytest.mark.parametrize("name", shape_names())
@@ -70,7 +70,7 @@ def test_a_list_of_millions_is_not_built(items: str) -> None:
     listed = (items * (4 * 1024 * 1024 // len(items)))[:-1].encode()
     body = b'{"task_id": "a", "data": {"data": {"data": [' + listed + b"]}}}"
     tracemalloc.start()
-    label(body)
+    identify(body)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.5 * len(body)
@@ -96,4 +96,4 @@ def test_the_short_way_agrees_on_our_own_shape(extra: Any) -> None:
     content = callback(inner={"more": extra}, data={"more": extra}, more=extra)
     body = json.dumps(content).encode()
     envelope = read_envelope(body)
-    assert label(body) == (envelope.task_id, kind_of(envelope.data))
+    assert identify(body) == (envelope.task_id, kind_of(envelope.data))

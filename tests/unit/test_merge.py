@@ -91,8 +91,8 @@ def test_the_same_result_again_is_a_duplicate() -> None:
     ("better", "worse"),
     [
         (Status.SUCCEEDED, Status.FAILED),
-        (Status.SUCCEEDED, Status.UNRECOGNISED),
-        (Status.FAILED, Status.UNRECOGNISED),
+        (Status.SUCCEEDED, Status.UNRECOGNIZED),
+        (Status.FAILED, Status.UNRECOGNIZED),
     ],
 )
 def test_succeeded_beats_failed_beats_unrecognised(better: Status, worse: Status) -> None:
@@ -118,7 +118,7 @@ def test_at_a_tie_the_greater_hash_wins() -> None:
 def test_overdue_gives_way_to_any_result() -> None:
     """Being late is no result."""
     overdue = replace(a_submission(), status=Status.OVERDUE)
-    for status in (Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNISED):
+    for status in (Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED):
         assert apply(overdue, a_result(status)).status == status
 
 
@@ -156,13 +156,13 @@ def test_a_failure_without_a_shape_is_of_the_kind_we_bought() -> None:
     assert apply(failure).kind is Kind.UNKNOWN
     assert apply(failure, a_submission()).kind is Kind.MULTI_SPEAKER
     assert apply(a_submission(), failure).kind is Kind.MULTI_SPEAKER
-    foreign = a_result(Status.UNRECOGNISED)
+    foreign = a_result(Status.UNRECOGNIZED)
     assert apply(a_submission(), foreign).kind is Kind.UNKNOWN
 
 
 RESULTS = st.builds(
     a_result,
-    st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNISED]),
+    st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED]),
     st.integers(0, 3),
     st.sampled_from("abcdef"),
 )
@@ -185,7 +185,7 @@ def test_all_orders_of_all_kinds() -> None:
         a_result(Status.SUCCEEDED, 0, "a"),
         a_result(Status.SUCCEEDED, 1, "b"),
         a_result(Status.FAILED, 2, "c"),
-        a_result(Status.UNRECOGNISED, 3, "d"),
+        a_result(Status.UNRECOGNIZED, 3, "d"),
         a_submission(),
     ]
     ends = {repr(apply(*order)) for order in permutations(deliveries)}

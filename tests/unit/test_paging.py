@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.builders import callback_body, segment
 from tests.contracts.documents import result_task
 from tests.fakes import NOW
-from tests.unit.test_normalise import result
+from tests.unit.test_normalize import result
 from transcripts.google.documents import encode_commit
 from transcripts.ports import Write
-from transcripts.tasks.paging import blocks, paginate
-from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_BLOCK_BYTES, Page
+from transcripts.tasks.paging import chunks, paginate
+from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_CHUNK_BYTES, Page
 
 DATABASE = "projects/local/databases/(default)"
 HARD_LIMIT = 1024 * 1024
@@ -72,7 +72,7 @@ def test_silence_is_never_paged() -> None:
 @given(st.binary(max_size=100), st.integers(1, 40))
 def test_blocks_are_complete_and_never_none(raw: bytes, limit: int) -> None:
     """Even nothing is one block, so that it can be told from what is missing."""
-    cut = blocks(raw, limit)
+    cut = chunks(raw, limit)
     assert b"".join(cut) == raw
     assert len(cut) >= 1
     assert all(len(block) <= limit for block in cut)
@@ -80,4 +80,4 @@ def test_blocks_are_complete_and_never_none(raw: bytes, limit: int) -> None:
 
 def test_a_raw_block_fits_a_document() -> None:
     """With its framing."""
-    assert RAW_BLOCK_BYTES < HARD_LIMIT - 10_000
+    assert RAW_CHUNK_BYTES < HARD_LIMIT - 10_000

@@ -18,8 +18,8 @@ from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.recorder import (
     INLINE_WORK_BYTES,
-    LARGE_AT_ONCE,
     LARGE_BYTES,
+    LARGE_CONCURRENCY,
     MAX_CONTAINERS,
     Recorder,
     prepare,
@@ -96,16 +96,16 @@ async def test_few_large_ones_are_worked_on_at_once() -> None:
     office.recorder._store = Slow(office.documents, Retrier(20.0, Sleeper()))
     noise = random.Random(7).randbytes(LARGE_BYTES).hex()
     pushes = [pushed(callback_body([segment(0, text=noise + str(n))])) for n in range(5)]
-    recording = [asyncio.ensure_future(office.recorder.record(push)) for push in pushes]
-    await eventually(lambda: working == LARGE_AT_ONCE)
+    lease = [asyncio.ensure_future(office.recorder.record(push)) for push in pushes]
+    await eventually(lambda: working == LARGE_CONCURRENCY)
     assert office.recorder._large.locked()
     go_on.set()
-    assert len(await asyncio.gather(*recording)) == working == 5
+    assert len(await asyncio.gather(*lease)) == working == 5
 
 
 @pytest.mark.parametrize("item", [b"{},", b"[],"])
 async def test_a_body_of_millions_of_objects_is_poison(item: bytes) -> None:
-    """It would take more memory than there is, at every delivery, and its neighbours' too."""
+    """It would take more memory than there is, at every delivery, and its neighbors' too."""
     items = (item * (MAX_CONTAINERS + 1))[:-1]
     body = b'{"task_id": "%s", "data": {"data": {"audio_transcription": [%s]}}}'
     with pytest.raises(PoisonMessage, match="objects and lists"):

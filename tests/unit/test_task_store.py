@@ -18,9 +18,9 @@ from transcripts.errors import Conflict, StoreUnavailable
 from transcripts.ports import Read, Write
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
-from transcripts.tasks.normalise import normalise
+from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import WRITES_PER_COMMIT, TaskStore
-from transcripts.tasks.task import RAW_BLOCK_BYTES, Status, Task, page_path, raw_path
+from transcripts.tasks.task import RAW_CHUNK_BYTES, Status, Task, page_path, raw_path
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def store(documents: MemoryDocuments) -> TaskStore:
 
 def a_long_result(revision: str = "a", segments: int = 20_000) -> Task:
     envelope = read_envelope(callback_body([segment(n) for n in range(segments)], task_id="t"))
-    return normalise(envelope, revision=revision, received_at=NOW, stored_at=NOW, expires_at=NOW)
+    return normalize(envelope, revision=revision, received_at=NOW, stored_at=NOW, expires_at=NOW)
 
 
 async def test_a_usual_result_costs_one_read_and_one_commit(
@@ -124,7 +124,7 @@ async def test_what_prepares_is_written_before_what_shows(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
     """Whatever number of commits it takes, the task's document is in the last one."""
-    raw = bytes(RAW_BLOCK_BYTES * WRITES_PER_COMMIT + 1)
+    raw = bytes(RAW_CHUNK_BYTES * WRITES_PER_COMMIT + 1)
     await store.save_result(a_long_result(), raw)
     assert len(documents.commits) >= 2
     for commit in documents.commits[:-1]:
@@ -135,7 +135,7 @@ async def test_what_prepares_is_written_before_what_shows(
 
 async def test_a_raw_body_of_whole_blocks_is_read_whole(store: TaskStore) -> None:
     """The end is known by a block that is not full, or not there."""
-    raw = bytes(2 * RAW_BLOCK_BYTES)
+    raw = bytes(2 * RAW_CHUNK_BYTES)
     await store.save_result(a_result(), raw)
     assert await store.read_raw("t", "a") == raw
     assert await store.read_raw("t", "none") is None
@@ -143,7 +143,7 @@ async def test_a_raw_body_of_whole_blocks_is_read_whole(store: TaskStore) -> Non
 
 async def test_a_losing_body_of_many_blocks_is_kept_whole(store: TaskStore) -> None:
     """The first block comes last: it tells that all are there."""
-    raw = bytes(RAW_BLOCK_BYTES * (WRITES_PER_COMMIT + 2))
+    raw = bytes(RAW_CHUNK_BYTES * (WRITES_PER_COMMIT + 2))
     await store.save_result(a_result(), b"good")
     await store.save_result(a_result(Status.FAILED, revision="b"), raw)
     assert await store.read_raw("t", "b") == raw
@@ -214,7 +214,7 @@ async def test_all_orders_at_once_reach_the_same_end() -> None:
         a_result(Status.SUCCEEDED, 0, "a"),
         a_result(Status.SUCCEEDED, 1, "b"),
         a_result(Status.FAILED, 2, "c"),
-        a_result(Status.UNRECOGNISED, 3, "d"),
+        a_result(Status.UNRECOGNIZED, 3, "d"),
     ]
     for order in itertools.permutations(results):
         documents = MemoryDocuments()
@@ -242,7 +242,7 @@ async def test_readers_never_see_half(documents: MemoryDocuments, store: TaskSto
         segments=[replace(part, text="new") for part in new.segments],
     )
     await store.save_result(old, b"old")
-    writing = asyncio.ensure_future(store.save_result(new, bytes(20 * RAW_BLOCK_BYTES)))
+    writing = asyncio.ensure_future(store.save_result(new, bytes(20 * RAW_CHUNK_BYTES)))
     seen: set[str] = set()
     while not writing.done():
         task = await store.read_task("t")

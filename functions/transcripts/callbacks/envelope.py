@@ -52,16 +52,16 @@ _decode_frame = msgspec.json.Decoder(_Frame).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
 
-def mend_escapes(body: bytes) -> bytes:
+def repair_escapes(body: bytes) -> bytes:
     r"""Replace half an emoji by U+FFFD, as decoders of text do.
 
     A text cut in the middle of one leaves an escape like ``\ud83d`` alone, which strict decoders
     refuse, and with it a whole transcript that is paid for. Correct JSON is returned as it is.
     """
-    return _ESCAPE.sub(_mended_escape, body) if _SURROGATE.search(body) else body
+    return _ESCAPE.sub(_repaired_escape, body) if _SURROGATE.search(body) else body
 
 
-def _mended_escape(found: re.Match[bytes]) -> bytes:
+def _repaired_escape(found: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if found["alone"] else found[0]
 
 
@@ -87,7 +87,7 @@ def read_envelope(body: bytes) -> Envelope:
         try:
             frame = _decode_frame(body)
         except msgspec.DecodeError:
-            frame = _decode_frame(mend_escapes(body))
+            frame = _decode_frame(repair_escapes(body))
     except msgspec.ValidationError as error:
         raise UnreadableCallback("not_an_object", "The body is JSON, but no object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -108,11 +108,11 @@ def is_object(raw: msgspec.Raw) -> bool:
     return bytes(memoryview(raw)[:1]) == b"{"
 
 
-def plain(raw: msgspec.Raw) -> Any:
+def decode(raw: msgspec.Raw) -> Any:
     """Decode a raw part into plain Python objects.
 
     A number too large for a float makes msgspec refuse a part that is correct JSON; the standard
-    library reads it as infinity, which the normaliser mends like any other unusable number.
+    library reads it as infinity, which the normalizer mends like any other unusable number.
     Raises ``PoisonMessage`` if the part is nested too deep to be decoded at all.
     """
     try:

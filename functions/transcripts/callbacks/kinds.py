@@ -91,10 +91,10 @@ class _Usual(msgspec.Struct, frozen=True, gc=False):
 _decode_usual = msgspec.json.Decoder(_Usual).decode
 
 
-def label(body: bytes) -> tuple[str, Kind]:
+def identify(body: bytes) -> tuple[str, Kind]:
     """Return the ``task_id`` and the kind of a callback's body.
 
-    The usual shape is recognised in one pass, the others by reading the frame and classifying its
+    The usual shape is recognized in one pass, the others by reading the frame and classifying its
     data, with the same result. Raises ``UnreadableCallback`` as ``read_envelope`` does.
     """
     if body.isascii():

@@ -37,7 +37,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     attributes: dict[str, str]
 
 
-class CarriedCallback(msgspec.Struct, frozen=True, gc=False):
+class ReceivedCallback(msgspec.Struct, frozen=True, gc=False):
     """A callback as taken from the topic. ``received_at`` is in UTC; ``sha256`` in hex."""
 
     body: bytes
@@ -93,7 +93,7 @@ def pack(
     return Message(data, attributes)
 
 
-def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> CarriedCallback:
+def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> ReceivedCallback:
     """Undo ``pack``. What a hand-made message lacks is worked out from the rest.
 
     Raises ``PoisonMessage`` for a schema, encoding, time or checksum that can't be right.
@@ -111,7 +111,7 @@ def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -
     sha256 = hashlib.sha256(body).hexdigest()
     if attributes.get("sha256", sha256) != sha256:
         raise PoisonMessage("The data does not match its sha256.")
-    return CarriedCallback(body, compressed, _moment(attributes, published_at), sha256)
+    return ReceivedCallback(body, compressed, _moment(attributes, published_at), sha256)
 
 
 def _moment(attributes: Mapping[str, str], default: datetime) -> datetime:

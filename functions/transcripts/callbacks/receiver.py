@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from transcripts.callbacks.kinds import label
+from transcripts.callbacks.kinds import identify
 from transcripts.callbacks.message import Message, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.logs import Log
@@ -60,9 +60,9 @@ class Receiver:
         received_at = self._clock()
         try:
             if len(body) <= INLINE_WORK_BYTES:
-                message = labelled(body, received_at, traceparent)
+                message = callback_message(body, received_at, traceparent)
             else:
-                message = await asyncio.to_thread(labelled, body, received_at, traceparent)
+                message = await asyncio.to_thread(callback_message, body, received_at, traceparent)
         except UnreadableCallback as error:
             await self._reject(body, received_at, error)
             raise
@@ -104,7 +104,7 @@ class Receiver:
         )
 
 
-def labelled(body: bytes, received_at: datetime, traceparent: str | None) -> Message:
+def callback_message(body: bytes, received_at: datetime, traceparent: str | None) -> Message:
     """Make the message of a callback; raises ``UnreadableCallback`` and ``MessageTooLarge``."""
-    task_id, kind = label(body)
+    task_id, kind = identify(body)
     return pack(body, received_at, {"task_id": task_id, "kind": kind.value}, traceparent)

@@ -111,7 +111,7 @@ class Broker:
                 await self.subscribe()
                 break
             except sqlite3.Error as error:
-                self._log.warning("broker_waits", reason=str(error))
+                self._log.warning("database_busy", reason=str(error))
                 await asyncio.sleep(POLL_S)
         pushing = [item for item in self._subscriptions if item.endpoint]
         async with asyncio.TaskGroup() as group:
@@ -125,7 +125,7 @@ class Broker:
                 delivery = await self._lease(subscription)
             except sqlite3.Error as error:
                 # Another process may hold the file for long; what is due stays due.
-                self._log.warning("broker_waits", reason=str(error))
+                self._log.warning("database_busy", reason=str(error))
                 delivery = None
             if delivery is None:
                 self._slots.release()
@@ -164,7 +164,7 @@ class Broker:
             await self._settle(subscription, delivery, accepted=200 <= status < 300)
         except sqlite3.Error as error:
             # Not recorded, so it is delivered again when its lease ends: at least once.
-            self._log.warning("broker_forgets", reason=str(error))
+            self._log.warning("ack_failed", reason=str(error))
         finally:
             self._slots.release()
 

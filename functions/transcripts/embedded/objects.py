@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from transcripts.errors import ObjectGone, ObjectUnavailable
-from transcripts.objects.stored_object import StoredObject
+from transcripts.errors import ObjectNotFound, ObjectUnavailable
+from transcripts.uploads.stored_object import StoredObject
 
 
 class ObjectAttributes(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class FolderObjects:
         self._metadata = data_dir / "metadata"
 
     def path(self, bucket: str, name: str) -> Path:
-        """Return where an object lies; raises ``ObjectGone`` for a name that leads elsewhere."""
+        """Return where an object lies; raises ``ObjectNotFound`` for a name that leads elsewhere."""
         return _inside(self.buckets, bucket, name)
 
     def attributes_path(self, bucket: str, name: str) -> Path:
@@ -44,12 +44,12 @@ class FolderObjects:
         try:
             status = self.path(bucket, name).stat()
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectGone("There is no such file.") from error
+            raise ObjectNotFound("There is no such file.") from error
         except OSError as error:
             raise ObjectUnavailable(f"Folder: {error.strerror}.") from error
         found = str(status.st_mtime_ns)
         if generation not in (None, found):
-            raise ObjectGone("The file was written anew since.")
+            raise ObjectNotFound("The file was written anew since.")
         attributes = self._attributes(bucket, name)
         return StoredObject(
             bucket=bucket,
@@ -72,12 +72,12 @@ class FolderObjects:
         try:
             file = self.path(stored.bucket, stored.name).open("rb")
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectGone("There is no such file.") from error
+            raise ObjectNotFound("There is no such file.") from error
         except OSError as error:
             raise ObjectUnavailable(f"Folder: {error.strerror}.") from error
         if str(os.fstat(file.fileno()).st_mtime_ns) != stored.generation:
             file.close()
-            raise ObjectGone("The file was written anew since.")
+            raise ObjectNotFound("The file was written anew since.")
         return file
 
 
@@ -85,5 +85,5 @@ def _inside(folder: Path, bucket: str, name: str) -> Path:
     root = (folder / bucket).absolute()
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root) or path == root:
-        raise ObjectGone("The name leads out of its bucket.")
+        raise ObjectNotFound("The name leads out of its bucket.")
     return path

@@ -110,7 +110,7 @@ class QueueRunner:
                 )
             )
         except sqlite3.Error as error:
-            self._log.warning("queue_waits", reason=str(error))
+            self._log.warning("database_busy", reason=str(error))
             return False
         return True
 
@@ -136,7 +136,7 @@ class QueueRunner:
         try:
             return await self._database.run(work)
         except sqlite3.Error as error:
-            self._log.warning("queue_waits", reason=str(error))
+            self._log.warning("database_busy", reason=str(error))
             return None
 
     async def _send(self, task: _QueueTask) -> None:
@@ -152,7 +152,7 @@ class QueueRunner:
             await self._settle(task, done=done)
         except sqlite3.Error as error:
             # Not recorded, so it is sent again: at least once.
-            self._log.warning("queue_forgets", reason=str(error))
+            self._log.warning("ack_failed", reason=str(error))
         finally:
             self._slots.release()
 

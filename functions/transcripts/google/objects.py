@@ -1,6 +1,6 @@
 """Objects in Cloud Storage, through Google's own client, which resumes and verifies by itself.
 
-``STORAGE_EMULATOR_HOST`` is honoured by that client.
+``STORAGE_EMULATOR_HOST`` is honored by that client.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from transcripts.errors import ObjectGone, ObjectUnavailable
-from transcripts.objects.stored_object import StoredObject
+from transcripts.errors import ObjectNotFound, ObjectUnavailable
+from transcripts.uploads.stored_object import StoredObject
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """What is held of an object at a time: one request each, so neither too small nor too large."""
@@ -31,7 +31,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        raise ObjectGone("Cloud Storage has no such object, or no such generation.") from error
+        raise ObjectNotFound("Cloud Storage has no such object, or no such generation.") from error
     except (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException) as error:
         raise ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.") from error
 

@@ -77,7 +77,7 @@ class _Batch:
             self.acknowledged.exception()
 
 
-class _Lane:
+class _TopicSender:
     """The batches of one topic, one RPC at a time but for stalled ones."""
 
     def __init__(self, topic: str, publisher: PubSubPublisher) -> None:
@@ -106,7 +106,7 @@ class _Lane:
             task.add_done_callback(self._sending.discard)
 
     async def _send(self) -> None:
-        # Taken only now: what else came in this turn of the event loop goes along.
+        # EnqueueResult only now: what else came in this turn of the event loop goes along.
         batch = self._waiting.pop(0)
         stalled = False
 
@@ -135,14 +135,14 @@ class PubSubPublisher:
     def __init__(self, emulator_host: str | None) -> None:
         """Take the emulator's ``host:port``, None for the service."""
         self._emulator_host = emulator_host
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _TopicSender] = {}
         self._connection: Connection[Any] = Connection(self._connect)
 
     async def publish(self, topic: str, message: Message) -> None:
         """Return once Pub/Sub has acknowledged ``message``; see ``ports.Publisher``."""
         lane = self._lanes.get(topic)
         if lane is None:
-            lane = self._lanes.setdefault(topic, _Lane(topic, self))
+            lane = self._lanes.setdefault(topic, _TopicSender(topic, self))
         # Not shielded, which would double the cost of waiting: nothing cancels one request alone,
         # only the end of the process cancels all of them.
         await lane.add(message)

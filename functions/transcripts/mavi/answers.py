@@ -18,7 +18,7 @@ import msgspec
 
 from transcripts.ids import usable_id
 
-GOOD_CODES: Final = frozenset({"200", "0000"})
+SUCCESS_CODES: Final = frozenset({"200", "0000"})
 NO_WEBHOOK_WORDS: Final = ("async request", "webhook")
 
 
@@ -66,13 +66,13 @@ class NotSent:
 
 
 @dataclass(frozen=True)
-class Lost:
+class AnswerLost:
     """The request was sent and no usable answer came: it may have been bought."""
 
     reason: str
 
 
-SubmitAnswer = Accepted | Refused | RateLimited | Ambiguous | NotSent | Lost
+SubmitAnswer = Accepted | Refused | RateLimited | Ambiguous | NotSent | AnswerLost
 
 
 class AssetState(StrEnum):
@@ -106,27 +106,27 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
     if not 200 <= http_status < 300:
         return _refusal(http_status, content, retry_after)
     if content is None:
-        return Lost("unreadable answer")
+        return AnswerLost("unreadable answer")
     code = _code(content)
     if (
-        code in GOOD_CODES
+        code in SUCCESS_CODES
         and content.get("failed") is not True
         and content.get("success") is not False
     ):
         task_id = _field(content, "task_id")
         if isinstance(task_id, str) and usable_id(task_id):
             return Accepted(task_id)
-        return Lost("accepted without a usable task_id")
+        return AnswerLost("accepted without a usable task_id")
     status = _OLD_CODES.get(code)
     if status is None and _ERROR_CODE.fullmatch(code):
         status = int(code)
     # A 200 that contradicts itself, or whose code nobody has documented, may still stand for a job.
-    return _refusal(status, content, retry_after) if status else Lost("undocumented answer")
+    return _refusal(status, content, retry_after) if status else AnswerLost("undocumented answer")
 
 
 def _refusal(status: int, content: dict[str, Any] | None, retry_after: str | None) -> SubmitAnswer:
     if status >= 500 or status == 408:
-        return Lost(f"HTTP {status}")
+        return AnswerLost(f"HTTP {status}")
     if status == 429:
         return RateLimited(_seconds(retry_after))
     if status == 400:
@@ -147,7 +147,7 @@ def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
     status = http_status
     if 200 <= status < 300 and content is not None:
         code = _code(content)
-        status = 200 if code in GOOD_CODES else _OLD_CODES.get(code, 500)
+        status = 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
     if status == 429 or status >= 500:
         return None
     if status != 200 or content is None:
@@ -180,19 +180,19 @@ class Uploaded:
 class Sent(StrEnum):
     """What became of the bytes for a signed address."""
 
-    TAKEN = "taken"
+    ACCEPTED = "accepted"
     REFUSED = "refused"
-    UNREACHED = "unreached"
+    UNREACHABLE = "unreachable"
     """Nobody was there, or a server in trouble."""
-    BROKEN = "broken"
+    INTERRUPTED = "interrupted"
     """The connection broke, after some or all of the bytes, perhaps after the answer."""
 
 
 def read_sent_answer(http_status: int) -> Sent:
     """Classify the status of the undocumented answer to the bytes."""
     if 200 <= http_status < 300:
-        return Sent.TAKEN
-    return Sent.UNREACHED if http_status in (408, 429) or http_status >= 500 else Sent.REFUSED
+        return Sent.ACCEPTED
+    return Sent.UNREACHABLE if http_status in (408, 429) or http_status >= 500 else Sent.REFUSED
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def read_upload_answer(http_status: int, body: bytes, retry_after: str | None) -
     if content is None:
         return None
     code = _code(content)
-    if code not in GOOD_CODES:
+    if code not in SUCCESS_CODES:
         status = _OLD_CODES.get(code)
         return _upload_refusal(status, content, retry_after) if status else None
     asset_id, url = _field(content, "asset_id"), _field(content, "signed_url")
@@ -229,7 +229,7 @@ def _upload_refusal(
     answer = _refusal(status, content, retry_after)
     if isinstance(answer, Refused | RateLimited):
         return answer
-    if isinstance(answer, Lost):
+    if isinstance(answer, AnswerLost):
         return Unreachable()
     # A 400 may be rate limiting, here too; nothing is lost by asking again.
     return None

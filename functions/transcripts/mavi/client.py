@@ -16,8 +16,8 @@ import urllib3
 from requests.auth import AuthBase
 
 from transcripts.mavi.answers import (
+    AnswerLost,
     AssetState,
-    Lost,
     NotSent,
     Sent,
     SignedUrl,
@@ -30,7 +30,7 @@ from transcripts.mavi.answers import (
     read_upload_answer,
 )
 from transcripts.mavi.multipart import MultipartFile, SizedFile
-from transcripts.mavi.pacing import Pacer
+from transcripts.mavi.rate_limit import RateLimiter
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
 
@@ -53,7 +53,7 @@ FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSEr
 """What requests raises: its own errors, but urllib3's for a bad host name, and a bare ``OSError``
 for a bundle of certificates that is not there."""
 
-NOT_EVEN_TRIED: Final = (
+NEVER_SENT: Final = (
     requests.exceptions.ConnectTimeout,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -81,23 +81,23 @@ class File(NamedTuple):
 class Provider(Protocol):
     """What buying a transcript needs of the provider.
 
-    Each call waits for its turn, at most ``patience_s``, and raises ``TooManyWaiting`` otherwise.
+    Each call waits for its turn, at most ``max_wait_s``, and raises ``RateLimitTimeout`` otherwise.
     Nothing else is raised but what opening and reading the file raises.
     """
 
-    async def submit(self, asset_id: str, patience_s: float, intent: Intent) -> SubmitAnswer:
+    async def submit(self, asset_id: str, max_wait_s: float, before_send: Intent) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request; ``intent`` runs right before it."""
 
-    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+    async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
 
-    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+    async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
 
     async def send(self, url: str, file: File) -> Sent:
         """Send the bytes to a signed address."""
 
-    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+    async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
         """Make an asset of a file in one request: the way without signed addresses."""
 
 
@@ -157,33 +157,33 @@ class MaviClient:
         self._call_within_s = CONNECT_TIMEOUT_S + answer_timeout_s
         self._calls = _Threads(CALL_THREADS, "mavi-call")
         self._uploads = _Threads(UPLOAD_THREADS, "mavi-upload")
-        self._pacers = {
-            endpoint: Pacer(1.0 / per_second)
+        self._rate_limiters = {
+            endpoint: RateLimiter(1.0 / per_second)
             for endpoint in ("submit", "metadata", "signed_url", "upload", "send")
         }
         self._send_methods = SEND_METHODS
 
-    async def submit(self, asset_id: str, patience_s: float, intent: Intent) -> SubmitAnswer:
+    async def submit(self, asset_id: str, max_wait_s: float, before_send: Intent) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request."""
-        async with self._calls.slots, self._pacers["submit"].turn(patience_s, intent):
+        async with self._calls.slots, self._rate_limiters["submit"].slot(max_wait_s, before_send):
             try:
                 async with asyncio.timeout(self._call_within_s):
                     return await self._calls.run(self._submit, asset_id)
             except TimeoutError:
-                return Lost("no whole answer in time")
+                return AnswerLost("no whole answer in time")
 
-    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+    async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
-        async with self._calls.slots, self._pacers["metadata"].turn(patience_s):
+        async with self._calls.slots, self._rate_limiters["metadata"].slot(max_wait_s):
             try:
                 async with asyncio.timeout(self._call_within_s):
                     return await self._calls.run(self._asset_state, asset_id)
             except TimeoutError:
                 return None
 
-    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+    async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
-        async with self._calls.slots, self._pacers["signed_url"].turn(patience_s):
+        async with self._calls.slots, self._rate_limiters["signed_url"].slot(max_wait_s):
             try:
                 async with asyncio.timeout(self._call_within_s):
                     return await self._calls.run(self._signed_url, filename)
@@ -198,20 +198,20 @@ class MaviClient:
         what broke off is tried the other way next time, when it is known what has arrived.
         """
         for method in self._send_methods:
-            async with self._uploads.slots, self._pacers["send"].turn(float("inf")):
+            async with self._uploads.slots, self._rate_limiters["send"].slot(float("inf")):
                 sent = await self._uploads.run(self._send, method, url, file)
             others = [each for each in SEND_METHODS if each != method]
-            if sent is Sent.TAKEN:
+            if sent is Sent.ACCEPTED:
                 self._send_methods = (method, *others)
-            if sent is Sent.BROKEN:
+            if sent is Sent.INTERRUPTED:
                 self._send_methods = (*others, method)
             if sent is not Sent.REFUSED:
                 return sent
         return Sent.REFUSED
 
-    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+    async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
         """Make an asset of a file in one request."""
-        async with self._uploads.slots, self._pacers["upload"].turn(patience_s):
+        async with self._uploads.slots, self._rate_limiters["upload"].slot(max_wait_s):
             return await self._uploads.run(self._upload, file)
 
     def _submit(self, asset_id: str) -> SubmitAnswer:
@@ -219,7 +219,7 @@ class MaviClient:
             answer = self._call("POST", SUBMIT_PATH, {"asset_id": asset_id})
         except FAILURES as error:
             reason = type(error).__name__
-            return NotSent(reason) if _never_sent(error) else Lost(reason)
+            return NotSent(reason) if _never_sent(error) else AnswerLost(reason)
         return read_submit_answer(*answer)
 
     def _asset_state(self, asset_id: str) -> AssetState | None:
@@ -235,7 +235,7 @@ class MaviClient:
         except FAILURES:
             return Unreachable()
         found = read_upload_answer(*answer)
-        # A recording is not sent in the clear, but to a fake on this machine.
+        # A lease is not sent in the clear, but to a fake on this machine.
         if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
             return found if self._base_url.startswith("http://") else None
         return found
@@ -260,7 +260,7 @@ class MaviClient:
                     timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
                 )
         except FAILURES as error:
-            return Sent.UNREACHED if _never_sent(error) else Sent.BROKEN
+            return Sent.UNREACHABLE if _never_sent(error) else Sent.INTERRUPTED
         finally:
             reader.close()
         return read_sent_answer(answer.status)
@@ -317,7 +317,7 @@ def _request(
 
 def _never_sent(error: Exception) -> bool:
     """Tell whether no byte of the request can have reached the provider."""
-    if isinstance(error, NOT_EVEN_TRIED):
+    if isinstance(error, NEVER_SENT):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):

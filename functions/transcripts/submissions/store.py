@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
 from transcripts.retry import Retrier
-from transcripts.submissions.ledger import Change
+from transcripts.submissions.claims import Change
 from transcripts.submissions.submission import (
     OPEN,
     AssetOwner,
-    Budget,
+    SpendCounter,
     State,
     Submission,
     asset_owner_path,
-    budget_path,
+    spend_counter_path,
     submission_id_of_asset,
     submission_path,
 )
@@ -27,10 +27,10 @@ from transcripts.tasks.task import Task, expiry, task_path
 
 D = TypeVar("D")
 
-Decide = Callable[[Submission | None, Budget | None], Change[D]]
+Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
 
 
-class AssetTaken(Exception):
+class DuplicateAsset(Exception):
     """The asset belongs to another submission, whose id it names."""
 
     def __init__(self, submission_id: str) -> None:
@@ -72,40 +72,42 @@ class SubmissionStore:
         submission_id: str,
         decide: Decide[D],
         *,
-        budget_day: str | None = None,
+        spend_day: str | None = None,
         task: Task | None = None,
     ) -> D:
         """Decide on what is stored and write what follows, as one step.
 
         ``decide`` may run several times, each time on what is stored by then. It is given the
-        counter of ``budget_day`` if there is one. ``task`` is the submission's side of a task,
+        counter of ``spend_day`` if there is one. ``task`` is the submission's side of a task,
         joined in the same commit. After a lost acknowledgement ``decide`` meets what it has written
         itself.
 
-        Raises what ``decide`` raises, ``AssetTaken`` and ``StoreUnavailable``.
+        Raises what ``decide`` raises, ``DuplicateAsset`` and ``StoreUnavailable``.
         """
         return await self._retrier.run(
-            lambda: self._change_once(submission_id, decide, budget_day, task)
+            lambda: self._change_once(submission_id, decide, spend_day, task)
         )
 
     async def _change_once(
         self,
         submission_id: str,
         decide: Decide[D],
-        budget_day: str | None,
+        spend_day: str | None,
         task: Task | None,
     ) -> D:
-        current, budget, known = await asyncio.gather(
+        current, counter, known = await asyncio.gather(
             self._read(Read(submission_path(submission_id), Submission)),
-            self._read(Read(budget_path(budget_day), Budget) if budget_day else None),
+            self._read(Read(spend_counter_path(spend_day), SpendCounter) if spend_day else None),
             self._read(Read(task_path(task.task_id), Task, DECIDING_FIELDS) if task else None),
         )
-        change = decide(_value(current), _value(budget))
+        change = decide(_value(current), _value(counter))
         writes: list[Write] = []
         if change.submission is not None:
             writes += await self.writes_of(current, change.submission)
-        if change.budget is not None and budget_day:
-            writes.append(Write(budget_path(budget_day), change.budget, expect=_version(budget)))
+        if change.counter is not None and spend_day:
+            writes.append(
+                Write(spend_counter_path(spend_day), change.counter, expect=_version(counter))
+            )
         if task is not None:
             merged = merge(_value(known), task)
             if merged.changed != ():
@@ -120,7 +122,7 @@ class SubmissionStore:
     ) -> list[Write]:
         """Return what records an entry: its document, and whose its asset is.
 
-        What is open never expires: it would be forgotten, or bought again. Raises ``AssetTaken``.
+        What is open never expires: it would be forgotten, or bought again. Raises ``DuplicateAsset``.
         """
         if after.state in OPEN:
             entry = replace(after, expires_at=None)
@@ -157,12 +159,12 @@ class SubmissionStore:
                 return []
             other = await self._read(Read(submission_path(known.value.submission_id), Submission))
             if other is not None and other.value.state is not State.REJECTED:
-                raise AssetTaken(known.value.submission_id)
+                raise DuplicateAsset(known.value.submission_id)
         return [
             Write(path, AssetOwner(entry.submission_id, entry.expires_at), None, _version(known))
         ]
 
-    async def with_result(self, task_ids: Sequence[str]) -> str | None:
+    async def first_with_result(self, task_ids: Sequence[str]) -> str | None:
         """Return the first of these tasks whose result is stored; None if there is none."""
 
         async def attempt() -> str | None:

@@ -24,7 +24,7 @@ class State(StrEnum):
            └── lease expires: another goes on    └─▶ submit_unknown
     """
 
-    CLAIMED = "claimed"
+    PENDING = "pending"
     UPLOADING = "uploading"
     UPLOADED = "uploaded"
     SUBMITTING = "submitting"
@@ -33,7 +33,7 @@ class State(StrEnum):
     SUBMIT_UNKNOWN = "submit_unknown"
 
 
-OPEN: Final = frozenset({State.CLAIMED, State.UPLOADING, State.UPLOADED, State.SUBMITTING})
+OPEN: Final = frozenset({State.PENDING, State.UPLOADING, State.UPLOADED, State.SUBMITTING})
 """There is something left to do."""
 
 
@@ -49,13 +49,13 @@ class Attempt(msgspec.Struct, frozen=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the ledger.
 
-    ``claim_id`` names who holds it until ``lease_expires_at``; without a lease nobody works on it.
+    ``lease_id`` names who holds it until ``lease_expires_at``; without a lease nobody works on it.
     ``filename`` is what an object will be called at Mavi, None where nothing is uploaded;
-    ``uploads`` counts the tries. ``queue_round`` counts how often it was put on the queue.
+    ``uploads`` counts the tries. ``enqueue_count`` counts how often it was put on the queue.
     ``sent_at`` is when bytes were last begun or ended to be sent. ``queued`` tells that somebody
-    comes again for it: the queue. ``called_from`` is the state that a call goes back to which
-    bought nothing. ``instead_of`` is the overdue task that it replaces, ``resubmissions`` how often
-    one was. ``budget_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was
+    comes again for it: the queue. ``state_before_call`` is the state that a call goes back to which
+    bought nothing. ``replaces_task_id`` is the overdue task that it replaces, ``resubmissions`` how often
+    one was. ``spend_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was
     bought for the same asset before a repetition.
     """
 
@@ -67,7 +67,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     task_id: str | None = None
     reason: str | None = None
-    claim_id: str = ""
+    lease_id: str = ""
     claimed_at: datetime
     updated_at: datetime
     lease_expires_at: datetime | None = None
@@ -76,17 +76,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None = None
     uploads: int = 0
     queued: bool = False
-    called_from: State | None = None
-    instead_of: str | None = None
+    state_before_call: State | None = None
+    replaces_task_id: str | None = None
     resubmissions: int = 0
-    queue_round: int = 0
-    budget_day: str | None = None
-    earlier: list[Attempt] = []
+    enqueue_count: int = 0
+    spend_day: str | None = None
+    previous_attempts: list[Attempt] = []
 
     @property
-    def queue_name(self) -> str:
+    def queue_task_name(self) -> str:
         """The queue's name of its present round: the same for every repetition."""
-        return f"{self.submission_id}-{self.queue_round}"
+        return f"{self.submission_id}-{self.enqueue_count}"
 
 
 class AssetOwner(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ class AssetOwner(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
-class Budget(msgspec.Struct, frozen=True):
+class SpendCounter(msgspec.Struct, frozen=True):
     """How many purchases were begun on one UTC day and not refused."""
 
     submissions: int
@@ -131,6 +131,6 @@ def asset_owner_path(asset_id: str) -> str:
     return f"assets/{asset_id}"
 
 
-def budget_path(day: str) -> str:
+def spend_counter_path(day: str) -> str:
     """Return the path of the counter of a UTC day, ``YYYY-MM-DD``."""
-    return f"budgets/{day}"
+    return f"spend_counters/{day}"

@@ -18,10 +18,10 @@ from transcripts.errors import Conflict, TransientError
 from transcripts.logs import Log
 from transcripts.ports import Documents, Query, Read, Snapshot, SubmitQueue, T, Write
 from transcripts.retry import Retrier
-from transcripts.submissions import ledger
-from transcripts.submissions.ledger import Change, Wish
+from transcripts.submissions import claims
+from transcripts.submissions.claims import Change, PurchaseRequest
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import Budget, State, Submission, submission_path
+from transcripts.submissions.submission import SpendCounter, State, Submission, submission_path
 from transcripts.tasks.task import Status, Task, task_path
 
 R = TypeVar("R")
@@ -30,18 +30,18 @@ STALLED_AFTER: Final = timedelta(hours=2)
 """Work that nobody has touched for so long is put on the queue again. Longer than the queue takes
 for a few thousand submissions; and what is only waiting there does no harm twice."""
 
-AT_MOST: Final = 200
+BATCH_LIMIT: Final = 200
 """Of each kind, in one run."""
 
-AT_ONCE: Final = 8
+CONCURRENCY: Final = 8
 
 TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
 SUBMISSION_FIELDS: Final = ("submission_id", "state", "claimed_at", "updated_at")
 
 LATE_TASKS: Final = ("tasks", "status", "submitted_at")
 IDLE_SUBMISSIONS: Final = ("submissions", "state", "updated_at")
-DEAD_CALLS: Final = ("submissions", "state", "lease_expires_at")
-QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, DEAD_CALLS)
+EXPIRED_CALLS: Final = ("submissions", "state", "lease_expires_at")
+QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, EXPIRED_CALLS)
 """Collection, field that is equal, field that is a time: each needs its composite index."""
 
 
@@ -96,8 +96,8 @@ class Sweeper:
         """
         run = _Run()
         await self._late_tasks(run)
-        await self._dead_calls(run)
-        for state in (State.CLAIMED, State.UPLOADING, State.UPLOADED):
+        await self._expire_calls(run)
+        for state in (State.PENDING, State.UPLOADING, State.UPLOADED):
             await self._stalled(state, run)
         self._log.info("swept", **msgspec.structs.asdict(run.counts))
         if run.outages:
@@ -113,14 +113,14 @@ class Sweeper:
                 Task,
                 where=(state, Status.SUBMITTED),
                 until=(moment, latest),
-                limit=AT_MOST,
+                limit=BATCH_LIMIT,
                 fields=TASK_FIELDS,
             ),
             run,
         )
-        for bought_again in await self._each(found, self._mark_overdue, run):
-            run.counts.overdue += bought_again is not None
-            run.counts.resubmitted += bought_again is True
+        for resubmitted in await self._each(found, self._mark_overdue, run):
+            run.counts.overdue += resubmitted is not None
+            run.counts.resubmitted += resubmitted is True
 
     async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
         """Mark a task, and buy it again if that is wanted; None if its result has come meanwhile.
@@ -139,7 +139,7 @@ class Sweeper:
             "task_overdue",
             task_id=task.task_id,
             submission_id=task.submission_id,
-            bought_again=reopened is not None,
+            resubmitted=reopened is not None,
         )
         if reopened is not None:
             await self._enqueue(reopened)
@@ -151,40 +151,40 @@ class Sweeper:
             return None, []
         path = submission_path(task.submission_id)
         (found,) = await self._documents.read(Read(path, Submission))
-        wish = Wish(submission_id=task.submission_id, claim_id="", now=self._clock())
-        change = ledger.bought_again(
-            found.value if found else None, task.task_id, wish, self._resubmit_overdue
+        request = PurchaseRequest(submission_id=task.submission_id, lease_id="", now=self._clock())
+        change = claims.resubmitted(
+            found.value if found else None, task.task_id, request, self._resubmit_overdue
         )
         if change.submission is None:
             return None, []
         return change.submission, await self._store.writes_of(found, change.submission)
 
-    async def _dead_calls(self, run: _Run) -> None:
-        collection, state, moment = DEAD_CALLS
+    async def _expire_calls(self, run: _Run) -> None:
+        collection, state, moment = EXPIRED_CALLS
         found = await self._find(
             Query(
                 collection,
                 Submission,
                 where=(state, State.SUBMITTING),
                 until=(moment, self._clock()),
-                limit=AT_MOST,
+                limit=BATCH_LIMIT,
                 fields=SUBMISSION_FIELDS,
             ),
             run,
         )
-        for died in await self._each(found, self._bury, run):
+        for died in await self._each(found, self._expire_call, run):
             run.counts.submit_unknown += died
 
-    async def _bury(self, dead: Snapshot[Submission]) -> bool:
+    async def _expire_call(self, dead: Snapshot[Submission]) -> bool:
         submission_id = dead.value.submission_id
 
-        def decide(current: Submission | None, _: Budget | None) -> Change[bool]:
-            changed = ledger.dead_call(current, self._clock())
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
+            changed = claims.expire_call(current, self._clock())
             return Change(changed is not None, changed)
 
         died = await self._store.change(submission_id, decide)
         if died:
-            self._log.error("answer_lost", submission_id=submission_id, reason=ledger.DIED)
+            self._log.error("answer_lost", submission_id=submission_id, reason=claims.PROCESS_ENDED)
         return died
 
     async def _stalled(self, stuck_in: State, run: _Run) -> None:
@@ -195,7 +195,7 @@ class Sweeper:
                 Submission,
                 where=(state, stuck_in),
                 until=(moment, self._clock() - STALLED_AFTER),
-                limit=AT_MOST,
+                limit=BATCH_LIMIT,
                 fields=SUBMISSION_FIELDS,
             ),
             run,
@@ -206,8 +206,8 @@ class Sweeper:
     async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
         now = self._clock()
 
-        def decide(current: Submission | None, _: Budget | None) -> Change[Submission | None]:
-            changed = ledger.requeued(current, now, STALLED_AFTER)
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission | None]:
+            changed = claims.requeued(current, now, STALLED_AFTER)
             return Change(changed, None if changed is current else changed)
 
         submission = await self._store.change(stalled.value.submission_id, decide)
@@ -220,7 +220,7 @@ class Sweeper:
         return True
 
     async def _enqueue(self, submission: Submission) -> None:
-        await self._queue.enqueue(submission.queue_name, submission.submission_id)
+        await self._queue.enqueue(submission.queue_task_name, submission.submission_id)
 
     async def _find(self, query: Query[T], run: _Run) -> Sequence[Snapshot[T]]:
         try:
@@ -228,7 +228,7 @@ class Sweeper:
         except TransientError as error:
             run.outages.append(error)
             return []
-        run.counts.more = run.counts.more or len(found) >= AT_MOST
+        run.counts.more = run.counts.more or len(found) >= BATCH_LIMIT
         return found
 
     async def _each(
@@ -238,7 +238,7 @@ class Sweeper:
         run: _Run,
     ) -> list[R]:
         """Do the work for each; what fails with one is noted, and keeps no other from it."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(CONCURRENCY)
         done: list[R] = []
 
         async def one(snapshot: Snapshot[T]) -> None:

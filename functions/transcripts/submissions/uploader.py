@@ -1,7 +1,7 @@
 """Bringing an object to Mavi, once: streamed, resumed where that is possible, never held.
 
 Mavi imports nothing by itself, so the bytes pass through here. Uploading costs nothing, but an
-object that is there is not sent again: every step is on record before the next one.
+object that is there is not sent retry_rejected: every step is on record before the next one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from transcripts.errors import NotYet, ObjectUnavailable
+from transcripts.errors import ObjectUnavailable, RetryLater
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     AssetState,
@@ -25,13 +25,13 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File, Provider
-from transcripts.mavi.pacing import TooManyWaiting
-from transcripts.objects.stored_object import StoredObject, split_uri
+from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectSource
-from transcripts.submissions import steps
-from transcripts.submissions.buyer import Patience
-from transcripts.submissions.recording import Recording, Step
+from transcripts.submissions import transitions
+from transcripts.submissions.lease import Lease, Step
 from transcripts.submissions.submission import State, Submission
+from transcripts.submissions.submitter import CallPolicy
+from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
 """Runs in which bytes of one object may have been sent. What met nobody, or a server in trouble, is
@@ -61,7 +61,7 @@ class UploadFailed(Exception):
         self.code = code
 
 
-class _NotReached(NotYet):
+class _Unreachable(RetryLater):
     """Nobody was there to take the bytes, or had time for them: it does not count as a try."""
 
 
@@ -84,64 +84,64 @@ class Uploader:
         self._clock = clock
         self._sleep = sleep
 
-    async def bring(self, recording: Recording, patience: Patience, deadline: datetime) -> str:
+    async def ensure_uploaded(self, lease: Lease, policy: CallPolicy, deadline: datetime) -> str:
         """Return the id of an asset that has the object and may be submitted.
 
-        Raises ``UploadFailed`` (recorded by the caller), ``ObjectGone``, ``NotYet`` when
-        ``deadline`` comes first or something did not work this time, ``ClaimLost`` and
+        Raises ``UploadFailed`` (recorded by the caller), ``ObjectNotFound``, ``RetryLater`` when
+        ``deadline`` comes first or something did not work this time, ``LeaseLost`` and
         ``StoreUnavailable``.
         """
-        submission = recording.claimed
+        submission = lease.entry
         asset_id = submission.asset_id
         sent_at = submission.sent_at or self._clock()
-        if asset_id is None or not await self._is_there(submission, asset_id, patience):
-            asset_id = await recording.keep_claim(self._upload(recording, patience))
+        if asset_id is None or not await self._is_uploaded(submission, asset_id, policy):
+            asset_id = await lease.extend_during(self._upload(lease, policy))
             sent_at = self._clock()
-        await self._wait(recording, asset_id, sent_at, patience, deadline)
+        await self._wait(lease, asset_id, sent_at, policy, deadline)
         return asset_id
 
-    async def _is_there(self, submission: Submission, asset_id: str, patience: Patience) -> bool:
+    async def _is_uploaded(self, submission: Submission, asset_id: str, policy: CallPolicy) -> bool:
         """Tell whether an earlier holder's upload came to its end, or still may by itself."""
         if submission.state is State.UPLOADED:
             return True
-        state = await self._state(asset_id, patience)
+        state = await self._state(asset_id, policy)
         if state is None:
-            raise _not_yet(RETRY_AFTER_S)
+            raise _retry_later(RETRY_AFTER_S)
         if state in (AssetState.UPLOADING, AssetState.UNKNOWN) and submission.sent_at is not None:
             return self._clock() - submission.sent_at < RESUMABLE_FOR
         return state is AssetState.READY
 
-    async def _upload(self, recording: Recording, patience: Patience) -> str:
-        submission = recording.claimed
+    async def _upload(self, lease: Lease, policy: CallPolicy) -> str:
+        submission = lease.entry
         if submission.uploads >= MAX_UPLOADS:
             raise UploadFailed("upload_failed")
         file = await asyncio.to_thread(self._file, submission)
-        await recording.before(steps.prepare_upload)
+        await lease.record_intent(transitions.prepare_upload)
         try:
-            return await self._send(recording, file, patience)
-        except (_NotReached, ObjectUnavailable):
-            await recording.after(steps.upload_not_tried)
+            return await self._send(lease, file, policy)
+        except (_Unreachable, ObjectUnavailable):
+            await lease.record_outcome(transitions.uncount_upload)
             raise
 
-    async def _send(self, recording: Recording, file: File, patience: Patience) -> str:
+    async def _send(self, lease: Lease, file: File, policy: CallPolicy) -> str:
         """Send the bytes to a signed address; where none is given, or takes them, all at once."""
-        signed = await self._signed_url(file, patience)
+        signed = await self._signed_url(file, policy)
         if isinstance(signed, SignedUrl):
-            await recording.before(_beginning(signed.asset_id))
+            await lease.record_intent(_beginning(signed.asset_id))
             sent = await self._provider.send(signed.url, file)
-            if sent is Sent.TAKEN:
-                return await self._uploaded(recording, signed.asset_id, "signed_url")
+            if sent is Sent.ACCEPTED:
+                return await self._uploaded(lease, signed.asset_id, "signed_url")
             self._log.warning(
-                "signed_url_failed", submission_id=recording.submission_id, how=sent.value
+                "signed_url_failed", submission_id=lease.submission_id, how=sent.value
             )
-            if sent is Sent.UNREACHED:
-                raise _not_reached(RETRY_AFTER_S)
-            if sent is Sent.BROKEN:
+            if sent is Sent.UNREACHABLE:
+                raise _unreachable(RETRY_AFTER_S)
+            if sent is Sent.INTERRUPTED:
                 # They may be there all the same: the next run asks before it sends them again.
-                raise _not_yet(RETRY_AFTER_S)
-        await recording.before(_beginning(None))
-        answer = await self._upload_at_once(file, patience)
-        return await self._uploaded(recording, answer.asset_id, "upload")
+                raise _retry_later(RETRY_AFTER_S)
+        await lease.record_intent(_beginning(None))
+        answer = await self._upload_in_one_request(file, policy)
+        return await self._uploaded(lease, answer.asset_id, "upload")
 
     def _file(self, submission: Submission) -> File:
         """Look the object up, so that one that is gone or replaced costs no asset."""
@@ -153,94 +153,92 @@ class Uploader:
         filename = submission.filename or stored.name.rpartition("/")[2]
         return File(lambda: self._source.open(stored), stored.size, filename)
 
-    async def _signed_url(self, file: File, patience: Patience) -> UploadAnswer:
+    async def _signed_url(self, file: File, policy: CallPolicy) -> UploadAnswer:
         try:
-            answer = await self._provider.signed_url(file.filename, patience.turn_s)
-        except TooManyWaiting as waiting:
-            raise _not_reached(waiting.wait_s) from waiting
+            answer = await self._provider.signed_url(file.filename, policy.max_wait_s)
+        except RateLimitTimeout as waiting:
+            raise _unreachable(waiting.wait_s) from waiting
         if isinstance(answer, RateLimited):
-            raise _not_reached(answer.retry_after_s)
+            raise _unreachable(answer.retry_after_s)
         if isinstance(answer, Unreachable):
-            raise _not_reached(RETRY_AFTER_S)
+            raise _unreachable(RETRY_AFTER_S)
         if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
             raise UploadFailed(answer.refusal)
         return answer
 
-    async def _upload_at_once(self, file: File, patience: Patience) -> SignedUrl | Uploaded:
+    async def _upload_in_one_request(self, file: File, policy: CallPolicy) -> SignedUrl | Uploaded:
         try:
-            answer = await self._provider.upload(file, patience.turn_s)
-        except TooManyWaiting as waiting:
-            raise _not_reached(waiting.wait_s) from waiting
+            answer = await self._provider.upload(file, policy.max_wait_s)
+        except RateLimitTimeout as waiting:
+            raise _unreachable(waiting.wait_s) from waiting
         if isinstance(answer, Refused):
             raise UploadFailed(answer.refusal)
         if isinstance(answer, RateLimited):
-            raise _not_reached(answer.retry_after_s)
+            raise _unreachable(answer.retry_after_s)
         if isinstance(answer, Unreachable):
-            raise _not_reached(RETRY_AFTER_S)
+            raise _unreachable(RETRY_AFTER_S)
         if answer is None:
-            raise _not_yet(RETRY_AFTER_S)
+            raise _retry_later(RETRY_AFTER_S)
         return answer
 
-    async def _uploaded(self, recording: Recording, asset_id: str, way: str) -> str:
-        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-            return steps.end_upload(current, claim_id, now, asset_id)
+    async def _uploaded(self, lease: Lease, asset_id: str, way: str) -> str:
+        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
+            return transitions.end_upload(current, lease_id, now, asset_id)
 
-        await recording.before(step)
-        self._log.info(
-            "uploaded", submission_id=recording.submission_id, asset_id=asset_id, way=way
-        )
+        await lease.record_intent(step)
+        self._log.info("uploaded", submission_id=lease.submission_id, asset_id=asset_id, way=way)
         return asset_id
 
     async def _wait(
         self,
-        recording: Recording,
+        lease: Lease,
         asset_id: str,
         sent_at: datetime,
-        patience: Patience,
+        policy: CallPolicy,
         deadline: datetime,
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
         pause_s = POLL_S
         while True:
-            state = await self._state(asset_id, patience)
+            state = await self._state(asset_id, policy)
             if state is AssetState.READY:
                 return
             if state is AssetState.FAILED:
-                await recording.before(steps.forget_upload)
-                raise _not_yet(0)
-            if state is not None and self._clock() - sent_at > steps.TAKEN_IN_WITHIN:
+                await lease.record_intent(transitions.discard_upload)
+                raise _retry_later(0)
+            if state is not None and self._clock() - sent_at > transitions.PROCESSING_TIMEOUT:
                 missing = state is AssetState.MISSING
                 raise UploadFailed("asset_not_found" if missing else "upload_stalled")
             if self._clock().timestamp() + pause_s > deadline.timestamp():
-                raise _not_yet(RETRY_AFTER_S)
-            await recording.before(steps.renew)
+                raise _retry_later(RETRY_AFTER_S)
+            await lease.record_intent(transitions.renew)
             await self._sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
-    async def _state(self, asset_id: str, patience: Patience) -> AssetState | None:
+    async def _state(self, asset_id: str, policy: CallPolicy) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
         try:
-            state = await self._provider.asset_state(asset_id, patience.turn_s)
+            state = await self._provider.asset_state(asset_id, policy.max_wait_s)
             for pause_s in MISSING_PAUSES_S:
                 if state is not AssetState.MISSING:
                     break
                 await self._sleep(pause_s)
-                state = await self._provider.asset_state(asset_id, patience.turn_s)
-        except TooManyWaiting as waiting:
-            raise _not_yet(waiting.wait_s) from waiting
+                state = await self._provider.asset_state(asset_id, policy.max_wait_s)
+        except RateLimitTimeout as waiting:
+            raise _retry_later(waiting.wait_s) from waiting
         return state
 
 
 def _beginning(asset_id: str | None) -> Step:
-    def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-        return steps.begin_upload(current, claim_id, now, asset_id)
+    def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
+        return transitions.begin_upload(current, lease_id, now, asset_id)
 
     return step
 
 
-def _not_yet(wait_s: float) -> NotYet:
-    return NotYet(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))
+def _retry_later(wait_s: float) -> RetryLater:
+    return RetryLater(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))
 
 
-def _not_reached(wait_s: float) -> NotYet:
-    return _NotReached(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))
+def _unreachable(wait_s: float) -> RetryLater:
+    return _Unreachable(ON_ITS_WAY, retry_after_s=max(int(wait_s), 1))

@@ -31,7 +31,7 @@ DECIDING_FIELDS: Final = (
 _RANK: Final = {
     Status.SUBMITTED: 0,
     Status.OVERDUE: 0,
-    Status.UNRECOGNISED: 1,
+    Status.UNRECOGNIZED: 1,
     Status.FAILED: 2,
     Status.SUCCEEDED: 3,
 }
@@ -66,15 +66,15 @@ def merge(current: Task | None, incoming: Task) -> Merge:
     return _merge_result(current, incoming)
 
 
-def _strength(task: Task) -> tuple[int, datetime, str]:
-    """Order results: by what they say, then by time, then by their first 64 bits of SHA-256."""
+def _precedence(task: Task) -> tuple[int, datetime, str]:
+    """SubmitAsset results: by what they say, then by time, then by their first 64 bits of SHA-256."""
     return (_RANK[task.status], task.received_at or _NEVER, task.revision or "")
 
 
 def _merge_result(current: Task, incoming: Task) -> Merge:
     if current.revision == incoming.revision:
         return Merge(Outcome.DUPLICATE, current, ())
-    if _strength(incoming) < _strength(current):
+    if _precedence(incoming) < _precedence(current):
         return Merge(Outcome.SUPERSEDED, current, ())
     task = replace(current, **{name: getattr(incoming, name) for name in RESULT_FIELDS})
     return Merge(Outcome.STORED, replace(task, kind=_kind(task)), RESULT_FIELDS)
@@ -93,6 +93,6 @@ def _merge_submission(current: Task, incoming: Task) -> Merge:
 
 def _kind(task: Task) -> Kind:
     """A failure has no shape to tell its kind, but we know what we bought."""
-    if task.claimed and task.kind is Kind.UNKNOWN and task.status is not Status.UNRECOGNISED:
+    if task.claimed and task.kind is Kind.UNKNOWN and task.status is not Status.UNRECOGNIZED:
         return Kind.MULTI_SPEAKER
     return task.kind

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_BLOCK_BYTES, Segment, Task
+from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_CHUNK_BYTES, Segment, Task
 
 _SEGMENT_BYTES: Final = 48
 """What a segment takes beside its text: four field names, two numbers, a speaker's id."""
@@ -46,6 +46,6 @@ def _pages(segments: Sequence[Segment], limit_bytes: int) -> Iterator[list[Segme
         yield page
 
 
-def blocks(raw: bytes, limit_bytes: int = RAW_BLOCK_BYTES) -> list[bytes]:
+def chunks(raw: bytes, limit_bytes: int = RAW_CHUNK_BYTES) -> list[bytes]:
     """Cut a compressed body into blocks that each fit a document; at least one."""
     return [raw[at : at + limit_bytes] for at in range(0, max(len(raw), 1), limit_bytes)]

@@ -13,7 +13,7 @@ from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
 from transcripts.logs import Log
 from transcripts.push import Push, read_push
 from transcripts.tasks.merge import Outcome
-from transcripts.tasks.normalise import normalise
+from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Task, expiry
 
@@ -22,9 +22,9 @@ INLINE_WORK_BYTES: Final = 64 * 1024
 """A larger push is decoded in a thread, so that it does not hold up the others."""
 
 LARGE_BYTES: Final = 256 * 1024
-LARGE_AT_ONCE: Final = 2
+LARGE_CONCURRENCY: Final = 2
 """Messages over ``LARGE_BYTES`` are worked on so many at a time: one of 32 MiB, which compresses to
-less than a tenth, takes up to 250 MiB while it is normalised."""
+less than a tenth, takes up to 250 MiB while it is normalized."""
 
 MAX_CONTAINERS: Final = 1_000_000
 """Objects and lists in one body. Nobody speaks as often, and each takes 40 times its two bytes."""
@@ -57,7 +57,7 @@ def prepare(push: Push, now: datetime, retention_days: int) -> Prepared:
         expires_at = expiry(carried.received_at, retention_days)
     except OverflowError as error:
         raise PoisonMessage("received_at is at the end of time.") from error
-    result = normalise(
+    result = normalize(
         envelope,
         revision=carried.sha256[:REVISION_CHARS],
         received_at=carried.received_at,
@@ -78,7 +78,7 @@ class Recorder:
         self._retention_days = retention_days
         self._log = log
         self._clock = clock
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large = asyncio.Semaphore(LARGE_CONCURRENCY)
 
     async def record(self, body: bytes) -> Outcome:
         """Store the result that a push request's ``body`` carries.

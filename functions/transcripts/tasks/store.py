@@ -17,11 +17,11 @@ from transcripts.errors import Conflict, StoreUnavailable
 from transcripts.ports import ABSENT, Documents, Read, Version, Write
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import DECIDING_FIELDS, Merge, Outcome, merge
-from transcripts.tasks.paging import blocks, paginate
+from transcripts.tasks.paging import chunks, paginate
 from transcripts.tasks.task import (
-    RAW_BLOCK_BYTES,
+    RAW_CHUNK_BYTES,
     Page,
-    RawBlock,
+    RawChunk,
     Segment,
     Task,
     page_path,
@@ -86,7 +86,7 @@ class TaskStore:
             await self._documents.commit(first)
         except Conflict:
             # Contention says the same as a block that is there, and has written nothing.
-            (found,) = await self._documents.read(Read(head.path, RawBlock, ("expires_at",)))
+            (found,) = await self._documents.read(Read(head.path, RawChunk, ("expires_at",)))
             if found is None:
                 raise
             return False
@@ -117,8 +117,8 @@ class TaskStore:
 
         async def attempt() -> bytes | None:
             data: list[bytes] = []
-            while not data or len(data[-1]) == RAW_BLOCK_BYTES:
-                read = Read(raw_path(task_id, revision, len(data)), RawBlock)
+            while not data or len(data[-1]) == RAW_CHUNK_BYTES:
+                read = Read(raw_path(task_id, revision, len(data)), RawChunk)
                 (found,) = await self._documents.read(read)
                 if found is None:
                     break
@@ -141,8 +141,8 @@ def result_writes(merged: Merge, raw: bytes, version: Version) -> list[list[Writ
 
 def _raw_writes(result: Task, raw: bytes) -> list[Write]:
     return [
-        Write(_named(raw_path, result, index), RawBlock(block, result.expires_at))
-        for index, block in enumerate(blocks(raw))
+        Write(_named(raw_path, result, index), RawChunk(block, result.expires_at))
+        for index, block in enumerate(chunks(raw))
     ]
 
 
@@ -160,7 +160,7 @@ def _named(path: Callable[[str, str, int], str], result: Task, index: int) -> st
 
 
 def _commits(writes: Sequence[Write]) -> list[list[Write]]:
-    """Group writes of at most ``RAW_BLOCK_BYTES`` each; at least one group, maybe an empty one."""
+    """Group writes of at most ``RAW_CHUNK_BYTES`` each; at least one group, maybe an empty one."""
     return [
         list(writes[at : at + WRITES_PER_COMMIT])
         for at in range(0, max(len(writes), 1), WRITES_PER_COMMIT)

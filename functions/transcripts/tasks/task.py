@@ -2,7 +2,7 @@
 
 ``tasks/{task_id}`` is a ``Task``; a long transcript has its segments in
 ``tasks/{task_id}/segments/{revision}-{00000…}`` (``Page``), and the provider's own words are in
-``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawBlock``).
+``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawChunk``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA_VERSION: Final = 1
 INLINE_LIMIT_BYTES: Final = 700 * 1024
 """Segments leave the task's document when it would pass this size; each page keeps it too."""
 
-RAW_BLOCK_BYTES: Final = 900 * 1024
+RAW_CHUNK_BYTES: Final = 900 * 1024
 
 
 class Status(StrEnum):
@@ -30,7 +30,7 @@ class Status(StrEnum):
     OVERDUE = "overdue"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    UNRECOGNISED = "unrecognised"
+    UNRECOGNIZED = "unrecognized"
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
@@ -178,7 +178,7 @@ class Page(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-class RawBlock(msgspec.Struct, frozen=True):
+class RawChunk(msgspec.Struct, frozen=True):
     """A piece of the gzip-compressed body of one revision."""
 
     data: bytes = b""

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from tests.builders import push_body
 from tests.unit.test_envelope import JSON_VALUES, TEXTS
 from transcripts.errors import PoisonMessage
-from transcripts.objects.events import FINALIZED, read_event
-from transcripts.objects.media import (
+from transcripts.uploads.events import FINALIZED, read_event
+from transcripts.uploads.media import (
     AUDIO,
     MAX_LABELS,
     VIDEO,
     KnownAsset,
     Media,
-    Reason,
-    judge,
+    RejectReason,
+    classify,
     labels_of,
 )
-from transcripts.objects.stored_object import StoredObject, split_uri, usable_generation
+from transcripts.uploads.stored_object import StoredObject, split_uri, usable_generation
 
 RESOURCE = {
     "kind": "storage#object",
@@ -120,7 +120,7 @@ def test_every_documented_format_is_taken(extension: str) -> None:
     """By its name, in any case, with a content type that says nothing."""
     for name in (f"a/b.{extension}", f"B.{extension.upper()}"):
         for content_type in (None, "", "application/octet-stream"):
-            found = judge(stored(name, content_type=content_type), LIMIT)
+            found = classify(stored(name, content_type=content_type), LIMIT)
             assert found == Media(name.rpartition("/")[2])
 
 
@@ -138,38 +138,38 @@ def test_every_documented_format_is_taken(extension: str) -> None:
 )
 def test_by_name_and_content_type(name: str, content_type: str, filename: str) -> None:
     """Mavi is told a name with an extension."""
-    assert judge(stored(name, content_type=content_type), LIMIT) == Media(filename)
+    assert classify(stored(name, content_type=content_type), LIMIT) == Media(filename)
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("folder/", {}, Reason.FOLDER),
-        ("talk.mp4", {"size": 0}, Reason.EMPTY),
-        ("talk.mp4", {"size": LIMIT + 1}, Reason.TOO_LARGE),
-        ("notes.txt", {"content_type": "text/plain"}, Reason.NOT_MEDIA),
-        ("notes.txt", {"content_type": "video/mp4"}, Reason.NOT_MEDIA),
-        ("photo.jpg", {"content_type": "image/jpeg"}, Reason.NOT_MEDIA),
-        ("talk.mp4", {"content_type": "text/html"}, Reason.NOT_MEDIA),
-        ("talk", {"content_type": "application/octet-stream"}, Reason.NOT_MEDIA),
-        ("talk", {}, Reason.NOT_MEDIA),
-        ("mp4", {}, Reason.NOT_MEDIA),
-        (".mp4/x", {}, Reason.NOT_MEDIA),
-        ("talk.mp4", {"metadata": {"mavi-skip": "true"}}, Reason.SKIPPED),
-        ("talk.mp4", {"metadata": {"mavi-asset-id": "../x"}}, Reason.BAD_ASSET_ID),
+        ("folder/", {}, RejectReason.FOLDER),
+        ("talk.mp4", {"size": 0}, RejectReason.EMPTY),
+        ("talk.mp4", {"size": LIMIT + 1}, RejectReason.TOO_LARGE),
+        ("notes.txt", {"content_type": "text/plain"}, RejectReason.NOT_MEDIA),
+        ("notes.txt", {"content_type": "video/mp4"}, RejectReason.NOT_MEDIA),
+        ("photo.jpg", {"content_type": "image/jpeg"}, RejectReason.NOT_MEDIA),
+        ("talk.mp4", {"content_type": "text/html"}, RejectReason.NOT_MEDIA),
+        ("talk", {"content_type": "application/octet-stream"}, RejectReason.NOT_MEDIA),
+        ("talk", {}, RejectReason.NOT_MEDIA),
+        ("mp4", {}, RejectReason.NOT_MEDIA),
+        (".mp4/x", {}, RejectReason.NOT_MEDIA),
+        ("talk.mp4", {"metadata": {"mavi-skip": "true"}}, RejectReason.SKIPPED),
+        ("talk.mp4", {"metadata": {"mavi-asset-id": "../x"}}, RejectReason.BAD_ASSET_ID),
     ],
 )
-def test_what_is_refused_and_why(name: str, changes: dict[str, Any], reason: Reason) -> None:
+def test_what_is_refused_and_why(name: str, changes: dict[str, Any], reason: RejectReason) -> None:
     """The reason is recorded, so it must be the right one."""
-    assert judge(stored(name, **changes), LIMIT) is reason
+    assert classify(stored(name, **changes), LIMIT) is reason
 
 
 def test_metadata_steer() -> None:
     """An asset that is at Mavi needs no upload, whatever the object is; a false skip is none."""
     metadata = {"mavi-asset-id": "re_7"}
-    assert judge(stored("x.txt", size=0, metadata=metadata), LIMIT) == KnownAsset("re_7")
+    assert classify(stored("x.txt", size=0, metadata=metadata), LIMIT) == KnownAsset("re_7")
     for value in ("", "0", "false", "No"):
-        assert judge(stored(metadata={"mavi-skip": value}), LIMIT) == Media("talk.mp4")
+        assert classify(stored(metadata={"mavi-skip": value}), LIMIT) == Media("talk.mp4")
 
 
 def test_labels_come_from_metadata() -> None:
@@ -186,7 +186,7 @@ def test_labels_come_from_metadata() -> None:
 @given(TEXTS, TEXTS, st.integers(0, 2**50))
 def test_any_object_has_a_verdict(name: str, content_type: str, size: int) -> None:
     """Nothing is raised for any name or type."""
-    verdict = judge(stored(name, content_type=content_type, size=size), LIMIT)
+    verdict = classify(stored(name, content_type=content_type, size=size), LIMIT)
     if isinstance(verdict, Media):
         assert verdict.filename.rpartition(".")[2].lower() in VIDEO | AUDIO
 

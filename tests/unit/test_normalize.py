@@ -17,20 +17,20 @@ from tests.fakes import NOW
 from tests.unit.test_envelope import FLOATS, JSON_VALUES
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.errors import UnreadableCallback
-from transcripts.tasks.normalise import (
+from transcripts.tasks.normalize import (
     MAX_FACES,
     MAX_MODELS,
     MAX_NAME_BYTES,
     MAX_SPEAKERS,
     MAX_TEXT_BYTES,
-    normalise,
+    normalize,
 )
 from transcripts.tasks.paging import paginate
 from transcripts.tasks.task import Anomaly, Face, ModelUsage, Provider, Segment, Status, Task, Usage
 
 
 def result(body: bytes) -> Task:
-    return normalise(
+    return normalize(
         read_envelope(body),
         revision="0123456789abcdef",
         received_at=NOW,
@@ -116,7 +116,7 @@ def test_a_bad_code_fails_whatever_the_data(data: Any) -> None:
 def test_other_endpoints_are_unrecognised(name: str) -> None:
     """They are kept with what they say of themselves, and nothing is made of them."""
     task = result(shape_body(name))
-    assert (task.status, task.kind, task.segments) == ("unrecognised", name, [])
+    assert (task.status, task.kind, task.segments) == ("unrecognized", name, [])
     assert task.provider is not None
     assert task.provider.message == "SUCCESS"
 
@@ -364,7 +364,7 @@ def test_everything_but_the_segments_is_bounded() -> None:
 
 @given(JSON_VALUES)
 def test_any_transcription_is_stored(value: Any) -> None:
-    """Nothing in the transcript makes normalising fail."""
+    """Nothing in the transcript makes normalizing fail."""
     body = json.dumps(callback(inner={"audio_transcription": value})).encode()
     check(body)
 
@@ -413,7 +413,7 @@ def test_whatever_the_segments_the_result_is_sound(segments: list[Any]) -> None:
 
 
 def check(body: bytes) -> Task | None:
-    """Normalise, and see that the result can be encoded; None for what is no JSON."""
+    """Normalize, and see that the result can be encoded; None for what is no JSON."""
     try:
         task = result(body)
     except UnreadableCallback:

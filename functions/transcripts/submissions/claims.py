@@ -15,8 +15,8 @@ from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from transcripts.submissions.steps import LEASE, lose_answer, remembered
-from transcripts.submissions.submission import OPEN, Attempt, Budget, State, Submission
+from transcripts.submissions.submission import OPEN, Attempt, SpendCounter, State, Submission
+from transcripts.submissions.transitions import LEASE, answer_lost_entry, remembered
 from transcripts.tasks.task import Source
 
 D_co = TypeVar("D_co", covariant=True)
@@ -24,27 +24,27 @@ D_co = TypeVar("D_co", covariant=True)
 RETRY_AFTER_S: Final = 10
 """What who asks in the meantime is told to wait: most purchases take a second or two."""
 
-DIED: Final = "the process ended during the call"
+PROCESS_ENDED: Final = "the process ended during the call"
 
-BUDGET_KEPT: Final = timedelta(days=7)
+SPEND_COUNTER_KEPT: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Somebody wants something bought. ``claim_id`` is new for every wish; ``now`` is in UTC.
+class PurchaseRequest:
+    """Somebody wants something bought. ``lease_id`` is new for every wish; ``now`` is in UTC.
 
     ``force`` buys again what was, or may have been, bought; ``again`` what was rejected.
     """
 
     submission_id: str
-    claim_id: str
+    lease_id: str
     now: datetime
     asset_id: str | None = None
     source: Source | None = None
     filename: str | None = None
     labels: dict[str, str] | None = None
     force: bool = False
-    again: bool = True
+    retry_rejected: bool = True
     cap_per_day: int = 0
 
     @property
@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Claimed:
+class LeaseGranted:
     """The purchase is the wisher's to make."""
 
     submission: Submission
@@ -82,14 +82,14 @@ class AlreadyRejected:
 
 
 @dataclass(frozen=True)
-class MaybeBought:
+class PurchaseUnknown:
     """An answer was lost: it is not repeated unasked."""
 
     reason: str | None
 
 
 @dataclass(frozen=True)
-class NotOnRecord:
+class NotFound:
     """Nobody knows what this submission was about; it has expired, say."""
 
 
@@ -101,16 +101,16 @@ class InProgress:
 
 
 @dataclass(frozen=True)
-class OverBudget:
+class OverSpendCap:
     """The day's cap is reached; it is lifted in so many seconds. Nothing was done."""
 
     retry_after_s: int
-    state: State = State.CLAIMED
+    state: State = State.PENDING
 
 
-Settled = AlreadyBought | AlreadyRejected | MaybeBought
-ClaimDecision = Claimed | InProgress | OverBudget | NotOnRecord | Settled
-RequestDecision = Queued | Settled
+FinalDecision = AlreadyBought | AlreadyRejected | PurchaseUnknown
+ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecision
+RequestDecision = Queued | FinalDecision
 
 
 @dataclass(frozen=True)
@@ -119,64 +119,70 @@ class Change(Generic[D_co]):
 
     decision: D_co
     submission: Submission | None = None
-    budget: Budget | None = None
+    counter: SpendCounter | None = None
 
 
-def claim(current: Submission | None, budget: Budget | None, wish: Wish) -> Change[ClaimDecision]:
-    """Decide who may buy now. ``budget`` is today's counter, if there is a cap."""
+def claim(
+    current: Submission | None, counter: SpendCounter | None, request: PurchaseRequest
+) -> Change[ClaimDecision]:
+    """Decide who may buy now. ``counter`` is today's counter, if there is a cap."""
     if current is not None:
-        if current.claim_id == wish.claim_id:
+        if current.lease_id == request.lease_id:
             # Our own claim, whose acknowledgement was lost.
-            return Change(Claimed(current))
-        if current.state in OPEN and _is_live(current, wish.now):
-            return Change(InProgress(_wait_s(current, wish.now)))
-        current, died = _without_dead_call(current, wish.now)
-        settled = _settled(current, wish)
+            return Change(LeaseGranted(current))
+        if current.state in OPEN and _is_live(current, request.now):
+            return Change(InProgress(_wait_s(current, request.now)))
+        current, died = _with_call_expired(current, request.now)
+        settled = _final_decision(current, request)
         if settled is not None:
             return Change(settled, submission=current if died else None)
-    elif wish.asset_id is None:
-        return Change(NotOnRecord())
-    counted = current is not None and current.state in OPEN and current.budget_day == wish.day
-    submission = _taken(current, wish)
-    if not wish.cap_per_day or counted:
-        return Change(Claimed(submission), submission)
-    spent = budget.submissions if budget else 0
-    if spent >= wish.cap_per_day:
-        return _over_budget(current, wish)
-    submission = replace(submission, budget_day=wish.day)
-    return Change(Claimed(submission), submission, Budget(spent + 1, wish.now + BUDGET_KEPT))
+    elif request.asset_id is None:
+        return Change(NotFound())
+    counted = current is not None and current.state in OPEN and current.spend_day == request.day
+    submission = _leased(current, request)
+    if not request.cap_per_day or counted:
+        return Change(LeaseGranted(submission), submission)
+    spent = counter.submissions if counter else 0
+    if spent >= request.cap_per_day:
+        return _over_spend_cap(current, request)
+    submission = replace(submission, spend_day=request.day)
+    return Change(
+        LeaseGranted(submission),
+        submission,
+        SpendCounter(spent + 1, request.now + SPEND_COUNTER_KEPT),
+    )
 
 
-def _over_budget(current: Submission | None, wish: Wish) -> Change[ClaimDecision]:
+def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Change[ClaimDecision]:
     """Put what the queue came for off: touched now, it is left alone until it is idle again."""
-    retry_after_s = _until_tomorrow_s(wish.now)
+    retry_after_s = _until_tomorrow_s(request.now)
     if current is None or current.state not in OPEN:
-        return Change(OverBudget(retry_after_s))
-    put_off = replace(current, updated_at=wish.now, lease_expires_at=None)
-    return Change(OverBudget(retry_after_s, current.state), put_off)
+        return Change(OverSpendCap(retry_after_s))
+    put_off = replace(current, updated_at=request.now, lease_expires_at=None)
+    return Change(OverSpendCap(retry_after_s, current.state), put_off)
 
 
-def request(current: Submission | None, wish: Wish) -> Change[RequestDecision]:
+def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[RequestDecision]:
     """Decide whether a purchase belongs on the queue. Asking again never adds another one."""
     if current is None:
-        submission = _entry(current, wish, queued=True)
+        submission = _entry(current, request, queued=True)
         return Change(Queued(submission), submission)
-    current, died = _without_dead_call(current, wish.now)
+    current, died = _with_call_expired(current, request.now)
     if current.state in OPEN:
-        submission = _forced(replace(current, queued=True), wish)
+        submission = _forced(replace(current, queued=True), request)
         return Change(Queued(submission), None if submission == current else submission)
-    settled = _settled(current, wish)
+    settled = _final_decision(current, request)
     if settled is not None:
         return Change(settled, submission=current if died else None)
-    submission = _entry(current, wish, queued=True)
+    submission = _entry(current, request, queued=True)
     return Change(Queued(submission), submission)
 
 
-def refuse(current: Submission | None, wish: Wish, reason: str) -> Change[bool]:
+def refuse(current: Submission | None, request: PurchaseRequest, reason: str) -> Change[bool]:
     """Put on record that something will not be bought; tells whether that is news."""
     if current is not None:
         return Change(decision=False)
-    entry = replace(_entry(None, wish, queued=False), state=State.REJECTED, reason=reason)
+    entry = replace(_entry(None, request, queued=False), state=State.REJECTED, reason=reason)
     return Change(decision=True, submission=entry)
 
 
@@ -195,102 +201,104 @@ def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Subm
     return replace(
         current,
         queued=True,
-        queue_round=current.queue_round + 1,
+        enqueue_count=current.enqueue_count + 1,
         updated_at=now,
         lease_expires_at=None,
     )
 
 
-def dead_call(current: Submission | None, now: datetime) -> Submission | None:
+def expire_call(current: Submission | None, now: datetime) -> Submission | None:
     """Return a call whose holder is gone as a lost answer; None if it is no such thing."""
     if current is None:
         return None
-    changed, died = _without_dead_call(current, now)
+    changed, died = _with_call_expired(current, now)
     return changed if died else None
 
 
-def bought_again(current: Submission | None, task_id: str, wish: Wish, limit: int) -> Change[bool]:
+def resubmitted(
+    current: Submission | None, task_id: str, request: PurchaseRequest, limit: int
+) -> Change[bool]:
     """Put the purchase of an overdue task on the queue once more, at most ``limit`` times."""
     if current is None or current.state is not State.SUBMITTED or current.task_id != task_id:
         return Change(decision=False)
     if current.resubmissions >= limit:
         return Change(decision=False)
     again = replace(
-        _entry(current, wish, queued=True),
-        instead_of=task_id,
+        _entry(current, request, queued=True),
+        replaces_task_id=task_id,
         resubmissions=current.resubmissions + 1,
     )
     return Change(decision=True, submission=again)
 
 
-def refunded(budget: Budget | None) -> Budget | None:
+def uncounted(counter: SpendCounter | None) -> SpendCounter | None:
     """Give back the spend of a purchase that was refused."""
-    if budget is None:
+    if counter is None:
         return None
-    return replace(budget, submissions=max(budget.submissions - 1, 0))
+    return replace(counter, submissions=max(counter.submissions - 1, 0))
 
 
-def _settled(current: Submission, wish: Wish) -> Settled | None:
+def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecision | None:
     """Tell why nothing more is to be done; None if there is."""
-    if current.state is State.SUBMITTED and not wish.force:
+    if current.state is State.SUBMITTED and not request.force:
         return AlreadyBought(current)
-    if current.state is State.SUBMIT_UNKNOWN and not wish.force:
-        return MaybeBought(current.reason)
-    if current.state is State.REJECTED and not (wish.again or wish.force):
+    if current.state is State.SUBMIT_UNKNOWN and not request.force:
+        return PurchaseUnknown(current.reason)
+    if current.state is State.REJECTED and not (request.retry_rejected or request.force):
         return AlreadyRejected(current)
     return None
 
 
-def _without_dead_call(current: Submission, now: datetime) -> tuple[Submission, bool]:
+def _with_call_expired(current: Submission, now: datetime) -> tuple[Submission, bool]:
     """Turn a call whose holder is gone into one whose answer is lost; tells whether it was one."""
     if current.state is State.SUBMITTING and not _is_live(current, now):
-        return lose_answer(current, current.claim_id, now, DIED), True
+        return answer_lost_entry(current, current.lease_id, now, PROCESS_ENDED), True
     return current, False
 
 
-def _taken(current: Submission | None, wish: Wish) -> Submission:
+def _leased(current: Submission | None, request: PurchaseRequest) -> Submission:
     """Hold an entry: an open one where it stands, any other anew."""
     entry = current
     if entry is None or entry.state not in OPEN:
-        entry = _entry(current, wish, queued=False)
+        entry = _entry(current, request, queued=False)
     return replace(
-        _forced(entry, wish),
-        claim_id=wish.claim_id,
-        claimed_at=wish.now,
-        updated_at=wish.now,
-        lease_expires_at=wish.now + LEASE,
+        _forced(entry, request),
+        lease_id=request.lease_id,
+        claimed_at=request.now,
+        updated_at=request.now,
+        lease_expires_at=request.now + LEASE,
     )
 
 
-def _forced(entry: Submission, wish: Wish) -> Submission:
+def _forced(entry: Submission, request: PurchaseRequest) -> Submission:
     """Have what somebody forces bought, whatever comes in late of the task that it replaced."""
-    return replace(entry, instead_of=None) if wish.force else entry
+    return replace(entry, replaces_task_id=None) if request.force else entry
 
 
-def _entry(current: Submission | None, wish: Wish, *, queued: bool) -> Submission:
+def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool) -> Submission:
     """Make an entry that nobody holds; where the wish is silent, what was recorded before holds."""
     return Submission(
-        submission_id=wish.submission_id,
-        state=State.CLAIMED,
-        asset_id=wish.asset_id or (current.asset_id if current else None),
-        source=wish.source or (current.source if current else None),
-        filename=wish.filename or (current.filename if current else None),
-        labels=wish.labels or (current.labels if current else {}),
-        claimed_at=wish.now,
-        updated_at=wish.now,
+        submission_id=request.submission_id,
+        state=State.PENDING,
+        asset_id=request.asset_id or (current.asset_id if current else None),
+        source=request.source or (current.source if current else None),
+        filename=request.filename or (current.filename if current else None),
+        labels=request.labels or (current.labels if current else {}),
+        claimed_at=request.now,
+        updated_at=request.now,
         queued=queued,
-        queue_round=current.queue_round + 1 if current else 0,
+        enqueue_count=current.enqueue_count + 1 if current else 0,
         resubmissions=current.resubmissions if current else 0,
-        earlier=_earlier(current),
+        previous_attempts=_previous_attempts(current),
     )
 
 
-def _earlier(current: Submission | None) -> list[Attempt]:
+def _previous_attempts(current: Submission | None) -> list[Attempt]:
     """What is bought again must not be forgotten."""
     if current is None:
         return []
     if current.state not in (State.SUBMITTED, State.SUBMIT_UNKNOWN):
-        return current.earlier
+        return current.previous_attempts
     return remembered(current, current.state, current.task_id, current.reason, current.updated_at)
 
 

@@ -1,4 +1,4 @@
-"""Recording what the holder of a claim does: steps before an effect, and outcomes after it."""
+"""Lease what the holder of a claim does: steps before an effect, and outcomes after it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final, TypeVar
 
 from transcripts.errors import StoreUnavailable
 from transcripts.logs import Log
-from transcripts.submissions import ledger, steps
-from transcripts.submissions.ledger import Change
-from transcripts.submissions.steps import RENEW_EVERY, ClaimLost
+from transcripts.submissions import claims, transitions
+from transcripts.submissions.claims import Change
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import Budget, Submission
+from transcripts.submissions.submission import SpendCounter, Submission
+from transcripts.submissions.transitions import RENEW_EVERY, LeaseLost
 from transcripts.tasks.task import Task
 
 W = TypeVar("W")
 
-INSIST_FOR: Final = timedelta(minutes=3)
+PERSIST_FOR: Final = timedelta(minutes=3)
 """How long an outcome is tried to be recorded: with the call before it, less than the lease."""
 
 PAUSE_S: Final = 1.0
@@ -26,7 +26,7 @@ PAUSE_S: Final = 1.0
 Step = Callable[[Submission | None, str, datetime], Submission]
 
 
-class Recording:
+class Lease:
     """What one holder writes about one claim."""
 
     def __init__(
@@ -42,68 +42,68 @@ class Recording:
         self._log = log
         self._clock = clock
         self._sleep = sleep
-        self.claimed = claimed
+        self.entry = claimed
 
     @property
     def submission_id(self) -> str:
         """The entry's id."""
-        return self.claimed.submission_id
+        return self.entry.submission_id
 
-    async def before(self, step: Step) -> None:
+    async def record_intent(self, step: Step) -> None:
         """Record what will be done next; without it on record, it must not be done.
 
-        Raises ``ClaimLost``, ``AssetTaken`` and ``StoreUnavailable``.
+        Raises ``LeaseLost``, ``DuplicateAsset`` and ``StoreUnavailable``.
         """
-        claim_id = self.claimed.claim_id
+        lease_id = self.entry.lease_id
 
-        def decide(current: Submission | None, _: Budget | None) -> Change[None]:
-            return Change(None, step(current, claim_id, self._clock()))
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[None]:
+            return Change(None, step(current, lease_id, self._clock()))
 
         await self._store.change(self.submission_id, decide)
 
-    async def after(self, step: Step, *, refund: bool = False) -> None:
+    async def record_outcome(self, step: Step, *, uncount: bool = False) -> None:
         """Record what came of it, insisting: what is not recorded, nobody knows of.
 
         What can't be recorded is logged. Nothing is raised: the outcome stands either way.
         """
-        claim_id = self.claimed.claim_id
-        day = self.claimed.budget_day if refund else None
+        lease_id = self.entry.lease_id
+        day = self.entry.spend_day if uncount else None
 
-        def decide(current: Submission | None, budget: Budget | None) -> Change[None]:
-            changed = step(current, claim_id, self._clock())
-            freed = current is not None and current.budget_day == day and not changed.budget_day
+        def decide(current: Submission | None, counter: SpendCounter | None) -> Change[None]:
+            changed = step(current, lease_id, self._clock())
+            freed = current is not None and current.spend_day == day and not changed.spend_day
             if changed == current:
                 return Change(None)
-            return Change(None, changed, ledger.refunded(budget) if day and freed else None)
+            return Change(None, changed, claims.uncounted(counter) if day and freed else None)
 
         try:
-            await self._insist(
-                lambda: self._store.change(self.submission_id, decide, budget_day=day)
+            await self._persist(
+                lambda: self._store.change(self.submission_id, decide, spend_day=day)
             )
-        except ClaimLost:
-            self._log.warning("claim_lost", submission_id=self.submission_id)
+        except LeaseLost:
+            self._log.warning("lease_lost", submission_id=self.submission_id)
         except StoreUnavailable as error:
             self._log.error(
                 "outcome_not_recorded", submission_id=self.submission_id, reason=error.message
             )
 
-    async def hand_back(self) -> None:
+    async def release(self) -> None:
         """Let another go on at once; like ``after``."""
-        await self.after(steps.hand_back, refund=True)
+        await self.record_outcome(transitions.release, uncount=True)
 
-    async def bought(self, task: Task, now: datetime) -> None:
+    async def record_purchase(self, task: Task, now: datetime) -> None:
         """Record the job that was bought, whatever became of the claim.
 
         Raises ``StoreUnavailable`` after minutes of trying.
         """
 
-        def decide(current: Submission | None, _: Budget | None) -> Change[None]:
-            return Change(None, steps.accept(current, self.claimed, now, task.task_id))
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[None]:
+            return Change(None, transitions.accept(current, self.entry, now, task.task_id))
 
-        await self._insist(lambda: self._store.change(self.submission_id, decide, task=task))
+        await self._persist(lambda: self._store.change(self.submission_id, decide, task=task))
 
-    async def _insist(self, change: Callable[[], Awaitable[None]]) -> None:
-        deadline = self._clock() + INSIST_FOR
+    async def _persist(self, change: Callable[[], Awaitable[None]]) -> None:
+        deadline = self._clock() + PERSIST_FOR
         while True:
             try:
                 return await change()
@@ -112,10 +112,10 @@ class Recording:
                     raise
                 await self._sleep(PAUSE_S)
 
-    async def keep_claim(self, work: Awaitable[W]) -> W:
+    async def extend_during(self, work: Awaitable[W]) -> W:
         """Return what ``work`` does, renewing the lease meanwhile.
 
-        Raises ``ClaimLost`` as soon as the claim is, and gives the work up.
+        Raises ``LeaseLost`` as soon as the claim is, and gives the work up.
         """
         working = asyncio.ensure_future(work)
         renewing = asyncio.ensure_future(self._renew())
@@ -132,7 +132,7 @@ class Recording:
         while True:
             await asyncio.sleep(RENEW_EVERY.total_seconds())
             try:
-                await self.before(steps.renew)
+                await self.record_intent(transitions.renew)
             except StoreUnavailable as error:
                 # The lease outlasts several renewals.
                 self._log.warning(

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Final
 
 from transcripts.callbacks.kinds import Kind
-from transcripts.errors import DocumentRefused, NotYet, StoreUnavailable, SubmissionError
+from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
+    AnswerLost,
     AssetState,
-    Lost,
     NotSent,
     RateLimited,
     Refusal,
@@ -24,9 +24,9 @@ from transcripts.mavi.answers import (
     SubmitAnswer,
 )
 from transcripts.mavi.client import Provider
-from transcripts.mavi.pacing import TooManyWaiting
-from transcripts.submissions import steps
-from transcripts.submissions.recording import Recording
+from transcripts.mavi.rate_limit import RateLimitTimeout
+from transcripts.submissions import transitions
+from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import Submission
 from transcripts.tasks.task import Status, Task, expiry
 
@@ -40,7 +40,7 @@ METADATA_ATTEMPTS: Final = 3
 RETRY_AFTER_S: Final = 60
 """What who meets the provider's rate limit is told to wait."""
 
-MENDS: Final[Mapping[str, str]] = {
+REMEDIES: Final[Mapping[str, str]] = {
     Refusal.AUTH: "Mavi refuses the key or this address: check MAVI_API_KEY, that the account is"
     " active, and that its address allow-list holds this function's egress.",
     Refusal.NO_CREDIT: "The Mavi account has too little credit: top it up, then submit again.",
@@ -71,19 +71,19 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Patience:
+class CallPolicy:
     """How long a caller waits for its turn, and what is done when Mavi has no time for it.
 
-    Who ``comes_again`` finds its claim handed back; who does not, an entry that says why.
+    Who ``will_retry`` finds its claim handed back; who does not, an entry that says why.
     """
 
-    turn_s: float
-    comes_again: bool
+    max_wait_s: float
+    will_retry: bool
 
     @property
     def reject(self) -> Reject:
         """How what is impossible now is recorded: it must not take away what the queue will do."""
-        return steps.reject if self.comes_again else steps.not_now
+        return transitions.reject if self.will_retry else transitions.defer
 
 
 def submission_error(
@@ -95,11 +95,11 @@ def submission_error(
 ) -> SubmissionError:
     """Return the error of that code, with the sentence that tells what mends it."""
     return SubmissionError(
-        code, MENDS[code], status=status, details=details, retry_after_s=retry_after_s
+        code, REMEDIES[code], status=status, details=details, retry_after_s=retry_after_s
     )
 
 
-class Buyer:
+class Submitter:
     """Makes the one request that costs money, and records what came of it."""
 
     def __init__(
@@ -118,60 +118,54 @@ class Buyer:
         self._sleep = sleep
         self._retention_days = retention_days
 
-    async def buy(self, recording: Recording, asset_id: str, patience: Patience) -> Receipt:
+    async def submit(self, lease: Lease, asset_id: str, policy: CallPolicy) -> Receipt:
         """Buy in the name of a claim.
 
-        Raises ``SubmissionError`` with one of its codes, ``NotYet`` to who comes again,
-        ``ClaimLost``, and ``StoreUnavailable`` if nothing was sent.
+        Raises ``SubmissionError`` with one of its codes, ``RetryLater`` to who comes again,
+        ``LeaseLost``, and ``StoreUnavailable`` if nothing was sent.
         """
         pause_s = FIRST_PAUSE_S
         asset_checked = False
         for retries_left in range(MAX_RETRIES, -1, -1):
             try:
                 answer = await self._provider.submit(
-                    asset_id, patience.turn_s, lambda: recording.before(steps.begin_call)
+                    asset_id, policy.max_wait_s, lambda: lease.record_intent(transitions.begin_call)
                 )
-            except TooManyWaiting as waiting:
-                raise await self._no_time(
-                    recording, patience, math.ceil(waiting.wait_s)
-                ) from waiting
+            except RateLimitTimeout as waiting:
+                raise await self._no_time(lease, policy, math.ceil(waiting.wait_s)) from waiting
             self._log.info(
                 "mavi_answered",
-                submission_id=recording.submission_id,
+                submission_id=lease.submission_id,
                 asset_id=asset_id,
                 answer=type(answer).__name__.lower(),
                 retries_left=retries_left,
             )
             match answer:
                 case Accepted(task_id):
-                    return await self._accepted(recording, asset_id, task_id)
+                    return await self._accepted(lease, asset_id, task_id)
                 case Refused(refusal, http_status):
-                    raise await self._rejected(recording, refusal, {"http_status": http_status})
-                case Lost(reason):
-                    raise await self._lost(recording, reason)
-            await recording.after(steps.call_bought_nothing)
+                    raise await self._rejected(lease, refusal, {"http_status": http_status})
+                case AnswerLost(reason):
+                    raise await self._lost(lease, reason)
+            await lease.record_outcome(transitions.call_refused)
             if isinstance(answer, Ambiguous) and not asset_checked:
                 asset_checked = True
-                why = await self._why_refused(asset_id, patience)
+                why = await self._why_refused(asset_id, policy)
                 if why is not None:
                     code, details = why
-                    if (
-                        code == "asset_not_found"
-                        and patience.comes_again
-                        and self._is_new(recording)
-                    ):
+                    if code == "asset_not_found" and policy.will_retry and self._is_new(lease):
                         # It was there a moment ago, so this is what rate limiting looks like, too.
-                        raise await self._no_time(recording, patience, RETRY_AFTER_S)
-                    raise await self._rejected(recording, code, details, patience.reject)
+                        raise await self._no_time(lease, policy, RETRY_AFTER_S)
+                    raise await self._rejected(lease, code, details, policy.reject)
             if not retries_left:
-                raise await self._gave_up(recording, patience, answer)
+                raise await self._gave_up(lease, policy, answer)
             await self._sleep(max(pause_s, _asked_pause_s(answer)))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         raise AssertionError("the loop ends by returning or raising")
 
-    async def _accepted(self, recording: Recording, asset_id: str, task_id: str) -> Receipt:
+    async def _accepted(self, lease: Lease, asset_id: str, task_id: str) -> Receipt:
         now = self._clock()
-        claimed = recording.claimed
+        claimed = lease.entry
         task = Task(
             task_id=task_id,
             kind=Kind.MULTI_SPEAKER,
@@ -185,7 +179,7 @@ class Buyer:
             expires_at=expiry(now, self._retention_days),
         )
         try:
-            await recording.bought(task, now)
+            await lease.record_purchase(task, now)
         except (StoreUnavailable, DocumentRefused) as error:
             self._log.error(
                 "bought_but_not_recorded",
@@ -197,65 +191,64 @@ class Buyer:
         self._log.info("submitted", submission_id=claimed.submission_id, task_id=task_id)
         return Receipt(task_id, claimed.submission_id, duplicate=False)
 
-    async def reject(self, recording: Recording, code: str, **details: object) -> None:
+    async def reject(self, lease: Lease, code: str, **details: object) -> None:
         """Record that nothing was bought, and why, and give the spend back."""
-        await self._reject(recording, steps.reject, code, details)
+        await self._reject(lease, transitions.reject, code, details)
 
     async def _reject(
-        self, recording: Recording, record: Reject, code: str, details: Mapping[str, object]
+        self, lease: Lease, record: Reject, code: str, details: Mapping[str, object]
     ) -> None:
-        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-            return record(current, claim_id, now, code)
+        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
+            return record(current, lease_id, now, code)
 
-        await recording.after(step, refund=True)
-        self._log.warning("rejected", submission_id=recording.submission_id, code=code, **details)
+        await lease.record_outcome(step, uncount=True)
+        self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
 
     async def _rejected(
         self,
-        recording: Recording,
+        lease: Lease,
         code: str,
         details: Mapping[str, object],
-        record: Reject = steps.reject,
+        record: Reject = transitions.reject,
     ) -> SubmissionError:
-        await self._reject(recording, record, code, details)
+        await self._reject(lease, record, code, details)
         return submission_error(code, details=details)
 
-    async def _lost(self, recording: Recording, reason: str) -> SubmissionError:
-        def step(current: Submission | None, claim_id: str, now: datetime) -> Submission:
-            return steps.lose_answer(current, claim_id, now, reason)
+    async def _lost(self, lease: Lease, reason: str) -> SubmissionError:
+        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
+            return transitions.answer_lost_entry(current, lease_id, now, reason)
 
-        await recording.after(step)
-        self._log.error("answer_lost", submission_id=recording.submission_id, reason=reason)
+        await lease.record_outcome(step)
+        self._log.error("answer_lost", submission_id=lease.submission_id, reason=reason)
         return submission_error("submit_unknown", details={"reason": reason})
 
-    async def _no_time(
-        self, recording: Recording, patience: Patience, retry_after_s: int
-    ) -> Exception:
+    async def _no_time(self, lease: Lease, policy: CallPolicy, retry_after_s: int) -> Exception:
         """End a purchase that found no turn, or no Mavi: nothing was bought."""
-        if patience.comes_again:
-            return NotYet("Mavi has no time for this now.", retry_after_s=retry_after_s)
-        error = await self._rejected(recording, "provider_rate_limited", {}, steps.not_now)
+        if policy.will_retry:
+            return RetryLater("Mavi has no time for this now.", retry_after_s=retry_after_s)
+        error = await self._rejected(lease, "provider_rate_limited", {}, transitions.defer)
         error.retry_after_s = retry_after_s
         return error
 
-    async def _gave_up(
-        self, recording: Recording, patience: Patience, answer: SubmitAnswer
-    ) -> Exception:
+    async def _gave_up(self, lease: Lease, policy: CallPolicy, answer: SubmitAnswer) -> Exception:
         if isinstance(answer, RateLimited):
-            return await self._no_time(recording, patience, RETRY_AFTER_S)
-        if isinstance(answer, NotSent) and patience.comes_again:
-            return await self._no_time(recording, patience, RETRY_AFTER_S)
+            return await self._no_time(lease, policy, RETRY_AFTER_S)
+        if isinstance(answer, NotSent) and policy.will_retry:
+            return await self._no_time(lease, policy, RETRY_AFTER_S)
         reason = answer.reason if isinstance(answer, NotSent) else "HTTP 400 every time"
-        return await self._rejected(recording, Refusal.ERROR, {"reason": reason}, patience.reject)
+        return await self._rejected(lease, Refusal.ERROR, {"reason": reason}, policy.reject)
 
-    def _is_new(self, recording: Recording) -> bool:
+    def _is_new(self, lease: Lease) -> bool:
         """Tell whether we brought the asset ourselves, not long ago."""
-        claimed = recording.claimed
+        claimed = lease.entry
         sent_at = claimed.sent_at or self._clock()
-        return claimed.filename is not None and self._clock() - sent_at < steps.TAKEN_IN_WITHIN
+        return (
+            claimed.filename is not None
+            and self._clock() - sent_at < transitions.PROCESSING_TIMEOUT
+        )
 
     async def _why_refused(
-        self, asset_id: str, patience: Patience
+        self, asset_id: str, policy: CallPolicy
     ) -> tuple[str, dict[str, object]] | None:
         """Ask the metadata what a 400 does not say; None if the asset is not the reason.
 
@@ -265,8 +258,8 @@ class Buyer:
         for _ in range(METADATA_ATTEMPTS):
             before = state
             try:
-                state = await self._provider.asset_state(asset_id, patience.turn_s)
-            except TooManyWaiting:
+                state = await self._provider.asset_state(asset_id, policy.max_wait_s)
+            except RateLimitTimeout:
                 return None
             if state is AssetState.MISSING and before is AssetState.MISSING:
                 return "asset_not_found", {"asset_id": asset_id}

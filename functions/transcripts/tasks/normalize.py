@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from transcripts.callbacks.envelope import ABSENT, Envelope, is_object, plain
+from transcripts.callbacks.envelope import ABSENT, Envelope, decode, is_object
 from transcripts.callbacks.kinds import Kind, kind_of
 from transcripts.tasks.task import (
     Anomaly,
@@ -31,7 +31,7 @@ from transcripts.tasks.task import (
 
 UNKNOWN_SPEAKER: Final = "Unknown"
 
-GOOD_CODES: Final = frozenset({"0000", "200"})
+SUCCESS_CODES: Final = frozenset({"0000", "200"})
 
 MAX_SPEAKERS: Final = 500
 MAX_FACES: Final = 200
@@ -64,7 +64,7 @@ class _Anomalies:
         return [Anomaly(code, count, first) for code, (count, first) in sorted(self._found.items())]
 
 
-def normalise(
+def normalize(
     envelope: Envelope,
     *,
     revision: str,
@@ -76,18 +76,20 @@ def normalise(
 
     Its status is ``failed`` for a code other than ``0000`` and ``200`` or ``success: false``,
     ``succeeded`` if ``data.data.audio_transcription`` is there (null or empty is silence), and
-    ``unrecognised`` for the other endpoints' shapes.
+    ``unrecognized`` for the other endpoints' shapes.
     """
     kind = kind_of(envelope.data)
     data = _Data()
     if is_object(envelope.data):
         data = msgspec.json.decode(envelope.data, type=_Data)
-    code = plain(envelope.code)
-    provider = Provider(_code(code), _words(plain(envelope.message)), _words(plain(data.msg)))
+    code = decode(envelope.code)
+    provider = Provider(
+        _code(code), _bounded_text(decode(envelope.message)), _bounded_text(decode(data.msg))
+    )
     task = Task(
         task_id=envelope.task_id,
         kind=kind,
-        status=_status(kind, code, plain(data.success)),
+        status=_status(kind, code, decode(data.success)),
         received_at=received_at,
         stored_at=stored_at,
         expires_at=expires_at,
@@ -96,7 +98,7 @@ def normalise(
     )
     if task.status is not Status.SUCCEEDED:
         return task
-    return _with_transcript(task, plain(data.data))
+    return _with_transcript(task, decode(data.data))
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -108,11 +110,11 @@ class _Data(msgspec.Struct, frozen=True):
 def _status(kind: Kind, code: object, success: object) -> Status:
     if isinstance(code, float) and code.is_integer():
         code = int(code)
-    if code is not None and str(code).strip() not in GOOD_CODES:
+    if code is not None and str(code).strip() not in SUCCESS_CODES:
         return Status.FAILED
     if success is False or (isinstance(success, str) and success.strip().lower() == "false"):
         return Status.FAILED
-    return Status.SUCCEEDED if kind is Kind.MULTI_SPEAKER else Status.UNRECOGNISED
+    return Status.SUCCEEDED if kind is Kind.MULTI_SPEAKER else Status.UNRECOGNIZED
 
 
 def _with_transcript(task: Task, result: dict[str, Any]) -> Task:
@@ -189,7 +191,7 @@ def _times(start: Any, end: Any, index: int, anomalies: _Anomalies) -> tuple[flo
 
 def _speaker_name(value: Any, index: int, anomalies: _Anomalies, names: dict[str, str]) -> str:
     """Name the speaker; what needed no mending is remembered in ``names``."""
-    name = _label(value)
+    name = _string(value)
     if name is None:
         anomalies.add("missing_speaker", index)
         return UNKNOWN_SPEAKER
@@ -202,7 +204,7 @@ def _speaker_name(value: Any, index: int, anomalies: _Anomalies, names: dict[str
 
 
 def _text(value: Any, index: int, anomalies: _Anomalies) -> str:
-    text = _label(value)
+    text = _string(value)
     if text is None:
         anomalies.add("missing_text", index)
         return ""
@@ -213,7 +215,7 @@ def _segments_and_speakers(
     rows: list[_Row], faces: list[Face], anomalies: _Anomalies
 ) -> tuple[list[Segment], list[Speaker]]:
     """Number the speakers in the order of their first word, and sum up how much each talks."""
-    parts: dict[str, _Part] = {}
+    parts: dict[str, _SpeakerTotals] = {}
     segments: list[Segment] = []
     for index, (start, end, name, text) in enumerate(rows):
         part = parts.get(name)
@@ -244,7 +246,7 @@ def _segments_and_speakers(
     ]
 
 
-class _Part:
+class _SpeakerTotals:
     """A speaker's part, while it is summed up."""
 
     __slots__ = ("first_start_s", "id", "segment_count", "talk_time_s")
@@ -257,12 +259,12 @@ class _Part:
 
 
 def _take_part(
-    parts: dict[str, _Part], name: str, start: float, index: int, anomalies: _Anomalies
-) -> _Part:
+    parts: dict[str, _SpeakerTotals], name: str, start: float, index: int, anomalies: _Anomalies
+) -> _SpeakerTotals:
     if len(parts) >= MAX_SPEAKERS:
         anomalies.add("too_many_speakers", index)
         name = UNKNOWN_SPEAKER
-    return parts.setdefault(name, _Part(len(parts) + 1, start))
+    return parts.setdefault(name, _SpeakerTotals(len(parts) + 1, start))
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -281,7 +283,7 @@ def _faces(value: Any, anomalies: _Anomalies) -> list[Face]:
         if len(faces) >= MAX_FACES:
             anomalies.add("too_many_faces", index)
             continue
-        face_id, name = _label(item.get("face_id")), _label(item.get("name"))
+        face_id, name = _string(item.get("face_id")), _string(item.get("name"))
         faces.append(
             Face(
                 _cut(face_id, MAX_NAME_BYTES) if face_id else None,
@@ -293,9 +295,9 @@ def _faces(value: Any, anomalies: _Anomalies) -> list[Face]:
 
 
 def _face_uri(item: dict[str, Any]) -> str | None:
-    protocol = _label(item.get("face_file_protocol"))
-    bucket = _label(item.get("face_file_bucket"))
-    blob = _label(item.get("face_file_blob"))
+    protocol = _string(item.get("face_file_protocol"))
+    bucket = _string(item.get("face_file_bucket"))
+    blob = _string(item.get("face_file_blob"))
     if not (protocol and bucket and blob):
         return None
     uri = f"{protocol}://{bucket}/{blob}"
@@ -309,9 +311,9 @@ def _usage(value: Any) -> Usage | None:
         return None
     models = [
         ModelUsage(
-            _cut(_label(item.get("model")) or "", MAX_NAME_BYTES) or None,
-            _whole(item.get("prompt_tokens")),
-            _whole(item.get("output_tokens")),
+            _cut(_string(item.get("model")) or "", MAX_NAME_BYTES) or None,
+            _count(item.get("prompt_tokens")),
+            _count(item.get("output_tokens")),
             _seconds(item.get("duration")) or 0.0,
         )
         for item in entries
@@ -347,19 +349,19 @@ def _seconds(value: Any) -> float | None:
     return number if number is not None and abs(number) <= MAX_TIME_S else None
 
 
-def _whole(value: Any) -> int:
+def _count(value: Any) -> int:
     number = _number(value)
     return min(int(number), _MAX_WHOLE) if number is not None and number > 0 else 0
 
 
-def _label(value: Any) -> str | None:
+def _string(value: Any) -> str | None:
     """Read a string (or a number written as one) without the blanks around it; None if blank."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip() or None
 
 
-def _words(value: Any) -> str | None:
+def _bounded_text(value: Any) -> str | None:
     """Read a sentence of the provider's, bounded; a structure is shown as JSON."""
     if value is None:
         return None
@@ -379,4 +381,4 @@ def _code(value: Any) -> str | int | float | bool | None:
         return value
     if isinstance(value, int | float) and abs(value) <= _MAX_WHOLE:
         return value
-    return _words(str(value) if isinstance(value, float) else value)
+    return _bounded_text(str(value) if isinstance(value, float) else value)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from transcripts.ids import usable_id, usable_key
-from transcripts.objects.stored_object import StoredObject
+from transcripts.uploads.stored_object import StoredObject
 
 VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpeg", "mpg"})
 AUDIO: Final = frozenset({"mp3", "wav", "aac", "flac", "ogg", "m4a"})
@@ -51,7 +51,7 @@ _MAX_KEY_CHARS: Final = 63
 _MAX_VALUE_CHARS: Final = 256
 
 
-class Reason(StrEnum):
+class RejectReason(StrEnum):
     """Why an object is refused."""
 
     FOLDER = "folder"
@@ -76,29 +76,29 @@ class KnownAsset:
     asset_id: str
 
 
-def judge(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | Reason:
+def classify(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | RejectReason:
     """Tell what an object is to us; ``max_bytes`` is the largest that is taken."""
     if stored.name.endswith("/"):
-        return Reason.FOLDER
+        return RejectReason.FOLDER
     if _is_set(stored.metadata.get("mavi-skip")):
-        return Reason.SKIPPED
+        return RejectReason.SKIPPED
     asset_id = stored.metadata.get("mavi-asset-id")
     if asset_id is not None:
-        return KnownAsset(asset_id) if usable_id(asset_id) else Reason.BAD_ASSET_ID
+        return KnownAsset(asset_id) if usable_id(asset_id) else RejectReason.BAD_ASSET_ID
     filename = stored.name.rpartition("/")[2]
     extension = filename.rpartition(".")[2].lower() if "." in filename else ""
     content_type = (stored.content_type or "").partition(";")[0].strip().lower()
     if extension in VIDEO | AUDIO:
         if not (content_type in UNTOLD or _may_be_media(content_type)):
-            return Reason.NOT_MEDIA
+            return RejectReason.NOT_MEDIA
     elif not extension and content_type in EXTENSIONS:
         filename = f"{filename}.{EXTENSIONS[content_type]}"
     else:
-        return Reason.NOT_MEDIA
+        return RejectReason.NOT_MEDIA
     if stored.size == 0:
-        return Reason.EMPTY
+        return RejectReason.EMPTY
     if stored.size > max_bytes:
-        return Reason.TOO_LARGE
+        return RejectReason.TOO_LARGE
     return Media(filename)
 
 

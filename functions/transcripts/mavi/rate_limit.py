@@ -17,14 +17,14 @@ from typing import Final
 ARRIVES_WITHIN_S: Final = 0.5
 """A request has arrived by then, answered or not."""
 
-LEARNS: Final = 0.25
+SMOOTHING: Final = 0.25
 """Of what a turn took, as against what was believed before."""
 
-LOOK_EVERY: Final = 0.05
+POLL_FRACTION: Final = 0.05
 """Of the interval: how often who waits looks whether its turn has come earlier."""
 
 
-class TooManyWaiting(Exception):
+class RateLimitTimeout(Exception):
     """The caller's turn would come later than it can wait; ``wait_s`` is when it would."""
 
     def __init__(self, wait_s: float) -> None:
@@ -33,7 +33,7 @@ class TooManyWaiting(Exception):
         self.wait_s = wait_s
 
 
-class Pacer:
+class RateLimiter:
     """Hands out turns, so that requests arrive at least ``interval_s`` apart, first come first."""
 
     def __init__(
@@ -48,53 +48,53 @@ class Pacer:
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._waiting = 0
-        self._turns = 0
-        self._next_turn = float("-inf")
-        self._last_turn = float("-inf")
-        self._turn_s = interval_s + ARRIVES_WITHIN_S
+        self._slots = 0
+        self._next_slot = float("-inf")
+        self._last_slot = float("-inf")
+        self._slot_s = interval_s + ARRIVES_WITHIN_S
 
     def wait_s(self) -> float:
         """Return about how long who asks now would wait, going by what turns took lately."""
-        return max(self._next_turn - self._clock(), 0.0) + self._waiting * self._turn_s
+        return max(self._next_slot - self._clock(), 0.0) + self._waiting * self._slot_s
 
     @asynccontextmanager
-    async def turn(
-        self, patience_s: float, intent: Callable[[], Awaitable[None]] | None = None
+    async def slot(
+        self, max_wait_s: float, before_send: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncIterator[None]:
         """Enter the block when it is the caller's turn to send one request, and answer it there.
 
         ``intent`` runs just before: what has to be on record by then, without being so for as long
-        as others are served first. Raises ``TooManyWaiting`` at once, and whatever ``intent``
+        as others are served first. Raises ``RateLimitTimeout`` at once, and whatever ``intent``
         raises, which costs no turn.
         """
         wait_s = self.wait_s()
-        if wait_s > patience_s:
-            raise TooManyWaiting(wait_s)
+        if wait_s > max_wait_s:
+            raise RateLimitTimeout(wait_s)
         self._waiting += 1
         try:
             async with self._lock:
                 await self._wait()
-                if intent is not None:
-                    await intent()
-                self._turns += 1
-                turn = self._turns
+                if before_send is not None:
+                    await before_send()
+                self._slots += 1
+                turn = self._slots
                 self._learn(waited=wait_s > 0)
-                self._next_turn = self._clock() + ARRIVES_WITHIN_S + self._interval_s
+                self._next_slot = self._clock() + ARRIVES_WITHIN_S + self._interval_s
         finally:
             self._waiting -= 1
         try:
             yield
         finally:
-            if turn == self._turns:
-                self._next_turn = min(self._next_turn, self._clock() + self._interval_s)
+            if turn == self._slots:
+                self._next_slot = min(self._next_slot, self._clock() + self._interval_s)
 
     def _learn(self, *, waited: bool) -> None:
         """Take in how far this turn is from the last one, if nobody could have had one between."""
         now = self._clock()
         if waited:
-            self._turn_s += (now - self._last_turn - self._turn_s) * LEARNS
-        self._last_turn = now
+            self._slot_s += (now - self._last_slot - self._slot_s) * SMOOTHING
+        self._last_slot = now
 
     async def _wait(self) -> None:
-        while (left_s := self._next_turn - self._clock()) > 0:
-            await self._sleep(min(left_s, self._interval_s * LOOK_EVERY))
+        while (left_s := self._next_slot - self._clock()) > 0:
+            await self._sleep(min(left_s, self._interval_s * POLL_FRACTION))

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from transcripts.mavi.pacing import ARRIVES_WITHIN_S, Pacer, TooManyWaiting
+from transcripts.mavi.rate_limit import ARRIVES_WITHIN_S, RateLimiter, RateLimitTimeout
 
 PATIENT = 1000.0
 
@@ -22,8 +22,8 @@ class Time:
         await asyncio.sleep(0)
         self.now += seconds
 
-    def pacer(self) -> Pacer:
-        return Pacer(1.0, lambda: self.now, self.sleep)
+    def pacer(self) -> RateLimiter:
+        return RateLimiter(1.0, lambda: self.now, self.sleep)
 
 
 async def test_turns_are_an_interval_apart_and_in_order() -> None:
@@ -33,7 +33,7 @@ async def test_turns_are_an_interval_apart_and_in_order() -> None:
     served: list[tuple[int, float]] = []
 
     async def ask(number: int) -> None:
-        async with pacer.turn(PATIENT):
+        async with pacer.slot(PATIENT):
             served.append((number, time.now))
 
     await asyncio.gather(*map(ask, range(10)))
@@ -45,9 +45,9 @@ async def test_an_interval_begins_with_the_answer() -> None:
     """A request that takes long to arrive does not let the next one come too soon after it."""
     time = Time()
     pacer = time.pacer()
-    async with pacer.turn(PATIENT):
+    async with pacer.slot(PATIENT):
         time.now += 0.3
-    async with pacer.turn(PATIENT):
+    async with pacer.slot(PATIENT):
         assert time.now == pytest.approx(101.3)
 
 
@@ -58,12 +58,12 @@ async def test_an_answer_is_waited_for_only_so_long() -> None:
     done = asyncio.Event()
 
     async def upload() -> None:
-        async with pacer.turn(PATIENT):
+        async with pacer.slot(PATIENT):
             await done.wait()
 
     uploading = asyncio.ensure_future(upload())
     await asyncio.sleep(0)
-    async with pacer.turn(PATIENT):
+    async with pacer.slot(PATIENT):
         assert time.now == pytest.approx(101.0 + ARRIVES_WITHIN_S)
     done.set()
     await uploading
@@ -74,11 +74,11 @@ async def test_turns_are_not_saved_up() -> None:
     """Who comes late waits for nothing, and the next one a whole interval."""
     time = Time()
     pacer = time.pacer()
-    async with pacer.turn(PATIENT):
+    async with pacer.slot(PATIENT):
         pass
     time.now += 10
     assert pacer.wait_s() == 0.0
-    async with pacer.turn(PATIENT):
+    async with pacer.slot(PATIENT):
         pass
     assert pacer.wait_s() == pytest.approx(1.0)
 
@@ -89,13 +89,13 @@ async def test_who_would_wait_too_long_is_told_at_once() -> None:
     pacer = time.pacer()
 
     async def ask() -> None:
-        async with pacer.turn(PATIENT):
+        async with pacer.slot(PATIENT):
             pass
 
     turns = [asyncio.ensure_future(ask()) for _ in range(5)]
     await asyncio.sleep(0)
-    with pytest.raises(TooManyWaiting) as caught:
-        async with pacer.turn(2.0):
+    with pytest.raises(RateLimitTimeout) as caught:
+        async with pacer.slot(2.0):
             raise AssertionError("no turn was to be had")
     assert 5 < caught.value.wait_s < 9
     await asyncio.gather(*turns)
@@ -113,7 +113,7 @@ async def test_what_is_told_is_what_turns_took() -> None:
 
         async def ask(number: int) -> None:
             nonlocal served
-            async with pacer.turn(PATIENT):
+            async with pacer.slot(PATIENT):
                 served += 1
                 if served == 10:
                     answered.set()
@@ -140,11 +140,11 @@ async def test_the_intent_runs_right_before_the_turn() -> None:
     sent: list[float] = []
 
     async def ask(takes_s: float) -> None:
-        async def intent() -> None:
+        async def before_send() -> None:
             intents.append(time.now)
             time.now += takes_s
 
-        async with pacer.turn(PATIENT, intent):
+        async with pacer.slot(PATIENT, before_send):
             sent.append(time.now)
 
     await asyncio.gather(*map(ask, [0.0, 0.7, 0.0]))
@@ -162,6 +162,6 @@ async def test_an_intent_that_fails_costs_no_turn() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        async with pacer.turn(PATIENT, fail):
+        async with pacer.slot(PATIENT, fail):
             raise AssertionError("the intent failed")
     assert pacer.wait_s() == 0.0

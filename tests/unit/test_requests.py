@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from tests.unit.test_envelope import JSON_VALUES
 from transcripts.errors import RequestError
-from transcripts.submissions.orders import Order, check_content_type, read_order
+from transcripts.submissions.requests import SubmitAsset, check_content_type, read_request
 
 
 def test_an_order() -> None:
     """The asset, and what may go with it."""
-    assert read_order(b'{"asset_id": "re_1"}') == Order("re_1", {}, force=False)
+    assert read_request(b'{"asset_id": "re_1"}') == SubmitAsset("re_1", {}, force=False)
     body = {"asset_id": "re_1", "labels": {"case": "7"}, "force": True}
-    assert read_order(json.dumps(body).encode()) == Order("re_1", {"case": "7"}, force=True)
+    assert read_request(json.dumps(body).encode()) == SubmitAsset("re_1", {"case": "7"}, force=True)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_order() -> None:
 def test_bad_orders(body: bytes, code: str) -> None:
     """Each is told apart, and its message says what to do."""
     with pytest.raises(RequestError) as caught:
-        read_order(body)
+        read_request(body)
     assert (caught.value.code, caught.value.status) == (code, 400)
     assert len(caught.value.message) > 10
 
@@ -51,7 +51,7 @@ def test_bad_orders(body: bytes, code: str) -> None:
 def test_a_mistyped_field_is_named() -> None:
     """Ignoring it would buy what was not asked for."""
     with pytest.raises(RequestError) as caught:
-        read_order(b'{"asset_id": "re_1", "forse": true}')
+        read_request(b'{"asset_id": "re_1", "forse": true}')
     assert "forse" in caught.value.message
 
 
@@ -67,7 +67,7 @@ def test_a_mistyped_field_is_named() -> None:
 def test_labels_are_bounded(labels: dict[str, str]) -> None:
     """They are stored with every task."""
     with pytest.raises(RequestError) as caught:
-        read_order(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
+        read_request(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
     assert caught.value.code == "invalid_labels"
 
 
@@ -90,6 +90,6 @@ def test_other_content_types_are_refused(value: str | None) -> None:
 def test_any_body_is_an_order_or_a_400(body: bytes) -> None:
     """Nothing else is raised."""
     try:
-        read_order(body)
+        read_request(body)
     except RequestError as error:
         assert error.status == 400

@@ -25,10 +25,9 @@ from transcripts.errors import (
 )
 from transcripts.ports import Write
 from transcripts.retry import Retrier
-from transcripts.submissions.buyer import Buyer
 from transcripts.submissions.intake import Intake
-from transcripts.submissions.orders import Order
-from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.requests import SubmitAsset
+from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
@@ -37,6 +36,7 @@ from transcripts.submissions.submission import (
     submission_id_of_object,
     submission_path,
 )
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.sweep import Sweeper
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.store import TaskStore
@@ -46,10 +46,10 @@ ASSET = "re_1"
 ID = submission_id_of_asset(ASSET)
 CONTENT = b"a recording of a meeting"
 OVERDUE = timedelta(hours=6)
-ORDER = Order(ASSET, {"case": "7"})
+ORDER = SubmitAsset(ASSET, {"case": "7"})
 
 
-class Shop:
+class Pipeline:
     """A purchaser and everything around it. Each ``instance`` is a process of its own."""
 
     def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
@@ -62,29 +62,38 @@ class Shop:
         self.lines = LogLines()
         self.options = options
         self._claims = map(str, itertools.count(1))
-        self.purchaser = self.instance()
+        self.service = self.instance()
+        self.queue = MemoryQueue()
+        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
+        self.intake = Intake(
+            self.store,
+            self.queue,
+            self.lines.log,
+            clock=self.clock,
+            max_object_bytes=1000,
+        )
 
-    def instance(self) -> Purchaser:
+    def instance(self) -> SubmissionService:
         log, clock, sleep = self.lines.log, self.clock, self.sleeper
         days = self.retention_days
-        return Purchaser(
+        return SubmissionService(
             SubmissionStore(self.documents, Retrier(20.0, Sleeper()), days),
-            Buyer(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
+            Submitter(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
             Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
             log,
             clock=clock,
-            new_claim_id=lambda: next(self._claims),
+            new_lease_id=lambda: next(self._claims),
             sleep=sleep,
             **self.options,
         )
 
     def patch_sleep(self, sleep: Any) -> None:
         """Let the purchaser sleep another way."""
-        self.purchaser._sleep = self.purchaser._buyer._sleep = sleep
+        self.service._sleep = self.service._submitter._sleep = sleep
 
     def lose_the_store_after_the_claim(self) -> None:
         """Let the commit after the next one fail until ``documents.before`` is set anew."""
-        self.purchaser._store._retrier = TryOnce()
+        self.service._store._retrier = TryOnce()
         claimed = len(self.documents.commits) + 1
 
         def before(operation: str) -> None:
@@ -98,31 +107,15 @@ class Shop:
         assert found is not None
         return found
 
-    async def refused(self, order: Order = ORDER) -> SubmissionError:
+    async def refused(self, order: SubmitAsset = ORDER) -> SubmissionError:
         with pytest.raises(SubmissionError) as caught:
-            await self.purchaser.buy(order)
+            await self.service.submit(order)
         return caught.value
-
-
-class Depot(Shop):
-    """A shop with a bucket and a queue."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.queue = MemoryQueue()
-        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
-        self.intake = Intake(
-            self.store,
-            self.queue,
-            self.lines.log,
-            clock=self.clock,
-            max_object_bytes=1000,
-        )
 
     async def drop(self, name: str = "a/talk.mp4", content: bytes = CONTENT, **more: Any) -> str:
         """Put an object into the bucket, let its event come, and return its submission."""
         stored = self.objects.put(name, content, **more)
-        await self.intake.uploaded(stored)
+        await self.intake.enqueue_upload(stored)
         return submission_id_of_object(stored.uri, stored.generation)
 
     async def sender_died(self, submission_id: str) -> None:
@@ -131,7 +124,7 @@ class Depot(Shop):
             await self.entry(submission_id),
             state=State.UPLOADING,
             asset_id="re_7",
-            claim_id="gone",
+            lease_id="gone",
             lease_expires_at=self.clock.now,
             sent_at=self.clock.now,
             uploads=1,
@@ -142,10 +135,6 @@ class Depot(Shop):
         found = await self.store.read(submission_id)
         assert found is not None
         return found
-
-
-class Yard(Depot):
-    """A depot that is swept."""
 
     def sweeper(self, **options: Any) -> Sweeper:
         return Sweeper(

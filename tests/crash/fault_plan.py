@@ -26,7 +26,6 @@ from transcripts.errors import (
 )
 from transcripts.mavi.answers import AssetState, Sent, SubmitAnswer, UploadAnswer
 from transcripts.mavi.client import File, MaviClient
-from transcripts.objects.stored_object import StoredObject
 from transcripts.ports import (
     Documents,
     ObjectReader,
@@ -39,13 +38,14 @@ from transcripts.ports import (
     Write,
 )
 from transcripts.retry import Retrier
-from transcripts.submissions.buyer import Buyer
 from transcripts.submissions.intake import Intake
-from transcripts.submissions.purchase import Purchaser
+from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import Budget, Submission
+from transcripts.submissions.submission import SpendCounter, Submission
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.sweep import Sweeper
 from transcripts.submissions.uploader import Uploader
+from transcripts.uploads.stored_object import StoredObject
 
 LEASE_OVER_S = 6 * 60
 STALLED_S = 3 * 3600
@@ -67,7 +67,7 @@ class Mode(StrEnum):
 def modes_at(name: str) -> list[Mode]:
     """Return what may happen at an effect of that name.
 
-    What only looks leaves the same world behind whether it dies before or after it; and of what
+    What only looks leaves the same environment behind whether it dies before or after it; and of what
     goes wrong with the provider's own answers, the fake provider is the master.
     """
     looks = name.startswith(("read", "query", "stat", "open", "chunk", "mavi metadata"))
@@ -83,7 +83,7 @@ def modes_at(name: str) -> list[Mode]:
 
 
 @dataclass
-class Fate:
+class FaultPlan:
     """Which effect goes wrong, and how; without ``point`` none does. ``seen`` names them all."""
 
     point: int | None = None
@@ -134,12 +134,12 @@ class Fate:
         return result
 
 
-class FatefulDocuments:
+class FaultyDocuments:
     """A store each of whose calls is a point."""
 
-    def __init__(self, documents: Documents, fate: Fate) -> None:
+    def __init__(self, documents: Documents, fault_plan: FaultPlan) -> None:
         self._documents = documents
-        self._fate = fate
+        self._fate = fault_plan
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
         name = "read " + " ".join(read.path.partition("/")[0] for read in reads)
@@ -166,12 +166,12 @@ def _described(write: Write) -> str:
     )
 
 
-class FatefulQueue:
+class FaultyQueue:
     """A queue each of whose calls is a point."""
 
-    def __init__(self, queue: SubmitQueue, fate: Fate) -> None:
+    def __init__(self, queue: SubmitQueue, fault_plan: FaultPlan) -> None:
         self._queue = queue
-        self._fate = fate
+        self._fate = fault_plan
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         await self._fate.effect(
@@ -179,12 +179,12 @@ class FatefulQueue:
         )
 
 
-class FatefulObjects:
+class FaultyObjects:
     """A source each of whose calls is a point, every chunk too."""
 
-    def __init__(self, source: ObjectSource, fate: Fate) -> None:
+    def __init__(self, source: ObjectSource, fault_plan: FaultPlan) -> None:
         self._source = source
-        self._fate = fate
+        self._fate = fault_plan
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         stored: StoredObject = self._fate.blocking(
@@ -201,13 +201,13 @@ class FatefulObjects:
             # The death of a process closes its files.
             reader.close()
             raise
-        return _FatefulReader(reader, self._fate)
+        return _FaultyReader(reader, self._fate)
 
 
-class _FatefulReader:
-    def __init__(self, reader: ObjectReader, fate: Fate) -> None:
+class _FaultyReader:
+    def __init__(self, reader: ObjectReader, fault_plan: FaultPlan) -> None:
         self._reader = reader
-        self._fate = fate
+        self._fate = fault_plan
 
     def read(self, size: int, /) -> bytes:
         content: bytes = self._fate.blocking(
@@ -219,33 +219,33 @@ class _FatefulReader:
         self._reader.close()
 
 
-class FatefulProvider:
+class FaultyProvider:
     """A provider before and after each of whose requests the process may end.
 
     What else may go wrong with a request, the fake provider does.
     """
 
-    def __init__(self, provider: MaviClient, fate: Fate) -> None:
+    def __init__(self, provider: MaviClient, fault_plan: FaultPlan) -> None:
         self._provider = provider
-        self._fate = fate
+        self._fate = fault_plan
 
     async def submit(
-        self, asset_id: str, patience_s: float, intent: Callable[[], Awaitable[None]]
+        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[None]]
     ) -> SubmitAnswer:
         answer: SubmitAnswer = await self._fate.effect(
-            "mavi submit", lambda: self._provider.submit(asset_id, patience_s, intent), None
+            "mavi submit", lambda: self._provider.submit(asset_id, max_wait_s, before_send), None
         )
         return answer
 
-    async def asset_state(self, asset_id: str, patience_s: float) -> AssetState | None:
+    async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         state: AssetState | None = await self._fate.effect(
-            "mavi metadata", lambda: self._provider.asset_state(asset_id, patience_s), None
+            "mavi metadata", lambda: self._provider.asset_state(asset_id, max_wait_s), None
         )
         return state
 
-    async def signed_url(self, filename: str, patience_s: float) -> UploadAnswer:
+    async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         answer: UploadAnswer = await self._fate.effect(
-            "mavi signed-url", lambda: self._provider.signed_url(filename, patience_s), None
+            "mavi signed-url", lambda: self._provider.signed_url(filename, max_wait_s), None
         )
         return answer
 
@@ -255,34 +255,40 @@ class FatefulProvider:
         )
         return sent
 
-    async def upload(self, file: File, patience_s: float) -> UploadAnswer:
+    async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
         answer: UploadAnswer = await self._fate.effect(
-            "mavi upload", lambda: self._provider.upload(file, patience_s), None
+            "mavi upload", lambda: self._provider.upload(file, max_wait_s), None
         )
         return answer
 
 
-class Instance:
+class Run:
     """One process of each function, sharing one fate."""
 
-    def __init__(self, world: World, fate: Fate) -> None:
-        documents = FatefulDocuments(world.documents, fate)
-        clock, log = world.clock, world.logs.log
+    def __init__(self, environment: Environment, fault_plan: FaultPlan) -> None:
+        documents = FaultyDocuments(environment.documents, fault_plan)
+        clock, log = environment.clock, environment.logs.log
         retrier = Retrier(sleep=Sleeper(), jitter=lambda: 0.0)
         store = SubmissionStore(documents, retrier)
-        provider = FatefulProvider(world.client, fate)
-        queue = FatefulQueue(world.queue, fate)
+        provider = FaultyProvider(environment.client, fault_plan)
+        queue = FaultyQueue(environment.queue, fault_plan)
         self.intake = Intake(store, queue, log, clock=clock, max_object_bytes=10**9)
         sleep = Sleeper(clock)
-        self.purchaser = Purchaser(
+        self.service = SubmissionService(
             store,
-            Buyer(provider, log, clock=clock, sleep=sleep),
-            Uploader(FatefulObjects(world.source, fate), provider, log, clock=clock, sleep=sleep),
+            Submitter(provider, log, clock=clock, sleep=sleep),
+            Uploader(
+                FaultyObjects(environment.source, fault_plan),
+                provider,
+                log,
+                clock=clock,
+                sleep=sleep,
+            ),
             log,
             clock=clock,
-            new_claim_id=lambda: uuid4().hex,
+            new_lease_id=lambda: uuid4().hex,
             sleep=sleep,
-            cap_per_day=world.cap_per_day,
+            cap_per_day=environment.cap_per_day,
         )
         self.sweeper = Sweeper(
             documents,
@@ -291,15 +297,15 @@ class Instance:
             log,
             clock=clock,
             overdue_after=timedelta(hours=6),
-            resubmit_overdue=world.resubmit_overdue,
+            resubmit_overdue=environment.resubmit_overdue,
         )
 
 
-Work = Callable[[Instance], Awaitable[object]]
+Work = Callable[[Run], Awaitable[object]]
 
 
 @dataclass
-class World:
+class Environment:
     """What outlives every process: stores, queue, objects, the provider, and time."""
 
     documents: Documents
@@ -339,6 +345,6 @@ class World:
     async def spent(self) -> int:
         """Return what counts against the spend cap, over the days that may have passed."""
         days = {(self.clock() - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(4)}
-        reads = [Read(f"budgets/{day}", Budget) for day in sorted(days)]
+        reads = [Read(f"spend_counters/{day}", SpendCounter) for day in sorted(days)]
         found = await self.documents.read(*reads)
         return sum(each.value.submissions for each in found if each is not None)

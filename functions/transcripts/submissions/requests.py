@@ -10,7 +10,7 @@ import msgspec
 
 from transcripts.errors import RequestError
 from transcripts.ids import usable_id, usable_key
-from transcripts.objects.stored_object import split_uri, usable_generation
+from transcripts.uploads.stored_object import split_uri, usable_generation
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ASSETS: Final = 1_000
@@ -22,7 +22,7 @@ _SUBMISSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Order:
+class SubmitAsset:
     """An asset, to be bought now."""
 
     asset_id: str
@@ -31,7 +31,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class AssetsOrder:
+class SubmitAssets:
     """Assets, to be bought from the queue."""
 
     asset_ids: tuple[str, ...]
@@ -40,7 +40,7 @@ class AssetsOrder:
 
 
 @dataclass(frozen=True)
-class ObjectOrder:
+class SubmitObject:
     """An object, to be uploaded and bought from the queue; without generation the present one."""
 
     bucket: str
@@ -57,7 +57,7 @@ class Run:
     submission_id: str
 
 
-AnyOrder = Order | AssetsOrder | ObjectOrder | Run
+SubmitRequest = SubmitAsset | SubmitAssets | SubmitObject | Run
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 _decode = msgspec.json.Decoder(_Body).decode
 
-WANTED: Final = (
+USAGE: Final = (
     'Give one of {"asset_id": "re_…"}, {"asset_ids": ["re_…", …]} and'
     ' {"uri": "gs://bucket/object", "generation": "…"}.'
 )
@@ -89,7 +89,7 @@ def check_content_type(content_type: str | None) -> None:
         )
 
 
-def read_order(body: bytes) -> AnyOrder:
+def read_request(body: bytes) -> SubmitRequest:
     """Read the body of a request; raises ``RequestError`` (400) saying what is wrong."""
     try:
         content = _decode(body)
@@ -99,14 +99,14 @@ def read_order(body: bytes) -> AnyOrder:
         raise RequestError("The body is not JSON.", code="invalid_json") from error
     subjects = (content.asset_id, content.asset_ids, content.uri, content.submission_id)
     if sum(subject is not None for subject in subjects) != 1:
-        raise RequestError(WANTED, code="invalid_body")
+        raise RequestError(USAGE, code="invalid_body")
     _check_labels(content.labels)
     if content.asset_id is not None:
-        return Order(_asset_id(content.asset_id), content.labels, content.force)
+        return SubmitAsset(_asset_id(content.asset_id), content.labels, content.force)
     if content.asset_ids is not None:
-        return _assets_order(content.asset_ids, content)
+        return _submit_assets(content.asset_ids, content)
     if content.uri is not None:
-        return _object_order(content.uri, content)
+        return _submit_object(content.uri, content)
     return _run(content.submission_id or "")
 
 
@@ -119,21 +119,21 @@ def _asset_id(text: str) -> str:
     return text
 
 
-def _assets_order(asset_ids: list[str], content: _Body) -> AssetsOrder:
+def _submit_assets(asset_ids: list[str], content: _Body) -> SubmitAssets:
     if not 0 < len(asset_ids) <= MAX_ASSETS:
         raise RequestError(f"asset_ids holds 1 to {MAX_ASSETS} of them.", code="invalid_body")
     once = dict.fromkeys(_asset_id(asset_id) for asset_id in asset_ids)
-    return AssetsOrder(tuple(once), content.labels, content.force)
+    return SubmitAssets(tuple(once), content.labels, content.force)
 
 
-def _object_order(uri: str, content: _Body) -> ObjectOrder:
+def _submit_object(uri: str, content: _Body) -> SubmitObject:
     parts = split_uri(uri)
     if parts is None:
         raise RequestError("uri is not gs://bucket/object.", code="invalid_uri")
     generation = None if content.generation is None else str(content.generation)
     if generation is not None and not usable_generation(generation):
         raise RequestError("generation is not a number.", code="invalid_generation")
-    return ObjectOrder(*parts, generation, content.labels, content.force)
+    return SubmitObject(*parts, generation, content.labels, content.force)
 
 
 def _run(submission_id: str) -> Run:

@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from transcripts.errors import PoisonMessage
-from transcripts.objects.stored_object import StoredObject, usable_generation
 from transcripts.push import read_push
+from transcripts.uploads.stored_object import StoredObject, usable_generation
 
 FINALIZED: Final = "google.cloud.storage.object.v1.finalized"
 STORAGE_PREFIX: Final = "google.cloud.storage."

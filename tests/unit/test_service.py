@@ -1,0 +1,502 @@
+"""Buying a transcript, once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.fakes import (
+    Outage,
+    TryOnce,
+)
+from tests.pipeline import ASSET, ID, ORDER, Pipeline
+from tests.polling import eventually
+from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
+from transcripts.mavi.answers import (
+    Accepted,
+    Ambiguous,
+    AnswerLost,
+    AssetState,
+    NotSent,
+    RateLimited,
+    Refusal,
+    Refused,
+    SubmitAnswer,
+)
+from transcripts.ports import Read
+from transcripts.retry import Retrier
+from transcripts.submissions.requests import SubmitAsset
+from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.submission import (
+    SpendCounter,
+    State,
+)
+from transcripts.submissions.submitter import REMEDIES, Receipt
+from transcripts.submissions.transitions import LEASE
+from transcripts.tasks.store import TaskStore
+from transcripts.tasks.task import Status
+
+from .test_merge import a_result
+
+FORCED = SubmitAsset(ASSET, {}, force=True)
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline()
+
+
+async def test_an_asset_is_bought_and_recorded(pipeline: Pipeline) -> None:
+    """The ledger has the task, and the task has the submission."""
+    pipeline = Pipeline(retention_days=3)
+    receipt = await pipeline.service.submit(ORDER)
+    assert receipt == Receipt("task-1", ID, duplicate=False)
+    submission = await pipeline.submission()
+    assert (submission.state, submission.task_id, submission.labels) == (
+        State.SUBMITTED,
+        "task-1",
+        {"case": "7"},
+    )
+    assert submission.submitted_at == pipeline.clock.now
+    task = await TaskStore(pipeline.documents, Retrier()).read_task("task-1")
+    assert task is not None
+    assert (task.status, task.claimed, task.submission_id, task.asset_id, task.labels) == (
+        Status.SUBMITTED,
+        True,
+        ID,
+        ASSET,
+        {"case": "7"},
+    )
+    assert task.expires_at == pipeline.clock.now + timedelta(days=3)
+
+
+async def test_the_intent_is_recorded_before_the_call(pipeline: Pipeline) -> None:
+    """A process that dies during the call leaves ``submitting`` behind."""
+    seen: list[str] = []
+    pipeline.provider.on_submit = lambda _: seen.append(
+        pipeline.documents.content[f"submissions/{ID}"]["state"]
+    )
+    await pipeline.service.submit(ORDER)
+    assert seen == ["submitting"]
+
+
+async def test_a_bought_asset_is_not_bought_again(pipeline: Pipeline) -> None:
+    """By this instance or another."""
+    await pipeline.service.submit(ORDER)
+    for service in (pipeline.service, pipeline.instance()):
+        assert await service.submit(ORDER) == Receipt("task-1", ID, duplicate=True)
+    assert pipeline.provider.submitted == [ASSET]
+
+
+async def test_a_hundred_identical_orders_share_one_purchase(pipeline: Pipeline) -> None:
+    """In one instance they wait for the one answer; only one of them is no duplicate."""
+    receipts = await asyncio.gather(*(pipeline.service.submit(ORDER) for _ in range(100)))
+    assert {receipt.task_id for receipt in receipts} == {"task-1"}
+    assert [receipt.duplicate for receipt in receipts].count(False) == 1
+    assert pipeline.provider.submitted == [ASSET]
+
+
+async def test_two_instances_racing_buy_once(pipeline: Pipeline) -> None:
+    """The one that comes second is told to wait."""
+    results = await asyncio.gather(
+        *(pipeline.instance().submit(ORDER) for _ in range(10)), return_exceptions=True
+    )
+    assert pipeline.provider.submitted == [ASSET]
+    for result in results:
+        if isinstance(result, SubmissionError):
+            assert (result.code, result.status) == ("submission_in_progress", 409)
+            assert result.retry_after_s
+        else:
+            assert isinstance(result, Receipt)
+            assert result.task_id == "task-1"
+
+
+async def test_followers_share_the_error_too(pipeline: Pipeline) -> None:
+    """Nobody tries again behind the leader's back."""
+    pipeline.provider.answers = [Refused(Refusal.AUTH, 401)]
+    results = await asyncio.gather(
+        *(pipeline.service.submit(ORDER) for _ in range(5)), return_exceptions=True
+    )
+    assert [getattr(result, "code", None) for result in results] == ["provider_auth"] * 5
+    assert pipeline.provider.submitted == [ASSET]
+
+
+async def test_a_caller_that_hangs_up_does_not_stop_the_purchase(pipeline: Pipeline) -> None:
+    """What was begun is brought to its end and recorded."""
+    buying = asyncio.ensure_future(pipeline.service.submit(ORDER))
+    while not pipeline.provider.submitted:
+        await asyncio.sleep(0)
+    buying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await buying
+    receipt = await pipeline.service.submit(ORDER)
+    assert receipt == Receipt("task-1", ID, duplicate=True)
+    assert pipeline.provider.submitted == [ASSET]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Refused(Refusal.AUTH, 401), "provider_auth"),
+        (Refused(Refusal.NO_CREDIT, 402), "provider_no_credit"),
+        (Refused(Refusal.NO_WEBHOOK, 400), "provider_no_webhook"),
+        (Refused(Refusal.ERROR, 409), "provider_error"),
+    ],
+)
+async def test_a_refusal_is_said_recorded_and_no_obstacle(
+    pipeline: Pipeline, answer: Refused, code: str
+) -> None:
+    """502 with what mends it; once mended, the same asset is bought."""
+    pipeline.provider.answers = [answer]
+    error = await pipeline.refused()
+    assert (error.code, error.status, error.message) == (code, 502, REMEDIES[code])
+    submission = await pipeline.submission()
+    assert (submission.state, submission.reason) == (State.REJECTED, code)
+    assert pipeline.sleeper.slept == []
+    assert (await pipeline.service.submit(ORDER)).duplicate is False
+
+
+@pytest.mark.parametrize("answer", [RateLimited(), NotSent("refused")])
+async def test_what_bought_nothing_is_tried_again(pipeline: Pipeline, answer: Any) -> None:
+    """After 1, 2, 4 … seconds; in between the ledger says that nothing is under way."""
+    pipeline.provider.answers = [answer, answer, answer]
+    states: list[str] = []
+    sleep = pipeline.sleeper
+
+    async def sleeping(seconds: float) -> None:
+        states.append(pipeline.documents.content[f"submissions/{ID}"]["state"])
+        await sleep(seconds)
+
+    pipeline.patch_sleep(sleeping)
+    assert (await pipeline.service.submit(ORDER)).task_id == "task-4"
+    assert sleep.slept == [1.0, 2.0, 4.0]
+    assert states == ["pending"] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "status"),
+    [
+        (RateLimited(), "provider_rate_limited", 429),
+        (NotSent("ConnectionError"), "provider_error", 502),
+        (Ambiguous(), "provider_error", 502),
+    ],
+)
+async def test_retries_are_bounded(pipeline: Pipeline, answer: Any, code: str, status: int) -> None:
+    """Six of them; then the asset may be submitted again without force."""
+    pipeline.provider.answers = [answer] * 7
+    error = await pipeline.refused()
+    assert (error.code, error.status) == (code, status)
+    assert (error.retry_after_s is not None) == (status == 429)
+    assert pipeline.sleeper.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    assert len(pipeline.provider.submitted) == 7
+    assert (await pipeline.submission()).state is State.REJECTED
+    assert (await pipeline.service.submit(ORDER)).duplicate is False
+
+
+async def test_the_provider_may_ask_for_a_longer_pause(pipeline: Pipeline) -> None:
+    """Within bounds."""
+    pipeline.provider.answers = [RateLimited(5.0), RateLimited(900.0)]
+    await pipeline.service.submit(ORDER)
+    assert pipeline.sleeper.slept == [5.0, 32.0]
+
+
+@pytest.mark.parametrize(
+    ("states", "code", "status"),
+    [
+        ([AssetState.MISSING, AssetState.MISSING], "asset_not_found", 404),
+        ([None, AssetState.MISSING, AssetState.MISSING], "asset_not_found", 404),
+        ([AssetState.WAITING], "asset_not_ready", 409),
+        ([AssetState.UPLOADING], "asset_not_ready", 409),
+        ([AssetState.FAILED], "asset_not_ready", 409),
+    ],
+)
+async def test_the_metadata_tell_what_a_400_means(
+    pipeline: Pipeline, states: list[AssetState | None], code: str, status: int
+) -> None:
+    """An unknown asset, or one whose upload is not complete."""
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = list(states)
+    error = await pipeline.refused()
+    assert (error.code, error.status) == (code, status)
+    assert pipeline.provider.asked == [ASSET] * len(states)
+    assert (await pipeline.submission()).state is State.REJECTED
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [AssetState.READY],
+        [AssetState.MISSING, AssetState.READY],
+        [None, None, None],
+        [AssetState.UNKNOWN] * 3,
+    ],
+)
+async def test_a_400_for_an_asset_that_is_ready_is_tried_again(
+    pipeline: Pipeline, states: list[AssetState | None]
+) -> None:
+    """It was rate limiting; the metadata are asked only once."""
+    pipeline.provider.answers = [Ambiguous(), Ambiguous()]
+    pipeline.provider.states = list(states)
+    assert (await pipeline.service.submit(ORDER)).duplicate is False
+    assert len(pipeline.provider.asked) == len(states)
+
+
+async def test_a_lost_answer_is_never_repeated_unasked(pipeline: Pipeline) -> None:
+    """504 the first time, 409 ever after, until it is forced; then both are on record."""
+    pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    error = await pipeline.refused()
+    assert (error.code, error.status, error.details) == (
+        "submit_unknown",
+        504,
+        {"reason": "ReadTimeout"},
+    )
+    for _ in range(3):
+        again = await pipeline.refused()
+        assert (again.code, again.status) == ("submit_unknown", 409)
+    assert pipeline.provider.submitted == [ASSET]
+    receipt = await pipeline.service.submit(FORCED)
+    assert receipt == Receipt("task-2", ID, duplicate=False)
+    assert [item.state for item in (await pipeline.submission()).previous_attempts] == [
+        State.SUBMIT_UNKNOWN
+    ]
+
+
+async def test_force_buys_again_and_remembers_the_first(pipeline: Pipeline) -> None:
+    """Two tasks, two purchases, one ledger entry."""
+    await pipeline.service.submit(ORDER)
+    assert (await pipeline.service.submit(FORCED)).task_id == "task-2"
+    submission = await pipeline.submission()
+    assert (submission.task_id, [item.task_id for item in submission.previous_attempts]) == (
+        "task-2",
+        ["task-1"],
+    )
+
+
+async def test_a_result_that_came_before_its_submission_is_joined(pipeline: Pipeline) -> None:
+    """The callback overtakes the answer of the submit that caused it."""
+    tasks = TaskStore(pipeline.documents, Retrier())
+    early: list[asyncio.Task[Any]] = []
+
+    def callback(_: str) -> None:
+        early.append(asyncio.ensure_future(tasks.save_result(a_result(), b"raw")))
+
+    pipeline.provider.on_submit = callback
+    pipeline.provider.answers = []
+    original = pipeline.provider.submit
+
+    async def submit(asset_id: str, max_wait_s: float, before_send: Any) -> Any:
+        await original(asset_id, max_wait_s, before_send)
+        await asyncio.gather(*early)
+        task = await tasks.read_task("t")
+        assert task is not None
+        assert task.claimed is False
+        return Accepted("t")
+
+    pipeline.provider.submit = submit  # type: ignore[method-assign] # one test's own provider
+    await pipeline.service.submit(ORDER)
+    task = await tasks.read_task("t")
+    assert task is not None
+    assert (task.status, task.claimed, task.submission_id) == (Status.SUCCEEDED, True, ID)
+
+
+async def test_the_cap_stops_spending_and_refusals_give_back() -> None:
+    """429 with the seconds until midnight UTC; a refused job costs nothing."""
+    pipeline = Pipeline(cap_per_day=2)
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    await pipeline.refused()
+    for number in range(2):
+        await pipeline.service.submit(SubmitAsset(f"re_{number + 10}", {}))
+    error = await pipeline.refused()
+    assert (error.code, error.status, error.retry_after_s) == ("budget_exhausted", 429, 75355)
+    pipeline.clock.advance(days=1)
+    assert (await pipeline.service.submit(ORDER)).duplicate is False
+
+
+async def test_a_store_that_is_down_buys_nothing(pipeline: Pipeline) -> None:
+    """No ledger, no purchase."""
+    pipeline.documents.before = Outage(10**6)
+    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    with pytest.raises(StoreUnavailable):
+        await pipeline.service.submit(ORDER)
+    assert pipeline.provider.submitted == []
+
+
+@pytest.mark.parametrize("only", ["read", "commit"])
+@pytest.mark.parametrize("lost", [True, False])
+async def test_outages_at_any_step_buy_once(pipeline: Pipeline, only: str, lost: bool) -> None:  # noqa: FBT001 - parametrized
+    """Every third read or commit fails, before it takes effect or after."""
+    calls = itertools.count()
+
+    def fail(operation: str) -> None:
+        if operation == only and next(calls) % 3 == 0:
+            raise StoreUnavailable("no store")
+
+    if lost:
+        pipeline.documents.after = fail
+    else:
+        pipeline.documents.before = fail
+    receipt = await pipeline.service.submit(ORDER)
+    pipeline.documents.before = pipeline.documents.after = lambda _: None
+    assert receipt == Receipt("task-1", ID, duplicate=False)
+    assert pipeline.provider.submitted == [ASSET]
+    assert (await pipeline.submission()).state is State.SUBMITTED
+
+
+async def test_a_job_that_was_bought_is_recorded_for_minutes(pipeline: Pipeline) -> None:
+    """The store fails after the purchase: we insist, since nobody else knows the task."""
+    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+
+    def store_goes_down(_: str) -> None:
+        pipeline.documents.before = down
+
+    def down(_: str) -> None:
+        if len(pipeline.sleeper.slept) < 60:
+            raise StoreUnavailable("no store")
+
+    pipeline.provider.on_submit = store_goes_down
+    assert (await pipeline.service.submit(ORDER)).task_id == "task-1"
+    assert (await pipeline.submission()).state is State.SUBMITTED
+
+
+async def test_a_job_that_can_not_be_recorded_is_at_least_said(pipeline: Pipeline) -> None:
+    """504 with the task, and an error in the log; nothing is bought twice afterwards."""
+    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.provider.on_submit = lambda _: setattr(pipeline.documents, "before", Outage(10**9))
+    error = await pipeline.refused()
+    assert (error.code, error.status, error.details) == (
+        "submit_unknown",
+        504,
+        {"task_id": "task-1"},
+    )
+    assert pipeline.lines.named("bought_but_not_recorded")[0]["task_id"] == "task-1"
+    pipeline.documents.before = lambda _: None
+    assert (await pipeline.refused()).code in ("submission_in_progress", "submit_unknown")
+    pipeline.clock.advance(seconds=LEASE.total_seconds() + 1)
+    assert (await pipeline.refused()).code == "submit_unknown"
+    assert pipeline.provider.submitted == [ASSET]
+
+
+async def test_a_claim_taken_over_during_a_pause_is_respected(pipeline: Pipeline) -> None:
+    """Who slept too long finds that somebody else is at it."""
+    other = pipeline.instance()
+    pipeline.provider.answers = [RateLimited()]
+    pause: Callable[[float], Any] = pipeline.sleeper
+
+    async def oversleep(seconds: float) -> None:
+        await pause(seconds)
+        pipeline.clock.advance(seconds=LEASE.total_seconds())
+        assert (await other.submit(ORDER)).duplicate is False
+
+    pipeline.patch_sleep(oversleep)
+    error = await pipeline.refused()
+    assert error.code == "submission_in_progress"
+    assert len(pipeline.provider.submitted) == 2
+    assert (await pipeline.submission()).task_id == "task-2"
+
+
+async def test_every_code_has_its_mend() -> None:
+    """An error without advice is half an error."""
+    assert set(REMEDIES) == set(SubmissionError.STATUSES)
+    assert all(len(mend) > 30 for mend in REMEDIES.values())
+
+
+@pytest.mark.parametrize("refusal", [Refused(Refusal.NO_CREDIT, 402), RateLimited()])
+async def test_a_refused_repetition_forgets_nothing(
+    pipeline: Pipeline, refusal: SubmitAnswer
+) -> None:
+    """What was bought before stays bought: the next plain order finds it."""
+    await pipeline.service.submit(ORDER)
+    pipeline.provider.answers = [refusal] * 8
+    await pipeline.refused(FORCED)
+    entry = await pipeline.submission()
+    assert (entry.state, entry.task_id, entry.previous_attempts) == (State.SUBMITTED, "task-1", [])
+    assert (entry.reason or "").startswith("repetition: provider_")
+    pipeline.provider.answers = []
+    again = await pipeline.service.submit(ORDER)
+    assert again == Receipt("task-1", ID, duplicate=True)
+
+
+async def test_a_refused_repetition_of_what_is_unknown_leaves_it_unknown(
+    pipeline: Pipeline,
+) -> None:
+    """A plain order still may not buy."""
+    pipeline.provider.answers = [AnswerLost("gone"), Refused(Refusal.NO_CREDIT, 402)]
+    await pipeline.refused()
+    await pipeline.refused(FORCED)
+    assert (await pipeline.submission()).state is State.SUBMIT_UNKNOWN
+    error = await pipeline.refused()
+    assert (error.code, error.status) == ("submit_unknown", 409)
+    assert len(pipeline.provider.submitted) == 2
+
+
+async def test_a_repetition_that_found_no_store_was_never_asked_for(pipeline: Pipeline) -> None:
+    """Nothing was sent; who wants it says force again."""
+    pipeline = Pipeline(cap_per_day=5)
+    await pipeline.service.submit(ORDER)
+    pipeline.lose_the_store_after_the_claim()
+    with pytest.raises(StoreUnavailable):
+        await pipeline.service.submit(FORCED)
+    pipeline.documents.before = lambda _: None
+
+    async def is_restored() -> bool:
+        entry = await pipeline.submission()
+        return (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
+
+    await eventually(is_restored)
+    assert (await pipeline.service.submit(ORDER)).duplicate
+    assert len(pipeline.provider.submitted) == 1
+    (budget,) = await pipeline.documents.read(Read("spend_counters/2026-01-02", SpendCounter))
+    assert budget is not None
+    assert budget.value.submissions == 1
+
+
+async def test_a_refund_is_given_once() -> None:
+    """However often its acknowledgement is lost."""
+    pipeline = Pipeline(cap_per_day=2)
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    rejections = 0
+
+    def after(operation: str) -> None:
+        nonlocal rejections
+        writes = pipeline.documents.commits[-1] if operation == "commit" else ()
+        if any(getattr(write.value, "state", None) is State.REJECTED for write in writes):
+            rejections += 1
+            if rejections == 1:
+                raise StoreUnavailable("the answer was lost")
+
+    pipeline.documents.after = after
+    await pipeline.refused()
+    assert rejections == 1
+    (budget,) = await pipeline.documents.read(Read("spend_counters/2026-01-02", SpendCounter))
+    assert budget is not None
+    assert budget.value.submissions == 1
+
+
+async def test_force_is_not_answered_by_who_has_none(pipeline: Pipeline) -> None:
+    """It meets the claim of the other, and is told to come again."""
+    plain, forced = await asyncio.gather(
+        pipeline.service.submit(ORDER), pipeline.service.submit(FORCED), return_exceptions=True
+    )
+    assert plain == Receipt("task-1", ID, duplicate=False)
+    assert isinstance(forced, SubmissionError)
+    assert forced.code == "submission_in_progress"
+
+
+async def test_a_job_whose_id_the_store_refuses_is_at_least_said(pipeline: Pipeline) -> None:
+    """Its id is in the log, and nobody buys it again unasked."""
+
+    def before(operation: str) -> None:
+        if operation == "commit" and pipeline.provider.submitted:
+            raise DocumentRefused("no such id")
+
+    pipeline.documents.before = before
+    error = await pipeline.refused()
+    assert (error.code, error.details) == ("submit_unknown", {"task_id": "task-1"})
+    (event,) = pipeline.lines.named("bought_but_not_recorded")
+    assert event["task_id"] == "task-1"
