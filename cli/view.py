@@ -31,7 +31,8 @@ def readable(task: Task, max_lines: int = MAX_LINES) -> Iterator[str]:
         f"{task.status}: {clock(task.duration_s)} of media, {len(task.speakers)} speakers, "
         f"{task.segment_count} segments, {task.word_count} words"
     )
-    names = {speaker.id: speaker.name for speaker in task.speakers} | task.speaker_names
+    given = {each.name: each.display_name for each in task.speaker_names}
+    names = {speaker.id: given.get(speaker.name, speaker.name) for speaker in task.speakers}
     width = min(max((len(name) for name in names.values()), default=0), 24)
     yield ""
     for speaker in task.speakers:
@@ -47,4 +48,4 @@ def readable(task: Task, max_lines: int = MAX_LINES) -> Iterator[str]:
     if len(task.segments) > max_lines:
         yield f"  … {len(task.segments) - max_lines} more"
     for anomaly in task.anomalies:
-        yield f"  mended: {anomaly.code}, {anomaly.count} times"
+        yield f"  repaired: {anomaly.code}, {anomaly.count} times"

@@ -212,7 +212,7 @@ class ScriptedProvider:
             raise RateLimitTimeout(self.busy_s)
 
     async def submit(
-        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[None]]
+        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[object]]
     ) -> SubmitAnswer:
         self._slot(max_wait_s)
         await before_send()

@@ -16,7 +16,7 @@ from transcripts.errors import Conflict, DocumentRefused
 from transcripts.ports import ABSENT, Documents, Query, Read, Write
 from transcripts.submissions.submission import Attempt, State, Submission
 from transcripts.tasks.normalize import normalize
-from transcripts.tasks.task import Page, RawChunk, Segment, Source, Status, Task
+from transcripts.tasks.task import Page, RawChunk, Segment, Source, SpeakerName, Status, Task
 
 ANCIENT = datetime(1999, 1, 1, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def submission(submission_id: str) -> Submission:
         labels={"case": "Ä 1", "empty": ""},
         task_id="t",
         lease_id="c",
-        claimed_at=NOW,
+        created_at=NOW,
         updated_at=NOW,
         previous_attempts=[Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)],
     )
@@ -73,11 +73,11 @@ class DocumentsContract:
         (head,) = await documents.read(Read(path, Task, ("task_id", "revision")))
         assert head is not None
         assert (head.value.revision, head.value.segments) == (task.revision, [])
-        renamed = Task(task_id="other", speaker_names={"s1": "Äda"})
+        renamed = Task(task_id="other", speaker_names=[SpeakerName("Speaker 1", "Äda")])
         await documents.commit(Write(path, renamed, ("speaker_names",)))
         (whole,) = await documents.read(Read(path, Task))
         assert whole is not None
-        assert whole.value.speaker_names == {"s1": "Äda"}
+        assert whole.value.speaker_names == [SpeakerName("Speaker 1", "Äda")]
         assert whole.value.segments == task.segments
         assert whole.value.task_id == task.task_id
 

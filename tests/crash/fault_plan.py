@@ -67,8 +67,8 @@ class Mode(StrEnum):
 def modes_at(name: str) -> list[Mode]:
     """Return what may happen at an effect of that name.
 
-    What only looks leaves the same environment behind whether it dies before or after it; and of what
-    goes wrong with the provider's own answers, the fake provider is the master.
+    A read changes nothing, so dying before it and after it are one case. The fake provider makes
+    the faults of its own answers.
     """
     looks = name.startswith(("read", "query", "stat", "open", "chunk", "mavi metadata"))
     provider = name.startswith("mavi")
@@ -230,7 +230,7 @@ class FaultyProvider:
         self._fate = fault_plan
 
     async def submit(
-        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[None]]
+        self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[object]]
     ) -> SubmitAnswer:
         answer: SubmitAnswer = await self._fate.effect(
             "mavi submit", lambda: self._provider.submit(asset_id, max_wait_s, before_send), None

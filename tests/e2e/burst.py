@@ -119,7 +119,7 @@ async def _look(
     for first in range(0, len(waiting), READ_AT_ONCE):
         part_of = waiting[first : first + READ_AT_ONCE]
         paths = [task_path(each.task_id or "") for each in part_of]
-        fields = ("task_id", "status", "claimed", "submission_id")
+        fields = ("task_id", "status", "submission_id")
         for task in await stack.documents.read(*[Read(path, Task, fields) for path in paths]):
-            if task is not None and task.value.status is Status.SUCCEEDED and task.value.claimed:
+            if task is not None and task.value.status is Status.SUCCEEDED:
                 results.add(task.value.submission_id or "")

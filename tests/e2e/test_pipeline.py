@@ -88,8 +88,7 @@ async def test_one_asset_all_the_way(start: Start) -> None:
     assert status == 202
     task = await result(stack, answer["task_id"])
     assert (task.segment_count, len(task.speakers)) == (10, 3)
-    assert (task.claimed, task.submission_id, task.asset_id, task.labels) == (
-        True,
+    assert (task.submission_id, task.asset_id, task.labels) == (
         submission_id_of_asset(asset.asset_id),
         asset.asset_id,
         {"case": "7"},
@@ -117,7 +116,7 @@ async def test_what_a_careless_provider_does(start: Start) -> None:
 
     faults.early = 1
     early = await result(stack, await buy())
-    assert early.claimed
+    assert early.submission_id is not None
     faults.duplicate = 1
     await result(stack, await buy())
     await eventually(lambda: bool(events(stack, "result_duplicate")))
@@ -156,7 +155,7 @@ async def test_a_lost_answer_is_not_bought_twice(start: Start) -> None:
     assert (status, answer["error"]["code"]) == (409, "submit_unknown")
     (job,) = stack.mavi.account.jobs
     task = await result(stack, job.task_id)
-    assert (task.claimed, task.submission_id) == (False, None)
+    assert task.submission_id is None
     submission = await stack.submissions.read(submission_id_of_asset(asset.asset_id))
     assert submission is not None
     assert submission.state is State.SUBMIT_UNKNOWN

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fakes import NOW
-from transcripts.submissions import claims, transitions
+from transcripts.submissions import claims
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
@@ -25,13 +25,12 @@ from transcripts.submissions.claims import (
     enqueue,
 )
 from transcripts.submissions.submission import (
-    Attempt,
     SpendCounter,
     State,
     Submission,
     submission_id_of_asset,
 )
-from transcripts.submissions.transitions import LEASE, MAX_PREVIOUS_ATTEMPTS, LeaseLost
+from transcripts.submissions.transitions import LEASE, MAX_PREVIOUS_ATTEMPTS
 
 OPEN = (State.PENDING, State.UPLOADING, State.UPLOADED, State.SUBMITTING)
 
@@ -56,7 +55,7 @@ def a_submission(state: State, **changes: Any) -> Submission:
             "state": state,
             "asset_id": "re_1",
             "lease_id": "other",
-            "claimed_at": NOW,
+            "created_at": NOW,
             "updated_at": NOW,
             "lease_expires_at": NOW + LEASE if state in OPEN else None,
             "task_id": "t" if state is State.SUBMITTED else None,
@@ -214,52 +213,6 @@ def test_a_refusal_gives_its_spend_back() -> None:
     assert claims.uncounted(None) is None
 
 
-def test_the_steps_of_a_call() -> None:
-    """Intent before, answer after; the lease is renewed by every step."""
-    later = NOW + timedelta(minutes=1)
-    held = a_submission(State.PENDING, lease_id="me")
-    calling = transitions.begin_call(held, "me", later)
-    assert (calling.state, calling.lease_expires_at) == (State.SUBMITTING, later + LEASE)
-    again = transitions.call_refused(calling, "me", later)
-    assert (again.state, again.lease_expires_at) == (State.PENDING, later + LEASE)
-    assert transitions.reject(calling, "me", later, "why").state is State.REJECTED
-    assert transitions.answer_lost_entry(calling, "me", later, "why").state is State.SUBMIT_UNKNOWN
-    bought = transitions.accept(calling, held, later, "t")
-    assert (bought.state, bought.task_id, bought.submitted_at) == (State.SUBMITTED, "t", later)
-    assert bought.lease_expires_at is None
-
-
-@pytest.mark.parametrize("current", [None, a_submission(State.SUBMITTING)])
-def test_who_lost_the_claim_records_nothing(current: Submission | None) -> None:
-    """Somebody else holds it now."""
-    with pytest.raises(LeaseLost):
-        transitions.begin_call(current, "me", NOW)
-    with pytest.raises(LeaseLost):
-        transitions.call_refused(current, "me", NOW)
-    with pytest.raises(LeaseLost):
-        transitions.reject(current, "me", NOW, "why")
-    with pytest.raises(LeaseLost):
-        transitions.answer_lost_entry(current, "me", NOW, "why")
-
-
-@pytest.mark.parametrize("state", [State.SUBMITTED, State.REJECTED, State.SUBMIT_UNKNOWN])
-def test_no_call_begins_after_the_end(state: State) -> None:
-    """A claim that somebody ended is no claim, even if it was ours."""
-    with pytest.raises(LeaseLost):
-        transitions.begin_call(a_submission(state, lease_id="me"), "me", NOW)
-
-
-def test_a_bought_job_is_always_recorded() -> None:
-    """Even after the claim was taken over, or declared lost."""
-    mine = a_submission(State.PENDING, lease_id="me")
-    declared = a_submission(State.SUBMIT_UNKNOWN, lease_id="me", reason="gone")
-    found = transitions.accept(declared, mine, NOW, "t")
-    assert (found.state, found.task_id, found.reason) == (State.SUBMITTED, "t", None)
-    taken = a_submission(State.SUBMITTED, lease_id="other", task_id="theirs")
-    both = transitions.accept(taken, mine, NOW, "t")
-    assert (both.task_id, [item.task_id for item in both.previous_attempts]) == ("theirs", ["t"])
-
-
 def test_a_request_is_recorded_and_queued() -> None:
     """Nobody holds it until a run claims it."""
     change = enqueue(None, a_request(lease_id=""))
@@ -326,14 +279,14 @@ def test_a_run_leaves_alone_what_was_rejected() -> None:
 
 def test_a_refusal_is_recorded_once() -> None:
     """With its reason; what is known already stays as it is."""
-    change = claims.refuse(None, a_request(), "folder")
+    change = claims.reject(None, a_request(), "folder")
     assert change.submission is not None
     assert (change.decision, change.submission.state, change.submission.reason) == (
         True,
         State.REJECTED,
         "folder",
     )
-    again = claims.refuse(change.submission, a_request(), "folder")
+    again = claims.reject(change.submission, a_request(), "folder")
     assert (again.decision, again.submission) == (False, None)
 
 
@@ -380,78 +333,3 @@ def test_an_overdue_purchase_is_repeated_at_most_so_often() -> None:
     assert claims.resubmitted(again, "u", a_request(), 2).decision is True
     for other in (None, change.submission, a_submission(State.SUBMITTED, task_id="x")):
         assert claims.resubmitted(other, "t", a_request(), 1).decision is False
-
-
-def test_the_steps_of_an_upload() -> None:
-    """Before any byte, once the asset is known, once every byte is there."""
-    held = a_submission(State.PENDING, lease_id="me", asset_id=None, filename="a.mp4")
-    begun = transitions.prepare_upload(held, "me", NOW)
-    assert (begun.state, begun.asset_id, begun.uploads) == (State.UPLOADING, None, 1)
-    assert transitions.uncount_upload(begun, "me", NOW).uploads == 0
-    known = transitions.begin_upload(begun, "me", NOW, "re_9")
-    assert (known.asset_id, known.uploads, known.sent_at) == ("re_9", 1, NOW)
-    done = transitions.end_upload(known, "me", NOW, "re_9")
-    assert (done.state, done.asset_id) == (State.UPLOADED, "re_9")
-    calling = transitions.begin_call(done, "me", NOW)
-    assert transitions.call_refused(calling, "me", NOW).state is State.UPLOADED
-    assert transitions.discard_upload(done, "me", NOW).asset_id is None
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
-def test_a_call_that_bought_nothing_goes_back_to_where_it_came_from(state: State) -> None:
-    """An asset is known before its bytes are there, so what is on record does not tell."""
-    held = a_submission(state, lease_id="me", filename="a.mp4")
-    calling = transitions.begin_call(transitions.begin_call(held, "me", NOW), "me", NOW)
-    assert calling.state is State.SUBMITTING
-    for back in (transitions.call_refused, transitions.release):
-        left = back(calling, "me", NOW)
-        assert (left.state, left.state_before_call) == (state, None)
-
-
-def test_the_same_job_is_remembered_once() -> None:
-    """However often its record is repeated after a lost acknowledgement."""
-    claimed = a_submission(State.SUBMITTING, lease_id="me")
-    other = a_submission(State.PENDING, lease_id="other")
-    once = transitions.accept(other, claimed, NOW, "task-9")
-    assert [attempt.task_id for attempt in once.previous_attempts] == ["task-9"]
-    assert transitions.accept(once, claimed, NOW, "task-9") == once
-
-
-def test_who_hands_back_leaves_the_work_where_it_stands() -> None:
-    """Open at once for another; a call that was not sent is no call."""
-    later = NOW + timedelta(seconds=1)
-    uploaded = a_submission(State.UPLOADED, lease_id="me", filename="a.mp4")
-    back = transitions.release(uploaded, "me", later)
-    assert (back.state, back.lease_expires_at, back.updated_at) == (State.UPLOADED, None, later)
-    calling = a_submission(State.SUBMITTING, lease_id="me")
-    assert transitions.release(calling, "me", later).state is State.PENDING
-    with pytest.raises(LeaseLost):
-        transitions.release(a_submission(State.SUBMITTED, lease_id="me"), "me", later)
-
-
-def test_a_lease_is_renewed_by_its_holder_only() -> None:
-    """Without that counting as progress."""
-    later = NOW + timedelta(minutes=1)
-    held = a_submission(State.UPLOADING, lease_id="me")
-    renewed = transitions.renew(held, "me", later)
-    assert (renewed.lease_expires_at, renewed.updated_at) == (later + LEASE, NOW)
-    with pytest.raises(LeaseLost):
-        transitions.renew(held, "other", later)
-
-
-@pytest.mark.parametrize("state", [State.SUBMITTED, State.SUBMIT_UNKNOWN])
-def test_a_refused_repetition_goes_back_one_step_only(state: State) -> None:
-    """Lease it again, after a lost acknowledgement, is not another step back."""
-    attempts = [Attempt(State.SUBMITTED, "first", None, NOW), Attempt(state, "second", None, NOW)]
-    held = a_submission(
-        State.SUBMITTING, lease_id="me", previous_attempts=attempts, spend_day="2026-01-02"
-    )
-    restored = transitions.reject(held, "me", NOW, "provider_no_credit")
-    assert (restored.state, restored.task_id, restored.previous_attempts) == (
-        state,
-        "second",
-        attempts[:1],
-    )
-    assert (restored.spend_day, restored.lease_expires_at) == (None, None)
-    with pytest.raises(LeaseLost):
-        transitions.reject(restored, "me", NOW, "provider_no_credit")

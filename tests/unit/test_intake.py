@@ -81,7 +81,7 @@ async def test_what_is_refused_is_on_record(
     entry = await pipeline.entry(submission_id)
     assert (entry.state, entry.reason) == (State.REJECTED, reason)
     assert pipeline.queue.tasks == {}
-    assert len(pipeline.lines.named("upload_refused")) == 1
+    assert len(pipeline.lines.named("upload_rejected")) == 1
 
 
 async def test_a_queue_that_is_down_is_said_and_the_wish_is_on_record(pipeline: Pipeline) -> None:

@@ -17,6 +17,7 @@ from transcripts.tasks.task import (
     RESULT_FIELDS,
     SUBMISSION_FIELDS,
     Segment,
+    SpeakerName,
     Status,
     Task,
     expiry,
@@ -48,7 +49,6 @@ def a_submission(submission_id: str = "s") -> Task:
         task_id="t",
         kind=Kind.MULTI_SPEAKER,
         status=Status.SUBMITTED,
-        claimed=True,
         submission_id=submission_id,
         asset_id="re_1",
         labels={"case": "7"},
@@ -77,7 +77,7 @@ def apply(*incoming: Task) -> Task:
 
 def test_every_field_has_exactly_one_writer() -> None:
     """Submission, result or people: nobody overwrites another's."""
-    fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "speaker_names"]
+    fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "created_at", "speaker_names"]
     assert sorted(fields) == sorted(Task.__struct_fields__)
 
 
@@ -125,9 +125,9 @@ def test_overdue_gives_way_to_any_result() -> None:
 def test_a_result_before_its_submission_is_joined() -> None:
     """Unclaimed until then; the result's own fields stay."""
     early = apply(a_result())
-    assert (early.claimed, early.submission_id) == (False, None)
+    assert early.submission_id is None
     joined = apply(a_result(), a_submission())
-    assert (joined.claimed, joined.submission_id, joined.asset_id) == (True, "s", "re_1")
+    assert (joined.submission_id, joined.asset_id) == ("s", "re_1")
     assert (joined.status, joined.revision) == (Status.SUCCEEDED, "a")
     assert joined.segments == a_result().segments
     assert joined.expires_at == a_result().expires_at
@@ -143,10 +143,10 @@ def test_a_second_submission_of_a_task_changes_nothing() -> None:
 
 def test_human_edits_survive_everything() -> None:
     """A later result and a late submission leave the names people gave."""
-    edited = replace(a_result(), speaker_names={"s1": "Ada"})
+    edited = replace(a_result(), speaker_names=[SpeakerName("Speaker 1", "Ada")])
     for later in (a_result(seconds=60, revision="b"), a_submission()):
         merged = merge(edited, later)
-        assert merged.task.speaker_names == {"s1": "Ada"}
+        assert merged.task.speaker_names == [SpeakerName("Speaker 1", "Ada")]
         assert "speaker_names" not in (merged.changed or ())
 
 

@@ -50,10 +50,10 @@ def anomalies(task: Task) -> dict[str, tuple[int, int]]:
 def test_the_documented_callback() -> None:
     """Every field of the schema, from the provider's own sample."""
     task = result(shape_body("multi_speaker"))
-    assert (task.status, task.kind, task.claimed, task.pages) == (
+    assert (task.status, task.kind, task.submission_id, task.pages) == (
         "succeeded",
         "multi_speaker",
-        False,
+        None,
         0,
     )
     assert task.provider == Provider("0000", "SUCCESS", "Multimodal ASR completed successfully")

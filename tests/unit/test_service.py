@@ -15,7 +15,6 @@ from tests.fakes import (
     TryOnce,
 )
 from tests.pipeline import ASSET, ID, ORDER, Pipeline
-from tests.polling import eventually
 from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
@@ -65,9 +64,8 @@ async def test_an_asset_is_bought_and_recorded(pipeline: Pipeline) -> None:
     assert submission.submitted_at == pipeline.clock.now
     task = await TaskStore(pipeline.documents, Retrier()).read_task("task-1")
     assert task is not None
-    assert (task.status, task.claimed, task.submission_id, task.asset_id, task.labels) == (
+    assert (task.status, task.submission_id, task.asset_id, task.labels) == (
         Status.SUBMITTED,
-        True,
         ID,
         ASSET,
         {"case": "7"},
@@ -294,14 +292,14 @@ async def test_a_result_that_came_before_its_submission_is_joined(pipeline: Pipe
         await asyncio.gather(*early)
         task = await tasks.read_task("t")
         assert task is not None
-        assert task.claimed is False
+        assert task.submission_id is None
         return Accepted("t")
 
     pipeline.provider.submit = submit  # type: ignore[method-assign] # one test's own provider
     await pipeline.service.submit(ORDER)
     task = await tasks.read_task("t")
     assert task is not None
-    assert (task.status, task.claimed, task.submission_id) == (Status.SUCCEEDED, True, ID)
+    assert (task.status, task.submission_id) == (Status.SUCCEEDED, ID)
 
 
 async def test_the_cap_stops_spending_and_refusals_give_back() -> None:
@@ -434,20 +432,19 @@ async def test_a_refused_repetition_of_what_is_unknown_leaves_it_unknown(
     assert len(pipeline.provider.submitted) == 2
 
 
-async def test_a_repetition_that_found_no_store_was_never_asked_for(pipeline: Pipeline) -> None:
-    """Nothing was sent; who wants it says force again."""
+async def test_submit_forced_without_a_store_is_restored_by_the_sweep() -> None:
+    """The caller got an error and nothing was sent, so nothing may buy it later."""
     pipeline = Pipeline(cap_per_day=5)
     await pipeline.service.submit(ORDER)
     pipeline.lose_the_store_after_the_claim()
     with pytest.raises(StoreUnavailable):
         await pipeline.service.submit(FORCED)
     pipeline.documents.before = lambda _: None
-
-    async def is_restored() -> bool:
-        entry = await pipeline.submission()
-        return (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
-
-    await eventually(is_restored)
+    pipeline.clock.advance(hours=3)
+    assert (await pipeline.sweeper().run()).requeued == 0
+    entry = await pipeline.submission()
+    assert (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
+    assert pipeline.queue.tasks == {}
     assert (await pipeline.service.submit(ORDER)).duplicate
     assert len(pipeline.provider.submitted) == 1
     (budget,) = await pipeline.documents.read(Read("spend_counters/2026-01-02", SpendCounter))

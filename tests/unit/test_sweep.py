@@ -171,7 +171,7 @@ async def test_an_unclaimed_result_stays_visible_as_such(pipeline: Pipeline) -> 
     pipeline.clock.advance(days=30)
     assert await pipeline.sweeper().run() == Counts()
     task = await pipeline.task("t")
-    assert (task.claimed, task.status) == (False, Status.SUCCEEDED)
+    assert (task.submission_id, task.status) == (None, Status.SUCCEEDED)
 
 
 async def test_a_result_that_comes_before_the_repetition_is_enough(pipeline: Pipeline) -> None:
@@ -198,7 +198,9 @@ async def test_a_refused_repetition_stays_within_its_limit(pipeline: Pipeline) -
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     await pipeline.sweeper(resubmit_overdue=1).run()
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
-    assert (await pipeline.service.run(ID)).state is State.REJECTED
+    result = await pipeline.service.run(ID)
+    assert (result.state, result.task_id) == (State.SUBMITTED, "task-1")
+    assert result.reason == "repetition: provider_no_credit"
     entry = await pipeline.entry(ID)
     assert (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
     assert (await pipeline.service.submit(ORDER)).duplicate

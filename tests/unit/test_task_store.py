@@ -20,7 +20,14 @@ from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import WRITES_PER_COMMIT, TaskStore
-from transcripts.tasks.task import RAW_CHUNK_BYTES, Status, Task, page_path, raw_path
+from transcripts.tasks.task import (
+    RAW_CHUNK_BYTES,
+    SpeakerName,
+    Status,
+    Task,
+    page_path,
+    raw_path,
+)
 
 
 @pytest.fixture
@@ -91,13 +98,13 @@ async def test_human_edits_and_the_submission_survive_a_result(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
     """The result's write touches the result's fields only."""
-    edited = replace(a_submission(), speaker_names={"s1": "Ada"})
+    edited = replace(a_submission(), speaker_names=[SpeakerName("Speaker 1", "Ada")])
     await documents.commit(Write("tasks/t", edited))
     await store.save_result(a_result(), b"raw")
     task = await store.read_task("t")
     assert task is not None
     assert (task.speaker_names, task.submission_id, task.labels) == (
-        {"s1": "Ada"},
+        [SpeakerName("Speaker 1", "Ada")],
         "s",
         {"case": "7"},
     )
@@ -195,7 +202,7 @@ async def test_a_lost_race_is_decided_again(documents: MemoryDocuments, store: T
     assert await store.save_result(a_result(), b"raw") is Outcome.STORED
     task = await store.read_task("t")
     assert task is not None
-    assert (task.submission_id, task.status, task.claimed) == ("s", Status.SUCCEEDED, True)
+    assert (task.submission_id, task.status) == ("s", Status.SUCCEEDED)
 
 
 async def test_a_missing_page_is_no_half_answer(

@@ -174,7 +174,7 @@ async def test_a_lost_answer_ends_the_run(pipeline: Pipeline) -> None:
     pipeline.provider.answers = [AnswerLost("ReadTimeout")]
     submission_id = await pipeline.drop()
     ended = await pipeline.service.run(submission_id)
-    assert ended == RunResult(submission_id, State.SUBMIT_UNKNOWN, reason="submit_unknown")
+    assert ended == RunResult(submission_id, State.SUBMIT_UNKNOWN, reason="ReadTimeout")
     assert (await pipeline.service.run(submission_id)).state is State.SUBMIT_UNKNOWN
     assert pipeline.provider.submitted == ["re_1"]
     stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]
@@ -285,8 +285,9 @@ async def test_an_outage_does_not_end_a_renewal(
     )
     pipeline.documents.before = Outage(3)
     assert await lease.extend_during(asyncio.sleep(0.2, "done")) == "done"
-    assert lines.named("not_renewed")
-    lease.entry = replace(lease.entry, lease_id="not ours")
+    assert lines.named("lease_not_renewed")
+    taken = replace(await pipeline.entry(submission_id), lease_id="other")
+    await pipeline.documents.commit(Write(submission_path(submission_id), taken))
     with pytest.raises(LeaseLost):
         await lease.extend_during(asyncio.sleep(60))
 
@@ -342,7 +343,7 @@ async def test_waiting_for_mavi_keeps_the_claim(pipeline: Pipeline) -> None:
     begin = pipeline.clock.now
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert pipeline.clock.now - begin > LEASE
-    assert set(refused) == {"Another instance is at it."}
+    assert set(refused) == {"Another instance holds the lease."}
 
 
 async def test_what_was_counted_yesterday_is_counted_again_today() -> None:

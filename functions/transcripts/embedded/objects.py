@@ -32,7 +32,7 @@ class FolderObjects:
         self._metadata = data_dir / "metadata"
 
     def path(self, bucket: str, name: str) -> Path:
-        """Return where an object lies; raises ``ObjectNotFound`` for a name that leads elsewhere."""
+        """Return an object's path; raises ``ObjectNotFound`` for a name that leads elsewhere."""
         return _inside(self.buckets, bucket, name)
 
     def attributes_path(self, bucket: str, name: str) -> Path:

@@ -66,7 +66,7 @@ SEND_METHODS: Final[tuple[str, ...]] = ("POST", "PUT")
 
 SUBMIT_PATH: Final = "/transcriptions/async-generate-multi-speaker"
 
-Intent = Callable[[], Awaitable[None]]
+BeforeSend = Callable[[], Awaitable[object]]
 OpenFile = Callable[[], ObjectReader]
 
 
@@ -85,7 +85,9 @@ class Provider(Protocol):
     Nothing else is raised but what opening and reading the file raises.
     """
 
-    async def submit(self, asset_id: str, max_wait_s: float, before_send: Intent) -> SubmitAnswer:
+    async def submit(
+        self, asset_id: str, max_wait_s: float, before_send: BeforeSend
+    ) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request; ``intent`` runs right before it."""
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
@@ -163,7 +165,9 @@ class MaviClient:
         }
         self._send_methods = SEND_METHODS
 
-    async def submit(self, asset_id: str, max_wait_s: float, before_send: Intent) -> SubmitAnswer:
+    async def submit(
+        self, asset_id: str, max_wait_s: float, before_send: BeforeSend
+    ) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request."""
         async with self._calls.slots, self._rate_limiters["submit"].slot(max_wait_s, before_send):
             try:

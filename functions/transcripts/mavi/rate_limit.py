@@ -59,7 +59,7 @@ class RateLimiter:
 
     @asynccontextmanager
     async def slot(
-        self, max_wait_s: float, before_send: Callable[[], Awaitable[None]] | None = None
+        self, max_wait_s: float, before_send: Callable[[], Awaitable[object]] | None = None
     ) -> AsyncIterator[None]:
         """Enter the block when it is the caller's turn to send one request, and answer it there.
 

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 from msgspec.structs import replace
 
 from transcripts.submissions.submission import OPEN, Attempt, SpendCounter, State, Submission
-from transcripts.submissions.transitions import LEASE, answer_lost_entry, remembered
+from transcripts.submissions.transitions import LEASE, Event, Facts, add_attempt, apply
 from transcripts.tasks.task import Source
 
 D_co = TypeVar("D_co", covariant=True)
@@ -24,7 +24,8 @@ D_co = TypeVar("D_co", covariant=True)
 RETRY_AFTER_S: Final = 10
 """What who asks in the meantime is told to wait: most purchases take a second or two."""
 
-PROCESS_ENDED: Final = "the process ended during the call"
+PROCESS_ENDED: Final = "process_ended"
+"""Why an answer was lost: the process ended during the call."""
 
 SPEND_COUNTER_KEPT: Final = timedelta(days=7)
 
@@ -37,8 +38,8 @@ class PurchaseRequest:
     """
 
     submission_id: str
-    lease_id: str
     now: datetime
+    lease_id: str = ""
     asset_id: str | None = None
     source: Source | None = None
     filename: str | None = None
@@ -110,7 +111,7 @@ class OverSpendCap:
 
 FinalDecision = AlreadyBought | AlreadyRejected | PurchaseUnknown
 ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecision
-RequestDecision = Queued | FinalDecision
+EnqueueDecision = Queued | FinalDecision
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Cha
     return Change(OverSpendCap(retry_after_s, current.state), put_off)
 
 
-def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[RequestDecision]:
+def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[EnqueueDecision]:
     """Decide whether a purchase belongs on the queue. Asking again never adds another one."""
     if current is None:
         submission = _entry(current, request, queued=True)
@@ -178,7 +179,7 @@ def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[Requ
     return Change(Queued(submission), submission)
 
 
-def refuse(current: Submission | None, request: PurchaseRequest, reason: str) -> Change[bool]:
+def reject(current: Submission | None, request: PurchaseRequest, reason: str) -> Change[bool]:
     """Put on record that something will not be bought; tells whether that is news."""
     if current is not None:
         return Change(decision=False)
@@ -198,6 +199,9 @@ def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Subm
         return current
     if _is_live(current, now) or current.updated_at > now - idle:
         return None
+    if current.previous_attempts and not current.queued:
+        # The caller of a forced repetition got an error: it must not be bought without that caller.
+        return apply(current, current.lease_id, Event.RELEASED, now)
     return replace(
         current,
         queued=True,
@@ -252,7 +256,8 @@ def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecis
 def _with_call_expired(current: Submission, now: datetime) -> tuple[Submission, bool]:
     """Turn a call whose holder is gone into one whose answer is lost; tells whether it was one."""
     if current.state is State.SUBMITTING and not _is_live(current, now):
-        return answer_lost_entry(current, current.lease_id, now, PROCESS_ENDED), True
+        reason = Facts(reason=PROCESS_ENDED)
+        return apply(current, current.lease_id, Event.ANSWER_LOST, now, reason), True
     return current, False
 
 
@@ -264,7 +269,6 @@ def _leased(current: Submission | None, request: PurchaseRequest) -> Submission:
     return replace(
         _forced(entry, request),
         lease_id=request.lease_id,
-        claimed_at=request.now,
         updated_at=request.now,
         lease_expires_at=request.now + LEASE,
     )
@@ -284,7 +288,7 @@ def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool
         source=request.source or (current.source if current else None),
         filename=request.filename or (current.filename if current else None),
         labels=request.labels or (current.labels if current else {}),
-        claimed_at=request.now,
+        created_at=current.created_at if current else request.now,
         updated_at=request.now,
         queued=queued,
         enqueue_count=current.enqueue_count + 1 if current else 0,
@@ -299,7 +303,7 @@ def _previous_attempts(current: Submission | None) -> list[Attempt]:
         return []
     if current.state not in (State.SUBMITTED, State.SUBMIT_UNKNOWN):
         return current.previous_attempts
-    return remembered(current, current.state, current.task_id, current.reason, current.updated_at)
+    return add_attempt(current, current.state, current.task_id, current.reason, current.updated_at)
 
 
 def _is_live(submission: Submission, now: datetime) -> bool:

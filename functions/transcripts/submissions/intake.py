@@ -16,10 +16,10 @@ from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
     Change,
+    EnqueueDecision,
     PurchaseRequest,
     PurchaseUnknown,
     Queued,
-    RequestDecision,
 )
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
 from transcripts.submissions.store import SubmissionStore
@@ -45,7 +45,7 @@ class EnqueueResult:
     unknown: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
-    def add(self, submission_id: str, decision: RequestDecision) -> None:
+    def add(self, submission_id: str, decision: EnqueueDecision) -> None:
         """Sort one in."""
         match decision:
             case Queued():
@@ -76,62 +76,68 @@ class Intake:
         self._max_object_bytes = max_object_bytes
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
-        """Take an upload event: queue it, know it, or refuse it for a recorded reason.
+        """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
 
-        Safe for any number of deliveries, in any order. Raises ``StoreUnavailable`` and
+        Safe for repeated and reordered events. Raises ``StoreUnavailable`` and
         ``QueueUnavailable``.
         """
-        verdict = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._max_object_bytes)
         labels = labels_of(stored)
-        if isinstance(verdict, RejectReason):
-            await self._refuse(stored, labels, verdict)
+        if isinstance(media, RejectReason):
+            await self._reject(stored, labels, media)
             return
-        request = await self._object_request(stored, verdict, labels, retry_rejected=False)
-        decision = await self._request(request)
+        purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
+        decision = await self._enqueue(purchase)
         self._log.info(
             "upload_enqueued",
-            submission_id=request.submission_id,
+            submission_id=purchase.submission_id,
             generation=stored.generation,
             decision=type(decision).__name__.lower(),
         )
 
-    async def enqueue_object(self, order: SubmitObject, stored: StoredObject) -> EnqueueResult:
-        """Queue the object that a caller names; raises ``RequestError`` for what is not result."""
-        verdict = classify(stored, self._max_object_bytes)
-        if isinstance(verdict, RejectReason):
+    async def enqueue_object(self, request: SubmitObject, stored: StoredObject) -> EnqueueResult:
+        """Enqueue the object that a caller names; raises ``RequestError`` if it is rejected."""
+        media = classify(stored, self._max_object_bytes)
+        if isinstance(media, RejectReason):
             raise RequestError(
-                "The object is not result; the reason is in details.",
+                "This object can't be transcribed; details.reason says why.",
                 code="object_refused",
-                details={"reason": verdict, "max_object_bytes": self._max_object_bytes},
+                details={"reason": media, "max_object_bytes": self._max_object_bytes},
             )
-        labels = labels_of(stored) | order.labels
-        request = await self._object_request(
-            stored, verdict, labels, retry_rejected=True, force=order.force
+        labels = labels_of(stored) | request.labels
+        purchase = await self._purchase_of_object(
+            stored, media, labels, retry_rejected=True, force=request.force
         )
         result = EnqueueResult()
-        result.add(request.submission_id, await self._request(request))
+        result.add(purchase.submission_id, await self._enqueue(purchase))
         return result
 
-    async def enqueue_assets(self, order: SubmitAssets) -> EnqueueResult:
-        """Queue assets that a caller lists; raises ``TransientError`` if it worked for none."""
+    async def enqueue_assets(self, request: SubmitAssets) -> EnqueueResult:
+        """Enqueue the assets that a caller lists; raises ``TransientError`` if every one failed."""
         slots = asyncio.Semaphore(CONCURRENCY)
 
-        async def take(asset_id: str) -> tuple[str, RequestDecision | TransientError]:
+        async def enqueue(asset_id: str) -> tuple[str, EnqueueDecision | TransientError]:
             async with slots:
                 try:
-                    request = await self._asset_request(asset_id, order.labels, force=order.force)
-                    return request.submission_id, await self._request(request)
+                    purchase = PurchaseRequest(
+                        await self._store.submission_id_of(asset_id),
+                        self._clock(),
+                        asset_id=asset_id,
+                        labels=request.labels,
+                        force=request.force,
+                    )
+                    return purchase.submission_id, await self._enqueue(purchase)
                 except TransientError as error:
                     return asset_id, error
 
         result, outages = EnqueueResult(), []
-        for name, decision in await asyncio.gather(*map(take, order.asset_ids)):
+        for name, decision in await asyncio.gather(*map(enqueue, request.asset_ids)):
             if isinstance(decision, TransientError):
                 outages.append(decision)
                 result.failed.append(name)
             else:
                 result.add(name, decision)
-        if len(outages) == len(order.asset_ids):
+        if len(outages) == len(request.asset_ids):
             raise outages[0]
         if outages:
             self._log.warning(
@@ -139,78 +145,52 @@ class Intake:
             )
         return result
 
-    async def _request(self, request: PurchaseRequest) -> RequestDecision:
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[RequestDecision]:
-            return claims.enqueue(current, request)
+    async def _enqueue(self, purchase: PurchaseRequest) -> EnqueueDecision:
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[EnqueueDecision]:
+            return claims.enqueue(current, purchase)
 
-        decision = await self._store.change(request.submission_id, decide)
+        decision = await self._store.change(purchase.submission_id, decide)
         if isinstance(decision, Queued):
             queued = decision.submission
             await self._queue.enqueue(queued.queue_task_name, queued.submission_id)
         return decision
 
-    async def _refuse(
+    async def _reject(
         self, stored: StoredObject, labels: dict[str, str], reason: RejectReason
     ) -> None:
-        """Put on record that an object will not be bought; said once, however often it comes."""
+        """Record that an object is rejected; logged once, however often its event is delivered."""
         submission_id = submission_id_of_object(stored.uri, stored.generation)
-        request = self._purchase_request(submission_id, labels, source=_source(stored))
+        purchase = PurchaseRequest(
+            submission_id, self._clock(), labels=labels, source=_source(stored)
+        )
 
         def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
-            return claims.refuse(current, request, reason)
+            return claims.reject(current, purchase, reason)
 
         if await self._store.change(submission_id, decide):
-            self._log.warning("upload_refused", submission_id=submission_id, reason=reason)
+            self._log.warning("upload_rejected", submission_id=submission_id, reason=reason)
 
-    async def _object_request(
+    async def _purchase_of_object(
         self,
         stored: StoredObject,
-        verdict: Media | KnownAsset,
+        media: Media | KnownAsset,
         labels: dict[str, str],
         *,
         retry_rejected: bool,
         force: bool = False,
     ) -> PurchaseRequest:
-        """PurchaseRequest for an object, or for the asset that it stands for."""
-        if isinstance(verdict, KnownAsset):
-            submission_id = await self._store.submission_id_of(verdict.asset_id)
-            asset_id, filename = verdict.asset_id, None
+        """Return the purchase of an object, or of the asset that its metadata name."""
+        if isinstance(media, KnownAsset):
+            submission_id = await self._store.submission_id_of(media.asset_id)
+            asset_id, filename = media.asset_id, None
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
-            asset_id, filename = None, verdict.filename
-        return self._purchase_request(
+            asset_id, filename = None, media.filename
+        return PurchaseRequest(
             submission_id,
-            labels,
+            self._clock(),
             asset_id=asset_id,
             source=_source(stored),
-            filename=filename,
-            retry_rejected=retry_rejected,
-            force=force,
-        )
-
-    async def _asset_request(
-        self, asset_id: str, labels: dict[str, str], *, force: bool
-    ) -> PurchaseRequest:
-        submission_id = await self._store.submission_id_of(asset_id)
-        return self._purchase_request(submission_id, labels, asset_id=asset_id, force=force)
-
-    def _purchase_request(
-        self,
-        submission_id: str,
-        labels: dict[str, str],
-        *,
-        asset_id: str | None = None,
-        source: Source | None = None,
-        filename: str | None = None,
-        retry_rejected: bool = True,
-        force: bool = False,
-    ) -> PurchaseRequest:
-        return PurchaseRequest(
-            submission_id=submission_id,
-            lease_id="",
-            now=self._clock(),
-            asset_id=asset_id,
-            source=source,
             filename=filename,
             labels=labels,
             retry_rejected=retry_rejected,

@@ -17,7 +17,7 @@ from transcripts.errors import (
     TransientError,
 )
 from transcripts.logs import Log
-from transcripts.submissions import claims, transitions
+from transcripts.submissions import claims
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
@@ -36,32 +36,37 @@ from transcripts.submissions.store import DuplicateAsset, SubmissionStore
 from transcripts.submissions.submission import SpendCounter, State, Submission
 from transcripts.submissions.submitter import CallPolicy, Receipt, Submitter, submission_error
 from transcripts.submissions.transitions import LeaseLost
-from transcripts.submissions.uploader import Uploader, UploadFailed
+from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
 R = TypeVar("R")
 K = TypeVar("K")
 
 DIRECT: Final = CallPolicy(max_wait_s=60.0, will_retry=False)
-FROM_QUEUE: Final = CallPolicy(max_wait_s=120.0, will_retry=True)
+FROM_QUEUE: Final = CallPolicy(max_wait_s=MAX_WAIT_S, will_retry=True)
 
 RUN_FOR: Final = timedelta(minutes=25)
 """The queue waits half an hour for an answer."""
 
+RELEASE_WITHIN: Final = timedelta(seconds=5)
+"""How long a caller that gets an error may wait until the lease is released."""
+
 RETRY_AFTER_S: Final = 60
-"""What the queue is told when the storage is in trouble: by 503 it would slow down altogether."""
+"""``Retry-After`` for Cloud Tasks if Cloud Storage fails: a 503 would slow down the whole queue."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run from the queue ended, with nothing left for the queue to do.
-
-    The state, and the task or the reason.
-    """
+    """What the ledger says after a run from the queue that needs no other run."""
 
     submission_id: str
     state: State
     task_id: str | None = None
     reason: str | None = None
+
+    @classmethod
+    def of(cls, entry: Submission, reason: str | None = None) -> RunResult:
+        """Report an entry; ``reason`` is why the run ended if the entry does not say it."""
+        return cls(entry.submission_id, entry.state, entry.task_id, entry.reason or reason)
 
 
 class SubmissionService:
@@ -79,7 +84,7 @@ class SubmissionService:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         cap_per_day: int = 0,
     ) -> None:
-        """Take the ledger, who buys and who uploads, and what time and chance are."""
+        """Take the ledger, what submits and uploads, a clock (UTC) and a source of lease ids."""
         self._store = store
         self._submitter = submitter
         self._uploader = uploader
@@ -90,26 +95,25 @@ class SubmissionService:
         self._cap_per_day = cap_per_day
         self._submitting: dict[tuple[str, bool], asyncio.Task[Receipt]] = {}
         self._running: dict[str, asyncio.Task[RunResult]] = {}
-        self._releasing: set[asyncio.Task[None]] = set()
 
-    async def submit(self, order: SubmitAsset) -> Receipt:
-        """Buy an asset now, or find out that it is bought.
+    async def submit(self, request: SubmitAsset) -> Receipt:
+        """Buy the transcript of an asset now, or return the task that was bought before.
 
         Raises ``SubmissionError`` with one of its codes, and ``StoreUnavailable`` if nothing was
-        begun. A caller that hangs up does not stop a purchase that was begun.
+        sent. A caller that closes the connection does not stop the purchase.
         """
-        submission_id = await self._store.submission_id_of(order.asset_id)
-        key = (submission_id, order.force)
+        submission_id = await self._store.submission_id_of(request.asset_id)
+        key = (submission_id, request.force)
         follows = key in self._submitting
         receipt = await self._shared(
-            self._submitting, key, lambda: self._submit(submission_id, order)
+            self._submitting, key, lambda: self._submit(submission_id, request)
         )
         return replace(receipt, duplicate=receipt.duplicate or follows)
 
     async def run(self, submission_id: str) -> RunResult:
-        """Bring what is on record to its end: upload, wait, buy.
+        """Work on an entry of the ledger to its end: upload, wait, submit.
 
-        Raises a ``TransientError`` if it has to be asked for again; what is done by then is
+        Raises a ``TransientError`` if the caller has to run it again; the steps done so far are
         recorded.
         """
         return await self._shared(self._running, submission_id, lambda: self._run(submission_id))
@@ -127,17 +131,23 @@ class SubmissionService:
             task.add_done_callback(partial(_finished, under_way, key))
         return await asyncio.shield(task)
 
-    async def _submit(self, submission_id: str, order: SubmitAsset) -> Receipt:
+    async def _submit(self, submission_id: str, request: SubmitAsset) -> Receipt:
         decision = await self._claim(
-            self._purchase_request(
-                submission_id, asset_id=order.asset_id, labels=order.labels, force=order.force
+            PurchaseRequest(
+                submission_id,
+                self._clock(),
+                self._new_lease_id(),
+                asset_id=request.asset_id,
+                labels=request.labels,
+                force=request.force,
+                cap_per_day=self._cap_per_day,
             )
         )
         match decision:
             case AlreadyBought(submission):
                 return Receipt(submission.task_id or "", submission_id, duplicate=True)
             case LeaseGranted(submission):
-                return await self._call(self._recording(submission), order)
+                return await self._call(self._lease(submission), request)
             case InProgress(retry_after_s):
                 raise _in_progress(retry_after_s)
             case PurchaseUnknown(reason):
@@ -145,67 +155,67 @@ class SubmissionService:
             case OverSpendCap(retry_after_s):
                 raise submission_error("budget_exhausted", retry_after_s=retry_after_s)
             case NotFound() | AlreadyRejected():
-                raise AssertionError("an order names its asset, and asks again what was rejected")
+                raise AssertionError("a request names its asset and retries what was rejected")
 
-    async def _call(self, lease: Lease, order: SubmitAsset) -> Receipt:
+    async def _call(self, lease: Lease, request: SubmitAsset) -> Receipt:
         try:
             known = await self._find_late_result(lease)
             if known is not None:
                 return Receipt(known, lease.submission_id, duplicate=True)
-            return await self._submitter.submit(lease, order.asset_id, DIRECT)
-        except DuplicateAsset as taken:
-            # Somebody has brought this very asset to Mavi meanwhile, and buys it over there.
-            await self._reject_duplicate(lease, taken)
-            return await self._submit(taken.submission_id, order)
+            return await self._submitter.submit(lease, request.asset_id, DIRECT)
+        except DuplicateAsset as duplicate:
+            # An upload got this asset id meanwhile: its submission buys the asset.
+            await self._reject_duplicate(lease, duplicate)
+            return await self._submit(duplicate.submission_id, request)
         except LeaseLost as error:
             raise _in_progress(claims.RETRY_AFTER_S) from error
         except TransientError:
-            # Nothing was sent. The caller need not wait until that is on record.
-            releasing = asyncio.ensure_future(lease.release())
-            self._releasing.add(releasing)
-            releasing.add_done_callback(self._releasing.discard)
+            # Nothing was sent. If the store is down, the lease expires by itself.
+            await lease.release(within=RELEASE_WITHIN)
             raise
 
     async def _run(self, submission_id: str) -> RunResult:
-        decision = await self._claim(self._purchase_request(submission_id, retry_rejected=False))
+        decision = await self._claim(
+            PurchaseRequest(
+                submission_id,
+                self._clock(),
+                self._new_lease_id(),
+                retry_rejected=False,
+                cap_per_day=self._cap_per_day,
+            )
+        )
         match decision:
             case LeaseGranted(submission):
-                return await self._work(self._recording(submission))
-            case AlreadyBought(submission):
-                return RunResult(submission_id, State.SUBMITTED, task_id=submission.task_id)
-            case AlreadyRejected(submission):
-                return RunResult(submission_id, State.REJECTED, reason=submission.reason)
+                return await self._work(self._lease(submission))
+            case AlreadyBought(submission) | AlreadyRejected(submission):
+                return RunResult.of(submission)
             case PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
             case NotFound():
                 self._log.warning("not_on_record", submission_id=submission_id)
                 return RunResult(submission_id, State.REJECTED, reason="not_on_record")
             case InProgress(retry_after_s):
-                raise RetryLater("Another instance is at it.", retry_after_s=retry_after_s)
+                raise RetryLater("Another instance holds the lease.", retry_after_s=retry_after_s)
             case OverSpendCap(_, state):
-                # The sweep queues it retry_rejected: a task that came again all day would be in the way.
+                # The sweep enqueues it again after midnight: a retried task would block others.
                 self._log.warning("budget_exhausted", submission_id=submission_id)
                 return RunResult(submission_id, state, reason="budget_exhausted")
 
     async def _work(self, lease: Lease) -> RunResult:
-        """Upload if need be, then buy, in the name of a claim."""
-        submission_id = lease.submission_id
+        """Upload the object if there is one, then submit its asset, under a lease."""
         try:
-            known = await self._find_late_result(lease)
-            if known is not None:
-                return RunResult(submission_id, State.SUBMITTED, task_id=known)
-            asset_id = await self._asset(lease)
-            receipt = await self._submitter.submit(lease, asset_id, FROM_QUEUE)
-        except DuplicateAsset as taken:
-            # Mavi gave an id that it had given before: it is bought, or will be, over there.
-            return await self._reject_duplicate(lease, taken)
+            if await self._find_late_result(lease) is None:
+                asset_id = await self._asset(lease)
+                await self._submitter.submit(lease, asset_id, FROM_QUEUE)
+        except DuplicateAsset as duplicate:
+            # Mavi returned an asset id that another submission has: that one buys it.
+            await self._reject_duplicate(lease, duplicate)
+            return RunResult.of(lease.entry, "duplicate_asset")
         except (UploadFailed, ObjectNotFound) as error:
-            code = error.code
-            await self._submitter.reject(lease, code)
-            return RunResult(submission_id, State.REJECTED, reason=code)
+            await self._submitter.reject(lease, error.code)
+            return RunResult.of(lease.entry, error.code)
         except SubmissionError as error:
-            state = State.SUBMIT_UNKNOWN if error.code == "submit_unknown" else State.REJECTED
-            return RunResult(submission_id, state, reason=error.code)
+            return RunResult.of(lease.entry, error.code)
         except LeaseLost as error:
             raise RetryLater("Another instance took over.") from error
         except ObjectUnavailable as error:
@@ -214,37 +224,28 @@ class SubmissionService:
         except TransientError:
             await lease.release()
             raise
-        return RunResult(submission_id, State.SUBMITTED, task_id=receipt.task_id)
+        return RunResult.of(lease.entry)
 
     async def _find_late_result(self, lease: Lease) -> str | None:
-        """Return an earlier task if this is to replace an overdue one, and a result has come."""
-        claimed = lease.entry
-        if claimed.replaces_task_id is None:
+        """Return the previous task whose late result makes this repetition unnecessary."""
+        if lease.entry.replaces_task_id is None:
             return None
-        previous = [
-            attempt.task_id for attempt in claimed.previous_attempts if attempt.task_id is not None
-        ]
+        previous = [each.task_id for each in lease.entry.previous_attempts if each.task_id]
         task_id = await self._store.first_with_result(previous)
         if task_id is not None:
-            known = task_id
-
-            def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-                return transitions.restore_previous(current, lease_id, now, known)
-
-            await lease.record_outcome(step, uncount=True)
+            await lease.restore_previous(task_id)
         return task_id
 
-    async def _reject_duplicate(self, lease: Lease, taken: DuplicateAsset) -> RunResult:
-        await self._submitter.reject(lease, "duplicate_asset", other=taken.submission_id)
-        return RunResult(lease.submission_id, State.REJECTED, reason="duplicate_asset")
+    async def _reject_duplicate(self, lease: Lease, duplicate: DuplicateAsset) -> None:
+        await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
 
     async def _asset(self, lease: Lease) -> str:
-        submission = lease.entry
-        if submission.filename is not None:
-            return await self._uploader.ensure_uploaded(lease, FROM_QUEUE, self._clock() + RUN_FOR)
-        if submission.asset_id is None:
+        entry = lease.entry
+        if entry.filename is not None:
+            return await self._uploader.ensure_uploaded(lease, self._clock() + RUN_FOR)
+        if entry.asset_id is None:
             raise UploadFailed("no_source")
-        return submission.asset_id
+        return entry.asset_id
 
     async def _claim(self, request: PurchaseRequest) -> ClaimDecision:
         def decide(
@@ -255,34 +256,14 @@ class SubmissionService:
         day = request.day if request.cap_per_day else None
         return await self._store.change(request.submission_id, decide, spend_day=day)
 
-    def _purchase_request(
-        self,
-        submission_id: str,
-        *,
-        asset_id: str | None = None,
-        labels: dict[str, str] | None = None,
-        force: bool = False,
-        retry_rejected: bool = True,
-    ) -> PurchaseRequest:
-        return PurchaseRequest(
-            submission_id=submission_id,
-            lease_id=self._new_lease_id(),
-            now=self._clock(),
-            asset_id=asset_id,
-            labels=labels,
-            force=force,
-            retry_rejected=retry_rejected,
-            cap_per_day=self._cap_per_day,
-        )
-
-    def _recording(self, claimed: Submission) -> Lease:
-        return Lease(self._store, claimed, self._log, self._clock, self._sleep)
+    def _lease(self, entry: Submission) -> Lease:
+        return Lease(self._store, entry, self._log, self._clock, self._sleep)
 
 
 def _finished(under_way: dict[K, asyncio.Task[R]], key: K, task: asyncio.Task[R]) -> None:
     del under_way[key]
     if not task.cancelled():
-        # Whoever asked may have hung up; then nobody else fetches the error.
+        # Every caller may have closed its connection; then nothing else retrieves the error.
         task.exception()
 
 

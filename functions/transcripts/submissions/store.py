@@ -122,7 +122,7 @@ class SubmissionStore:
     ) -> list[Write]:
         """Return what records an entry: its document, and whose its asset is.
 
-        What is open never expires: it would be forgotten, or bought again. Raises ``DuplicateAsset``.
+        An open entry never expires. Raises ``DuplicateAsset``.
         """
         if after.state in OPEN:
             entry = replace(after, expires_at=None)

@@ -15,14 +15,7 @@ ID_CHARS: Final = 32
 
 
 class State(StrEnum):
-    """How far a purchase has come.
-
-    ::
-
-        claimed ─▶ uploading ─▶ uploaded ─▶ submitting ─▶ submitted
-           │            │                        ├─▶ rejected
-           └── lease expires: another goes on    └─▶ submit_unknown
-    """
+    """How far a purchase has come; ``transitions`` and ``claims`` hold the rules."""
 
     PENDING = "pending"
     UPLOADING = "uploading"
@@ -49,14 +42,15 @@ class Attempt(msgspec.Struct, frozen=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the ledger.
 
-    ``lease_id`` names who holds it until ``lease_expires_at``; without a lease nobody works on it.
-    ``filename`` is what an object will be called at Mavi, None where nothing is uploaded;
-    ``uploads`` counts the tries. ``enqueue_count`` counts how often it was put on the queue.
-    ``sent_at`` is when bytes were last begun or ended to be sent. ``queued`` tells that somebody
-    comes again for it: the queue. ``state_before_call`` is the state that a call goes back to which
-    bought nothing. ``replaces_task_id`` is the overdue task that it replaces, ``resubmissions`` how often
-    one was. ``spend_day`` is the UTC day whose spend cap it counts against; ``earlier`` what was
-    bought for the same asset before a repetition.
+    * ``lease_id`` names the holder until ``lease_expires_at``; without a time nobody works on it.
+    * ``queued``: a Cloud Tasks task will run this entry; ``enqueue_count`` is how often it was
+      enqueued.
+    * ``filename`` is the name of an object at Mavi, None if nothing is uploaded; ``uploads`` counts
+      the tries; ``sent_at`` is when sending bytes last began or ended.
+    * ``state_before_call`` is the state to return to when a call is refused.
+    * ``replaces_task_id`` is the overdue task that this purchase replaces; ``resubmissions`` counts
+      such purchases; ``previous_attempts`` are the purchases before a repetition.
+    * ``spend_day`` is the UTC day whose spend cap this purchase counts against.
     """
 
     submission_id: str
@@ -68,7 +62,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None = None
     reason: str | None = None
     lease_id: str = ""
-    claimed_at: datetime
+    created_at: datetime
     updated_at: datetime
     lease_expires_at: datetime | None = None
     submitted_at: datetime | None = None

@@ -25,10 +25,9 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
-from transcripts.submissions import transitions
 from transcripts.submissions.lease import Lease
-from transcripts.submissions.submission import Submission
-from transcripts.tasks.task import Status, Task, expiry
+from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
+from transcripts.tasks.task import Status, Task, expiry, label_pairs
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 32.0
@@ -58,9 +57,6 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-Reject = Callable[[Submission | None, str, datetime, str], Submission]
-
-
 @dataclass(frozen=True)
 class Receipt:
     """A job that is bought. ``duplicate`` tells that it was not bought by this request."""
@@ -72,18 +68,14 @@ class Receipt:
 
 @dataclass(frozen=True)
 class CallPolicy:
-    """How long a caller waits for its turn, and what is done when Mavi has no time for it.
+    """How long a caller waits for a slot, in seconds, and whether it retries by itself.
 
-    Who ``will_retry`` finds its claim handed back; who does not, an entry that says why.
+    A caller that does not retry gets an error instead of ``RetryLater``. It must not reject an
+    entry that is queued: the queue may still succeed, so such an entry is deferred.
     """
 
     max_wait_s: float
     will_retry: bool
-
-    @property
-    def reject(self) -> Reject:
-        """How what is impossible now is recorded: it must not take away what the queue will do."""
-        return transitions.reject if self.will_retry else transitions.defer
 
 
 def submission_error(
@@ -119,9 +111,9 @@ class Submitter:
         self._retention_days = retention_days
 
     async def submit(self, lease: Lease, asset_id: str, policy: CallPolicy) -> Receipt:
-        """Buy in the name of a claim.
+        """Buy the transcript of an asset under a lease.
 
-        Raises ``SubmissionError`` with one of its codes, ``RetryLater`` to who comes again,
+        Raises ``SubmissionError`` with one of its codes, ``RetryLater`` if the policy allows it,
         ``LeaseLost``, and ``StoreUnavailable`` if nothing was sent.
         """
         pause_s = FIRST_PAUSE_S
@@ -129,10 +121,10 @@ class Submitter:
         for retries_left in range(MAX_RETRIES, -1, -1):
             try:
                 answer = await self._provider.submit(
-                    asset_id, policy.max_wait_s, lambda: lease.record_intent(transitions.begin_call)
+                    asset_id, policy.max_wait_s, lambda: lease.record_intent(Event.CALL_STARTED)
                 )
             except RateLimitTimeout as waiting:
-                raise await self._no_time(lease, policy, math.ceil(waiting.wait_s)) from waiting
+                raise await self._unavailable(lease, policy, math.ceil(waiting.wait_s)) from waiting
             self._log.info(
                 "mavi_answered",
                 submission_id=lease.submission_id,
@@ -147,7 +139,7 @@ class Submitter:
                     raise await self._rejected(lease, refusal, {"http_status": http_status})
                 case AnswerLost(reason):
                     raise await self._lost(lease, reason)
-            await lease.record_outcome(transitions.call_refused)
+            await lease.record_outcome(Event.CALL_REFUSED)
             if isinstance(answer, Ambiguous) and not asset_checked:
                 asset_checked = True
                 why = await self._why_refused(asset_id, policy)
@@ -155,8 +147,8 @@ class Submitter:
                     code, details = why
                     if code == "asset_not_found" and policy.will_retry and self._is_new(lease):
                         # It was there a moment ago, so this is what rate limiting looks like, too.
-                        raise await self._no_time(lease, policy, RETRY_AFTER_S)
-                    raise await self._rejected(lease, code, details, policy.reject)
+                        raise await self._unavailable(lease, policy, RETRY_AFTER_S)
+                    raise await self._rejected(lease, code, details, defer=not policy.will_retry)
             if not retries_left:
                 raise await self._gave_up(lease, policy, answer)
             await self._sleep(max(pause_s, _asked_pause_s(answer)))
@@ -165,16 +157,17 @@ class Submitter:
 
     async def _accepted(self, lease: Lease, asset_id: str, task_id: str) -> Receipt:
         now = self._clock()
-        claimed = lease.entry
+        entry = lease.entry
         task = Task(
             task_id=task_id,
             kind=Kind.MULTI_SPEAKER,
             status=Status.SUBMITTED,
-            claimed=True,
-            submission_id=claimed.submission_id,
+            submission_id=entry.submission_id,
             asset_id=asset_id,
-            source=claimed.source,
-            labels=claimed.labels,
+            source=entry.source,
+            labels=entry.labels,
+            label_pairs=label_pairs(entry.labels),
+            created_at=now,
             submitted_at=now,
             expires_at=expiry(now, self._retention_days),
         )
@@ -183,69 +176,57 @@ class Submitter:
         except (StoreUnavailable, DocumentRefused) as error:
             self._log.error(
                 "bought_but_not_recorded",
-                submission_id=claimed.submission_id,
+                submission_id=entry.submission_id,
                 task_id=task_id,
                 reason=error.message,
             )
             raise submission_error("submit_unknown", details={"task_id": task_id}) from error
-        self._log.info("submitted", submission_id=claimed.submission_id, task_id=task_id)
-        return Receipt(task_id, claimed.submission_id, duplicate=False)
+        self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
+        return Receipt(task_id, entry.submission_id, duplicate=False)
 
     async def reject(self, lease: Lease, code: str, **details: object) -> None:
-        """Record that nothing was bought, and why, and give the spend back."""
-        await self._reject(lease, transitions.reject, code, details)
+        """Record that nothing was bought, and why."""
+        await lease.reject(code)
+        self._log_rejected(lease, code, details)
 
-    async def _reject(
-        self, lease: Lease, record: Reject, code: str, details: Mapping[str, object]
-    ) -> None:
-        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-            return record(current, lease_id, now, code)
-
-        await lease.record_outcome(step, uncount=True)
+    def _log_rejected(self, lease: Lease, code: str, details: Mapping[str, object]) -> None:
         self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
 
     async def _rejected(
-        self,
-        lease: Lease,
-        code: str,
-        details: Mapping[str, object],
-        record: Reject = transitions.reject,
+        self, lease: Lease, code: str, details: Mapping[str, object], *, defer: bool = False
     ) -> SubmissionError:
-        await self._reject(lease, record, code, details)
+        await (lease.defer(code) if defer else lease.reject(code))
+        self._log_rejected(lease, code, details)
         return submission_error(code, details=details)
 
     async def _lost(self, lease: Lease, reason: str) -> SubmissionError:
-        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-            return transitions.answer_lost_entry(current, lease_id, now, reason)
-
-        await lease.record_outcome(step)
+        await lease.record_outcome(Event.ANSWER_LOST, reason=reason)
         self._log.error("answer_lost", submission_id=lease.submission_id, reason=reason)
         return submission_error("submit_unknown", details={"reason": reason})
 
-    async def _no_time(self, lease: Lease, policy: CallPolicy, retry_after_s: int) -> Exception:
-        """End a purchase that found no turn, or no Mavi: nothing was bought."""
+    async def _unavailable(self, lease: Lease, policy: CallPolicy, retry_after_s: int) -> Exception:
+        """End a purchase that got no slot, or did not reach Mavi: nothing was bought."""
         if policy.will_retry:
             return RetryLater("Mavi has no time for this now.", retry_after_s=retry_after_s)
-        error = await self._rejected(lease, "provider_rate_limited", {}, transitions.defer)
+        error = await self._rejected(lease, "provider_rate_limited", {}, defer=True)
         error.retry_after_s = retry_after_s
         return error
 
     async def _gave_up(self, lease: Lease, policy: CallPolicy, answer: SubmitAnswer) -> Exception:
         if isinstance(answer, RateLimited):
-            return await self._no_time(lease, policy, RETRY_AFTER_S)
+            return await self._unavailable(lease, policy, RETRY_AFTER_S)
         if isinstance(answer, NotSent) and policy.will_retry:
-            return await self._no_time(lease, policy, RETRY_AFTER_S)
+            return await self._unavailable(lease, policy, RETRY_AFTER_S)
         reason = answer.reason if isinstance(answer, NotSent) else "HTTP 400 every time"
-        return await self._rejected(lease, Refusal.ERROR, {"reason": reason}, policy.reject)
+        return await self._rejected(
+            lease, Refusal.ERROR, {"reason": reason}, defer=not policy.will_retry
+        )
 
     def _is_new(self, lease: Lease) -> bool:
-        """Tell whether we brought the asset ourselves, not long ago."""
-        claimed = lease.entry
-        sent_at = claimed.sent_at or self._clock()
-        return (
-            claimed.filename is not None
-            and self._clock() - sent_at < transitions.PROCESSING_TIMEOUT
-        )
+        """Tell whether this pipeline uploaded the asset less than a day ago."""
+        entry = lease.entry
+        sent_at = entry.sent_at or self._clock()
+        return entry.filename is not None and self._clock() - sent_at < PROCESSING_TIMEOUT
 
     async def _why_refused(
         self, asset_id: str, policy: CallPolicy

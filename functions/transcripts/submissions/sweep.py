@@ -21,7 +21,13 @@ from transcripts.retry import Retrier
 from transcripts.submissions import claims
 from transcripts.submissions.claims import Change, PurchaseRequest
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import SpendCounter, State, Submission, submission_path
+from transcripts.submissions.submission import (
+    OPEN,
+    SpendCounter,
+    State,
+    Submission,
+    submission_path,
+)
 from transcripts.tasks.task import Status, Task, task_path
 
 R = TypeVar("R")
@@ -36,7 +42,7 @@ BATCH_LIMIT: Final = 200
 CONCURRENCY: Final = 8
 
 TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
-SUBMISSION_FIELDS: Final = ("submission_id", "state", "claimed_at", "updated_at")
+SUBMISSION_FIELDS: Final = ("submission_id", "state", "created_at", "updated_at", "spend_day")
 
 LATE_TASKS: Final = ("tasks", "status", "submitted_at")
 IDLE_SUBMISSIONS: Final = ("submissions", "state", "updated_at")
@@ -151,7 +157,7 @@ class Sweeper:
             return None, []
         path = submission_path(task.submission_id)
         (found,) = await self._documents.read(Read(path, Submission))
-        request = PurchaseRequest(submission_id=task.submission_id, lease_id="", now=self._clock())
+        request = PurchaseRequest(task.submission_id, self._clock())
         change = claims.resubmitted(
             found.value if found else None, task.task_id, request, self._resubmit_overdue
         )
@@ -205,13 +211,22 @@ class Sweeper:
 
     async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
         now = self._clock()
+        day = stalled.value.spend_day
 
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission | None]:
+        def decide(
+            current: Submission | None, counter: SpendCounter | None
+        ) -> Change[Submission | None]:
             changed = claims.requeued(current, now, STALLED_AFTER)
-            return Change(changed, None if changed is current else changed)
+            if changed is None or changed is current:
+                return Change(changed)
+            freed = current is not None and current.spend_day == day and not changed.spend_day
+            return Change(changed, changed, claims.uncounted(counter) if day and freed else None)
 
-        submission = await self._store.change(stalled.value.submission_id, decide)
+        submission = await self._store.change(stalled.value.submission_id, decide, spend_day=day)
         if submission is None:
+            return False
+        if submission.state not in OPEN:
+            self._log.warning("repetition_restored", submission_id=submission.submission_id)
             return False
         await self._enqueue(submission)
         self._log.warning(

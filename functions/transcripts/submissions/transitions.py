@@ -1,202 +1,241 @@
-"""What the holder of a claim records while it works. Pure.
+"""The state machine of a submission: one table of what the holder of a lease records. Pure.
 
-The intent is recorded before every effect, the outcome after it. A process that dies in between
-leaves a state that tells what may have happened::
+The holder records its intent before every effect and the outcome after it, so the state of an entry
+always tells what may have happened when a process dies:
 
-    claimed ── nothing was done: after the lease another may go on
-    uploading ── bytes may be at Mavi, as ``asset_id``: after the lease another looks for them
-    uploaded ── the asset is there: it is never uploaded again
-    submitting ── a request may be on its way: after the lease nobody knows, so nobody repeats it
+* ``pending``: nothing was sent
+* ``uploading``: bytes may be at Mavi, as ``asset_id``; the next holder looks for them first
+* ``uploaded``: the asset is there; it is never uploaded again
+* ``submitting``: a request may be on its way; when the lease expires, the answer is lost
+* ``submitted``, ``rejected``, ``submit_unknown``: ended
 
-Every holder has its own ``lease_id``. A step of one whose claim was taken over meanwhile changes
-nothing (``LeaseLost``), but for one: a job that was bought is always recorded.
+``claims`` decides who gets a lease. ``docs/submissions.md`` shows this table and the diagram of all
+states; ``tests/unit/test_transitions.py`` compares them with the code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from enum import StrEnum
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from transcripts.submissions.submission import OPEN, Attempt, State, Submission
 
 LEASE: Final = timedelta(minutes=5)
-"""Longer than one call with its time-outs (70 s) and the longest pause before it (32 s). What takes
-longer renews it."""
-
-MAX_PREVIOUS_ATTEMPTS: Final = 20
+"""Longer than one call with its time-outs (70 s) and the longest pause before it (32 s)."""
 
 RENEW_EVERY: Final = timedelta(minutes=1)
 
 PROCESSING_TIMEOUT: Final = timedelta(hours=24)
-"""What has all its bytes is waited for so long, whatever Mavi says; then somebody has to ask."""
+"""How long Mavi may process an uploaded asset before the submission is rejected."""
+
+MAX_PREVIOUS_ATTEMPTS: Final = 20
+"""A document has a size limit."""
 
 
 class LeaseLost(Exception):
-    """The claim was taken over by somebody else; nothing may be done in its name any more."""
+    """The entry belongs to another holder, or has ended; the caller must stop its work."""
 
 
-def _held(current: Submission | None, lease_id: str) -> Submission:
-    if current is None or current.lease_id != lease_id:
-        raise LeaseLost
-    return current
+class Event(StrEnum):
+    """What the holder of a lease records."""
+
+    LEASE_RENEWED = "lease renewed"
+    UPLOAD_RESERVED = "upload reserved"
+    UPLOAD_STARTED = "upload started"
+    UPLOAD_UNREACHABLE = "upload unreachable"
+    UPLOAD_FINISHED = "upload finished"
+    UPLOAD_DISCARDED = "upload discarded"
+    CALL_STARTED = "call started"
+    CALL_REFUSED = "call refused"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    ANSWER_LOST = "answer lost"
 
 
-def _held_open(current: Submission | None, lease_id: str) -> Submission:
-    held = _held(current, lease_id)
-    if held.state not in OPEN:
-        raise LeaseLost
-    return held
+class Target(StrEnum):
+    """A state that depends on the entry."""
+
+    SAME = "same"
+    BEFORE_CALL = "state before the call"
 
 
-def renew(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Keep the claim while something takes long. Raises ``LeaseLost``."""
-    return replace(_held_open(current, lease_id), lease_expires_at=now + LEASE)
+class LeaseAction(StrEnum):
+    """What an event does to the lease."""
+
+    EXTEND = "extend"
+    KEEP = "keep"
+    RELEASE = "release"
 
 
-def release(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Let another go on at once, from where this stands. Raises ``LeaseLost``.
+@dataclass(frozen=True)
+class Facts:
+    """What an event tells beside its name."""
 
-    Only who has sent no request, or knows that it bought nothing, hands back. A repetition that
-    nobody comes again for is as if it had never been asked for.
+    asset_id: str | None = None
+    reason: str | None = None
+
+
+Changes = Callable[[Submission, datetime, Facts], Mapping[str, Any]]
+
+
+def _nothing(_entry: Submission, _now: datetime, _facts: Facts) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One row: in which states an event may be recorded, the new state, and the lease.
+
+    ``changes`` gives the other fields that change. ``restores`` tells that a repetition ends here:
+    the entry returns to its previous attempt if it has one.
     """
-    held = _held_open(current, lease_id)
-    if held.previous_attempts and not held.queued:
-        return _restore_previous(held, now, None)
-    return replace(_before_call(held), updated_at=now, lease_expires_at=None)
+
+    allowed: frozenset[State]
+    target: State | Target
+    lease: LeaseAction
+    changes: Changes = _nothing
+    restores: bool = False
 
 
-def _before_call(held: Submission) -> Submission:
-    if held.state is not State.SUBMITTING:
-        return held
-    return replace(held, state=held.state_before_call or State.PENDING, state_before_call=None)
+TRANSITIONS: Final[Mapping[Event, Transition]] = {
+    Event.LEASE_RENEWED: Transition(OPEN, Target.SAME, LeaseAction.EXTEND),
+    Event.UPLOAD_RESERVED: Transition(
+        OPEN,
+        State.UPLOADING,
+        LeaseAction.EXTEND,
+        lambda entry, _now, _facts: {"asset_id": None, "uploads": entry.uploads + 1},
+    ),
+    Event.UPLOAD_STARTED: Transition(
+        OPEN,
+        State.UPLOADING,
+        LeaseAction.EXTEND,
+        lambda _entry, now, facts: {"asset_id": facts.asset_id, "sent_at": now},
+    ),
+    Event.UPLOAD_UNREACHABLE: Transition(
+        OPEN,
+        Target.SAME,
+        LeaseAction.KEEP,
+        lambda entry, _now, _facts: {"uploads": max(entry.uploads - 1, 0)},
+    ),
+    Event.UPLOAD_FINISHED: Transition(
+        OPEN,
+        State.UPLOADED,
+        LeaseAction.EXTEND,
+        lambda _entry, now, facts: {"asset_id": facts.asset_id, "sent_at": now},
+    ),
+    Event.UPLOAD_DISCARDED: Transition(
+        OPEN,
+        State.PENDING,
+        LeaseAction.KEEP,
+        lambda _entry, _now, _facts: {"asset_id": None, "sent_at": None},
+    ),
+    Event.CALL_STARTED: Transition(
+        OPEN,
+        State.SUBMITTING,
+        LeaseAction.EXTEND,
+        lambda entry, _now, _facts: {"state_before_call": _state_before_call(entry)},
+    ),
+    Event.CALL_REFUSED: Transition(
+        frozenset({State.SUBMITTING}), Target.BEFORE_CALL, LeaseAction.EXTEND
+    ),
+    Event.RELEASED: Transition(OPEN, Target.BEFORE_CALL, LeaseAction.RELEASE, restores=True),
+    Event.REJECTED: Transition(
+        frozenset(State) - {State.SUBMITTED},
+        State.REJECTED,
+        LeaseAction.RELEASE,
+        lambda _entry, _now, facts: {"reason": facts.reason, "spend_day": None},
+        restores=True,
+    ),
+    Event.ANSWER_LOST: Transition(
+        frozenset({State.SUBMITTING}),
+        State.SUBMIT_UNKNOWN,
+        LeaseAction.RELEASE,
+        lambda _entry, _now, facts: {"reason": facts.reason},
+    ),
+}
 
 
-def prepare_upload(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Record that an asset will be made; one more try. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(
-        held,
-        state=State.UPLOADING,
-        asset_id=None,
-        uploads=held.uploads + 1,
-        updated_at=now,
-        lease_expires_at=now + LEASE,
-    )
-
-
-def uncount_upload(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Record that a try met nobody, and does not count. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(held, uploads=max(held.uploads - 1, 0), updated_at=now)
-
-
-def begin_upload(
-    current: Submission | None, lease_id: str, now: datetime, asset_id: str | None
+def apply(
+    current: Submission | None,
+    lease_id: str,
+    event: Event,
+    now: datetime,
+    facts: Facts = Facts(),
 ) -> Submission:
-    """Record that bytes will be sent, to an asset if it is known yet. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(
-        held,
-        state=State.UPLOADING,
-        asset_id=asset_id,
-        sent_at=now,
-        updated_at=now,
-        lease_expires_at=now + LEASE,
-    )
+    """Return the entry after ``event``; ``now`` is in UTC.
 
-
-def discard_upload(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Record that what was uploaded is of no use. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(held, state=State.PENDING, asset_id=None, sent_at=None, updated_at=now)
-
-
-def end_upload(
-    current: Submission | None, lease_id: str, now: datetime, asset_id: str
-) -> Submission:
-    """Record that every byte is there. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(
-        held,
-        state=State.UPLOADED,
-        asset_id=asset_id,
-        sent_at=now,
-        updated_at=now,
-        lease_expires_at=now + LEASE,
-    )
-
-
-def begin_call(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Record that a request to buy follows. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    return replace(
-        held,
-        state=State.SUBMITTING,
-        state_before_call=held.state_before_call if held.state is State.SUBMITTING else held.state,
-        updated_at=now,
-        lease_expires_at=now + LEASE,
-    )
-
-
-def call_refused(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-    """Record that the request bought nothing and will be sent again. Raises ``LeaseLost``."""
-    held = _held(current, lease_id)
-    return replace(_before_call(held), updated_at=now, lease_expires_at=now + LEASE)
-
-
-def reject(current: Submission | None, lease_id: str, now: datetime, reason: str) -> Submission:
-    """Record that nothing was bought, and why. Raises ``LeaseLost``.
-
-    What was bought before a repetition stays bought: it comes back, with the reason beside it.
+    Raises ``LeaseLost`` if the lease is not the caller's or the table does not allow the event.
     """
-    held = _held(current, lease_id)
-    if held.state in (State.REJECTED, State.SUBMITTED):
-        # Ours already, by a commit whose acknowledgement was lost.
-        return held
-    if held.previous_attempts:
-        return _restore_previous(held, now, reason)
-    return replace(
-        held,
-        state=State.REJECTED,
-        reason=reason,
-        state_before_call=None,
-        updated_at=now,
-        lease_expires_at=None,
-        spend_day=None,
-    )
+    transition = TRANSITIONS[event]
+    if current is None or current.lease_id != lease_id or current.state not in transition.allowed:
+        raise LeaseLost
+    if transition.restores and _ends_repetition(current, event):
+        return _restore_previous(current, now, facts.reason)
+    state = _target(current, transition.target)
+    changes: dict[str, Any] = {
+        "state": state,
+        "updated_at": now,
+        "state_before_call": current.state_before_call if state is State.SUBMITTING else None,
+        **transition.changes(current, now, facts),
+    }
+    if transition.lease is LeaseAction.EXTEND:
+        changes["lease_expires_at"] = now + LEASE
+    elif transition.lease is LeaseAction.RELEASE:
+        changes["lease_expires_at"] = None
+    return replace(current, **changes)
+
+
+def _target(entry: Submission, target: State | Target) -> State:
+    if isinstance(target, State):
+        return target
+    return _state_before_call(entry) if target is Target.BEFORE_CALL else entry.state
+
+
+def _state_before_call(entry: Submission) -> State:
+    if entry.state is not State.SUBMITTING:
+        return entry.state
+    return entry.state_before_call or State.PENDING
+
+
+def _ends_repetition(entry: Submission, event: Event) -> bool:
+    """Tell whether this event ends a repetition; a queued one is released to be run again."""
+    return bool(entry.previous_attempts) and not (event is Event.RELEASED and entry.queued)
 
 
 def defer(current: Submission | None, lease_id: str, now: datetime, reason: str) -> Submission:
-    """Reject what will be possible later, but leave the queue what is the queue's to do.
+    """Reject what will be possible later, but release a queued entry for its next run.
 
     Raises ``LeaseLost``.
     """
-    held = _held(current, lease_id)
-    if held.queued and held.state in OPEN:
-        return release(held, lease_id, now)
-    return reject(held, lease_id, now, reason)
+    if current is not None and current.queued and current.state in OPEN:
+        return apply(current, lease_id, Event.RELEASED, now)
+    return apply(current, lease_id, Event.REJECTED, now, Facts(reason=reason))
 
 
 def restore_previous(
     current: Submission | None, lease_id: str, now: datetime, task_id: str
 ) -> Submission:
-    """Give a repetition up: the result of that earlier task is enough. Raises ``LeaseLost``."""
-    held = _held_open(current, lease_id)
-    # What is restored is the last one.
-    previous = sorted(held.previous_attempts, key=lambda attempt: attempt.task_id == task_id)
-    return _restore_previous(replace(held, previous_attempts=previous), now, None)
+    """End a repetition because the result of a previous task has come. Raises ``LeaseLost``."""
+    if current is None or current.lease_id != lease_id or current.state not in OPEN:
+        raise LeaseLost
+    previous = sorted(current.previous_attempts, key=lambda attempt: attempt.task_id == task_id)
+    return _restore_previous(replace(current, previous_attempts=previous), now, None)
 
 
-def _restore_previous(held: Submission, now: datetime, reason: str | None) -> Submission:
-    """Return to what was bought, or may have been, before a repetition.
+def _restore_previous(entry: Submission, now: datetime, reason: str | None) -> Submission:
+    """Return to the last previous attempt.
 
-    Nobody holds it then, so that doing this twice is a lost claim and not another step back.
+    The entry has no holder then: applying this twice raises ``LeaseLost`` instead of going back
+    one more attempt.
     """
-    *previous, last = held.previous_attempts
+    *previous, last = entry.previous_attempts
     return replace(
-        held,
+        entry,
         state=last.state,
         task_id=last.task_id,
         reason=last.reason or (f"repetition: {reason}" if reason else None),
@@ -211,28 +250,13 @@ def _restore_previous(held: Submission, now: datetime, reason: str | None) -> Su
     )
 
 
-def answer_lost_entry(
-    current: Submission | None, lease_id: str, now: datetime, reason: str
-) -> Submission:
-    """Record that nobody knows whether it was bought. Raises ``LeaseLost``."""
-    held = _held(current, lease_id)
-    return replace(
-        held,
-        state=State.SUBMIT_UNKNOWN,
-        reason=reason,
-        state_before_call=None,
-        updated_at=now,
-        lease_expires_at=None,
-    )
-
-
 def accept(
-    current: Submission | None, claimed: Submission, now: datetime, task_id: str
+    current: Submission | None, leased: Submission, now: datetime, task_id: str
 ) -> Submission:
-    """Record the job that was bought, whatever became of the claim meanwhile."""
-    if current is None or current.lease_id == claimed.lease_id:
+    """Record the job that was bought for ``leased``, even if the lease is lost by now."""
+    if current is None or current.lease_id == leased.lease_id:
         return replace(
-            current or claimed,
+            current or leased,
             state=State.SUBMITTED,
             task_id=task_id,
             reason=None,
@@ -241,19 +265,15 @@ def accept(
             submitted_at=now,
             lease_expires_at=None,
         )
-    return replace(
-        current, previous_attempts=remembered(current, State.SUBMITTED, task_id, None, now)
-    )
+    attempts = add_attempt(current, State.SUBMITTED, task_id, None, now)
+    return replace(current, previous_attempts=attempts)
 
 
-def remembered(
-    current: Submission, state: State, task_id: str | None, reason: str | None, now: datetime
+def add_attempt(
+    entry: Submission, state: State, task_id: str | None, reason: str | None, now: datetime
 ) -> list[Attempt]:
-    """Return the earlier purchases with one more, once; a document has a size."""
-    if task_id is not None and any(
-        attempt.task_id == task_id for attempt in current.previous_attempts
-    ):
-        return current.previous_attempts
-    return [*current.previous_attempts, Attempt(state, task_id, reason, now)][
-        -MAX_PREVIOUS_ATTEMPTS:
-    ]
+    """Return the previous attempts with one more; a task is in the list once."""
+    if task_id is not None and any(each.task_id == task_id for each in entry.previous_attempts):
+        return entry.previous_attempts
+    attempts = [*entry.previous_attempts, Attempt(state, task_id, reason, now)]
+    return attempts[-MAX_PREVIOUS_ATTEMPTS:]

@@ -27,10 +27,9 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import File, Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectSource
-from transcripts.submissions import transitions
-from transcripts.submissions.lease import Lease, Step
+from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
-from transcripts.submissions.submitter import CallPolicy
+from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
@@ -42,6 +41,9 @@ RESUMABLE_FOR: Final = timedelta(hours=1)
 
 MISSING_PAUSES_S: Final = (1.0, 2.0, 4.0)
 """That an asset is missing is believed if it is said again after each: it may be rate limiting."""
+
+MAX_WAIT_S: Final = 120.0
+"""How long an upload waits for a slot of the rate limit."""
 
 POLL_S: Final = 2.0
 LONGEST_POLL_S: Final = 30.0
@@ -84,7 +86,7 @@ class Uploader:
         self._clock = clock
         self._sleep = sleep
 
-    async def ensure_uploaded(self, lease: Lease, policy: CallPolicy, deadline: datetime) -> str:
+    async def ensure_uploaded(self, lease: Lease, deadline: datetime) -> str:
         """Return the id of an asset that has the object and may be submitted.
 
         Raises ``UploadFailed`` (recorded by the caller), ``ObjectNotFound``, ``RetryLater`` when
@@ -94,40 +96,40 @@ class Uploader:
         submission = lease.entry
         asset_id = submission.asset_id
         sent_at = submission.sent_at or self._clock()
-        if asset_id is None or not await self._is_uploaded(submission, asset_id, policy):
-            asset_id = await lease.extend_during(self._upload(lease, policy))
+        if asset_id is None or not await self._is_uploaded(submission, asset_id):
+            asset_id = await lease.extend_during(self._upload(lease))
             sent_at = self._clock()
-        await self._wait(lease, asset_id, sent_at, policy, deadline)
+        await self._wait_until_processed(lease, asset_id, sent_at, deadline)
         return asset_id
 
-    async def _is_uploaded(self, submission: Submission, asset_id: str, policy: CallPolicy) -> bool:
+    async def _is_uploaded(self, submission: Submission, asset_id: str) -> bool:
         """Tell whether an earlier holder's upload came to its end, or still may by itself."""
         if submission.state is State.UPLOADED:
             return True
-        state = await self._state(asset_id, policy)
+        state = await self._state(asset_id)
         if state is None:
             raise _retry_later(RETRY_AFTER_S)
         if state in (AssetState.UPLOADING, AssetState.UNKNOWN) and submission.sent_at is not None:
             return self._clock() - submission.sent_at < RESUMABLE_FOR
         return state is AssetState.READY
 
-    async def _upload(self, lease: Lease, policy: CallPolicy) -> str:
+    async def _upload(self, lease: Lease) -> str:
         submission = lease.entry
         if submission.uploads >= MAX_UPLOADS:
             raise UploadFailed("upload_failed")
         file = await asyncio.to_thread(self._file, submission)
-        await lease.record_intent(transitions.prepare_upload)
+        await lease.record_intent(Event.UPLOAD_RESERVED)
         try:
-            return await self._send(lease, file, policy)
+            return await self._send(lease, file)
         except (_Unreachable, ObjectUnavailable):
-            await lease.record_outcome(transitions.uncount_upload)
+            await lease.record_outcome(Event.UPLOAD_UNREACHABLE)
             raise
 
-    async def _send(self, lease: Lease, file: File, policy: CallPolicy) -> str:
+    async def _send(self, lease: Lease, file: File) -> str:
         """Send the bytes to a signed address; where none is given, or takes them, all at once."""
-        signed = await self._signed_url(file, policy)
+        signed = await self._signed_url(file)
         if isinstance(signed, SignedUrl):
-            await lease.record_intent(_beginning(signed.asset_id))
+            await lease.record_intent(Event.UPLOAD_STARTED, asset_id=signed.asset_id)
             sent = await self._provider.send(signed.url, file)
             if sent is Sent.ACCEPTED:
                 return await self._uploaded(lease, signed.asset_id, "signed_url")
@@ -139,8 +141,8 @@ class Uploader:
             if sent is Sent.INTERRUPTED:
                 # They may be there all the same: the next run asks before it sends them again.
                 raise _retry_later(RETRY_AFTER_S)
-        await lease.record_intent(_beginning(None))
-        answer = await self._upload_in_one_request(file, policy)
+        await lease.record_intent(Event.UPLOAD_STARTED)
+        answer = await self._upload_in_one_request(file)
         return await self._uploaded(lease, answer.asset_id, "upload")
 
     def _file(self, submission: Submission) -> File:
@@ -153,9 +155,9 @@ class Uploader:
         filename = submission.filename or stored.name.rpartition("/")[2]
         return File(lambda: self._source.open(stored), stored.size, filename)
 
-    async def _signed_url(self, file: File, policy: CallPolicy) -> UploadAnswer:
+    async def _signed_url(self, file: File) -> UploadAnswer:
         try:
-            answer = await self._provider.signed_url(file.filename, policy.max_wait_s)
+            answer = await self._provider.signed_url(file.filename, MAX_WAIT_S)
         except RateLimitTimeout as waiting:
             raise _unreachable(waiting.wait_s) from waiting
         if isinstance(answer, RateLimited):
@@ -166,9 +168,9 @@ class Uploader:
             raise UploadFailed(answer.refusal)
         return answer
 
-    async def _upload_in_one_request(self, file: File, policy: CallPolicy) -> SignedUrl | Uploaded:
+    async def _upload_in_one_request(self, file: File) -> SignedUrl | Uploaded:
         try:
-            answer = await self._provider.upload(file, policy.max_wait_s)
+            answer = await self._provider.upload(file, MAX_WAIT_S)
         except RateLimitTimeout as waiting:
             raise _unreachable(waiting.wait_s) from waiting
         if isinstance(answer, Refused):
@@ -182,58 +184,43 @@ class Uploader:
         return answer
 
     async def _uploaded(self, lease: Lease, asset_id: str, way: str) -> str:
-        def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-            return transitions.end_upload(current, lease_id, now, asset_id)
-
-        await lease.record_intent(step)
+        await lease.record_intent(Event.UPLOAD_FINISHED, asset_id=asset_id)
         self._log.info("uploaded", submission_id=lease.submission_id, asset_id=asset_id, way=way)
         return asset_id
 
-    async def _wait(
-        self,
-        lease: Lease,
-        asset_id: str,
-        sent_at: datetime,
-        policy: CallPolicy,
-        deadline: datetime,
+    async def _wait_until_processed(
+        self, lease: Lease, asset_id: str, sent_at: datetime, deadline: datetime
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
         pause_s = POLL_S
         while True:
-            state = await self._state(asset_id, policy)
+            state = await self._state(asset_id)
             if state is AssetState.READY:
                 return
             if state is AssetState.FAILED:
-                await lease.record_intent(transitions.discard_upload)
+                await lease.record_intent(Event.UPLOAD_DISCARDED)
                 raise _retry_later(0)
-            if state is not None and self._clock() - sent_at > transitions.PROCESSING_TIMEOUT:
+            if state is not None and self._clock() - sent_at > PROCESSING_TIMEOUT:
                 missing = state is AssetState.MISSING
                 raise UploadFailed("asset_not_found" if missing else "upload_stalled")
             if self._clock().timestamp() + pause_s > deadline.timestamp():
                 raise _retry_later(RETRY_AFTER_S)
-            await lease.record_intent(transitions.renew)
+            await lease.record_intent(Event.LEASE_RENEWED)
             await self._sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
-    async def _state(self, asset_id: str, policy: CallPolicy) -> AssetState | None:
+    async def _state(self, asset_id: str) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
         try:
-            state = await self._provider.asset_state(asset_id, policy.max_wait_s)
+            state = await self._provider.asset_state(asset_id, MAX_WAIT_S)
             for pause_s in MISSING_PAUSES_S:
                 if state is not AssetState.MISSING:
                     break
                 await self._sleep(pause_s)
-                state = await self._provider.asset_state(asset_id, policy.max_wait_s)
+                state = await self._provider.asset_state(asset_id, MAX_WAIT_S)
         except RateLimitTimeout as waiting:
             raise _retry_later(waiting.wait_s) from waiting
         return state
-
-
-def _beginning(asset_id: str | None) -> Step:
-    def step(current: Submission | None, lease_id: str, now: datetime) -> Submission:
-        return transitions.begin_upload(current, lease_id, now, asset_id)
-
-    return step
 
 
 def _retry_later(wait_s: float) -> RetryLater:

@@ -20,8 +20,9 @@ DECIDING_FIELDS: Final = (
     "task_id",
     "kind",
     "status",
-    "claimed",
     "submission_id",
+    "created_at",
+    "submitted_at",
     "received_at",
     "stored_at",
     "revision",
@@ -67,7 +68,7 @@ def merge(current: Task | None, incoming: Task) -> Merge:
 
 
 def _precedence(task: Task) -> tuple[int, datetime, str]:
-    """SubmitAsset results: by what they say, then by time, then by their first 64 bits of SHA-256."""
+    """Order results: by what they say, then by time, then by their first 64 bits of SHA-256."""
     return (_RANK[task.status], task.received_at or _NEVER, task.revision or "")
 
 
@@ -76,23 +77,38 @@ def _merge_result(current: Task, incoming: Task) -> Merge:
         return Merge(Outcome.DUPLICATE, current, ())
     if _precedence(incoming) < _precedence(current):
         return Merge(Outcome.SUPERSEDED, current, ())
-    task = replace(current, **{name: getattr(incoming, name) for name in RESULT_FIELDS})
-    return Merge(Outcome.STORED, replace(task, kind=_kind(task)), RESULT_FIELDS)
+    return _joined(current, incoming, RESULT_FIELDS)
 
 
 def _merge_submission(current: Task, incoming: Task) -> Merge:
-    if current.claimed:
+    if current.submission_id is not None:
         same = current.submission_id == incoming.submission_id
         return Merge(Outcome.DUPLICATE if same else Outcome.SUPERSEDED, current, ())
     names: tuple[str, ...] = SUBMISSION_FIELDS
     if current.revision is None:
         names = (*names, "status", "expires_at")
+    return _joined(current, incoming, names)
+
+
+def _joined(current: Task, incoming: Task, names: tuple[str, ...]) -> Merge:
     task = replace(current, **{name: getattr(incoming, name) for name in names})
-    return Merge(Outcome.STORED, replace(task, kind=_kind(task)), (*names, "kind"))
+    task = replace(task, kind=_kind(task), created_at=_created_at(task))
+    changed = dict.fromkeys((*names, "kind", "created_at"))
+    return Merge(Outcome.STORED, task, tuple(changed))
+
+
+def _created_at(task: Task) -> datetime | None:
+    """Return the earlier of both sides: it does not depend on which one was stored first."""
+    moments = [each for each in (task.submitted_at, task.received_at) if each is not None]
+    return min(moments, default=None)
 
 
 def _kind(task: Task) -> Kind:
     """A failure has no shape to tell its kind, but we know what we bought."""
-    if task.claimed and task.kind is Kind.UNKNOWN and task.status is not Status.UNRECOGNIZED:
+    if (
+        task.submission_id is not None
+        and task.kind is Kind.UNKNOWN
+        and task.status is not Status.UNRECOGNIZED
+    ):
         return Kind.MULTI_SPEAKER
     return task.kind

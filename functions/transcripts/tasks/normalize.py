@@ -90,6 +90,7 @@ def normalize(
         task_id=envelope.task_id,
         kind=kind,
         status=_status(kind, code, decode(data.success)),
+        created_at=received_at,
         received_at=received_at,
         stored_at=stored_at,
         expires_at=expires_at,

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -105,6 +106,13 @@ class Source(msgspec.Struct, frozen=True):
     size: int | None = None
 
 
+class SpeakerName(msgspec.Struct, frozen=True):
+    """The name a person gave to a speaker. ``name`` is the provider's, as ``Speaker.name``."""
+
+    name: str
+    display_name: str
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A task, joined from up to three sides: its submission, its result, and its readers."""
 
@@ -113,13 +121,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     status: Status = Status.SUBMITTED
 
-    claimed: bool = False
     submission_id: str | None = None
     asset_id: str | None = None
     source: Source | None = None
     labels: dict[str, str] = {}
+    label_pairs: list[str] = []
     submitted_at: datetime | None = None
 
+    created_at: datetime | None = None
     received_at: datetime | None = None
     stored_at: datetime | None = None
     expires_at: datetime | None = None
@@ -135,15 +144,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     anomalies: list[Anomaly] = []
     pages: int = 0
 
-    speaker_names: dict[str, str] = {}
+    speaker_names: list[SpeakerName] = []
 
 
 SUBMISSION_FIELDS: Final = (
-    "claimed",
     "submission_id",
     "asset_id",
     "source",
     "labels",
+    "label_pairs",
     "submitted_at",
 )
 """Written by the submission's side only."""
@@ -198,6 +207,11 @@ def page_path(task_id: str, revision: str, index: int) -> str:
 def raw_path(task_id: str, revision: str, index: int) -> str:
     """Return the path of the raw block ``index`` of a revision."""
     return f"tasks/{task_id}/raw/{revision}-{index:05d}"
+
+
+def label_pairs(labels: Mapping[str, str]) -> list[str]:
+    """Return ``["key:value", …]``, sorted: what a query for one label compares."""
+    return sorted(f"{key}:{value}" for key, value in labels.items())
 
 
 def expiry(moment: datetime, retention_days: int) -> datetime | None:
