@@ -1,9 +1,10 @@
-"""Who may buy. Pure: from what is stored to what is decided and stored.
+"""Who may work on a purchase, so that nothing is bought twice. Pure.
 
-Every purchase has one entry, found by what is bought: an asset, or one generation of an object. It
-is *requested* (put on record, to be worked on from the queue) or *claimed* (worked on now) any
-number of times, by events that repeat, callers that retry and instances that race; these two
-functions decide what each of them may do.
+Every purchase has one entry in the ledger; its id is a hash of what is bought: an asset, or one
+generation of an object. Events repeat, callers retry and instances race. ``enqueue`` decides
+whether a request goes to the queue, ``claim`` who gets the lease to work on it now.
+
+This is the duplicate rule of purchases; ``tasks.merge`` holds the one of results.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from transcripts.tasks.task import Source
 D_co = TypeVar("D_co", covariant=True)
 
 RETRY_AFTER_S: Final = 10
-"""What who asks in the meantime is told to wait: most purchases take a second or two."""
+"""``Retry-After`` while another instance holds the lease: most purchases take a second or two."""
 
 PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
@@ -32,9 +33,10 @@ SPEND_COUNTER_KEPT: Final = timedelta(days=7)
 
 @dataclass(frozen=True)
 class PurchaseRequest:
-    """Somebody wants something bought. ``lease_id`` is new for every wish; ``now`` is in UTC.
+    """A request to buy one transcript. ``now`` is in UTC; ``lease_id`` is new for every claim.
 
-    ``force`` buys again what was, or may have been, bought; ``again`` what was rejected.
+    ``force`` buys again what was, or may have been, bought; ``retry_rejected`` tries again what was
+    rejected. ``cap_per_day`` is the spend cap, 0 for none.
     """
 
     submission_id: str
@@ -56,54 +58,54 @@ class PurchaseRequest:
 
 @dataclass(frozen=True)
 class LeaseGranted:
-    """The purchase is the wisher's to make."""
+    """The caller has the lease and may buy."""
 
     submission: Submission
 
 
 @dataclass(frozen=True)
 class Queued:
-    """The purchase is on record and belongs on the queue, under the name of its round."""
+    """The purchase is recorded; the caller must enqueue it under ``queue_task_name``."""
 
     submission: Submission
 
 
 @dataclass(frozen=True)
 class AlreadyBought:
-    """There is nothing to do; this is the job."""
+    """It was bought before; the entry names the task."""
 
     submission: Submission
 
 
 @dataclass(frozen=True)
 class AlreadyRejected:
-    """It was refused before, and nobody asked for another try."""
+    """It was rejected before, and the request does not retry."""
 
     submission: Submission
 
 
 @dataclass(frozen=True)
 class PurchaseUnknown:
-    """An answer was lost: it is not repeated unasked."""
+    """The answer of a call was lost: it may have been bought, so only ``force`` repeats it."""
 
     reason: str | None
 
 
 @dataclass(frozen=True)
 class NotFound:
-    """Nobody knows what this submission was about; it has expired, say."""
+    """The ledger has no such entry; it may have expired."""
 
 
 @dataclass(frozen=True)
 class InProgress:
-    """Somebody else is at it."""
+    """Another holder has the lease."""
 
     retry_after_s: int
 
 
 @dataclass(frozen=True)
 class OverSpendCap:
-    """The day's cap is reached; it is lifted in so many seconds. Nothing was done."""
+    """The spend cap of the day is reached; ``retry_after_s`` is the time until midnight UTC."""
 
     retry_after_s: int
     state: State = State.PENDING
@@ -116,7 +118,7 @@ EnqueueDecision = Queued | FinalDecision
 
 @dataclass(frozen=True)
 class Change(Generic[D_co]):
-    """What was decided, and what to write for it (None: nothing)."""
+    """A decision, and the documents to write for it (None: nothing)."""
 
     decision: D_co
     submission: Submission | None = None
@@ -126,17 +128,17 @@ class Change(Generic[D_co]):
 def claim(
     current: Submission | None, counter: SpendCounter | None, request: PurchaseRequest
 ) -> Change[ClaimDecision]:
-    """Decide who may buy now. ``counter`` is today's counter, if there is a cap."""
+    """Decide who may buy now. ``counter`` is the spend counter of the day, if it exists."""
     if current is not None:
         if current.lease_id == request.lease_id:
-            # Our own claim, whose acknowledgement was lost.
+            # This very request has the lease: the acknowledgement of its commit was lost.
             return Change(LeaseGranted(current))
         if current.state in OPEN and _is_live(current, request.now):
             return Change(InProgress(_wait_s(current, request.now)))
-        current, died = _with_call_expired(current, request.now)
+        current, expired = _with_call_expired(current, request.now)
         settled = _final_decision(current, request)
         if settled is not None:
-            return Change(settled, submission=current if died else None)
+            return Change(settled, submission=current if expired else None)
     elif request.asset_id is None:
         return Change(NotFound())
     counted = current is not None and current.state in OPEN and current.spend_day == request.day
@@ -155,7 +157,7 @@ def claim(
 
 
 def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Change[ClaimDecision]:
-    """Put what the queue came for off: touched now, it is left alone until it is idle again."""
+    """Refuse the lease; an open entry counts as touched, so that the sweep leaves it alone."""
     retry_after_s = _until_tomorrow_s(request.now)
     if current is None or current.state not in OPEN:
         return Change(OverSpendCap(retry_after_s))
@@ -164,23 +166,23 @@ def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Cha
 
 
 def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[EnqueueDecision]:
-    """Decide whether a purchase belongs on the queue. Asking again never adds another one."""
+    """Decide whether a purchase goes to the queue. Repeating a request adds no other purchase."""
     if current is None:
         submission = _entry(current, request, queued=True)
         return Change(Queued(submission), submission)
-    current, died = _with_call_expired(current, request.now)
+    current, expired = _with_call_expired(current, request.now)
     if current.state in OPEN:
         submission = _forced(replace(current, queued=True), request)
         return Change(Queued(submission), None if submission == current else submission)
     settled = _final_decision(current, request)
     if settled is not None:
-        return Change(settled, submission=current if died else None)
+        return Change(settled, submission=current if expired else None)
     submission = _entry(current, request, queued=True)
     return Change(Queued(submission), submission)
 
 
 def reject(current: Submission | None, request: PurchaseRequest, reason: str) -> Change[bool]:
-    """Put on record that something will not be bought; tells whether that is news."""
+    """Record that a purchase is rejected; the decision tells whether the entry is new."""
     if current is not None:
         return Change(decision=False)
     entry = replace(_entry(None, request, queued=False), state=State.REJECTED, reason=reason)
@@ -188,10 +190,10 @@ def reject(current: Submission | None, request: PurchaseRequest, reason: str) ->
 
 
 def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Submission | None:
-    """Put what nobody has touched for ``idle`` on the queue again; None if that is not so.
+    """Return an entry that was idle for ``idle`` as it is enqueued again; None if it was not idle.
 
-    Its round goes up, since a queue remembers the names of tasks it has had. What this very run has
-    written, by a commit whose acknowledgement was lost, is returned as it is.
+    ``enqueue_count`` goes up, since Cloud Tasks remembers the names of finished tasks. An entry
+    that this very run wrote, by a commit whose acknowledgement was lost, is returned unchanged.
     """
     if current is None or current.state not in OPEN or current.state is State.SUBMITTING:
         return None
@@ -212,17 +214,17 @@ def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Subm
 
 
 def expire_call(current: Submission | None, now: datetime) -> Submission | None:
-    """Return a call whose holder is gone as a lost answer; None if it is no such thing."""
+    """Return an entry whose lease ended during a call as ``submit_unknown``; None for others."""
     if current is None:
         return None
-    changed, died = _with_call_expired(current, now)
-    return changed if died else None
+    changed, expired = _with_call_expired(current, now)
+    return changed if expired else None
 
 
 def resubmitted(
     current: Submission | None, task_id: str, request: PurchaseRequest, limit: int
 ) -> Change[bool]:
-    """Put the purchase of an overdue task on the queue once more, at most ``limit`` times."""
+    """Decide whether to buy an overdue task again, at most ``limit`` times."""
     if current is None or current.state is not State.SUBMITTED or current.task_id != task_id:
         return Change(decision=False)
     if current.resubmissions >= limit:
@@ -236,14 +238,14 @@ def resubmitted(
 
 
 def uncounted(counter: SpendCounter | None) -> SpendCounter | None:
-    """Give back the spend of a purchase that was refused."""
+    """Return the spend counter without one purchase that was refused."""
     if counter is None:
         return None
     return replace(counter, submissions=max(counter.submissions - 1, 0))
 
 
 def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecision | None:
-    """Tell why nothing more is to be done; None if there is."""
+    """Return why there is nothing to do; None if there is something."""
     if current.state is State.SUBMITTED and not request.force:
         return AlreadyBought(current)
     if current.state is State.SUBMIT_UNKNOWN and not request.force:
@@ -254,7 +256,7 @@ def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecis
 
 
 def _with_call_expired(current: Submission, now: datetime) -> tuple[Submission, bool]:
-    """Turn a call whose holder is gone into one whose answer is lost; tells whether it was one."""
+    """Turn a call whose lease ended into a lost answer; tells whether it was one."""
     if current.state is State.SUBMITTING and not _is_live(current, now):
         reason = Facts(reason=PROCESS_ENDED)
         return apply(current, current.lease_id, Event.ANSWER_LOST, now, reason), True
@@ -262,7 +264,7 @@ def _with_call_expired(current: Submission, now: datetime) -> tuple[Submission, 
 
 
 def _leased(current: Submission | None, request: PurchaseRequest) -> Submission:
-    """Hold an entry: an open one where it stands, any other anew."""
+    """Give the lease: of an open entry as it stands, of an ended one from the start."""
     entry = current
     if entry is None or entry.state not in OPEN:
         entry = _entry(current, request, queued=False)
@@ -275,12 +277,12 @@ def _leased(current: Submission | None, request: PurchaseRequest) -> Submission:
 
 
 def _forced(entry: Submission, request: PurchaseRequest) -> Submission:
-    """Have what somebody forces bought, whatever comes in late of the task that it replaced."""
+    """Make a forced purchase independent of a late result of the task that it replaced."""
     return replace(entry, replaces_task_id=None) if request.force else entry
 
 
 def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool) -> Submission:
-    """Make an entry that nobody holds; where the wish is silent, what was recorded before holds."""
+    """Make a new entry without a lease; what the request leaves out comes from the old entry."""
     return Submission(
         submission_id=request.submission_id,
         state=State.PENDING,
@@ -298,7 +300,7 @@ def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool
 
 
 def _previous_attempts(current: Submission | None) -> list[Attempt]:
-    """What is bought again must not be forgotten."""
+    """Return the previous attempts, with the one that ends here."""
     if current is None:
         return []
     if current.state not in (State.SUBMITTED, State.SUBMIT_UNKNOWN):
