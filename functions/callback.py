@@ -1,4 +1,4 @@
-"""The public function: takes what Mavi posts, and answers 2xx once the broker has it."""
+"""The public function: receives what Mavi posts and answers 2xx once the broker has it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_gc, open_publisher
+from transcripts import serving
+from transcripts.backends import open_publisher
 from transcripts.callbacks.message import MAX_BODY_BYTES
-from transcripts.callbacks.receiver import Receiver, TokenCheck
+from transcripts.callbacks.receiver import Receiver
+from transcripts.callbacks.tokens import TokenCheck
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.settings import CallbackSettings
-from transcripts.web import JSON, BodyReader, error_boundary, header
+from transcripts.web import JSON, BodyReader, error_boundary, header, require_method
 
 LARGE_BYTES: Final = 1024 * 1024
-LARGE_CONCURRENCY: Final = 4
-"""Bodies over ``LARGE_BYTES`` are read so many at a time, or a few would fill the memory."""
+LARGE_CONCURRENCY: Final = 2
+"""How many bodies over ``LARGE_BYTES`` are held at a time: one of 32 MiB takes up to 128 MiB."""
 
 settings = CallbackSettings.load(os.environ)
 log = Log("callback")
@@ -34,37 +36,37 @@ receiver = Receiver(
 )
 large_bodies = asyncio.Semaphore(LARGE_CONCURRENCY)
 
-# The body is what a sender of the provider's own was seen to look for: mavi-api, "code" == 0.
+# A public sender of Mavi's counts an answer as success only if its JSON has "code": 0.
 PUBLISHED = Response(b'{"code":0,"msg":"success"}', media_type=JSON)
 
 
 @functions_framework.aio.http
 @error_boundary(log, code_only=True)
 async def callback(request: Request) -> Response:
-    """Answer 404 to a wrong token, else as section "Answers" of the README has it."""
-    if not is_live(request.scope["path"]):
+    """Answer 200 once the callback is durable; docs/reference.md lists every answer."""
+    if not is_live(request.scope):
         return Response(status_code=404)
-    if request.method != "POST":
-        raise RequestError("POST only.", code="method_not_allowed", status=405)
     try:
+        require_method(request, "POST")
         await receive(request)
     except RequestError as error:
-        # Whoever has the token is Mavi, so this was a result, and nobody has it now.
-        log.error("callback_refused", code=error.code)
+        # Only Mavi has the token, so the refused body may have been a result.
+        log.error("callback_refused", code=error.code, method=request.method)
         raise
     return PUBLISHED
 
 
 async def receive(request: Request) -> None:
-    """Read the body, a large one only as long as few others are held, and hand it over."""
+    """Read the body and publish it; few large bodies are held at a time."""
     reader = BodyReader(request, MAX_BODY_BYTES)
     traceparent = header(request, b"traceparent")
-    body = await reader.read(LARGE_BYTES)
+    await reader.read_until(LARGE_BYTES)
     if reader.complete:
-        await receiver.receive(body, traceparent)
+        await receiver.receive(reader.take(), traceparent)
         return
     async with large_bodies:
-        await receiver.receive(await reader.read(), traceparent)
+        await reader.read_until(None)
+        await receiver.receive(reader.take(), traceparent)
 
 
-freeze_gc()
+serving.prepare()

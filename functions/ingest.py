@@ -9,8 +9,9 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_gc, open_documents, open_queue
-from transcripts.errors import PoisonMessage, RequestError
+from transcripts import serving
+from transcripts.backends import open_documents, open_queue
+from transcripts.errors import PoisonMessage
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import IngestSettings
@@ -34,11 +35,9 @@ intake = Intake(
 
 
 @functions_framework.aio.http
-@error_boundary(log)
+@error_boundary(log, method="POST")
 async def ingest(request: Request) -> Response:
     """Answer 204 for queued, known or refused, 422 for what never can be, 503 for try again."""
-    if request.method != "POST":
-        raise RequestError("POST only.", code="method_not_allowed", status=405)
     body = await BodyReader(request, MAX_EVENT_BYTES).read()
     try:
         stored = read_event(header(request, b"ce-type"), body)
@@ -52,4 +51,4 @@ async def ingest(request: Request) -> Response:
     return Response(status_code=204)
 
 
-freeze_gc()
+serving.prepare()

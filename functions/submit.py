@@ -11,7 +11,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_gc, open_documents, open_objects, open_queue
+from transcripts import serving
+from transcripts.backends import open_documents, open_objects, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.client import MaviClient
@@ -57,13 +58,11 @@ intake = Intake(
 
 
 @functions_framework.aio.http
-@error_boundary(log)
+@error_boundary(log, method="POST")
 async def submit(request: Request) -> Response:
     """Answer what became of an order; see "Answers" in the README."""
     if request.scope["path"] != "/":
         raise RequestError("POST to /.", code="not_found", status=404)
-    if request.method != "POST":
-        raise RequestError("POST only.", code="method_not_allowed", status=405)
     check_content_type(header(request, b"content-type"))
     match read_request(await BodyReader(request, MAX_BODY_BYTES).read()):
         case SubmitAsset() as order:
@@ -79,4 +78,4 @@ async def submit(request: Request) -> Response:
             return json_answer(200, await service.run(submission_id))
 
 
-freeze_gc()
+serving.prepare()

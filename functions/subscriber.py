@@ -9,8 +9,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_gc, open_documents
-from transcripts.errors import RequestError
+from transcripts import serving
+from transcripts.backends import open_documents
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import SubscriberSettings
@@ -32,13 +32,11 @@ recorder = Recorder(
 
 
 @functions_framework.aio.http
-@error_boundary(log)
+@error_boundary(log, method="POST")
 async def subscriber(request: Request) -> Response:
     """Answer 204 for stored or known, 422 for what never can be, 503 for try again."""
-    if request.method != "POST":
-        raise RequestError("POST only.", code="method_not_allowed", status=405)
     await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
     return Response(status_code=204)
 
 
-freeze_gc()
+serving.prepare()

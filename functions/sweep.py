@@ -9,8 +9,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transcripts.backends import freeze_gc, open_documents, open_queue
-from transcripts.errors import RequestError
+from transcripts import serving
+from transcripts.backends import open_documents, open_queue
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import SweepSettings
@@ -32,12 +32,10 @@ sweeper = Sweeper(
 
 
 @functions_framework.aio.http
-@error_boundary(log)
-async def sweep(request: Request) -> Response:
+@error_boundary(log, method="POST")
+async def sweep(_request: Request) -> Response:
     """Answer 200 with the counts of one run, 503 for try again."""
-    if request.method != "POST":
-        raise RequestError("POST only.", code="method_not_allowed", status=405)
     return json_answer(200, await sweeper.run())
 
 
-freeze_gc()
+serving.prepare()

@@ -7,7 +7,6 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Final
 
 from transcripts.errors import QueueUnavailable
 from transcripts.ports import Documents, ObjectReader, ObjectSource, Publisher, SubmitQueue
@@ -20,8 +19,6 @@ from transcripts.settings import (
     SweepSettings,
 )
 from transcripts.uploads.stored_object import StoredObject
-
-COLLECT_AFTER_OBJECTS: Final = 50_000
 
 
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
@@ -129,14 +126,3 @@ def _no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def freeze_gc() -> None:
-    """Take all that was imported out of the garbage collector's sight, once, before serving.
-
-    The libraries leave some hundred thousand objects that live as long as the process. Looking at
-    them again in every full collection takes 30 ms, which was the callback's p99. What requests
-    leave in cycles is little, so looking for it less often costs nothing but a few MiB.
-    """
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)

@@ -15,6 +15,7 @@ from transcripts.errors import (
     BodyIncomplete,
     BodyNotReceived,
     BodyTooLarge,
+    RequestError,
     TranscriptsError,
     TransientError,
 )
@@ -53,24 +54,28 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
     return json_answer(error.status, {"error": content}, headers)
 
 
-def error_boundary(log: Log, *, code_only: bool = False) -> Callable[[Handler], Handler]:
-    """Decorate an entry: every error of ours becomes its answer, every other one a logged 503.
+def error_boundary(
+    log: Log, *, method: str | None = None, code_only: bool = False
+) -> Callable[[Handler], Handler]:
+    """Decorate an entry: turn each error into its answer, and an unexpected one into a logged 503.
 
-    Without it the framework would answer 500 and log the path, which for the public function holds
-    the token.
+    ``method`` is the only HTTP method that the entry answers, if it is given. Without this
+    decorator the framework would answer 500 and log the path, which may hold a token.
     """
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         async def guard(request: Request) -> Response:
             try:
+                if method is not None:
+                    require_method(request, method)
                 return await handler(request)
             except TranscriptsError as error:
                 if isinstance(error, TransientError):
-                    # Who is answered comes again and tells nobody why.
-                    log.warning("defer", code=error.code, reason=error.message)
+                    # The caller tries again without telling anybody why.
+                    log.warning("transient_error", code=error.code, reason=error.message)
                 return error_answer(error, code_only=code_only)
-            except Exception as error:  # noqa: BLE001 - the outermost guard
+            except Exception as error:  # noqa: BLE001 - the outermost boundary
                 log.unexpected("unexpected_error", error)
                 internal = TranscriptsError("An unexpected error was logged; try again.")
                 return error_answer(internal, code_only=code_only)
@@ -78,6 +83,12 @@ def error_boundary(log: Log, *, code_only: bool = False) -> Callable[[Handler], 
         return guard
 
     return decorate
+
+
+def require_method(request: Request, method: str) -> None:
+    """Raise ``RequestError`` (405) unless the request has this method."""
+    if request.method != method:
+        raise RequestError(f"{method} only.", code="method_not_allowed", status=405)
 
 
 def header(request: Request, name: bytes) -> str | None:
@@ -90,47 +101,47 @@ def header(request: Request, name: bytes) -> str | None:
 
 
 class BodyWatch:
-    """Gives bodies up that do not arrive within ``timeout_s``.
+    """Cancels the reading of bodies that do not arrive within ``timeout_s``.
 
-    One timer looks after all requests: ``asyncio.timeout`` starts one for each, which takes longer
-    than reading a usual body.
+    One timer serves all requests: ``asyncio.timeout`` starts one for each, which takes longer than
+    reading a usual body.
     """
 
     def __init__(self, timeout_s: float) -> None:
         """Take the seconds a body may take."""
         self._timeout_s = timeout_s
-        self._since: dict[asyncio.Task[Any], float] = {}
-        self.given_up: set[asyncio.Task[Any]] = set()
+        self._started: dict[asyncio.Task[Any], float] = {}
+        self.expired: set[asyncio.Task[Any]] = set()
         """The tasks that were cancelled for taking too long."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> asyncio.Task[Any]:
-        """Watch over the running task until ``end``; it is cancelled if that takes too long."""
+    def start(self) -> asyncio.Task[Any]:
+        """Watch the running task until ``stop``; it is cancelled if reading takes too long."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("only a task can be watched over")
-        self._since[task] = loop.time()
+            raise RuntimeError("only a task can be watched")
+        self._started[task] = loop.time()
         if self._timer is None:
-            self._timer = loop.call_later(self._timeout_s / 4, self._look, loop)
+            self._timer = loop.call_later(self._timeout_s / 4, self._check, loop)
         return task
 
-    def end(self, task: asyncio.Task[Any]) -> None:
+    def stop(self, task: asyncio.Task[Any]) -> None:
         """Stop watching."""
-        del self._since[task]
-        if task in self.given_up:
-            self.given_up.remove(task)
+        del self._started[task]
+        if task in self.expired:
+            self.expired.remove(task)
             task.uncancel()
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         latest = loop.time() - self._timeout_s
-        for task, since in self._since.items():
-            if since <= latest and task not in self.given_up:
-                self.given_up.add(task)
+        for task, started in self._started.items():
+            if started <= latest and task not in self.expired:
+                self.expired.add(task)
                 task.cancel()
         self._timer = None
-        if self._since:
-            self._timer = loop.call_later(self._timeout_s / 4, self._look, loop)
+        if self._started:
+            self._timer = loop.call_later(self._timeout_s / 4, self._check, loop)
 
 
 WATCH: Final = BodyWatch(BODY_TIMEOUT_S)
@@ -140,7 +151,7 @@ class BodyReader:
     """Reads one request's body without ever holding more than ``limit_bytes`` of it."""
 
     def __init__(self, request: Request, limit_bytes: int, watch: BodyWatch = WATCH) -> None:
-        """Refuse by its announced length, before reading, a body over ``limit_bytes``."""
+        """Raise ``BodyTooLarge`` if the announced length is over ``limit_bytes``."""
         # The HTTP server has already refused a length that is no number.
         announced = header(request, b"content-length")
         if announced is not None and int(announced) > limit_bytes:
@@ -153,16 +164,20 @@ class BodyReader:
         self._size = 0
         self.complete = False
 
-    async def read(self, up_to_bytes: int | None = None) -> bytes:
-        """Read until the body is complete, or ``up_to_bytes`` are passed.
+    async def read(self) -> bytes:
+        """Return the whole body; raises what ``read_until`` raises."""
+        await self.read_until(None)
+        return self.take()
 
-        Returns all that was read so far; ``complete`` tells whether it is the whole. Raises
-        ``BodyTooLarge`` as soon as the limit is passed, ``BodyIncomplete`` when the client hangs up
-        or stalls, and ``BodyNotReceived``.
+    async def read_until(self, size: int | None) -> None:
+        """Read until the body is complete, or more than ``size`` bytes are here.
+
+        ``complete`` tells which of both. Raises ``BodyTooLarge`` as soon as the limit is passed,
+        ``BodyIncomplete`` when the client disconnects or stalls, and ``BodyNotReceived``.
         """
-        task = self._watch.begin()
+        task = self._watch.start()
         try:
-            while not self.complete:
+            while not self.complete and (size is None or self._size <= size):
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     raise BodyIncomplete(
@@ -174,18 +189,18 @@ class BodyReader:
                     raise BodyTooLarge(self._limit)
                 self._chunks.append(chunk)
                 self.complete = not message.get("more_body", False)
-                if up_to_bytes is not None and self._size > up_to_bytes:
-                    break
         except asyncio.CancelledError:
-            if task not in self._watch.given_up:
+            if task not in self._watch.expired:
                 raise
             raise BodyIncomplete(
                 "The body did not arrive in time.", code="body_timeout", status=408
             ) from None
         finally:
-            self._watch.end(task)
+            self._watch.stop(task)
         if self.complete and not self._size and header(self._request, b"upgrade") is not None:
             raise BodyNotReceived("The server drops the body of a request that wants an upgrade.")
-        if len(self._chunks) > 1:
-            self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0] if self._chunks else b""
+
+    def take(self) -> bytes:
+        """Return what was read and keep no reference to it: the caller decides when it is freed."""
+        chunks, self._chunks = self._chunks, []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)

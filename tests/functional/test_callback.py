@@ -36,6 +36,11 @@ class Function:
         self.lines = LogLines("callback")
         module: Any = loaded.module
         module.receiver = Receiver(self.publisher, CALLBACKS, REJECTED, self.lines.log, lambda: NOW)
+        module.log._write = self.lines.raw.append
+
+    def refusals(self) -> list[str]:
+        """Return the codes of the refused bodies in the log."""
+        return [event["code"] for event in self.lines.named("callback_refused")]
 
     async def post(self, body: bytes, path: str = f"/{NEW}", **options: Any) -> Any:
         async with self.loaded.client() as client:
@@ -65,7 +70,7 @@ async def test_both_tokens_live_during_a_rotation(function: Function, token: str
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/", "/wrong", f"/{NEW}x", f"/{NEW}/", f"/a/{NEW}", "/%ff"])
+@pytest.mark.parametrize("path", ["/", "/wrong", f"/{NEW}x", f"/{NEW}//", f"/a/{NEW}", "/%ff"])
 async def test_without_a_token_there_is_nothing(function: Function, method: str, path: str) -> None:
     """404 and an empty body, whatever else is asked."""
     answer = await function.post(callback_body(), path, method=method)
@@ -75,10 +80,21 @@ async def test_without_a_token_there_is_nothing(function: Function, method: str,
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_with_a_token_only_post_is_taken(function: Function, method: str) -> None:
-    """405."""
+async def test_callback_with_token_and_other_method_returns_405(
+    function: Function, method: str
+) -> None:
+    """It is logged: the body may have been a result."""
     answer = await function.post(callback_body(), method=method)
     assert (answer.status_code, answer.json()) == (405, {"error": {"code": "method_not_allowed"}})
+    assert function.refusals() == ["method_not_allowed"]
+
+
+async def test_callback_with_a_byte_order_mark_is_published(function: Function) -> None:
+    """Some senders write one before their JSON; the body is kept as it came."""
+    body = b"\xef\xbb\xbf" + callback_body()
+    assert (await function.post(body)).status_code == 200
+    (message,) = function.publisher.on(CALLBACKS)
+    assert (message.attributes["task_id"], message.data) == (TASK_ID, body)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         (b"", "invalid_json"),
         (b"{", "invalid_json"),
         (b"\xff\xfe{}", "invalid_json"),
-        (b'\xef\xbb\xbf{"task_id": "a"}', "invalid_json"),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"task_id": "a"}', "invalid_json"),
         (b'{"task_id": "a"} x', "invalid_json"),
         (b'{"task_id": "a", "data": NaN}', "invalid_json"),
         (b'{"task_id": "a", "data": [1, 2}', "invalid_json"),
@@ -103,9 +103,9 @@ def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
     with pytest.raises(UnreadableCallback) as caught:
         read_envelope(body)
     assert caught.value.code == code
-    with pytest.raises(UnreadableCallback) as callback_message:
+    with pytest.raises(UnreadableCallback) as identified:
         identify(body)
-    assert callback_message.value.code == code
+    assert identified.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fakes import LogLines
 from transcripts.errors import StoreUnavailable
+from transcripts.logs import Log
 
 
 def test_a_line_is_what_cloud_logging_reads() -> None:
@@ -42,10 +43,37 @@ def test_an_unexpected_error_shows_its_stack_but_not_its_words() -> None:
     assert any("test_logs.py" in line for line in stack)
 
 
-def test_our_own_errors_and_the_systems_keep_their_words() -> None:
-    """They hold no content, and an operator needs them."""
+def test_unexpected_error_of_ours_keeps_its_message() -> None:
+    """It holds no content, and an operator needs it."""
     lines = LogLines()
     lines.log.unexpected("a", StoreUnavailable("Firestore: UNAVAILABLE"))
-    lines.log.unexpected("b", ConnectionRefusedError(111, "Connection refused"))
     assert lines.events[0]["stack"][0] == "StoreUnavailable: Firestore: UNAVAILABLE"
-    assert "Connection refused" in lines.events[1]["stack"][0]
+
+
+def test_unexpected_error_of_the_system_shows_its_number_only() -> None:
+    """Its message may hold a file name, which may be a person's name."""
+    lines = LogLines()
+    lines.log.unexpected("a", FileNotFoundError(2, "No such file", "/data/Ada Example.mp4"))
+    lines.log.unexpected("b", OSError("Ada Example"))
+    assert lines.events[0]["stack"][0] == "FileNotFoundError: ENOENT"
+    assert lines.events[1]["stack"][0] == "OSError"
+    assert b"Ada" not in b"".join(lines.raw)
+
+
+def test_line_that_cannot_be_written_raises_nothing() -> None:
+    """A closed standard output must not fail a request."""
+
+    def write(_line: bytes) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    Log("callback", write).info("published")
+
+
+def test_line_with_a_field_that_cannot_be_encoded_is_written_without_its_fields() -> None:
+    """Half an emoji is no text in UTF-8."""
+    lines = LogLines()
+    lines.log.warning("rejected", reason="\ud83d")
+    (event,) = lines.events
+    assert (event["message"], event["severity"]) == ("rejected", "WARNING")
+    assert event["fields_not_encoded"] == "UnicodeEncodeError"
+    assert "reason" not in event

@@ -1,10 +1,9 @@
-"""Accepting a callback: check, label, publish; nothing is claimed before the broker has it."""
+"""Accepting a callback: classify its body and publish it; return once the broker has it."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -13,24 +12,9 @@ from transcripts.callbacks.message import Message, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.logs import Log
 from transcripts.ports import Publisher
-from transcripts.settings import Secret
 
 INLINE_WORK_BYTES: Final = 64 * 1024
-"""A larger body is checked, hashed and compressed in a thread, so that it holds up no other."""
-
-
-class TokenCheck:
-    """Knows the live tokens; compares in constant time, with every one of them."""
-
-    def __init__(self, tokens: Sequence[Secret]) -> None:
-        """Take the live tokens, two while they rotate."""
-        self._tokens = [token.reveal().encode() for token in tokens]
-
-    def __call__(self, path: str) -> bool:
-        """Tell whether ``path`` is ``/`` and a live token."""
-        given = path[1:].encode("utf-8", "surrogateescape")
-        matches = [hmac.compare_digest(given, token) for token in self._tokens]
-        return any(matches)
+"""A larger body is checked, hashed and compressed in a thread, off the event loop."""
 
 
 class Receiver:
@@ -58,8 +42,9 @@ class Receiver:
         ``MessageTooLarge`` and ``PublishUnavailable``.
         """
         received_at = self._clock()
+        body_bytes = len(body)
         try:
-            if len(body) <= INLINE_WORK_BYTES:
+            if body_bytes <= INLINE_WORK_BYTES:
                 message = callback_message(body, received_at, traceparent)
             else:
                 message = await asyncio.to_thread(callback_message, body, received_at, traceparent)
@@ -67,8 +52,10 @@ class Receiver:
             await self._reject(body, received_at, error)
             raise
         except MessageTooLarge:
-            self._log.error("callback_too_large", body_bytes=len(body))
+            self._log.error("callback_too_large", body_bytes=body_bytes)
             raise
+        # A large body is several times its message, and publishing may take 10 s.
+        del body
         attributes = message.attributes
         try:
             await self._publisher.publish(self._callback_topic, message)
@@ -81,17 +68,19 @@ class Receiver:
             "callback_published",
             task_id=attributes["task_id"],
             kind=attributes["kind"],
-            body_bytes=len(body),
+            body_bytes=body_bytes,
             sha256=attributes["sha256"],
         )
 
     async def _reject(self, body: bytes, received_at: datetime, error: UnreadableCallback) -> None:
-        """Keep a body that is no callback; somebody may be able to tell what it was."""
+        """Publish a body that is no callback to the rejected topic, for an operator to look at."""
+        body_bytes = len(body)
         try:
             message = await asyncio.to_thread(pack, body, received_at, {"reason": error.code})
+            del body
             await self._publisher.publish(self._rejected_topic, message)
         except MessageTooLarge:
-            self._log.error("callback_too_large", body_bytes=len(body), reason=error.code)
+            self._log.error("callback_too_large", body_bytes=body_bytes, reason=error.code)
             raise
         except PublishUnavailable as failure:
             self._log.error("callback_not_published", reason=failure.message)
@@ -99,7 +88,7 @@ class Receiver:
         self._log.warning(
             "callback_rejected",
             reason=error.code,
-            body_bytes=len(body),
+            body_bytes=body_bytes,
             sha256=message.attributes["sha256"],
         )
 
