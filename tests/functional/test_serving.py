@@ -15,7 +15,6 @@ from gunicorn.arbiter import Arbiter
 
 from cli.processes import ChildProcess, free_port, function_process
 from tests.builders import callback_body
-from tests.polling import eventually
 from transcripts import serving
 
 TOKEN = "token-of-more-than-thirty-two-characters"
@@ -47,6 +46,8 @@ async def functions(tmp_path: Path) -> AsyncIterator[dict[str, ChildProcess]]:
     }
     await asyncio.gather(*(function.start() for function in found.values()))
     try:
+        for name, function in found.items():
+            assert await answer(function, name) == REQUESTS[name][2]
         yield found
     finally:
         await asyncio.gather(*(function.stop() for function in found.values()))
@@ -89,6 +90,17 @@ class Connection:
         self._writer.close()
 
 
+async def answer(function: ChildProcess, name: str) -> int:
+    """Return the status of one request on a connection of its own."""
+    path, body, _ = REQUESTS[name]
+    connection = await Connection.open(function.port)
+    try:
+        await connection.post(path, body)
+        return await connection.status()
+    finally:
+        connection.close()
+
+
 def workers(function: ChildProcess) -> list[int]:
     children = Path(f"/proc/{function.pid}/task/{function.pid}/children").read_text()
     return [int(pid) for pid in children.split()]
@@ -110,13 +122,15 @@ async def test_instance_frozen_longer_than_its_timeout_answers_the_next_request(
         await connections[name].post(path, body)
     for function in functions.values():
         os.killpg(function.pid, signal.SIGCONT)
-    statuses = {name: await connection.status() for name, connection in connections.items()}
+    try:
+        statuses = {name: await connection.status() for name, connection in connections.items()}
+    finally:
+        for connection in connections.values():
+            connection.close()
     assert statuses == {name: status for name, (_, _, status) in REQUESTS.items()}
     # The arbiter looks at its workers once a second.
     await asyncio.sleep(2 * TIMEOUT_S)
     assert {name: workers(function) for name, function in functions.items()} == before
-    for connection in connections.values():
-        connection.close()
 
 
 async def test_connection_idle_longer_than_gunicorns_default_is_still_open(
@@ -125,13 +139,15 @@ async def test_connection_idle_longer_than_gunicorns_default_is_still_open(
     """A proxy that reuses a connection must not meet a server that is closing it."""
     connection = await Connection.open(functions["callback"].port)
     path, body, status = REQUESTS["callback"]
-    await connection.post(path, body)
-    assert await connection.status() == status
-    # gunicorn would close it after 2 s.
-    await asyncio.sleep(3)
-    await connection.post(path, body)
-    assert await connection.status() == status
-    connection.close()
+    try:
+        await connection.post(path, body)
+        assert await connection.status() == status
+        # gunicorn would close it after 2 s.
+        await asyncio.sleep(3)
+        await connection.post(path, body)
+        assert await connection.status() == status
+    finally:
+        connection.close()
 
 
 async def test_answer_to_a_closed_connection_leaves_no_token_in_the_log(
@@ -140,21 +156,12 @@ async def test_answer_to_a_closed_connection_leaves_no_token_in_the_log(
     """The framework logs the path of a request whose answer can't be sent."""
     function = functions["callback"]
     for _ in range(20):
-        reader, writer = await asyncio.open_connection("127.0.0.1", function.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", function.port)
         head = f"POST /{TOKEN} HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{{}}"
         writer.write(head.encode() * 3)
         writer.transport.abort()
-        del reader
 
-    async def serves_again() -> bool:
-        connection = await Connection.open(function.port)
-        path, body, status = REQUESTS["callback"]
-        await connection.post(path, body)
-        served = await connection.status() == status
-        connection.close()
-        return served
-
-    await eventually(serves_again)
+    assert await answer(function, "callback") == 200
     await function.stop()
     assert TOKEN not in (tmp_path / "callback.log").read_text()
 
