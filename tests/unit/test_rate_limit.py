@@ -165,3 +165,22 @@ async def test_an_intent_that_fails_costs_no_turn() -> None:
         async with pacer.slot(PATIENT, fail):
             raise AssertionError("the intent failed")
     assert pacer.wait_s() == 0.0
+
+
+async def test_slot_with_a_slow_store_does_not_blame_the_provider() -> None:
+    """The time that recording an intent takes is not learned as the provider's."""
+    time = Time()
+    limiter = time.pacer()
+
+    async def slow_store() -> None:
+        time.now += 20.0
+
+    async def send() -> None:
+        async with limiter.slot(PATIENT, slow_store):
+            time.now += 0.1
+
+    await asyncio.gather(*(send() for _ in range(10)))
+    busy = [asyncio.ensure_future(send()) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert limiter.wait_s() < 20 * (1.0 + ARRIVES_WITHIN_S) + 1.0
+    await asyncio.gather(*busy)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from tests.fakes import TryOnce
 from tests.pipeline import ID, OVERDUE, Pipeline
 from tests.unit.test_merge import a_result
 from transcripts.errors import QueueUnavailable, StoreUnavailable
@@ -21,7 +22,7 @@ from transcripts.submissions.submission import (
     submission_id_of_asset,
     submission_path,
 )
-from transcripts.submissions.sweep import BATCH_LIMIT, STALLED_AFTER, Counts
+from transcripts.submissions.sweep import BATCH_LIMIT, MAX_RUN, STALLED_AFTER, Counts
 from transcripts.submissions.transitions import LEASE, MAX_PREVIOUS_ATTEMPTS
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, task_path
@@ -306,7 +307,7 @@ async def test_one_bad_document_does_not_stop_the_sweep(pipeline: Pipeline) -> N
     pipeline.documents.content[f"submissions/{ID}"]["state"] = "brand_new"
     counts = await pipeline.sweeper(resubmit_overdue=1).run()
     assert counts == Counts(overdue=2, submit_unknown=1, resubmitted=1, failed=1)
-    assert len(pipeline.lines.named("not_swept")) == 1
+    assert len(pipeline.lines.named("sweep_item_failed")) == 1
 
 
 async def test_an_outage_of_the_queue_stops_nothing_else(pipeline: Pipeline) -> None:
@@ -319,3 +320,43 @@ async def test_an_outage_of_the_queue_stops_nothing_else(pipeline: Pipeline) -> 
         await pipeline.sweeper().run()
     assert (await pipeline.task()).status is Status.OVERDUE
     assert pipeline.lines.named("swept")[0]["overdue"] == 1
+
+
+async def test_sweep_of_a_silent_store_starts_nothing_after_its_time(pipeline: Pipeline) -> None:
+    """Cloud Run ends a run after 300 s; what is left is counted as ``more``."""
+    for number in range(40):
+        await pipeline.drop(f"a/talk-{number}.mp4")
+    pipeline.clock.advance(hours=3)
+    started = pipeline.clock.now
+    commits: list[timedelta] = []
+
+    def silent(operation: str) -> None:
+        if operation == "commit":
+            commits.append(pipeline.clock.now - started)
+            pipeline.clock.advance(seconds=20)
+            raise StoreUnavailable("silent")
+
+    pipeline.documents.before = silent
+    sweeper = pipeline.sweeper()
+    sweeper._store._retrier = TryOnce()
+    with pytest.raises(StoreUnavailable):
+        await sweeper.run()
+    assert max(commits) < MAX_RUN
+    assert len(commits) < 20
+    assert pipeline.lines.named("swept")[0]["more"] is True
+    pipeline.documents.before = lambda _: None
+    assert (await pipeline.sweeper().run()).requeued == 40
+
+
+async def test_sweep_of_a_silent_store_asks_it_no_more_queries(pipeline: Pipeline) -> None:
+    """A query that is not sent after the time is over reports ``more``, too."""
+    queries = 0
+
+    def silent(operation: str) -> None:
+        nonlocal queries
+        queries += operation == "query"
+        pipeline.clock.advance(seconds=MAX_RUN.total_seconds())
+
+    pipeline.documents.before = silent
+    counts = await pipeline.sweeper().run()
+    assert (queries, counts.more) == (1, True)

@@ -1,7 +1,7 @@
-"""What nobody is there to do any more: late results, dead calls, stalled work.
+"""Finding what has stopped: overdue tasks, calls whose lease ended, idle submissions.
 
-A run looks at a bounded number of each, oldest first, decides every one again on what is stored by
-then, and says whether there is more. So it may run as often as it likes, and twice at once.
+A run reads a bounded number of each, oldest first, decides each one again on what is stored by
+then, and says whether there is more. Overlapping runs are safe.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ from transcripts.tasks.task import Status, Task, task_path
 R = TypeVar("R")
 
 STALLED_AFTER: Final = timedelta(hours=2)
-"""Work that nobody has touched for so long is put on the queue again. Longer than the queue takes
-for a few thousand submissions; and what is only waiting there does no harm twice."""
+"""An entry that was not touched for this long is enqueued again. It is longer than the queue takes
+for a few thousand submissions; an entry that still waits there may be enqueued twice safely."""
 
 BATCH_LIMIT: Final = 200
-"""Of each kind, in one run."""
+"""How many of each kind one run handles."""
+
+MAX_RUN: Final = timedelta(seconds=200)
+"""A run starts nothing more after this time. Cloud Run and the scheduler end a run after 300 s, and
+one item takes up to a minute while the store is silent."""
 
 CONCURRENCY: Final = 8
 
@@ -52,7 +56,7 @@ QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, EXPIRED_CALLS)
 
 
 class Counts(msgspec.Struct):
-    """What a run did; ``failed`` is what it logged and left, ``more`` that it met its bound."""
+    """What a run did; ``failed`` counts logged failures, ``more`` tells that work is left."""
 
     overdue: int = 0
     submit_unknown: int = 0
@@ -64,14 +68,15 @@ class Counts(msgspec.Struct):
 
 @dataclass
 class _Run:
-    """One run: what it did, and what went wrong that may work later."""
+    """One run: until when it starts work, what it did, and which transient errors it met."""
 
+    deadline: datetime
     counts: Counts = field(default_factory=Counts)
     outages: list[TransientError] = field(default_factory=list)
 
 
 class Sweeper:
-    """Brings what is left lying to a state that somebody can act on."""
+    """Moves what has stopped to a state that goes on, or that an operator can act on."""
 
     def __init__(
         self,
@@ -84,8 +89,9 @@ class Sweeper:
         overdue_after: timedelta,
         resubmit_overdue: int = 0,
         retention_days: int = 0,
+        max_run: timedelta = MAX_RUN,
     ) -> None:
-        """Take the store, the queue, and when a result is late."""
+        """Take the store, the queue, a clock (UTC), and after how long a result is overdue."""
         self._documents = documents
         self._retrier = retrier
         self._store = SubmissionStore(documents, retrier, retention_days)
@@ -94,13 +100,14 @@ class Sweeper:
         self._clock = clock
         self._overdue_after = overdue_after
         self._resubmit_overdue = resubmit_overdue
+        self._max_run = max_run
 
     async def run(self) -> Counts:
-        """Sweep once. Nothing that goes wrong with one thing keeps another from being done.
+        """Sweep once; one failing item does not block the others.
 
-        Raises ``StoreUnavailable`` and ``QueueUnavailable`` in the end; repeating is safe.
+        Raises ``StoreUnavailable`` and ``QueueUnavailable`` at the end; repeating is safe.
         """
-        run = _Run()
+        run = _Run(self._clock() + self._max_run)
         await self._late_tasks(run)
         await self._expire_calls(run)
         for state in (State.PENDING, State.UPLOADING, State.UPLOADED):
@@ -129,9 +136,9 @@ class Sweeper:
             run.counts.resubmitted += resubmitted is True
 
     async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
-        """Mark a task, and buy it again if that is wanted; None if its result has come meanwhile.
+        """Mark a task overdue, and buy it again if configured; None if its result has come.
 
-        Both in one commit against the task as it was found: a result that comes now wins.
+        Both are one commit against the task as it was found, so a result that comes now wins.
         """
         task = msgspec.structs.replace(late.value, status=Status.OVERDUE)
         writes = [Write(task_path(task.task_id), task, ("status",), expect=late.version)]
@@ -152,7 +159,7 @@ class Sweeper:
         return reopened is not None
 
     async def _reopened(self, task: Task) -> tuple[Submission | None, list[Write]]:
-        """Return an overdue purchase as it goes on the queue again, if it is wanted."""
+        """Return the entry and the writes that buy an overdue task again, if configured."""
         if not self._resubmit_overdue or task.submission_id is None:
             return None, []
         path = submission_path(task.submission_id)
@@ -178,8 +185,8 @@ class Sweeper:
             ),
             run,
         )
-        for died in await self._each(found, self._expire_call, run):
-            run.counts.submit_unknown += died
+        for expired in await self._each(found, self._expire_call, run):
+            run.counts.submit_unknown += expired
 
     async def _expire_call(self, dead: Snapshot[Submission]) -> bool:
         submission_id = dead.value.submission_id
@@ -188,10 +195,10 @@ class Sweeper:
             changed = claims.expire_call(current, self._clock())
             return Change(changed is not None, changed)
 
-        died = await self._store.change(submission_id, decide)
-        if died:
+        expired = await self._store.change(submission_id, decide)
+        if expired:
             self._log.error("answer_lost", submission_id=submission_id, reason=claims.PROCESS_ENDED)
-        return died
+        return expired
 
     async def _stalled(self, stuck_in: State, run: _Run) -> None:
         collection, state, moment = IDLE_SUBMISSIONS
@@ -238,6 +245,8 @@ class Sweeper:
         await self._queue.enqueue(submission.queue_task_name, submission.submission_id)
 
     async def _find(self, query: Query[T], run: _Run) -> Sequence[Snapshot[T]]:
+        if self._is_over(run):
+            return []
         try:
             found = await self._retrier.run(lambda: self._documents.query(query))
         except TransientError as error:
@@ -252,19 +261,27 @@ class Sweeper:
         work: Callable[[Snapshot[T]], Awaitable[R]],
         run: _Run,
     ) -> list[R]:
-        """Do the work for each; what fails with one is noted, and keeps no other from it."""
+        """Do the work for each; one failure does not block the others."""
         slots = asyncio.Semaphore(CONCURRENCY)
         done: list[R] = []
 
         async def one(snapshot: Snapshot[T]) -> None:
             async with slots:
+                if self._is_over(run):
+                    return
                 try:
                     done.append(await work(snapshot))
                 except TransientError as error:
                     run.outages.append(error)
                 except Exception as error:  # noqa: BLE001 - one bad document must not stop the sweep
                     run.counts.failed += 1
-                    self._log.unexpected("not_swept", error)
+                    self._log.unexpected("sweep_item_failed", error)
 
         await asyncio.gather(*map(one, found))
         return done
+
+    def _is_over(self, run: _Run) -> bool:
+        """Tell whether the run has used its time; what is left is counted as ``more``."""
+        over = self._clock() >= run.deadline
+        run.counts.more = run.counts.more or over
+        return over
