@@ -66,7 +66,7 @@ async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Web
         (402, Refused(Refusal.NO_CREDIT, 402)),
         (403, Refused(Refusal.AUTH, 403)),
         (429, RateLimited()),
-        (500, AnswerLost("HTTP 500")),
+        (500, AnswerLost("http_500")),
     ],
 )
 async def test_every_answer_to_order(fake: FakeMavi, status: int, expected: Any) -> None:

@@ -69,7 +69,7 @@ async def test_identical_requests_share_one_answer(function: Function) -> None:
     [
         ([Ambiguous()], [AssetState.MISSING] * 2, 404, "asset_not_found"),
         ([Ambiguous()], [AssetState.WAITING], 409, "asset_not_ready"),
-        ([AnswerLost("ReadTimeout")], [], 504, "submit_unknown"),
+        ([AnswerLost("timeout")], [], 504, "submit_unknown"),
         ([RateLimited()] * 7, [], 429, "provider_rate_limited"),
         ([Refused(Refusal.AUTH, 401)], [], 502, "provider_auth"),
         ([Refused(Refusal.NO_CREDIT, 402)], [], 502, "provider_no_credit"),
@@ -92,7 +92,7 @@ async def test_every_refusal_of_the_contract(
 
 async def test_a_lost_answer_stays_409(function: Function) -> None:
     """Until it is forced."""
-    function.pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    function.pipeline.provider.answers = [AnswerLost("timeout")]
     assert (await function.post()).status_code == 504
     again = await function.post()
     assert (again.status_code, again.json()["error"]["code"]) == (409, "submit_unknown")

@@ -58,11 +58,11 @@ def test_accepted_in_every_generation(code: Any) -> None:
         (409, 409, Refused(Refusal.ERROR, 409)),
         (415, 415, Refused(Refusal.ERROR, 415)),
         (301, None, Refused(Refusal.ERROR, 301)),
-        (408, 408, AnswerLost("HTTP 408")),
-        (500, 500, AnswerLost("HTTP 500")),
-        (502, None, AnswerLost("HTTP 502")),
-        (503, None, AnswerLost("HTTP 503")),
-        (200, 500, AnswerLost("HTTP 500")),
+        (408, 408, AnswerLost("http_408")),
+        (500, 500, AnswerLost("http_500")),
+        (502, None, AnswerLost("http_502")),
+        (503, None, AnswerLost("http_503")),
+        (200, 500, AnswerLost("http_500")),
     ],
 )
 def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:

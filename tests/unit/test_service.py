@@ -246,12 +246,12 @@ async def test_a_400_for_an_asset_that_is_ready_is_tried_again(
 
 async def test_a_lost_answer_is_never_repeated_unasked(pipeline: Pipeline) -> None:
     """504 the first time, 409 ever after, until it is forced; then both are on record."""
-    pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    pipeline.provider.answers = [AnswerLost("timeout")]
     error = await pipeline.refused()
     assert (error.code, error.status, error.details) == (
         "submit_unknown",
         504,
-        {"reason": "ReadTimeout"},
+        {"reason": "timeout"},
     )
     for _ in range(3):
         again = await pipeline.refused()

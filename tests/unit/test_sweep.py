@@ -166,7 +166,7 @@ async def test_a_run_is_bounded_and_the_next_goes_on(pipeline: Pipeline) -> None
 
 async def test_an_unclaimed_result_stays_visible_as_such(pipeline: Pipeline) -> None:
     """The job of a lost answer: its callback is kept, and nothing sweeps it away."""
-    pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    pipeline.provider.answers = [AnswerLost("timeout")]
     await pipeline.refused()
     await TaskStore(pipeline.documents, Retrier()).save_result(a_result(), b"raw")
     pipeline.clock.advance(days=30)

@@ -171,10 +171,10 @@ async def test_an_upload_whose_end_was_not_recorded(
 
 async def test_a_lost_answer_ends_the_run(pipeline: Pipeline) -> None:
     """It is not repeated by the queue either, and the upload is not in vain."""
-    pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    pipeline.provider.answers = [AnswerLost("timeout")]
     submission_id = await pipeline.drop()
     ended = await pipeline.service.run(submission_id)
-    assert ended == RunResult(submission_id, State.SUBMIT_UNKNOWN, reason="ReadTimeout")
+    assert ended == RunResult(submission_id, State.SUBMIT_UNKNOWN, reason="timeout")
     assert (await pipeline.service.run(submission_id)).state is State.SUBMIT_UNKNOWN
     assert pipeline.provider.submitted == ["re_1"]
     stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]

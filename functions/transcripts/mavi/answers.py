@@ -106,7 +106,7 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
     if not 200 <= http_status < 300:
         return _refusal(http_status, content, retry_after)
     if content is None:
-        return AnswerLost("unreadable answer")
+        return AnswerLost("unreadable_answer")
     code = _code(content)
     if (
         code in SUCCESS_CODES
@@ -116,17 +116,17 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
         task_id = _field(content, "task_id")
         if isinstance(task_id, str) and usable_id(task_id):
             return Accepted(task_id)
-        return AnswerLost("accepted without a usable task_id")
+        return AnswerLost("no_task_id")
     status = _OLD_CODES.get(code)
     if status is None and _ERROR_CODE.fullmatch(code):
         status = int(code)
     # A 200 that contradicts itself, or whose code nobody has documented, may still stand for a job.
-    return _refusal(status, content, retry_after) if status else AnswerLost("undocumented answer")
+    return _refusal(status, content, retry_after) if status else AnswerLost("undocumented_answer")
 
 
 def _refusal(status: int, content: dict[str, Any] | None, retry_after: str | None) -> SubmitAnswer:
     if status >= 500 or status == 408:
-        return AnswerLost(f"HTTP {status}")
+        return AnswerLost(f"http_{status}")
     if status == 429:
         return RateLimited(_seconds(retry_after))
     if status == 400:

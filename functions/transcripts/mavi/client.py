@@ -39,19 +39,23 @@ A = TypeVar("A")
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 60.0
 UPLOAD_TIMEOUT_S: Final = 300.0
-"""How long the server may be silent, not how long an upload may take."""
+"""How long the server may be silent during an upload, which may take longer."""
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 
 CALL_THREADS: Final = 64
-"""More than the calls that can be under way: none takes 80 s, and one begins in 1.5 s at most."""
+"""More than run at the same time: no call takes 80 s, and at most one starts every 1.5 s."""
 
 UPLOAD_THREADS: Final = 8
 """Each holds a chunk of its object."""
 
 FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""What requests raises: its own errors, but urllib3's for a bad host name, and a bare ``OSError``
-for a bundle of certificates that is not there."""
+"""What requests raises: its own errors, urllib3's for a bad host name, and a bare ``OSError`` for a
+missing bundle of certificates."""
+
+class AnswerTooLong(requests.RequestException):
+    """The answer has too many bytes, or does not end in time."""
+
 
 NEVER_SENT: Final = (
     requests.exceptions.ConnectTimeout,
@@ -81,8 +85,8 @@ class File(NamedTuple):
 class Provider(Protocol):
     """What buying a transcript needs of the provider.
 
-    Each call waits for its turn, at most ``max_wait_s``, and raises ``RateLimitTimeout`` otherwise.
-    Nothing else is raised but what opening and reading the file raises.
+    Each call waits for its slot of the rate limit, at most ``max_wait_s`` seconds, else it raises
+    ``RateLimitTimeout``. Nothing else is raised but what opening and reading the file raises.
     """
 
     async def submit(
@@ -128,9 +132,9 @@ class _Answer(NamedTuple):
 
 
 class _Threads:
-    """A pool of threads that never has more work than threads: who comes too late waits outside.
+    """A pool of threads; a caller waits for ``slots`` before its intent is recorded.
 
-    What is on record as under way would otherwise wait unseen, longer than its lease.
+    Otherwise a call that is on record could wait in the pool for longer than its lease.
     """
 
     def __init__(self, number: int, name: str) -> None:
@@ -142,7 +146,7 @@ class _Threads:
 
 
 class MaviClient:
-    """Calls one account's endpoints, each at its pace."""
+    """Calls one account's endpoints, each within its rate limit."""
 
     def __init__(
         self,
@@ -155,7 +159,7 @@ class MaviClient:
         self._base_url = base_url
         self._auth = _Key(key)
         self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)
-        # The time-outs of a socket begin anew with every byte; this one does not.
+        # A socket's time-out starts again with every byte; this one bounds the whole call.
         self._call_within_s = CONNECT_TIMEOUT_S + answer_timeout_s
         self._calls = _Threads(CALL_THREADS, "mavi-call")
         self._uploads = _Threads(UPLOAD_THREADS, "mavi-upload")
@@ -174,7 +178,7 @@ class MaviClient:
                 async with asyncio.timeout(self._call_within_s):
                     return await self._calls.run(self._submit, asset_id)
             except TimeoutError:
-                return AnswerLost("no whole answer in time")
+                return AnswerLost("timeout")
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
@@ -195,11 +199,11 @@ class MaviClient:
                 return Unreachable()
 
     async def send(self, url: str, file: File) -> Sent:
-        """Try the documented verb, POST, then the one such addresses usually fix, PUT.
+        """Send with POST, which Mavi documents, then with PUT, which signed addresses usually want.
 
-        Nobody has seen which it is (the samples and usual practice contradict each other), so what
-        worked is remembered. Who refuses a verb may also hang up before it has all the bytes; so
-        what broke off is tried the other way next time, when it is known what has arrived.
+        The method that worked is tried first next time. A server that rejects the method may close
+        the connection early, so after an interrupted request the other method is first next time;
+        by then the asset's state tells whether the bytes have arrived.
         """
         for method in self._send_methods:
             async with self._uploads.slots, self._rate_limiters["send"].slot(float("inf")):
@@ -222,7 +226,7 @@ class MaviClient:
         try:
             answer = self._call("POST", SUBMIT_PATH, {"asset_id": asset_id})
         except FAILURES as error:
-            reason = type(error).__name__
+            reason = _reason(error)
             return NotSent(reason) if _never_sent(error) else AnswerLost(reason)
         return read_submit_answer(*answer)
 
@@ -239,7 +243,7 @@ class MaviClient:
         except FAILURES:
             return Unreachable()
         found = read_upload_answer(*answer)
-        # A lease is not sent in the clear, but to a fake on this machine.
+        # Recordings are not sent in clear text; a fake Mavi on this machine is http, too.
         if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
             return found if self._base_url.startswith("http://") else None
         return found
@@ -290,8 +294,8 @@ class MaviClient:
         return read_upload_answer(*answer)
 
     def _call(self, method: str, path: str, content: dict[str, str] | None = None) -> _Answer:
-        # A new connection for each call: a kept one that the server has closed meanwhile breaks
-        # in a way that can't be told from a lost answer, and here that costs real money.
+        # Each call has a new connection: if the server has closed a kept one, the error looks like
+        # a lost answer, and here that costs money.
         with requests.Session() as session:
             return _request(
                 session,
@@ -315,8 +319,21 @@ def _request(
         for chunk in response.iter_content(16 * 1024):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
-                raise requests.exceptions.ContentDecodingError("endless answer")
+                raise AnswerTooLong
         return _Answer(response.status_code, body, response.headers.get("Retry-After"))
+
+
+def _reason(error: Exception) -> str:
+    """Return a stable code of a failed request, for the ledger and for our answer."""
+    if isinstance(error, AnswerTooLong):
+        return "answer_too_long"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "timeout"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls_failed"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "proxy_failed"
+    return "connection_failed"
 
 
 def _never_sent(error: Exception) -> bool:
@@ -325,8 +342,8 @@ def _never_sent(error: Exception) -> bool:
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):
-        # Only a refused certificate is sure to come before the request; other failures of TLS may
-        # break a connection at any time.
+        # Only a rejected certificate certainly comes before the request; other TLS failures may
+        # end a connection at any time.
         cause = reason.args[0] if isinstance(reason, Exception) and reason.args else None
         return isinstance(cause, ssl.SSLCertVerificationError)
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError)

@@ -217,7 +217,7 @@ class Submitter:
             return await self._unavailable(lease, policy, RETRY_AFTER_S)
         if isinstance(answer, NotSent) and policy.will_retry:
             return await self._unavailable(lease, policy, RETRY_AFTER_S)
-        reason = answer.reason if isinstance(answer, NotSent) else "HTTP 400 every time"
+        reason = answer.reason if isinstance(answer, NotSent) else "http_400"
         return await self._rejected(
             lease, Refusal.ERROR, {"reason": reason}, defer=not policy.will_retry
         )
