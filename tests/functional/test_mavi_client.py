@@ -463,18 +463,6 @@ async def test_unreadable_answers_to_an_upload(fake: FakeMavi) -> None:
     assert await nowhere.upload(file, PATIENT) == Unreachable()
 
 
-async def test_an_upload_in_the_clear_is_not_made() -> None:
-    """A signed address without TLS is taken from a fake on this machine only."""
-    mavi = MaviClient("https://mavi.example", Secret(KEY), per_second=10_000.0)
-
-    def answer(*_: Any) -> Any:
-        content = b'{"code": 200, "data": {"asset_id": "re_1", "signed_url": "http://x/y"}}'
-        return 200, content, None
-
-    mavi._call = answer  # type: ignore[method-assign,assignment] # one test's own provider
-    assert await mavi.signed_url("a.mp4", PATIENT) is None
-
-
 async def test_each_endpoint_has_a_pace_of_its_own(fake: FakeMavi) -> None:
     """At a hundred a second, ten submits take a tenth of a second, and hold up no other."""
     fake.limiter = Limiter(100.0, time.monotonic)

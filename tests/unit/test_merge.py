@@ -39,6 +39,7 @@ def a_result(
         received_at=received_at,
         stored_at=NOW,
         expires_at=expiry(received_at, 30),
+        created_at=received_at,
         revision=revision,
         segments=[Segment(0.0, 1.0, "s1", revision)],
     )
@@ -49,6 +50,7 @@ def a_submission(submission_id: str = "s") -> Task:
         task_id="t",
         kind=Kind.MULTI_SPEAKER,
         status=Status.SUBMITTED,
+        created_at=NOW,
         submission_id=submission_id,
         asset_id="re_1",
         labels={"case": "7"},
@@ -190,3 +192,20 @@ def test_all_orders_of_all_kinds() -> None:
     ]
     ends = {repr(apply(*order)) for order in permutations(deliveries)}
     assert len(ends) == 1
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED])
+def test_merge_of_both_sides_is_the_same_in_either_order(status: Status) -> None:
+    """Every field of a result that comes first survives its submission."""
+    result, submission = a_result(status, seconds=60), a_submission()
+    early, late = apply(result, submission), apply(submission, result)
+    assert early == late
+    assert early.created_at == submission.submitted_at
+    assert early.expires_at == result.expires_at
+
+
+def test_merge_of_a_result_alone_is_created_when_it_was_received() -> None:
+    """A later result of the same task moves it."""
+    first, second = a_result(), a_result(seconds=60, revision="b")
+    assert apply(first).created_at == first.received_at
+    assert apply(first, second).created_at == second.received_at

@@ -15,7 +15,7 @@ from tests.fakes import (
     TryOnce,
 )
 from tests.pipeline import ASSET, ID, ORDER, Pipeline
-from transcripts.errors import DocumentRefused, StoreUnavailable, SubmissionError
+from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
     Ambiguous,
@@ -29,7 +29,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.ports import Read
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import SubmitAsset
+from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     SpendCounter,
@@ -497,3 +497,93 @@ async def test_a_job_whose_id_the_store_refuses_is_at_least_said(pipeline: Pipel
     assert (error.code, error.details) == ("submit_unknown", {"task_id": "task-1"})
     (event,) = pipeline.lines.named("bought_but_not_recorded")
     assert event["task_id"] == "task-1"
+
+
+async def counted(pipeline: Pipeline, day: str = "2026-01-02") -> int:
+    """Return what counts against the spend cap of a day."""
+    (counter,) = await pipeline.documents.read(Read(f"spend_counters/{day}", SpendCounter))
+    return counter.value.submissions if counter else 0
+
+
+async def test_submit_two_assets_at_once_at_the_cap_buys_one() -> None:
+    """The counter is written against the version that was read."""
+    pipeline = Pipeline(cap_per_day=1)
+    answers = await asyncio.gather(
+        *(pipeline.instance().submit(SubmitAsset(f"re_{n}", {})) for n in range(2)),
+        return_exceptions=True,
+    )
+    codes = [each.code for each in answers if isinstance(each, SubmissionError)]
+    assert codes == ["budget_exhausted"]
+    assert len(pipeline.provider.submitted) == 1
+    assert await counted(pipeline) == 1
+
+
+async def test_reject_with_a_lost_acknowledgement_uncounts_once() -> None:
+    """The repeated commit meets what the first one has written."""
+    pipeline = Pipeline(cap_per_day=9)
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    lost: list[str] = []
+
+    def lose_the_rejection(operation: str) -> None:
+        entry = pipeline.documents.content.get(f"submissions/{ID}", {})
+        if operation == "commit" and entry.get("state") == "rejected" and not lost:
+            lost.append(operation)
+            raise StoreUnavailable("the acknowledgement is lost")
+
+    pipeline.documents.after = lose_the_rejection
+    assert (await pipeline.refused()).code == "provider_no_credit"
+    assert lost
+    assert await counted(pipeline) == 1
+
+
+async def test_reject_on_the_next_day_uncounts_on_the_day_of_the_purchase() -> None:
+    """The cap of the new day is not raised by it."""
+    pipeline = Pipeline(cap_per_day=9)
+
+    def midnight(asset_id: str) -> None:
+        if asset_id == ASSET:
+            pipeline.clock.advance(days=1)
+
+    pipeline.provider.on_submit = midnight
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    await pipeline.refused()
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+    assert await counted(pipeline, "2026-01-02") == 0
+    assert await counted(pipeline, "2026-01-03") == 1
+
+
+async def test_run_of_a_listed_asset_that_is_missing_is_rejected() -> None:
+    """Only an asset that this pipeline uploaded today may be missing because of rate limiting."""
+    pipeline = Pipeline()
+    await pipeline.intake.enqueue_assets(SubmitAssets((ASSET,), {}))
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.MISSING, AssetState.MISSING]
+    result = await pipeline.service.run(ID)
+    assert (result.state, result.reason) == (State.REJECTED, "asset_not_found")
+
+
+async def test_run_of_an_uploaded_asset_that_is_missing_is_retried() -> None:
+    """It was there a moment ago, so this is rate limiting."""
+    pipeline = Pipeline()
+    submission_id = await pipeline.drop()
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
+    with pytest.raises(RetryLater):
+        await pipeline.service.run(submission_id)
+    pipeline.clock.advance(days=2)
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
+    result = await pipeline.service.run(submission_id)
+    assert (result.state, result.reason) == (State.REJECTED, "asset_not_found")
+
+
+async def test_run_of_an_upload_that_is_refused_is_rejected() -> None:
+    """Neither way of uploading works: nothing is submitted."""
+    pipeline = Pipeline()
+    submission_id = await pipeline.drop()
+    pipeline.provider.signed = [Refused(Refusal.ERROR, 405)]
+    pipeline.provider.uploads = [Refused(Refusal.ERROR, 415)]
+    result = await pipeline.service.run(submission_id)
+    assert (result.state, result.reason) == (State.REJECTED, "provider_error")
+    assert pipeline.provider.submitted == []

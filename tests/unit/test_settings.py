@@ -72,6 +72,8 @@ def test_an_empty_value_counts_as_absent() -> None:
         ("TRANSCRIPTS_BACKEND", "aws"),
         ("MAVI_BASE_URL", "http://example.com"),
         ("MAVI_BASE_URL", "https://user:pass@example.com"),
+        ("MAVI_BASE_URL", "https://:pass@example.com"),
+        ("MAVI_BASE_URL", "https://user@example.com"),
         ("MAVI_BASE_URL", "https://example.com?key=1"),
         ("MAVI_BASE_URL", "example.com"),
         ("MAVI_API_KEY", "two words"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from tests.pipeline import ID, OVERDUE, Pipeline
 from tests.unit.test_merge import a_result
 from transcripts.errors import QueueUnavailable, StoreUnavailable
 from transcripts.mavi.answers import AnswerLost, Refusal, Refused
-from transcripts.ports import Read, Write
+from transcripts.ports import Query, Read, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.submission import (
@@ -22,7 +23,14 @@ from transcripts.submissions.submission import (
     submission_id_of_asset,
     submission_path,
 )
-from transcripts.submissions.sweep import BATCH_LIMIT, CONCURRENCY, MAX_RUN, STALLED_AFTER, Counts
+from transcripts.submissions.sweep import (
+    BATCH_LIMIT,
+    CONCURRENCY,
+    MAX_RUN,
+    QUERIES,
+    STALLED_AFTER,
+    Counts,
+)
 from transcripts.submissions.transitions import LEASE, MAX_PREVIOUS_ATTEMPTS
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, task_path
@@ -359,3 +367,17 @@ async def test_sweep_of_a_silent_store_asks_it_no_more_queries(pipeline: Pipelin
     pipeline.documents.before = silent
     counts = await pipeline.sweeper().run()
     assert (queries, counts.more) == (1, True)
+
+
+async def test_every_query_of_the_sweep_is_listed_with_its_index(pipeline: Pipeline) -> None:
+    """A query without a composite index fails in Firestore, but in no emulator."""
+    asked: set[tuple[str, str, str]] = set()
+    query_documents = pipeline.documents.query
+
+    async def recording(query: Query[Any]) -> Any:
+        asked.add((query.collection, query.where[0], query.until[0]))
+        return await query_documents(query)
+
+    pipeline.documents.query = recording  # type: ignore[method-assign] # records what is asked
+    await pipeline.sweeper().run()
+    assert asked == set(QUERIES)

@@ -42,6 +42,7 @@ UPLOAD_TIMEOUT_S: Final = 300.0
 """How long the server may be silent during an upload, which may take longer."""
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 16 * 1024
 
 CALL_THREADS: Final = 64
 """More than run at the same time: no call takes 80 s, and at most one starts every 1.5 s."""
@@ -52,6 +53,7 @@ UPLOAD_THREADS: Final = 8
 FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """What requests raises: its own errors, urllib3's for a bad host name, and a bare ``OSError`` for a
 missing bundle of certificates."""
+
 
 class AnswerTooLong(requests.RequestException):
     """The answer has too many bytes, or does not end in time."""
@@ -316,7 +318,8 @@ def _request(
     ) as response:
         deadline = monotonic() + timeout[1]
         body = b""
-        for chunk in response.iter_content(16 * 1024):
+        # read1 returns what has arrived; iter_content would wait for a whole chunk.
+        while chunk := response.raw.read1(READ_BYTES, decode_content=True):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
                 raise AnswerTooLong
@@ -327,7 +330,7 @@ def _reason(error: Exception) -> str:
     """Return a stable code of a failed request, for the ledger and for our answer."""
     if isinstance(error, AnswerTooLong):
         return "answer_too_long"
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
         return "timeout"
     if isinstance(error, requests.exceptions.SSLError):
         return "tls_failed"
