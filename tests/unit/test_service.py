@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes import (
     Outage,
@@ -29,6 +30,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.ports import Read
 from transcripts.retry import Retrier
+from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
@@ -587,3 +589,21 @@ async def test_run_of_an_upload_that_is_refused_is_rejected() -> None:
     result = await pipeline.service.run(submission_id)
     assert (result.state, result.reason) == (State.REJECTED, "provider_error")
     assert pipeline.provider.submitted == []
+
+
+async def test_lease_rejected_twice_uncounts_once() -> None:
+    """The second rejection meets an entry that counts no more."""
+    pipeline = Pipeline(cap_per_day=9)
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+
+    async def submit(lease: Lease, *_: Any) -> Any:
+        day = lease.entry.spend_day
+        await lease.reject("first")
+        # As if another process had rejected it meanwhile.
+        lease.entry = replace(lease.entry, spend_day=day)
+        await lease.reject("second")
+        raise SubmissionError("provider_error", "refused")
+
+    pipeline.service._submitter.submit = submit  # type: ignore[method-assign] # rejects twice
+    await pipeline.refused()
+    assert await counted(pipeline) == 1
