@@ -21,7 +21,7 @@ from transcripts.settings import SubmitSettings
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.requests import (
     MAX_BODY_BYTES,
-    Run,
+    RunSubmission,
     SubmitAsset,
     SubmitAssets,
     SubmitObject,
@@ -74,7 +74,7 @@ async def submit(request: Request) -> Response:
         case SubmitObject(bucket, name, generation) as order:
             stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
             return json_answer(202, await intake.enqueue_object(order, stored))
-        case Run(submission_id):
+        case RunSubmission(submission_id):
             return json_answer(200, await service.run(submission_id))
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.fakes import NOW
 from transcripts.callbacks.kinds import Kind
+from transcripts.retention import expiry
 from transcripts.tasks.merge import DECIDING_FIELDS, Outcome, merge
 from transcripts.tasks.task import (
     RESULT_FIELDS,
@@ -20,7 +21,6 @@ from transcripts.tasks.task import (
     SpeakerName,
     Status,
     Task,
-    expiry,
 )
 
 

@@ -11,8 +11,8 @@ from tests.fakes import NOW
 from tests.unit.test_normalize import result
 from transcripts.google.documents import encode_commit
 from transcripts.ports import Write
-from transcripts.tasks.paging import chunks, paginate
-from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_CHUNK_BYTES, Page
+from transcripts.tasks.paging import INLINE_LIMIT_BYTES, RAW_CHUNK_BYTES, chunks, paginate
+from transcripts.tasks.task import Page
 
 DATABASE = "projects/local/databases/(default)"
 HARD_LIMIT = 1024 * 1024

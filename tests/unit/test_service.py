@@ -604,6 +604,6 @@ async def test_lease_rejected_twice_uncounts_once() -> None:
         await lease.reject("second")
         raise SubmissionError("provider_error", "refused")
 
-    pipeline.service._submitter.submit = submit  # type: ignore[method-assign] # rejects twice
+    pipeline.service._submitter.submit = submit  # type: ignore[method-assign,assignment] # rejects twice
     await pipeline.refused()
     assert await counted(pipeline) == 1

@@ -19,15 +19,9 @@ from transcripts.ports import Read, Write
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
+from transcripts.tasks.paging import RAW_CHUNK_BYTES
 from transcripts.tasks.store import WRITES_PER_COMMIT, TaskStore
-from transcripts.tasks.task import (
-    RAW_CHUNK_BYTES,
-    SpeakerName,
-    Status,
-    Task,
-    page_path,
-    raw_path,
-)
+from transcripts.tasks.task import SpeakerName, Status, Task, page_path, raw_path
 
 
 @pytest.fixture

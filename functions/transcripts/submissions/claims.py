@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
+from transcripts.retention import SPEND_COUNTER_KEPT
 from transcripts.submissions.submission import OPEN, Attempt, SpendCounter, State, Submission
 from transcripts.submissions.transitions import LEASE, Event, Facts, add_attempt, apply
 from transcripts.tasks.task import Source
@@ -27,8 +28,6 @@ RETRY_AFTER_S: Final = 10
 
 PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
-
-SPEND_COUNTER_KEPT: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading what a caller of ``submit`` wants."""
+"""Reading the body of a request to ``submit``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import Final
 import msgspec
 
 from transcripts.errors import RequestError
-from transcripts.ids import usable_id, usable_key
+from transcripts.ids import usable_id
+from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS, usable_labels
 from transcripts.uploads.stored_object import split_uri, usable_generation
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ASSETS: Final = 1_000
-MAX_LABELS: Final = 64
-MAX_LABEL_KEY_CHARS: Final = 63
-MAX_LABEL_VALUE_CHARS: Final = 256
 
 _SUBMISSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class SubmitAsset:
-    """An asset, to be bought now."""
+    """Submit an asset now."""
 
     asset_id: str
     labels: dict[str, str]
@@ -32,7 +30,7 @@ class SubmitAsset:
 
 @dataclass(frozen=True)
 class SubmitAssets:
-    """Assets, to be bought from the queue."""
+    """Enqueue assets."""
 
     asset_ids: tuple[str, ...]
     labels: dict[str, str]
@@ -41,7 +39,7 @@ class SubmitAssets:
 
 @dataclass(frozen=True)
 class SubmitObject:
-    """An object, to be uploaded and bought from the queue; without generation the present one."""
+    """Enqueue an object; without ``generation`` it is the present one."""
 
     bucket: str
     name: str
@@ -51,13 +49,13 @@ class SubmitObject:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the queue sends: a submission that is on record."""
+class RunSubmission:
+    """Work on an entry of the ledger: this is what Cloud Tasks sends."""
 
     submission_id: str
 
 
-SubmitRequest = SubmitAsset | SubmitAssets | SubmitObject | Run
+SubmitRequest = SubmitAsset | SubmitAssets | SubmitObject | RunSubmission
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,7 +105,7 @@ def read_request(body: bytes) -> SubmitRequest:
         return _submit_assets(content.asset_ids, content)
     if content.uri is not None:
         return _submit_object(content.uri, content)
-    return _run(content.submission_id or "")
+    return _run_submission(content.submission_id or "")
 
 
 def _asset_id(text: str) -> str:
@@ -136,20 +134,16 @@ def _submit_object(uri: str, content: _Body) -> SubmitObject:
     return SubmitObject(*parts, generation, content.labels, content.force)
 
 
-def _run(submission_id: str) -> Run:
+def _run_submission(submission_id: str) -> RunSubmission:
     if not _SUBMISSION_ID.fullmatch(submission_id):
         raise RequestError("submission_id is not 32 hex digits.", code="invalid_submission_id")
-    return Run(submission_id)
+    return RunSubmission(submission_id)
 
 
 def _check_labels(labels: dict[str, str]) -> None:
-    fits = len(labels) <= MAX_LABELS and all(
-        usable_key(key) and len(key) <= MAX_LABEL_KEY_CHARS and len(value) <= MAX_LABEL_VALUE_CHARS
-        for key, value in labels.items()
-    )
-    if not fits:
+    if not usable_labels(labels):
         raise RequestError(
-            f"At most {MAX_LABELS} labels, keys of 1 to {MAX_LABEL_KEY_CHARS} and values of up to"
-            f" {MAX_LABEL_VALUE_CHARS} characters; no key of the form __…__.",
+            f"labels: at most {MAX_LABELS}, with keys of 1 to {MAX_KEY_CHARS} and values of up to"
+            f" {MAX_VALUE_CHARS} characters; a key of the form __…__ is reserved.",
             code="invalid_labels",
         )

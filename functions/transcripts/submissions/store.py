@@ -9,6 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
+from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions.claims import Change
 from transcripts.submissions.submission import (
@@ -23,7 +24,7 @@ from transcripts.submissions.submission import (
     submission_path,
 )
 from transcripts.tasks.merge import DECIDING_FIELDS, merge
-from transcripts.tasks.task import Task, expiry, task_path
+from transcripts.tasks.task import Task, task_path
 
 D = TypeVar("D")
 

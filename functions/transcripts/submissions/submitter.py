@@ -11,6 +11,7 @@ from typing import Final
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
+from transcripts.labels import label_pairs
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
@@ -25,9 +26,10 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
+from transcripts.retention import expiry
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
-from transcripts.tasks.task import Status, Task, expiry, label_pairs
+from transcripts.tasks.task import Status, Task
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 32.0

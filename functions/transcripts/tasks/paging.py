@@ -12,7 +12,12 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from transcripts.tasks.task import INLINE_LIMIT_BYTES, RAW_CHUNK_BYTES, Segment, Task
+from transcripts.tasks.task import Segment, Task
+
+INLINE_LIMIT_BYTES: Final = 700 * 1024
+"""Segments leave the task's document when it would pass this size; each page keeps it too."""
+
+RAW_CHUNK_BYTES: Final = 900 * 1024
 
 _SEGMENT_BYTES: Final = 48
 """What a segment takes beside its text: four field names, two numbers, a speaker's id."""

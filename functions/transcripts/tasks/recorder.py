@@ -12,10 +12,11 @@ from transcripts.callbacks.message import unpack
 from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
 from transcripts.logs import Log
 from transcripts.push import Push, read_push
+from transcripts.retention import expiry
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
-from transcripts.tasks.task import Task, expiry
+from transcripts.tasks.task import Task
 
 REVISION_CHARS: Final = 16
 INLINE_WORK_BYTES: Final = 64 * 1024

@@ -17,17 +17,8 @@ from transcripts.errors import Conflict, StoreUnavailable
 from transcripts.ports import ABSENT, Documents, Read, Version, Write
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import DECIDING_FIELDS, Merge, Outcome, merge
-from transcripts.tasks.paging import chunks, paginate
-from transcripts.tasks.task import (
-    RAW_CHUNK_BYTES,
-    Page,
-    RawChunk,
-    Segment,
-    Task,
-    page_path,
-    raw_path,
-    task_path,
-)
+from transcripts.tasks.paging import RAW_CHUNK_BYTES, chunks, paginate
+from transcripts.tasks.task import Page, RawChunk, Segment, Task, page_path, raw_path, task_path
 
 WRITES_PER_COMMIT: Final = 3
 """Of blocks and pages, up to 900 KiB each, beside the task. A request may have 10 MiB

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -17,11 +16,6 @@ import msgspec
 from transcripts.callbacks.kinds import Kind
 
 SCHEMA_VERSION: Final = 1
-
-INLINE_LIMIT_BYTES: Final = 700 * 1024
-"""Segments leave the task's document when it would pass this size; each page keeps it too."""
-
-RAW_CHUNK_BYTES: Final = 900 * 1024
 
 
 class Status(StrEnum):
@@ -207,13 +201,3 @@ def page_path(task_id: str, revision: str, index: int) -> str:
 def raw_path(task_id: str, revision: str, index: int) -> str:
     """Return the path of the raw block ``index`` of a revision."""
     return f"tasks/{task_id}/raw/{revision}-{index:05d}"
-
-
-def label_pairs(labels: Mapping[str, str]) -> list[str]:
-    """Return ``["key:value", …]``, sorted: what a query for one label compares."""
-    return sorted(f"{key}:{value}" for key, value in labels.items())
-
-
-def expiry(moment: datetime, retention_days: int) -> datetime | None:
-    """Return when what happened at ``moment`` expires; with 0 days, never."""
-    return moment + timedelta(days=retention_days) if retention_days else None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from transcripts.ids import usable_id, usable_key
+from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
 from transcripts.uploads.stored_object import StoredObject
 
 VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpeg", "mpg"})
@@ -45,10 +46,7 @@ EXTENSIONS: Final = {
 UNTOLD: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 """Content types that say nothing: uploaders send them for anything."""
 
-MAX_LABELS: Final = 32
 _LABEL_PREFIX: Final = "mavi-label-"
-_MAX_KEY_CHARS: Final = 63
-_MAX_VALUE_CHARS: Final = 256
 
 
 class RejectReason(StrEnum):
@@ -113,9 +111,9 @@ def _is_set(value: str | None) -> bool:
 def labels_of(stored: StoredObject) -> dict[str, str]:
     """Return the labels that an object's metadata ask for, cut to what is stored."""
     found = {
-        label: value[:_MAX_VALUE_CHARS]
+        label: value[:MAX_VALUE_CHARS]
         for key, value in sorted(stored.metadata.items())
         if key.startswith(_LABEL_PREFIX)
-        and usable_key(label := key.removeprefix(_LABEL_PREFIX)[:_MAX_KEY_CHARS])
+        and usable_key(label := key.removeprefix(_LABEL_PREFIX)[:MAX_KEY_CHARS])
     }
     return dict(list(found.items())[:MAX_LABELS])
