@@ -218,7 +218,9 @@ class ScriptedProvider:
         await before_send()
         self.submitted.append(asset_id)
         await asyncio.sleep(0)
-        self.on_submit(asset_id)
+        done = self.on_submit(asset_id)
+        if isinstance(done, Awaitable):
+            await done
         if self.answers:
             return self.answers.pop(0)
         return Accepted(f"task-{len(self.submitted)}")

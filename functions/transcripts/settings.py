@@ -214,13 +214,13 @@ class CallbackSettings(Settings):
     callback_topic: str = _variable(
         "CALLBACK_TOPIC",
         _matching(_TOPIC, "projects/PROJECT/topics/TOPIC"),
-        "topic of accepted callbacks, `projects/P/topics/T`",
+        "topic of callbacks, `projects/P/topics/T`",
         local="projects/local/topics/callbacks",
     )
     rejected_topic: str = _variable(
         "REJECTED_TOPIC",
         _matching(_TOPIC, "projects/PROJECT/topics/TOPIC"),
-        "topic that keeps unreadable callbacks, `projects/P/topics/T`",
+        "topic of callbacks that are no JSON object with a task id",
         local="projects/local/topics/callbacks-rejected",
     )
 
@@ -244,7 +244,7 @@ class StoreSettings(Settings):
     retention_days: int = _variable(
         "RETENTION_DAYS",
         _days,
-        "days until tasks and submissions expire, 0 = keep",
+        "days until tasks and submissions expire; 0 keeps them",
         default="0",
     )
 
@@ -253,7 +253,7 @@ def _queue(*, required: bool) -> Any:
     return _variable(
         "SUBMIT_QUEUE",
         _matching(_QUEUE, "projects/PROJECT/locations/LOCATION/queues/QUEUE"),
-        "Cloud Tasks queue of submissions, `projects/P/locations/L/queues/Q`",
+        "Cloud Tasks queue, `projects/P/locations/L/queues/Q`",
         default=None if required else "",
         local="",
     )
@@ -263,7 +263,7 @@ def _submit_url(*, required: bool) -> Any:
     return _variable(
         "SUBMIT_URL",
         _base_url,
-        "address of `submit`, which the queue posts to",
+        "URL of submit, which Cloud Tasks posts to",
         default=None if required else "",
         local="",
     )
@@ -272,13 +272,13 @@ def _submit_url(*, required: bool) -> Any:
 _INVOKER: Final = _variable(
     "QUEUE_INVOKER",
     _matching(_ACCOUNT, "the e-mail address of a service account"),
-    "service account whose OIDC token the queue's tasks carry; none without",
+    "service account whose OIDC token Cloud Tasks sends to submit",
     default="",
 )
 _MAX_OBJECT_BYTES: Final = _variable(
     "MAX_OBJECT_BYTES",
     _bytes,
-    "larger objects are refused, with that as the recorded reason",
+    "larger objects are rejected as `too_large`, in bytes",
     default=str(5 * 1024**3),
 )
 
@@ -295,12 +295,12 @@ class SubmitSettings(StoreSettings):
     mavi_api_key: Secret = _variable(
         "MAVI_API_KEY",
         _secret,
-        "key of the Mavi account, sent as it is in `Authorization`",
+        "API key of the Mavi account",
     )
     mavi_base_url: str = _variable(
         "MAVI_BASE_URL",
         _base_url,
-        "address of the Mavi API",
+        "base URL of the Mavi API",
         default="https://mavi-backend.memories.ai/serve/api/v2",
     )
     mavi_requests_per_second: float = _variable(
@@ -316,7 +316,7 @@ class SubmitSettings(StoreSettings):
     max_submissions_per_day: int = _variable(
         "MAX_SUBMISSIONS_PER_DAY",
         _count,
-        "spend cap: paid submissions a UTC day, 0 = none",
+        "spend cap: purchases per UTC day; 0 is no cap",
         default="0",
     )
 
@@ -341,13 +341,13 @@ class SweepSettings(StoreSettings):
     overdue_after_minutes: int = _variable(
         "OVERDUE_AFTER_MINUTES",
         _minutes,
-        "minutes after which a submitted task without a result is overdue",
+        "minutes until a task without a result is `overdue`",
         default="360",
     )
     resubmit_overdue: int = _variable(
         "RESUBMIT_OVERDUE",
         _count,
-        "how often an overdue asset is bought again, inside the spend cap; 0 = never",
+        "how often an overdue asset is bought again, within the spend cap; 0 is never",
         default="0",
     )
 

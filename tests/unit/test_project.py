@@ -179,43 +179,6 @@ def test_larger_locks_agree_with_what_is_deployed() -> None:
         assert deployed.items() <= pins(path).items()
 
 
-def readme_table(heading: str) -> list[list[str]]:
-    """Return the rows of the table under a heading of the README."""
-    text = (ROOT / "README.md").read_text()
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
-
-
-def test_the_readme_lists_every_setting() -> None:
-    """Name, users and default, as the code has them."""
-    documented = {row[0].strip("`"): row for row in readme_table("Settings")}
-    used: dict[str, list[str]] = {}
-    defaults: dict[str, str | None] = {}
-    for function, settings in FUNCTIONS.items():
-        for variable in settings.variables():
-            used.setdefault(variable.name, []).append(function)
-            before = defaults.get(variable.name, "")
-            defaults[variable.name] = None if before is None else variable.default
-    emulators = {name for name in documented if name.endswith("_EMULATOR_HOST")}
-    assert set(documented) == set(used) | emulators
-    for name, functions in used.items():
-        row = documented[name]
-        everybody = set(functions) == set(FUNCTIONS)
-        assert row[1] == ("all" if everybody else ", ".join(sorted(functions))), name
-        default = defaults[name]
-        wanted = "required" if default is None else f"`{default}`" if default else "none"
-        assert row[2] == wanted, name
-
-
-def test_the_readme_lists_every_folder() -> None:
-    """A reader knows from it where a thing lives."""
-    text = (ROOT / "README.md").read_text()
-    for folder in (ROOT / "functions" / "transcripts").iterdir():
-        if folder.is_dir() and (folder / "__init__.py").exists():
-            assert f"{folder.name}/" in text
-
-
 def test_every_error_is_in_the_tree_and_says_when() -> None:
     """The docstring of the module draws the tree."""
     tree = errors.__doc__ or ""

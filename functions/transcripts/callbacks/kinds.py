@@ -2,7 +2,7 @@
 
 All nine asynchronous endpoints, and three families beside them, post to one URL, and no field names
 the endpoint, so the shape has to tell (https://api-tools.memories.ai/visual-intelligence lists
-them; the shapes are in ``tests/events``). Only what decides is decoded; the rest stays raw.
+them; the shapes are in ``cli/fake_mavi/shapes``). Only what decides is decoded; the rest stays raw.
 """
 
 from __future__ import annotations
