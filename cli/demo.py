@@ -1,4 +1,4 @@
-"""One asset through the whole pipeline, told hop by hop."""
+"""One asset through the whole pipeline, shown step by step."""
 
 from __future__ import annotations
 
@@ -84,22 +84,22 @@ def _words(event: Event) -> str:
 async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None:
     """Run the demo; raises ``DemoFailed``."""
     print(f"\nStarting the {backend} stack on this machine (a few seconds) …", flush=True)
-    begin = datetime.now(UTC)
+    started = datetime.now(UTC)
 
     def on_event(event: Event) -> None:
         hop = _HOPS.get(event.get("message", ""))
         if hop:
-            _say(begin, datetime.fromisoformat(event["time"]), hop, _words(event))
+            _say(started, datetime.fromisoformat(event["time"]), hop, _words(event))
 
     options = StackOptions(backend=backend, data_dir=data_dir, recorded=recorded)
     async with Stack(options, on_event) as stack, aiohttp.ClientSession() as client:
-        begin = datetime.now(UTC)
+        started = datetime.now(UTC)
         asset = stack.mavi.add_asset(SAMPLE)
         print("\nOne asset through the pipeline:\n")
-        _say(begin, begin, "asset", f"{asset.asset_id} ({SAMPLE}) is at the fake Mavi")
-        _say(begin, datetime.now(UTC), "submit", f'POST / {{"asset_id": "{asset.asset_id}"}}')
+        _say(started, started, "asset", f"{asset.asset_id} ({SAMPLE}) is at the fake Mavi")
+        _say(started, datetime.now(UTC), "submit", f'POST / {{"asset_id": "{asset.asset_id}"}}')
         answer = await _submit(client, stack, asset.asset_id)
-        _say(begin, datetime.now(UTC), "submit", "202; the fake Mavi works now, for about a second")
+        _say(started, datetime.now(UTC), "submit", "202; the fake Mavi works for about a second")
         task = await _result(stack, answer["task_id"], data_dir)
         print("\nThe stored result:\n")
         for line in readable(task):
@@ -113,16 +113,16 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
             f"Mavi sold {len(stack.mavi.account.jobs)} job."
         )
         if recorded is None:
-            begin = datetime.now(UTC)
-            await _drop(stack, data_dir, begin)
+            started = datetime.now(UTC)
+            await _drop(stack, data_dir, started)
 
 
-async def _drop(stack: Stack, data_dir: Path, begin: datetime) -> None:
+async def _drop(stack: Stack, data_dir: Path, started: datetime) -> None:
     """Let a file go the same way, from the bucket."""
     print("\nA file dropped into the bucket:\n")
     path = stack.folder / DROPPED
     path.write_bytes(bytes(100_000))
-    _say(begin, begin, "bucket", f"{path}")
+    _say(started, started, "bucket", f"{path}")
 
     def bought() -> list[Event]:
         return [event for event in stack.events if event["message"] == "submitted"][1:]

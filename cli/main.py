@@ -69,7 +69,7 @@ def run(backend: str) -> None:
     "--fault",
     "fault_texts",
     multiple=True,
-    metavar="KNOB=VALUE",
+    metavar="FAULT=VALUE",
     help=f"any of: {', '.join(Faults.__struct_fields__)}",
 )
 def fake_mavi(
@@ -84,11 +84,11 @@ def fake_mavi(
 def _faults(texts: tuple[str, ...]) -> Faults:
     values: dict[str, object] = {}
     for text in texts:
-        knob, _, value = text.partition("=")
+        fault, _, value = text.partition("=")
         try:
-            values[knob] = msgspec.json.decode(value)
+            values[fault] = msgspec.json.decode(value)
         except msgspec.DecodeError:
-            values[knob] = value
+            values[fault] = value
     try:
         return msgspec.convert(values, Faults)
     except msgspec.ValidationError as error:
@@ -97,7 +97,7 @@ def _faults(texts: tuple[str, ...]) -> Faults:
 
 async def _serve_fake(fake: FakeMavi, port: int) -> None:
     await fake.start(port)
-    print(f"Fake Mavi: {fake.url}\nIts state and knobs: {fake.admin_url}\nCtrl-C stops it.")
+    print(f"Fake Mavi: {fake.url}\nIts state and faults: {fake.admin_url}\nCtrl-C stops it.")
     try:
         await interrupted()
     finally:
@@ -105,7 +105,7 @@ async def _serve_fake(fake: FakeMavi, port: int) -> None:
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
-    """Run to the end; what a user can mend is one sentence and exit code 1, not a traceback."""
+    """Run the command; an error that the user can repair is one sentence and exit code 1."""
     try:
         asyncio.run(work)
     except (DemoFailed, EmulatorsMissing, ProcessFailed, OSError) as error:

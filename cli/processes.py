@@ -38,10 +38,10 @@ class ProcessFailed(Exception):
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return ``preferred`` if nobody listens there, else any free port of this machine.
+    """Return ``preferred`` if it is free, else any free port of this machine.
 
-    It is kept for this process: no other one that asks in this way gets it before this one ends,
-    since what will listen there may take seconds to begin.
+    The port is locked for this process, since the server that will use it may take seconds to
+    start: no other process that calls this function gets it.
     """
     candidates = random.sample(PORTS, len(PORTS))
     for port in ([preferred] if preferred else []) + candidates:

@@ -55,7 +55,7 @@ from transcripts.tasks.store import TaskStore
 
 EMULATORS: Final = "emulators"
 NO_LIMIT_PER_S: Final = 1_000.0
-"""What the functions are told where the fake Mavi has no limit."""
+"""``MAVI_REQUESTS_PER_SECOND`` of the functions if the fake Mavi has no limit."""
 
 PORTS: Final = {
     "submit": 8081,
@@ -86,7 +86,7 @@ class StackOptions:
     """0: only when asked."""
     queue_backoff_s: float = 10.0
     watch_bucket: bool = True
-    """False: uploads are announced by whoever makes them."""
+    """False: the test itself announces its uploads."""
 
 
 class Stack:
@@ -136,7 +136,7 @@ class Stack:
 
     @property
     def callback_url(self) -> str:
-        """What Mavi is told to post to, token included."""
+        """The URL that Mavi posts to, token included."""
         return f"{self.url('callback')}/{self.token}"
 
     @property
@@ -183,7 +183,7 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop everything, in the opposite order."""
+        """Stop everything, in reverse order."""
         await self._exit.aclose()
 
     async def _start(self) -> None:
@@ -329,7 +329,7 @@ class Stack:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End what should still be running; if it had died, say so now."""
+    """Stop a background task; raises its error if it has ended early."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -20,7 +20,7 @@ def clock(seconds: float) -> str:
 
 
 def readable(task: Task, max_lines: int = MAX_LINES) -> Iterator[str]:
-    """Yield the result's lines: what it is, who speaks how much, then who says what."""
+    """Yield the lines of a result: a summary, the speakers' shares, then the segments."""
     provider = task.provider
     if task.status != "succeeded":
         yield f"{task.status} ({task.kind})"

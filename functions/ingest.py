@@ -1,4 +1,4 @@
-"""The private function that upload events come to: puts each object on record and on the queue."""
+"""The private function that receives upload events: it records and enqueues each object."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ intake = Intake(
 @functions_framework.aio.http
 @error_boundary(log, method="POST")
 async def ingest(request: Request) -> Response:
-    """Answer 204 for queued, known or refused, 422 for what never can be, 503 for try again."""
+    """Answer 204 if the object is enqueued, known or rejected, 422 if there is no event."""
     body = await BodyReader(request, MAX_EVENT_BYTES).read()
     try:
         stored = read_event(header(request, b"ce-type"), body)

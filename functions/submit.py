@@ -1,4 +1,4 @@
-"""The private function that buys transcripts, each asset and object once."""
+"""The private function that buys transcripts, once for each asset and object."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ intake = Intake(
 @functions_framework.aio.http
 @error_boundary(log, method="POST")
 async def submit(request: Request) -> Response:
-    """Answer what became of an order; see "Answers" in the README."""
+    """Submit an asset, enqueue assets or an object, or work on an entry; see docs/reference.md."""
     if request.scope["path"] != "/":
         raise RequestError("POST to /.", code="not_found", status=404)
     check_content_type(header(request, b"content-type"))
     match read_request(await BodyReader(request, MAX_BODY_BYTES).read()):
-        case SubmitAsset() as order:
-            receipt = await service.submit(order)
+        case SubmitAsset() as wanted:
+            receipt = await service.submit(wanted)
             status = 200 if receipt.duplicate else 202
             return json_answer(status, asdict(receipt) | {"status": "submitted"})
-        case SubmitAssets() as order:
-            return json_answer(202, await intake.enqueue_assets(order))
-        case SubmitObject(bucket, name, generation) as order:
+        case SubmitAssets() as wanted:
+            return json_answer(202, await intake.enqueue_assets(wanted))
+        case SubmitObject(bucket, name, generation) as wanted:
             stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
-            return json_answer(202, await intake.enqueue_object(order, stored))
+            return json_answer(202, await intake.enqueue_object(wanted, stored))
         case RunSubmission(submission_id):
             return json_answer(200, await service.run(submission_id))
 

@@ -1,4 +1,4 @@
-"""The private function Pub/Sub pushes to: stores the result that a callback carries."""
+"""The private function that Pub/Sub pushes to: it stores the result of a callback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ recorder = Recorder(
 @functions_framework.aio.http
 @error_boundary(log, method="POST")
 async def subscriber(request: Request) -> Response:
-    """Answer 204 for stored or known, 422 for what never can be, 503 for try again."""
+    """Answer 204 if the result is stored or a duplicate, 422 if it never can be stored."""
     await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
     return Response(status_code=204)
 

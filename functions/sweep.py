@@ -1,4 +1,4 @@
-"""The private function that the scheduler calls: does what nobody is there to do any more."""
+"""The private function that the scheduler calls: it moves on what has stopped."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
     Sent,
+    SubmitAnswer,
     Unreachable,
 )
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
@@ -44,6 +45,15 @@ STEPS = [
 ]
 
 
+FAILED_ANSWERS: list[SubmitAnswer] = [
+    Refused(Refusal.NO_CREDIT, 402),
+    AnswerLost("timeout"),
+    RateLimited(),
+    Ambiguous(),
+    NotSent("connection_failed"),
+]
+
+
 class Life:
     """One random life: requests, events, runs, sweeps and faults, in random order."""
 
@@ -61,18 +71,7 @@ class Life:
     def _script_the_provider(self) -> None:
         provider, chance = self.pipeline.provider, self.random.random
         pick = self.random.choice
-        provider.answers = [
-            pick(
-                [
-                    Refused(Refusal.NO_CREDIT, 402),
-                    AnswerLost("timeout"),
-                    RateLimited(),
-                    Ambiguous(),
-                    NotSent("connection_failed"),
-                ]
-            )
-            for _ in range(pick([0, 0, 1, 8]))
-        ]
+        provider.answers = [pick(FAILED_ANSWERS) for _ in range(pick([0, 0, 1, 8]))]
         provider.states = [pick([*AssetState, None]) for _ in range(pick([0, 0, 1, 3]))]
         provider.sends = [pick(list(Sent)) for _ in range(pick([0, 0, 1]))]
         provider.signed = [Unreachable()] if chance() < 0.1 else []

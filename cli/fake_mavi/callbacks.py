@@ -43,8 +43,8 @@ def giant(size_bytes: int) -> dict[str, Any]:
     length_s = lines[-1]["end_time"]
     left = size_bytes - len(msgspec.json.encode(content))
     more: list[dict[str, Any]] = []
-    for turn, line in ((turn, line) for turn in itertools.count(1) for line in tuple(lines)):
-        times = {name: round(line[name] + turn * length_s, 3) for name in _TIMES}
+    for repetition, line in ((n, line) for n in itertools.count(1) for line in tuple(lines)):
+        times = {name: round(line[name] + repetition * length_s, 3) for name in _TIMES}
         left -= len(msgspec.json.encode(line | times)) + 1
         if left < 0:
             break

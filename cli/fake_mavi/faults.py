@@ -1,6 +1,6 @@
 """What goes wrong, and how often.
 
-Each knob but the plain settings counts down: 3 means the next three times, -1 every time.
+Each fault counts down: 3 means the next three times, -1 every time. Plain settings stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ALWAYS: Final = -1
 
 
 class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The knobs. They are set by flags at the start and by ``PATCH /_fake/faults`` at any time."""
+    """The faults, set by flags at the start and by ``PATCH /_fake/faults`` at any time."""
 
     # Plain settings.
     generation: int = 3
@@ -37,7 +37,7 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     malformed: int = 0
     giant: int = 0
     foreign: int = 0
-    """Posted in the shape of another endpoint, all of them in turn."""
+    """Posted in the shape of another endpoint, one after the other."""
 
     # Of submits and other requests.
     lost_answer: int = 0
@@ -46,11 +46,11 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     answers: dict[str, list[int]] = {}
     """HTTP statuses given next, by endpoint; 400 is the ambiguous one."""
 
-    def take(self, knob: str) -> bool:
-        """Tell whether ``knob`` applies this time, and count it down."""
-        left: int = getattr(self, knob)
+    def take(self, name: str) -> bool:
+        """Tell whether a fault applies this time, and count it down."""
+        left: int = getattr(self, name)
         if left > 0:
-            setattr(self, knob, left - 1)
+            setattr(self, name, left - 1)
         return left != 0
 
     def take_answer(self, endpoint: str) -> int | None:

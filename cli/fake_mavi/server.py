@@ -161,7 +161,7 @@ class FakeMavi:
         )
 
     async def _signed_upload(self, request: web.Request) -> web.StreamResponse:
-        """Take the bytes; undocumented answer, and who sends the key has given it away."""
+        """Receive the bytes; the answer is undocumented. A client must not send its key here."""
         asset = self.account.assets.get(request.match_info["asset_id"])
         if asset is None or request.method != self.faults.signed_url_method:
             return web.Response(status=403, text="SignatureDoesNotMatch")
@@ -224,7 +224,7 @@ class FakeMavi:
             task_id = msgspec.json.decode(self._recorded)["task_id"]
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError):
             return None
-        # For an id that nobody could store the job gets another, and callback says what is wrong.
+        # An unusable id is replaced, and callback reports it.
         return task_id if isinstance(task_id, str) and usable_id(task_id) else None
 
     def _work(self, job: Job) -> bytes:

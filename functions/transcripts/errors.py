@@ -19,9 +19,9 @@
         ├── PublishUnavailable          the broker did not acknowledge in time
         ├── QueueUnavailable            the queue of submissions did not take a task
         ├── ObjectUnavailable           the storage did not answer in time
-        ├── RetryLater                      work was begun and goes on when it is asked for again
+        ├── RetryLater                      a later run goes on from the recorded state
         └── StoreUnavailable            the store did not answer in time
-            └── Conflict                somebody else changed the document first
+            └── Conflict                another writer changed the document first
 
 ``code`` is stable and public. ``message`` tells an operator what to do; it never holds text,
 names, tokens or keys, so it may be logged.
@@ -176,7 +176,7 @@ class SubmissionError(PermanentError):
 
 
 class BodyNotReceived(TransientError):
-    """The HTTP server did not give us the body, of which nobody knows what it was.
+    """The HTTP server dropped the body, so its content is unknown.
 
     httptools drops what follows the head of a request with ``Upgrade``
     (https://github.com/Kludex/uvicorn/issues/2722).
@@ -204,9 +204,9 @@ class ObjectUnavailable(TransientError):
 
 
 class RetryLater(TransientError):
-    """Work was begun, what is done is recorded, and it goes on when it is asked for again.
+    """The steps done so far are recorded, and a later run goes on from there.
 
-    Not 503: to Cloud Tasks that, and 429, is a server in trouble, and it slows the whole queue down
+    The status is not 503: after that or 429, Cloud Tasks slows down the whole queue
     (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#httprequest).
     """
 
@@ -221,6 +221,6 @@ class StoreUnavailable(TransientError):
 
 
 class Conflict(StoreUnavailable):
-    """Somebody else changed the document between our read and our write."""
+    """Another writer changed the document between the read and the write."""
 
     code = "store_conflict"

@@ -49,7 +49,7 @@ class SubmitQueue(Protocol):
 
 
 class ObjectReader(Protocol):
-    """One generation of an object, read from its begin to its end; blocking."""
+    """One generation of an object, read from start to end; blocking."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, at most ``size``; nothing at the end.

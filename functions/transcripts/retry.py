@@ -1,4 +1,4 @@
-"""Trying again against a store: what is transient, for a bounded time, with growing pauses."""
+"""Retrying an operation of a store while its error is transient, for a bounded time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Retrier:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random,
     ) -> None:
-        """Take the time budget; ``jitter`` gives 0 to 1 and spreads those who collided."""
+        """Take the time limit in seconds; ``jitter`` returns 0 to 1 and spreads collisions."""
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._jitter = jitter

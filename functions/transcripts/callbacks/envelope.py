@@ -119,7 +119,7 @@ def decode(raw: msgspec.Raw) -> Any:
     """Decode a raw part into plain Python objects.
 
     A number too large for a float makes msgspec refuse a part that is correct JSON; the standard
-    library reads it as infinity, which the normalizer mends like any other unusable number.
+    library reads it as infinity, which the normalizer repairs like any other unusable number.
     Raises ``PoisonMessage`` if the part is nested too deep to be decoded at all.
     """
     try:

@@ -18,7 +18,7 @@ INLINE_WORK_BYTES: Final = 64 * 1024
 
 
 class Receiver:
-    """Turns bodies into messages on the topic of callbacks, or on that of rejected ones."""
+    """Publishes each body as a message, on the topic of callbacks or on that of rejected ones."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Receiver:
     async def receive(self, body: bytes, traceparent: str | None) -> None:
         """Return once the callback is durable.
 
-        Raises ``UnreadableCallback`` (its body is kept on the rejected topic by then),
+        Raises ``UnreadableCallback`` (after its body is on the rejected topic),
         ``MessageTooLarge`` and ``PublishUnavailable``.
         """
         received_at = self._clock()

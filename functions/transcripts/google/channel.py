@@ -13,9 +13,9 @@ import grpc.aio
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # An idle instance gets no CPU and may wake up to dead connections. With keepalive, TCP gives an
-    # unanswered connection up after the time-out (https://grpc.io/docs/guides/keepalive/), soon
-    # enough to try again within one request.
+    # An idle instance gets no CPU; its connections may be gone when it wakes up. With keepalive,
+    # TCP closes an unanswered connection after the time-out, soon enough to try again within one
+    # request (https://grpc.io/docs/guides/keepalive/).
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -32,7 +32,7 @@ class ChannelError(Exception):
 
 
 class Connection(Generic[C]):
-    """The calls of one service, connected by whoever calls first, once for all.
+    """The calls of one service; the first call connects for all.
 
     An attempt that failed is forgotten, so that the next call makes another one.
     """

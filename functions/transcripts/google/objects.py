@@ -23,7 +23,7 @@ CHUNK_BYTES: Final = 8 * 1024 * 1024
 """What is held of an object at a time: one request each, so neither too small nor too large."""
 
 RETRY: Final = DEFAULT_RETRY.with_timeout(20.0)
-"""The client's own would go on for two minutes, and whoever asks waits."""
+"""The client's own retry goes on for two minutes, while the caller waits."""
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ACKNOWLEDGE_WITHIN_S: Final = 10.0
 """Counted from the moment the first message of a batch arrives."""
 
 STALLED_AFTER_S: Final = 1.0
-"""An RPC that takes longer no longer holds up those who came after it."""
+"""After this time, the next RPC starts although this one has not ended."""
 
 MAX_BATCH_MESSAGES: Final = 1_000
 MAX_BATCH_BYTES: Final = 9_950_000
@@ -106,7 +106,7 @@ class _TopicSender:
             task.add_done_callback(self._sending.discard)
 
     async def _send(self) -> None:
-        # EnqueueResult only now: what else came in this turn of the event loop goes along.
+        # Taken only now, so that it includes what was published in the same iteration of the loop.
         batch = self._waiting.pop(0)
         stalled = False
 

@@ -1,10 +1,10 @@
-"""What an answer of the provider means for our money. Pure.
+"""What an answer of the provider means: was a job bought? Pure.
 
-The one question about a submission is whether a job was bought: yes, certainly not, or nobody
-knows. The HTTP status alone proves nothing, since the older generation sends errors as HTTP 200
-with a string ``code``; ``msg`` proves nothing either, since one text stands for an unknown asset,
-a wrong model and real rate limiting. Only the text about a missing webhook is read, because what
-mends it differs (https://api-tools.memories.ai/visual-intelligence, whisper page).
+The answer to a submission says that a job was bought, that none was bought, or it is lost. The HTTP
+status alone proves nothing: the older generation sends errors as HTTP 200 with a string ``code``.
+``msg`` proves nothing either: one text stands for an unknown asset, a wrong model and real rate
+limiting. Only the text about a missing webhook is read, because its remedy differs
+(https://api-tools.memories.ai/visual-intelligence, whisper page).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
     status = _OLD_CODES.get(code)
     if status is None and _ERROR_CODE.fullmatch(code):
         status = int(code)
-    # A 200 that contradicts itself, or whose code nobody has documented, may still stand for a job.
+    # A 200 that contradicts itself, or has an undocumented code, may still mean a job.
     return _refusal(status, content, retry_after) if status else AnswerLost("undocumented_answer")
 
 
@@ -183,7 +183,7 @@ class Sent(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
-    """Nobody was there, or a server in trouble."""
+    """No connection, or a server error."""
     INTERRUPTED = "interrupted"
     """The connection broke, after some or all of the bytes, perhaps after the answer."""
 
@@ -197,7 +197,7 @@ def read_sent_answer(http_status: int) -> Sent:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """No answer, or one of a server in trouble: time mends it."""
+    """No answer, or a server error: it may work later."""
 
 
 UploadAnswer = SignedUrl | Uploaded | Refused | RateLimited | Unreachable | None

@@ -1,4 +1,4 @@
-"""What comes in to be queued: events of uploads, objects and lists that callers name."""
+"""Enqueueing purchases: uploaded objects, and objects and assets that callers name."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify,
 from transcripts.uploads.stored_object import StoredObject
 
 CONCURRENCY: Final = 16
-"""Assets of one list that are recorded and queued at the same time."""
+"""How many assets of one list are recorded at the same time."""
 
 
 @dataclass
 class EnqueueResult:
-    """What became of a list: ids of submissions, by what was decided.
+    """The ids of the submissions of a list, by decision.
 
-    ``failed`` are ids of assets for which it did not work this time: just these may be asked for
-    again. With ``force`` the whole list, asked for again, would buy the others once more.
+    ``failed`` are asset ids that failed for now: the caller submits only these again. With
+    ``force``, submitting the whole list again would buy the others once more.
     """
 
     queued: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class EnqueueResult:
     failed: list[str] = field(default_factory=list)
 
     def add(self, submission_id: str, decision: EnqueueDecision) -> None:
-        """Sort one in."""
+        """Add one decision."""
         match decision:
             case Queued():
                 self.queued.append(submission_id)
@@ -57,7 +57,7 @@ class EnqueueResult:
 
 
 class Intake:
-    """Records what is wanted, then queues it; in this order, so that the sweep finds the rest."""
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
 
     def __init__(
         self,

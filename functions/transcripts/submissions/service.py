@@ -1,4 +1,4 @@
-"""Buying: right now for whoever waits, or from the queue, object and all."""
+"""Buying a transcript: now for a waiting caller, or from the queue with the upload before it."""
 
 from __future__ import annotations
 

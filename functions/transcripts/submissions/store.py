@@ -60,7 +60,7 @@ class SubmissionStore:
         return await self._retrier.run(attempt)
 
     async def submission_id_of(self, asset_id: str) -> str:
-        """Return the submission an asset is bought under: its owner, or that of its id."""
+        """Return the id of the submission that an asset belongs to."""
 
         async def attempt() -> str:
             (found,) = await self._documents.read(Read(asset_owner_path(asset_id), AssetOwner))
@@ -78,7 +78,7 @@ class SubmissionStore:
     ) -> D:
         """Decide on what is stored and write what follows, as one step.
 
-        ``decide`` may run several times, each time on what is stored by then. It is given the
+        ``decide`` may run several times, each time on what is stored then. It gets the
         counter of ``spend_day`` if there is one. ``task`` is the submission's side of a task,
         joined in the same commit. After a lost acknowledgement ``decide`` meets what it has written
         itself.
@@ -121,7 +121,7 @@ class SubmissionStore:
     async def writes_of(
         self, before: Snapshot[Submission] | None, after: Submission
     ) -> list[Write]:
-        """Return what records an entry: its document, and whose its asset is.
+        """Return the writes that record an entry and the owner of its asset.
 
         An open entry never expires. Raises ``DuplicateAsset``.
         """
@@ -136,20 +136,20 @@ class SubmissionStore:
         ]
 
     async def _owner_writes(self, before: Submission | None, entry: Submission) -> list[Write]:
-        """Return what says whose an asset is, as long as the entry itself is there.
+        """Return the writes of the asset's owner, which is kept as long as the entry.
 
-        Who is about to buy an asset, or to send bytes to it, has to own it, and writes that it does
-        even if it did before: so of two who want the same, one meets a conflict.
+        A submission must own the asset that it is about to buy, or to send bytes to. It writes its
+        ownership even if it has it already, so that of two submissions one meets a conflict.
         """
         if entry.asset_id is None:
             return []
         calls = entry.state is State.SUBMITTING and (
             before is None or before.state is not State.SUBMITTING
         )
-        brings = entry.filename is not None and (
+        uploads = entry.filename is not None and (
             before is None or before.asset_id != entry.asset_id
         )
-        wants = entry.state in OPEN and (calls or brings)
+        wants = entry.state in OPEN and (calls or uploads)
         lasts = before is not None and before.expires_at != entry.expires_at
         if not (wants or lasts):
             return []

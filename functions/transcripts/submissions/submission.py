@@ -27,11 +27,11 @@ class State(StrEnum):
 
 
 OPEN: Final = frozenset({State.PENDING, State.UPLOADING, State.UPLOADED, State.SUBMITTING})
-"""There is something left to do."""
+"""The states that are not final."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """An earlier purchase of the same asset, superseded by a forced one."""
+    """A previous purchase of the same asset, before a repetition."""
 
     state: State
     task_id: str | None
@@ -84,10 +84,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssetOwner(msgspec.Struct, frozen=True):
-    """Which submission an asset is bought under, as ``assets/{asset_id}``.
+    """The submission that an asset belongs to, as ``assets/{asset_id}``.
 
-    It is that which brought the asset to Mavi, or else that of its id. Whoever submits the asset by
-    its id is led there: it is the same purchase.
+    It is the submission that uploaded the asset, or else the one of its id. Submitting the asset by
+    its id returns this submission: it is the same purchase.
     """
 
     submission_id: str
@@ -95,7 +95,7 @@ class AssetOwner(msgspec.Struct, frozen=True):
 
 
 class SpendCounter(msgspec.Struct, frozen=True):
-    """How many purchases were begun on one UTC day and not refused."""
+    """How many purchases count against the spend cap of a UTC day: ``spend_counters/{day}``."""
 
     submissions: int
     expires_at: datetime | None = None
@@ -121,10 +121,10 @@ def submission_path(submission_id: str) -> str:
 
 
 def asset_owner_path(asset_id: str) -> str:
-    """Return the path of the document that says which submission an asset belongs to."""
+    """Return the path of the document of an asset's owner."""
     return f"assets/{asset_id}"
 
 
 def spend_counter_path(day: str) -> str:
-    """Return the path of the counter of a UTC day, ``YYYY-MM-DD``."""
+    """Return the path of the spend counter of a UTC day, ``YYYY-MM-DD``."""
     return f"spend_counters/{day}"

@@ -1,4 +1,4 @@
-"""Buying the transcript of an asset that is at Mavi: call until it says yes or no."""
+"""Requesting the transcript of an asset at Mavi: call until it accepts or rejects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAX_RETRIES: Final = 6
 METADATA_ATTEMPTS: Final = 3
 
 RETRY_AFTER_S: Final = 60
-"""What who meets the provider's rate limit is told to wait."""
+"""``Retry-After`` when the provider's rate limit is reached."""
 
 REMEDIES: Final[Mapping[str, str]] = {
     Refusal.AUTH: "Mavi refuses the key or this address: check MAVI_API_KEY, that the account is"
@@ -61,7 +61,7 @@ REMEDIES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Receipt:
-    """A job that is bought. ``duplicate`` tells that it was not bought by this request."""
+    """A job that was bought; ``duplicate`` tells that another request bought it."""
 
     task_id: str
     submission_id: str
@@ -87,7 +87,7 @@ def submission_error(
     details: Mapping[str, object] | None = None,
     retry_after_s: int | None = None,
 ) -> SubmissionError:
-    """Return the error of that code, with the sentence that tells what mends it."""
+    """Return the error of that code, with the sentence that tells the remedy."""
     return SubmissionError(
         code, REMEDIES[code], status=status, details=details, retry_after_s=retry_after_s
     )
@@ -105,7 +105,7 @@ class Submitter:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         retention_days: int = 0,
     ) -> None:
-        """Take the provider, a log, and what time is."""
+        """Take the provider, a log, a clock (UTC), and how many days a task is kept."""
         self._provider = provider
         self._log = log
         self._clock = clock
@@ -148,7 +148,7 @@ class Submitter:
                 if why is not None:
                     code, details = why
                     if code == "asset_not_found" and policy.will_retry and self._is_new(lease):
-                        # It was there a moment ago, so this is what rate limiting looks like, too.
+                        # The asset was there a moment ago, and rate limiting looks the same.
                         raise await self._unavailable(lease, policy, RETRY_AFTER_S)
                     raise await self._rejected(lease, code, details, defer=not policy.will_retry)
             if not retries_left:
@@ -233,7 +233,7 @@ class Submitter:
     async def _why_refused(
         self, asset_id: str, policy: CallPolicy
     ) -> tuple[str, dict[str, object]] | None:
-        """Ask the metadata what a 400 does not say; None if the asset is not the reason.
+        """Read in the asset's metadata why Mavi answered 400; None if the asset is no reason.
 
         Even here a 400 may be rate limiting, so only the same answer twice counts.
         """

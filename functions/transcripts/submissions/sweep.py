@@ -188,8 +188,8 @@ class Sweeper:
         for expired in await self._each(found, self._expire_call, run):
             run.counts.submit_unknown += expired
 
-    async def _expire_call(self, dead: Snapshot[Submission]) -> bool:
-        submission_id = dead.value.submission_id
+    async def _expire_call(self, found: Snapshot[Submission]) -> bool:
+        submission_id = found.value.submission_id
 
         def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
             changed = claims.expire_call(current, self._clock())
