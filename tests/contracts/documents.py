@@ -47,8 +47,8 @@ def submission(submission_id: str) -> Submission:
 class DocumentsContract:
     """Subclasses give a fixture ``documents``."""
 
-    async def test_what_is_written_is_read_again(self, documents: Documents) -> None:
-        """Every type of every document survives the way there and back."""
+    async def test_commit_then_read_returns_every_type(self, documents: Documents) -> None:
+        """For every document of the schema."""
         path = unique("tasks")
         values = [result_task(), submission("s"), Page([Segment(0.0, 1.5, "s1", "Ä")], NOW)]
         values.append(RawChunk(b"\x00\xff" * 1000, None))
@@ -58,15 +58,15 @@ class DocumentsContract:
             assert found is not None
             assert found.value == value
 
-    async def test_absent_documents_are_none(self, documents: Documents) -> None:
-        """Reading keeps the order asked for, with None for what is not there."""
+    async def test_read_of_an_absent_document_is_none(self, documents: Documents) -> None:
+        """In the order of the reads."""
         there, absent = unique("tasks"), unique("tasks")
         await documents.commit(Write(there, Task(task_id="t")))
         found = await documents.read(Read(absent, Task), Read(there, Task), Read(absent, Task))
         assert [item is not None for item in found] == [False, True, False]
 
-    async def test_fields_limit_reading_and_writing(self, documents: Documents) -> None:
-        """Only the named fields are read; only the named fields are replaced."""
+    async def test_commit_of_fields_leaves_the_others(self, documents: Documents) -> None:
+        """A read of fields returns only these."""
         path = unique("tasks")
         task = result_task()
         await documents.commit(Write(path, task))
@@ -81,8 +81,8 @@ class DocumentsContract:
         assert whole.value.segments == task.segments
         assert whole.value.task_id == task.task_id
 
-    async def test_a_field_that_empties_is_emptied(self, documents: Documents) -> None:
-        """A map or list written as a field replaces the old one, it is not merged into it."""
+    async def test_commit_of_an_empty_field_empties_it(self, documents: Documents) -> None:
+        """A map or list is replaced, not merged."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="t", labels={"a": "1", "b": "2"})))
         await documents.commit(Write(path, Task(task_id="t", labels={"c": "3"}), ("labels",)))
@@ -90,15 +90,15 @@ class DocumentsContract:
         assert found is not None
         assert found.value.labels == {"c": "3"}
 
-    async def test_fields_of_an_absent_document_make_it(self, documents: Documents) -> None:
-        """Writing fields needs no document to be there before."""
+    async def test_commit_of_fields_makes_an_absent_document(self, documents: Documents) -> None:
+        """No document has to exist."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="t"), ("task_id",)))
         (found,) = await documents.read(Read(path, Task))
         assert found is not None
 
-    async def test_versions_guard_writes(self, documents: Documents) -> None:
-        """A commit against an old version, or against absence of what is there, is a conflict."""
+    async def test_commit_against_an_old_version_conflicts(self, documents: Documents) -> None:
+        """Or against absence."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="1"), expect=ABSENT))
         with pytest.raises(Conflict):
@@ -112,7 +112,9 @@ class DocumentsContract:
         assert last is not None
         assert last.value.task_id == "2"
 
-    async def test_a_version_of_what_is_gone_conflicts(self, documents: Documents) -> None:
+    async def test_commit_against_a_version_of_an_absent_document_conflicts(
+        self, documents: Documents
+    ) -> None:
         """A version says that the document exists."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="1")))
@@ -121,8 +123,8 @@ class DocumentsContract:
         with pytest.raises(Conflict):
             await documents.commit(Write(unique("tasks"), Task(task_id="2"), expect=found.version))
 
-    async def test_commits_are_all_or_nothing(self, documents: Documents) -> None:
-        """One conflict undoes the whole commit."""
+    async def test_commit_with_a_conflict_writes_nothing(self, documents: Documents) -> None:
+        """Of all its documents."""
         there, other = unique("tasks"), unique("submissions")
         await documents.commit(Write(there, Task(task_id="1")))
         with pytest.raises(Conflict):
@@ -132,8 +134,8 @@ class DocumentsContract:
             )
         assert (await documents.read(Read(other, Submission)))[0] is None
 
-    async def test_racing_writers_do_not_overwrite(self, documents: Documents) -> None:
-        """Of twenty writers that read the same version one gets through."""
+    async def test_commit_racing_succeeds_once(self, documents: Documents) -> None:
+        """Of twenty writers with the same version."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="0")))
         (found,) = await documents.read(Read(path, Task))
@@ -151,13 +153,13 @@ class DocumentsContract:
         assert last is not None
         assert last.value.task_id == str(winner)
 
-    async def test_a_document_over_1_mib_is_refused(self, documents: Documents) -> None:
-        """Refused for good, not as something to try again."""
+    async def test_commit_of_a_document_over_1_mib_is_refused(self, documents: Documents) -> None:
+        """Permanently."""
         with pytest.raises(DocumentRefused):
             await documents.commit(Write(unique("tasks"), RawChunk(b"x" * 1_100_000, None)))
 
-    async def test_times_keep_microseconds(self, documents: Documents) -> None:
-        """What decides ties must not be rounded."""
+    async def test_commit_keeps_microseconds(self, documents: Documents) -> None:
+        """They decide ties."""
         path = unique("tasks")
         moment = datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
         await documents.commit(Write(path, Task(task_id="t", received_at=moment)))
@@ -165,8 +167,8 @@ class DocumentsContract:
         assert found is not None
         assert found.value.received_at == moment
 
-    async def test_a_query_finds_what_is_old_enough(self, documents: Documents) -> None:
-        """Equal in one field, until a time in another; oldest first, bounded, only these fields."""
+    async def test_query_returns_matching_documents_in_order(self, documents: Documents) -> None:
+        """One field is equal, another is a time until a bound."""
         status = Status.SUBMITTED
         # Times of different precision, which are not in the order of their text.
         seconds = [3.0, 1.0, 2.5, 2.0, 9.0, 2.500001]

@@ -41,7 +41,7 @@ def whole(reader: ObjectReader, size: int) -> bytes:
 class ObjectsContract:
     """Subclasses give a fixture ``bucket``."""
 
-    async def test_an_object_is_described(self, bucket: BucketUnderTest) -> None:
+    async def test_stat_returns_the_object(self, bucket: BucketUnderTest) -> None:
         """Name, generation, type, size and metadata."""
         await bucket.put("talks/Köln 1.mp4", b"12345", "video/mp4", {"mavi-label-case": "7"})
         stat = bucket.source.stat
@@ -52,24 +52,24 @@ class ObjectsContract:
         again = await asyncio.to_thread(stat, "uploads", stored.name, stored.generation)
         assert again == stored
 
-    async def test_an_object_is_read_to_its_end(self, bucket: BucketUnderTest) -> None:
-        """Over several chunks, byte by byte the same."""
+    async def test_read_returns_every_byte(self, bucket: BucketUnderTest) -> None:
+        """In several chunks."""
         content = hashlib.sha256(b"x").digest() * (LARGER_THAN_A_CHUNK // 32 + 1)
         await bucket.put("a.mp4", content)
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
         reader = await asyncio.to_thread(bucket.source.open, stored)
         assert await asyncio.to_thread(whole, reader, 1024 * 1024) == content
 
-    async def test_an_empty_object_has_nothing_to_read(self, bucket: BucketUnderTest) -> None:
-        """And is no error."""
+    async def test_read_of_an_empty_object_is_empty(self, bucket: BucketUnderTest) -> None:
+        """It is no error."""
         await bucket.put("empty.mp4", b"")
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "empty.mp4", None)
         assert stored.size == 0
         reader = await asyncio.to_thread(bucket.source.open, stored)
         assert await asyncio.to_thread(whole, reader, 100) == b""
 
-    async def test_a_replaced_generation_is_gone(self, bucket: BucketUnderTest) -> None:
-        """Neither described nor opened: what replaced it is another purchase."""
+    async def test_stat_of_a_replaced_generation_raises(self, bucket: BucketUnderTest) -> None:
+        """So does opening it."""
         await bucket.put("a.mp4", b"first")
         first = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
         await bucket.put("a.mp4", b"second")
@@ -81,7 +81,9 @@ class ObjectsContract:
             await asyncio.to_thread(bucket.source.open, first)
 
     @pytest.mark.parametrize("name", ["none.mp4", "a/b/none.mp4"])
-    async def test_what_was_never_there_is_gone(self, bucket: BucketUnderTest, name: str) -> None:
+    async def test_stat_of_a_missing_object_raises(
+        self, bucket: BucketUnderTest, name: str
+    ) -> None:
         """The same error."""
         with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.stat, "uploads", name, None)

@@ -41,30 +41,30 @@ def message(number: int = 0) -> Message:
 class BrokerContract:
     """Subclasses give a fixture ``broker``."""
 
-    async def test_a_published_message_is_pushed_as_it_was(self, broker: BrokerUnderTest) -> None:
-        """Data and attributes arrive unchanged."""
+    async def test_publish_is_pushed_unchanged(self, broker: BrokerUnderTest) -> None:
+        """Data and attributes."""
         await broker.publisher.publish(broker.topic, message())
         await eventually(lambda: _count(broker.pushed, 1))
         (received,) = await broker.pushed()
         assert received == message()
 
     async def test_hundreds_at_once_all_arrive(self, broker: BrokerUnderTest) -> None:
-        """What is published together is neither lost nor mixed up."""
+        """None is lost or mixed up."""
         sent = [message(number) for number in range(300)]
         await asyncio.gather(*(broker.publisher.publish(broker.topic, item) for item in sent))
         await eventually(lambda: _count(broker.pushed, 300), within_s=60)
         received = {item.attributes["task_id"]: item.data for item in await broker.pushed()}
         assert received == {item.attributes["task_id"]: item.data for item in sent}
 
-    async def test_a_refused_message_comes_again(self, broker: BrokerUnderTest) -> None:
-        """At least once: a 503 is not the end."""
+    async def test_push_refused_is_repeated(self, broker: BrokerUnderTest) -> None:
+        """A 503 is not the end."""
         broker.refuse(2)
         await broker.publisher.publish(broker.topic, message())
         await eventually(lambda: _count(broker.pushed, 1), within_s=60)
         assert broker.attempts() == 3
 
-    async def test_what_is_always_refused_is_dead_lettered(self, broker: BrokerUnderTest) -> None:
-        """After its attempts a message is kept on the dead-letter topic, with its attributes."""
+    async def test_push_refused_every_time_is_dead_lettered(self, broker: BrokerUnderTest) -> None:
+        """With its attributes."""
         broker.refuse(1000)
         await broker.publisher.publish(broker.topic, message(7))
         await eventually(lambda: _count(broker.dead, 1), within_s=60)

@@ -74,14 +74,14 @@ class QueueUnderTest(Protocol):
 class SendingContract:
     """What every queue does, Google's own kind of emulator too. Subclasses give ``sending``."""
 
-    async def test_a_task_is_sent_to_submit(self, sending: QueueUnderTest) -> None:
-        """As JSON, with the submission's id and nothing else."""
+    async def test_enqueue_sends_the_submission_id(self, sending: QueueUnderTest) -> None:
+        """As JSON, and nothing else."""
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: bool(sending.endpoint.received))
         assert sending.endpoint.received == [(ID, "application/json")]
 
-    async def test_a_refused_task_comes_again(self, sending: QueueUnderTest) -> None:
-        """At least once: 503 is not the end, and 200 is."""
+    async def test_enqueue_refused_is_repeated(self, sending: QueueUnderTest) -> None:
+        """Until a 200."""
         sending.endpoint.refusals = 2
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: len(sending.endpoint.received) >= 3)
@@ -93,8 +93,8 @@ class SendingContract:
 class QueueContract(SendingContract):
     """What Cloud Tasks promises beyond, by name and rate."""
 
-    async def test_a_name_is_taken_once(self, sending: QueueUnderTest) -> None:
-        """While it waits, while it runs, and after it is done."""
+    async def test_enqueue_with_a_known_name_adds_nothing(self, sending: QueueUnderTest) -> None:
+        """While it waits, while it runs, and after it."""
         sending.endpoint.hold.clear()
         await asyncio.gather(*(sending.queue.enqueue(f"{ID}-0", ID) for _ in range(20)))
         await eventually(lambda: bool(sending.endpoint.received))
@@ -107,7 +107,7 @@ class QueueContract(SendingContract):
         assert sending.endpoint.counts == {ID: 2}
 
     async def test_hundreds_at_once_all_arrive(self, sending: QueueUnderTest) -> None:
-        """None is lost, and no more run at once than the queue is set to."""
+        """None is lost or mixed up."""
         ids = [f"{number:032x}" for number in range(200)]
         await asyncio.gather(*(sending.queue.enqueue(f"{each}-0", each) for each in ids))
         await eventually(lambda: len(sending.endpoint.received) >= 200)

@@ -456,8 +456,10 @@ class CrashPoints:
     """Subclasses give a fixture ``backend``."""
 
     @pytest.mark.parametrize("name", SCENARIOS)
-    async def test_every_point(self, backend: Backend, name: str) -> None:
-        """Purchases per asset at most one, every entry in a state with a name, none forgotten."""
+    async def test_every_point_dying_or_failing_buys_once_and_forgets_nothing(
+        self, backend: Backend, name: str
+    ) -> None:
+        """Each asset is bought at most once, and each entry is in a known state and can go on."""
         scenario = SCENARIOS[name]
         undisturbed = await live(backend, scenario, FaultPlan())
         assert set(scenario.needs) <= set(undisturbed.seen)

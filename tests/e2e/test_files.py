@@ -67,8 +67,8 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
     return found[0]
 
 
-async def test_a_file_goes_all_the_way(start: Start) -> None:
-    """By PUT, with labels, and by a copy into the folder; each once, byte by byte."""
+async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
+    """Uploaded by PUT with labels, or copied into the folder: each once, byte by byte."""
     stack = await start()
     content = os.urandom(300_000)
     await put(stack, "talk.mp4", content, **{"x-goog-meta-mavi-label-case": "7"})
@@ -85,8 +85,8 @@ async def test_a_file_goes_all_the_way(start: Start) -> None:
     assert len(stack.mavi.account.jobs) == 2
 
 
-async def test_what_is_refused_and_what_is_replaced(start: Start) -> None:
-    """Refused for a recorded reason; known assets skip the upload; a new generation is new."""
+async def test_files_rejected_known_or_replaced_are_recorded(start: Start) -> None:
+    """A rejected file has its reason; a new generation is a new purchase."""
     stack = await start()
     known = stack.mavi.add_asset("known.mp4")
     await put(stack, "notes.txt", b"text", **{"Content-Type": "text/plain"})
@@ -105,15 +105,15 @@ async def test_what_is_refused_and_what_is_replaced(start: Start) -> None:
     assert len(stack.mavi.account.assets) == 3
 
 
-async def test_a_burst_within_the_limit(start: Start) -> None:
-    """Every event three times, shuffled: no violation, one purchase each, every result."""
+async def test_burst_with_repeated_events_buys_each_file_once(start: Start) -> None:
+    """Each event comes three times, shuffled; the rate limit is kept and each result is stored."""
     stack = await start(mavi_per_second=50.0, watch_bucket=False)
     figures = await burst(stack, objects=100, deliveries=3, random=Random(7), within_s=100)
     assert (figures.violations, figures.purchases, figures.results) == (0, 100, 100)
 
 
-async def test_submit_is_killed_again_and_again(start: Start) -> None:
-    """SIGKILL in the middle of a burst: nothing is bought twice, nothing is forgotten."""
+async def test_submit_killed_during_a_burst_buys_each_file_once(start: Start) -> None:
+    """SIGKILL in the middle of the work loses nothing."""
     stack = await start(mavi_per_second=50.0, watch_bucket=False)
     running = asyncio.ensure_future(
         burst(stack, objects=150, deliveries=2, random=Random(8), within_s=100)
@@ -161,8 +161,8 @@ async def all_on_record(stack: Stack, objects: int) -> list[Submission]:
     return [entry for entry in found if entry is not None]
 
 
-async def test_a_late_result_and_the_sweep(start: Start) -> None:
-    """Overdue while it is late, bought once more as allowed, and the late result wins."""
+async def test_late_result_after_the_sweep_replaces_overdue(start: Start) -> None:
+    """The task is overdue, bought once more as configured, and its late result is stored."""
     stack = await start({"drop": 1}, environ={"RESUBMIT_OVERDUE": "1"})
     asset = stack.mavi.add_asset("a.mp4")
     _, answer = await submit(stack, asset.asset_id)
@@ -190,8 +190,8 @@ async def sweep(stack: Stack) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-async def test_two_gibibytes_pass_through_little_memory(start: Start) -> None:
-    """Streamed, never held: the peak of the submit process, as the kernel counted it."""
+async def test_submit_of_a_large_file_takes_little_memory(start: Start) -> None:
+    """The kernel's peak of the submit process stays small for 2 GiB."""
     stack = await start({"signed_url_method": "PUT"}, watch_bucket=True)
     path = stack.folder / "long.mp4"
     with path.open("wb") as file:

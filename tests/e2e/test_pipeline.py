@@ -80,8 +80,8 @@ def events(stack: Stack, name: str) -> list[dict[str, Any]]:
     return [event for event in stack.events if event["message"] == name]
 
 
-async def test_one_asset_all_the_way(start: Start) -> None:
-    """Submit, Mavi, callback, broker, subscriber, store; and joined with its submission."""
+async def test_asset_becomes_a_transcript(start: Start) -> None:
+    """Submit, Mavi, callback, broker, subscriber and store work together."""
     stack = await start()
     asset = stack.mavi.add_asset("talk.mp4")
     status, answer = await submit(stack, asset.asset_id, labels={"case": "7"})
@@ -105,8 +105,8 @@ async def test_one_asset_all_the_way(start: Start) -> None:
         assert secret.encode() not in logs
 
 
-async def test_what_a_careless_provider_does(start: Start) -> None:
-    """Early, duplicate, failed, foreign, malformed and giant callbacks, each to its end."""
+async def test_callbacks_of_every_kind_reach_their_end(start: Start) -> None:
+    """Early, duplicate, failed, foreign, malformed and very large callbacks."""
     stack = await start()
     faults = stack.mavi.faults
 
@@ -145,8 +145,8 @@ async def test_what_a_careless_provider_does(start: Start) -> None:
     assert statuses.count(200) == len(statuses) - 1
 
 
-async def test_a_lost_answer_is_not_bought_twice(start: Start) -> None:
-    """504, then 409; the callback of the job nobody knows of is kept and shown as unclaimed."""
+async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
+    """The first answer is 504; the callback of the unknown job is stored without a submission."""
     stack = await start({"lost_answer": 1})
     asset = stack.mavi.add_asset("a.mp4")
     status, answer = await submit(stack, asset.asset_id)
@@ -161,8 +161,8 @@ async def test_a_lost_answer_is_not_bought_twice(start: Start) -> None:
     assert submission.state is State.SUBMIT_UNKNOWN
 
 
-async def test_fifty_assets_at_once_and_a_hundred_identical_requests(start: Start) -> None:
-    """Every asset bought once, every result stored, nothing confused."""
+async def test_submit_many_at_once_buys_each_asset_once(start: Start) -> None:
+    """Fifty assets and a hundred identical requests."""
     stack = await start(mavi_per_second=0.0)
     assets = [stack.mavi.add_asset(f"{n}.mp4").asset_id for n in range(3)]
     answers = await asyncio.gather(*(submit(stack, asset) for asset in assets * 30))
@@ -173,8 +173,8 @@ async def test_fifty_assets_at_once_and_a_hundred_identical_requests(start: Star
         await result(stack, task_id)
 
 
-async def test_two_processes_and_a_hundred_identical_requests(start: Start) -> None:
-    """As while a new version is rolled out: one of the two buys, once, and both know of it."""
+async def test_submit_in_two_processes_buys_once(start: Start) -> None:
+    """Two revisions run side by side during a deployment."""
     stack = await start()
     asset_id = stack.mavi.add_asset("a.mp4").asset_id
     port = free_port()
@@ -202,8 +202,8 @@ async def test_two_processes_and_a_hundred_identical_requests(start: Start) -> N
         assert (status, answer["duplicate"], answer["task_id"]) == (200, True, job.task_id)
 
 
-async def test_poison_ends_on_the_dead_letter_topic(start: Start, backend: str) -> None:
-    """What the subscriber can never store is kept, with all its attributes."""
+async def test_poison_message_is_dead_lettered(start: Start, backend: str) -> None:
+    """It keeps its data and attributes."""
     stack = await start()
     # A newer callback function writes what this subscriber does not know.
     poison = callback_body(task_id="poison")
@@ -223,8 +223,8 @@ async def test_poison_ends_on_the_dead_letter_topic(start: Start, backend: str) 
     assert await stack.tasks.read_task("poison") is None
 
 
-async def test_a_subscriber_that_dies_loses_nothing(start: Start) -> None:
-    """Killed before the callbacks, back after: everything is delivered again."""
+async def test_subscriber_killed_gets_the_messages_again(start: Start) -> None:
+    """It is killed before the callbacks and started after them."""
     stack = await start()
     subscriber = stack.processes["subscriber"]
     await subscriber.stop(signal.SIGKILL)
@@ -235,8 +235,8 @@ async def test_a_subscriber_that_dies_loses_nothing(start: Start) -> None:
         await result(stack, f"t{number}")
 
 
-async def test_a_broker_that_is_down_is_never_claimed(start: Start, backend: str) -> None:
-    """503, then 200 for the same callback; stored once the broker is there."""
+async def test_callback_without_a_broker_returns_503(start: Start, backend: str) -> None:
+    """The same callback is stored once the broker is back."""
     stack = await start()
     body = callback_body(task_id="t")
     if backend == EMULATORS:
@@ -261,8 +261,8 @@ async def continue_pubsub(stack: Stack) -> None:
     os.killpg(stack.emulator_pid("PUBSUB_EMULATOR_HOST"), signal.SIGCONT)
 
 
-async def test_the_public_function_shows_nothing_to_strangers(start: Start) -> None:
-    """Over the wire: 404 without a body, whatever the method and path."""
+async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> None:
+    """Over the wire, for every method and path."""
     stack = await start(functions=("callback",))
     async with aiohttp.ClientSession() as client:
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
@@ -273,8 +273,8 @@ async def test_the_public_function_shows_nothing_to_strangers(start: Start) -> N
                     assert (response.status, await response.read()) == (404, b"")
 
 
-async def test_strange_clients(start: Start) -> None:
-    """A body cut off, a body too large by its length, and one that never ends."""
+async def test_callback_of_a_broken_client_publishes_nothing(start: Start) -> None:
+    """A body that is cut off, too large, or never ends."""
     stack = await start(functions=("callback",))
     port = stack.processes["callback"].port
     head = f"POST /{stack.token} HTTP/1.1\r\nHost: x\r\n"

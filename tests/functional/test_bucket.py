@@ -72,16 +72,16 @@ class TestFolder(ObjectsContract):
         return Bucket(FolderObjects(tmp_path), server)
 
     @pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", ".", ""])
-    def test_no_name_leads_out_of_the_bucket(self, tmp_path: Path, name: str) -> None:
-        """The file beside the folder exists, and is not shown."""
+    def test_bucket_name_outside_the_folder_is_not_found(self, tmp_path: Path, name: str) -> None:
+        """A file beside the folder exists and is not served."""
         objects = FolderObjects(tmp_path)
         (objects.buckets / "uploads").mkdir(parents=True)
         (objects.buckets / "secret").write_bytes(b"x")
         with pytest.raises(ObjectNotFound):
             objects.stat("uploads", name, None)
 
-    def test_a_folder_that_cannot_be_read_is_unavailable(self, tmp_path: Path) -> None:
-        """A name longer than the file system takes, say: nothing to give up a purchase for."""
+    def test_stat_of_an_unreadable_file_is_transient(self, tmp_path: Path) -> None:
+        """A name that is too long for the file system is no reason to reject a purchase."""
         objects = FolderObjects(tmp_path)
         (objects.buckets / "uploads").mkdir(parents=True)
         with pytest.raises(ObjectUnavailable):
@@ -105,17 +105,17 @@ class TestCloudStorage(ObjectsContract):
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         return Bucket(CloudStorageObjects("local"), server)
 
-    def test_a_storage_that_is_down_is_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After the client's own retries."""
+    def test_stat_without_storage_is_transient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After the retries of Google's client."""
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
         with pytest.raises(ObjectUnavailable):
             CloudStorageObjects("local").stat("uploads", "a.mp4", None)
 
-    async def test_a_storage_that_breaks_off_is_unavailable(
+    async def test_read_of_an_interrupted_object_is_transient(
         self, bucket: Bucket, server: BucketServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In the middle of an object: the upload is begun anew later."""
+        """The upload starts again later."""
         monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
         await bucket.put("a.mp4", b"x" * 100)
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
@@ -125,10 +125,10 @@ class TestCloudStorage(ObjectsContract):
             await asyncio.to_thread(reader.read, 10)
         reader.close()
 
-    def test_without_a_google_identity_it_is_unavailable(
+    def test_call_without_a_google_identity_is_transient(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Said as something to try again."""
+        """The next call looks for an identity again."""
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
         with pytest.raises(ObjectUnavailable):
             CloudStorageObjects("local").stat("uploads", "a.mp4", None)
@@ -144,10 +144,10 @@ async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
     await asyncio.gather(watching, return_exceptions=True)
 
 
-async def test_a_file_is_announced_once_it_has_stopped_growing(
+async def test_bucket_announces_a_file_once_it_is_complete(
     watched: RecordingPublisher, tmp_path: Path
 ) -> None:
-    """Once for each time it is written; with what a bucket notification says."""
+    """Once for each time it is written, with the fields of a bucket notification."""
     path = tmp_path / "buckets" / "uploads" / "talks" / "a.mp4"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"12345")
@@ -163,8 +163,8 @@ async def test_a_file_is_announced_once_it_has_stopped_growing(
     assert watched.on(TOPIC)[1].attributes["objectGeneration"] == "1"
 
 
-async def test_the_endpoint_answers_as_cloud_storage(server: BucketServer) -> None:
-    """Ranges, names that lead elsewhere, and what is not there."""
+async def test_bucket_endpoint_answers_like_cloud_storage(server: BucketServer) -> None:
+    """Ranges, missing objects, and names that lead elsewhere."""
     async with aiohttp.ClientSession() as client:
         await client.put(f"{server.url}/uploads/a.mp4", data=b"0123456789")
         object_url = f"{server.url}/storage/v1/b/uploads/o/a.mp4"

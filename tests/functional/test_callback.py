@@ -54,8 +54,8 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     return Function(load("callback", ENVIRON, monkeypatch))
 
 
-async def test_a_callback_is_answered_200_once_it_is_published(function: Function) -> None:
-    """With the body that the provider's own sender was seen to look for."""
+async def test_callback_published_returns_200(function: Function) -> None:
+    """With the body that a sender of Mavi's looks for."""
     answer = await function.post(callback_body())
     assert (answer.status_code, answer.json()) == (200, {"code": 0, "msg": "success"})
     assert answer.headers["content-type"] == "application/json"
@@ -64,15 +64,17 @@ async def test_a_callback_is_answered_200_once_it_is_published(function: Functio
 
 
 @pytest.mark.parametrize("token", [OLD, NEW])
-async def test_both_tokens_live_during_a_rotation(function: Function, token: str) -> None:
-    """Mavi may still post to the old address."""
+async def test_callback_with_either_live_token_returns_200(function: Function, token: str) -> None:
+    """Mavi may still post to the old URL."""
     assert (await function.post(callback_body(), f"/{token}")).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/wrong", f"/{NEW}x", f"/{NEW}//", f"/a/{NEW}", "/%ff"])
-async def test_without_a_token_there_is_nothing(function: Function, method: str, path: str) -> None:
-    """404 and an empty body, whatever else is asked."""
+async def test_callback_without_a_live_token_returns_an_empty_404(
+    function: Function, method: str, path: str
+) -> None:
+    """Whatever the method and the path."""
     answer = await function.post(callback_body(), path, method=method)
     assert (answer.status_code, answer.content) == (404, b"")
     assert set(answer.headers) == {"content-length"}
@@ -110,10 +112,10 @@ async def test_callback_with_a_byte_order_mark_is_published(function: Function) 
         (b'{"task_id": "../x"}', "invalid_task_id"),
     ],
 )
-async def test_what_is_unreadable_is_kept_and_told_by_its_code_only(
+async def test_callback_with_an_unreadable_body_returns_400_with_a_code(
     function: Function, body: bytes, code: str
 ) -> None:
-    """400 and not a word more; the body is on the rejected topic by then."""
+    """The body is on the rejected topic."""
     answer = await function.post(body)
     assert (answer.status_code, answer.json()) == (400, {"error": {"code": code}})
     (message,) = function.publisher.on(REJECTED)
@@ -121,15 +123,17 @@ async def test_what_is_unreadable_is_kept_and_told_by_its_code_only(
 
 
 @pytest.mark.parametrize("name", shape_names())
-async def test_all_nine_endpoints_post_here(function: Function, name: str) -> None:
-    """And the families beside them."""
+async def test_callback_of_each_endpoint_returns_200(function: Function, name: str) -> None:
+    """Nine endpoints and three other families share one URL."""
     assert (await function.post(shape_body(name))).status_code == 200
     assert function.publisher.on(CALLBACKS)[0].attributes["kind"] == name
 
 
 @pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
-async def test_a_broker_that_is_down_is_503(function: Function, body: bytes) -> None:
-    """With Retry-After; nothing is claimed, and the next try works."""
+async def test_callback_without_acknowledgement_returns_503(
+    function: Function, body: bytes
+) -> None:
+    """With ``Retry-After``; the next attempt works."""
     function.publisher.down = True
     answer = await function.post(body)
     assert (answer.status_code, answer.json()) == (503, {"error": {"code": "publish_unavailable"}})
@@ -138,8 +142,8 @@ async def test_a_broker_that_is_down_is_503(function: Function, body: bytes) -> 
     assert (await function.post(body)).status_code in (200, 400)
 
 
-async def test_an_unexpected_error_is_a_503_that_says_nothing(function: Function) -> None:
-    """Logged once with its stack, without token or content; answered so that it comes again."""
+async def test_callback_with_an_unexpected_error_returns_503(function: Function) -> None:
+    """The error is logged once with its stack, without token or content."""
     module: Any = function.loaded.module
     lines = LogLines("callback")
 
@@ -157,8 +161,8 @@ async def test_an_unexpected_error_is_a_503_that_says_nothing(function: Function
     assert b"Ada" not in lines.raw[0]
 
 
-async def test_the_largest_body_is_taken_and_one_byte_more_is_not(function: Function) -> None:
-    """32 MiB; refused by its length, without reading."""
+async def test_callback_with_a_body_at_the_limit_is_published(function: Function) -> None:
+    """One byte more is refused by its length, before it is read."""
     line = callback_body(segments=1000)[:-1]
     body = line + b" " * (MAX_BODY_BYTES - len(line) - 1) + b"}"
     assert len(body) == MAX_BODY_BYTES
@@ -171,16 +175,18 @@ async def test_the_largest_body_is_taken_and_one_byte_more_is_not(function: Func
     assert json.loads(answer.body) == {"error": {"code": "body_too_large"}}
 
 
-async def test_a_body_without_a_length_is_cut_off_while_it_streams(function: Function) -> None:
-    """No more than the limit is ever held."""
+async def test_callback_with_a_streaming_body_over_the_limit_returns_413(
+    function: Function,
+) -> None:
+    """The function never holds more than the limit."""
     piece = b" " * (1024 * 1024)
     answer = await function.loaded.raw([chunk(piece, more=True)] * 100, path=f"/{NEW}")
     assert answer.status == 413
     assert answer.received == 33
 
 
-async def test_a_body_in_pieces_is_put_together(function: Function) -> None:
-    """As a chunked request arrives."""
+async def test_callback_with_a_chunked_body_is_published(function: Function) -> None:
+    """The pieces are joined."""
     body = callback_body(segments=40_000)
     pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
     messages = [chunk(piece, more=True) for piece in pieces] + [chunk(b"")]
@@ -190,16 +196,16 @@ async def test_a_body_in_pieces_is_put_together(function: Function) -> None:
     assert message.attributes["encoding"] == "gzip"
 
 
-async def test_random_text_too_large_for_a_message_is_413(function: Function) -> None:
-    """It is kept nowhere, so it is an error in the log."""
+async def test_callback_too_large_when_compressed_returns_413(function: Function) -> None:
+    """The body is kept nowhere, so it is logged as an error."""
     body = b'{"task_id": "a", "data": "' + os.urandom(10_000_000).hex().encode() + b'"}'
     answer = await function.post(body)
     assert (answer.status_code, answer.json()) == (413, {"error": {"code": "message_too_large"}})
     assert function.lines.named("callback_too_large")[0]["severity"] == "ERROR"
 
 
-async def test_a_body_that_is_cut_off_is_not_taken_for_whole(function: Function) -> None:
-    """The connection ended: nobody hears the answer, and nothing is published."""
+async def test_callback_with_an_incomplete_body_publishes_nothing(function: Function) -> None:
+    """The connection has ended before the body."""
     answer = await function.loaded.raw(
         [chunk(callback_body()[:50], more=True)], path=f"/{NEW}", headers={"content-length": "999"}
     )
@@ -208,10 +214,10 @@ async def test_a_body_that_is_cut_off_is_not_taken_for_whole(function: Function)
     assert function.publisher.published == []
 
 
-async def test_a_body_that_the_server_drops_is_not_taken_for_an_empty_one(
+async def test_callback_with_a_dropped_body_returns_503(
     function: Function,
 ) -> None:
-    """It does so with a request that wants an upgrade: nobody has read what was posted."""
+    """The HTTP server drops the body of a request with ``Upgrade``."""
     answer = await function.loaded.raw(
         [chunk(b"")],
         path=f"/{NEW}",
@@ -222,10 +228,10 @@ async def test_a_body_that_the_server_drops_is_not_taken_for_an_empty_one(
     assert function.publisher.published == []
 
 
-async def test_a_client_that_stalls_is_given_up(
+async def test_callback_with_a_stalled_body_returns_408(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """408 after the watch is at its end; others are not held up."""
+    """Other requests are served meanwhile."""
     watch = BodyWatch(0.1)
     module: Any = function.loaded.module
     module.BodyReader = lambda request, limit: BodyReader(request, limit, watch)
@@ -255,8 +261,8 @@ async def test_a_client_that_stalls_is_given_up(
     assert json.loads(sent[1]["body"]) == {"error": {"code": "body_timeout"}}
 
 
-async def test_many_at_once_are_all_answered_for_themselves(function: Function) -> None:
-    """Good, bad and foreign ones do not touch each other."""
+async def test_callbacks_at_once_get_their_own_answers(function: Function) -> None:
+    """Good, bad and foreign bodies do not affect each other."""
     bodies = [callback_body(task_id=f"t{n}") if n % 3 else b"bad" for n in range(90)]
     answers = await asyncio.gather(*(function.post(body) for body in bodies))
     assert [answer.status_code for answer in answers] == [200 if n % 3 else 400 for n in range(90)]
@@ -264,15 +270,15 @@ async def test_many_at_once_are_all_answered_for_themselves(function: Function) 
     assert published == {f"t{n}" for n in range(90) if n % 3}
 
 
-async def test_the_trace_goes_along(function: Function) -> None:
-    """So that one trace shows every hop."""
+async def test_callback_with_a_traceparent_publishes_it(function: Function) -> None:
+    """One trace shows every step."""
     trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
     await function.post(callback_body(), headers={"traceparent": trace})
     assert function.publisher.on(CALLBACKS)[0].attributes["traceparent"] == trace
 
 
-def test_a_missing_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A revision that can't work must not take traffic: callbacks are posted once."""
+def test_start_without_a_setting_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision that can't work must not get traffic."""
     with pytest.raises(SettingsError) as caught:
         load("callback", {"CALLBACK_TOKENS": "short"}, monkeypatch)
     for name in ENVIRON:

@@ -46,8 +46,8 @@ class TestSqlite(DocumentsContract):
     def documents(self, database: Database) -> Documents:
         return SqliteDocuments(database)
 
-    async def test_two_processes_share_the_file(self, database: Database) -> None:
-        """What one commits the other reads, and their conflicts are seen."""
+    async def test_documents_of_two_processes_share_the_file(self, database: Database) -> None:
+        """Each reads the other's commits, and conflicts are found."""
         other = Database(database.path.parent)
         ours, theirs = SqliteDocuments(database), SqliteDocuments(other)
         await ours.commit(Write("tasks/t", Task(task_id="t"), expect=ABSENT))
@@ -61,8 +61,8 @@ class TestSqlite(DocumentsContract):
         assert sorted(result is None for result in results) == [False, True]
         other.close()
 
-    async def test_a_file_that_is_no_database_is_unavailable(self, tmp_path: Path) -> None:
-        """Said as something to try again, not as a crash."""
+    async def test_documents_of_a_broken_file_are_unavailable(self, tmp_path: Path) -> None:
+        """The error is transient, not a crash."""
         database = Database(tmp_path)
         database.path.write_bytes(b"this is no database " * 100)
         documents = SqliteDocuments(database)
@@ -137,7 +137,9 @@ class TestSqliteBroker(BrokerContract):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    async def test_what_was_published_before_is_delivered(self, database: Database) -> None:
+    async def test_broker_delivers_what_was_published_before_it_started(
+        self, database: Database
+    ) -> None:
         """Local processes start in any order."""
         broker = SqliteBroker(database)
         await broker.publisher.publish(TOPIC, message())
@@ -146,7 +148,7 @@ class TestSqliteBroker(BrokerContract):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    async def test_a_dead_letter_says_where_it_came_from(self, broker: SqliteBroker) -> None:
+    async def test_dead_letter_names_its_source(self, broker: SqliteBroker) -> None:
         """With Pub/Sub's own attributes."""
         broker.refuse(1000)
         await broker.publisher.publish(TOPIC, message())
@@ -160,8 +162,8 @@ class TestSqliteBroker(BrokerContract):
         assert dead.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == str(ATTEMPTS)
         assert [body["deliveryAttempt"] for body in broker.bodies] == [1, 2, 3, 4, 5]
 
-    async def test_a_crashed_delivery_comes_again(self, database: Database) -> None:
-        """A lease that ends without an answer: the broker died in between."""
+    async def test_delivery_of_a_crashed_broker_is_repeated(self, database: Database) -> None:
+        """Its lease ends without an answer."""
         broker = SqliteBroker(database)
         await broker.broker.subscribe()
         await broker.publisher.publish(TOPIC, message())
@@ -175,7 +177,7 @@ class TestSqliteBroker(BrokerContract):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    async def test_what_is_acknowledged_is_gone(
+    async def test_acknowledged_message_is_deleted(
         self, broker: SqliteBroker, database: Database
     ) -> None:
         """The file does not grow with every message."""
@@ -192,10 +194,10 @@ class TestSqliteBroker(BrokerContract):
         await eventually(is_empty)
 
 
-async def test_publishers_that_wait_for_each_other_give_up_together(
+async def test_publishers_of_a_locked_file_time_out_together(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process holds the file: nobody waits for the sum of all waits."""
+    """None waits for the sum of all waits."""
     monkeypatch.setattr(embedded_broker, "ACKNOWLEDGE_WITHIN_S", 0.3)
     publisher = SqlitePublisher(database)
     await publisher.publish(TOPIC, Message(b"first", {}))

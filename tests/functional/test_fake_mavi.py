@@ -24,8 +24,8 @@ from transcripts.mavi.answers import (
 )
 
 
-async def test_the_limit_is_one_a_second_and_endpoint() -> None:
-    """Answered as 429, or as the 400 that means anything; violations are counted."""
+async def test_rate_limit_counts_each_endpoint() -> None:
+    """Above it the answer is 429 or the ambiguous 400, and violations are counted."""
     now = [100.0]
     fake = FakeMavi(KEY, webhook_url="http://127.0.0.1:1", clock=lambda: now[0])
     await fake.start()
@@ -41,8 +41,8 @@ async def test_the_limit_is_one_a_second_and_endpoint() -> None:
     await fake.stop()
 
 
-async def test_uploads_and_signed_urls(fake: FakeMavi) -> None:
-    """The asset id exists before any byte; the second step wants no key."""
+async def test_upload_by_signed_url_has_its_asset_first(fake: FakeMavi) -> None:
+    """The second step needs no key."""
     async with api(fake) as session:
         form = aiohttp.FormData()
         form.add_field("file", b"x" * 100_000, filename="talk.mp4")
@@ -69,8 +69,8 @@ async def test_uploads_and_signed_urls(fake: FakeMavi) -> None:
         assert fake.account.assets[signed["asset_id"]].size == 10
 
 
-async def test_deleting_twice_is_an_error(fake: FakeMavi) -> None:
-    """It is not idempotent."""
+async def test_delete_twice_returns_an_error(fake: FakeMavi) -> None:
+    """Mavi's deletion is not idempotent."""
     asset_id = ready(fake)
     async with api(fake) as session:
         for status in (200, 400):
@@ -88,10 +88,10 @@ async def test_deleting_twice_is_an_error(fake: FakeMavi) -> None:
         ({"giant": 1, "giant_bytes": 2_000_000}, 1),
     ],
 )
-async def test_callback_faults(
+async def test_callback_fault_applies_once(
     fake: FakeMavi, webhook: Webhook, faults: dict[str, int], posted: int
 ) -> None:
-    """Each does what it says, once, and the next callback is whole."""
+    """The next callback is normal."""
     for knob, value in faults.items():
         setattr(fake.faults, knob, value)
     mavi = client(fake.url)
@@ -106,8 +106,8 @@ async def test_callback_faults(
     assert identify(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
 
 
-async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
-    """The first is held back until the second was posted."""
+async def test_callback_reordered_comes_after_the_next(fake: FakeMavi, webhook: Webhook) -> None:
+    """The first one waits for the second."""
     fake.faults.reorder = 1
     mavi = client(fake.url)
     first = await mavi.submit(ready(fake))
@@ -118,16 +118,18 @@ async def test_reordered_callbacks(fake: FakeMavi, webhook: Webhook) -> None:
     assert [identify(body)[0] for body in webhook.bodies] == [second.task_id, first.task_id]
 
 
-async def test_an_early_callback_overtakes_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
-    """It is there before the submit is answered."""
+async def test_callback_early_comes_before_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
+    """Before the answer to the submit."""
     fake.faults.early = 1
     answer = await client(fake.url).submit(ready(fake))
     assert isinstance(answer, Accepted)
     assert [identify(body)[0] for body in webhook.bodies] == [answer.task_id]
 
 
-async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> None:
-    """Every other endpoint's."""
+async def test_callback_foreign_has_the_shape_of_each_endpoint(
+    fake: FakeMavi, webhook: Webhook
+) -> None:
+    """One after the other."""
     others = [name for name in shape_names() if name != "multi_speaker"]
     fake.faults.foreign = len(others)
     mavi = client(fake.url)
@@ -137,9 +139,7 @@ async def test_foreign_shapes_come_in_turn(fake: FakeMavi, webhook: Webhook) -> 
     assert sorted(identify(body)[1] for body in webhook.bodies) == others
 
 
-async def test_a_callback_is_posted_once_whatever_the_answer(
-    fake: FakeMavi, webhook: Webhook
-) -> None:
+async def test_callback_refused_is_not_repeated(fake: FakeMavi, webhook: Webhook) -> None:
     """No retry is documented."""
     webhook.status = 503
     await client(fake.url).submit(ready(fake))
@@ -148,8 +148,8 @@ async def test_a_callback_is_posted_once_whatever_the_answer(
     assert fake.deliveries[0]["status"] == 503
 
 
-async def test_knobs_at_run_time(fake: FakeMavi) -> None:
-    """Set one, see all; a mistyped one is refused."""
+async def test_faults_set_while_running_apply(fake: FakeMavi) -> None:
+    """A misspelled fault is refused."""
     async with aiohttp.ClientSession() as session:
         url = f"{fake.admin_url}/faults"
         async with session.patch(url, json={"drop": 2}) as response:

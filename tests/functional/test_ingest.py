@@ -51,8 +51,8 @@ CLOUDEVENT = {
 }
 
 
-async def test_both_forms_in_any_number_queue_once(function: Function) -> None:
-    """204 each time; one submission, one task, one record."""
+async def test_ingest_of_repeated_events_enqueues_once(function: Function) -> None:
+    """Both forms of the event answer 204."""
     for _ in range(3):
         assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
         answer = await function.post(push_body(encoded(), NOTIFICATION))
@@ -62,30 +62,30 @@ async def test_both_forms_in_any_number_queue_once(function: Function) -> None:
     assert (entry.state, entry.labels) == (State.PENDING, {"case": "7"})
 
 
-async def test_what_is_refused_is_204_and_on_record(function: Function) -> None:
-    """It needs no redelivery."""
+async def test_ingest_of_a_rejected_object_returns_204(function: Function) -> None:
+    """The rejection is recorded and needs no redelivery."""
     body = encoded(name="2026/notes.txt", contentType="text/plain")
     assert (await function.post(body, **CLOUDEVENT)).status_code == 204
     refused = submission_id_of_object("gs://uploads/2026/notes.txt", "1767323045678901")
     assert (await function.pipeline.entry(refused)).reason == "not_media"
 
 
-async def test_other_events_are_204_and_nothing_else(function: Function) -> None:
-    """A deletion, say."""
+async def test_ingest_of_another_event_returns_204(function: Function) -> None:
+    """A deletion changes nothing."""
     body = push_body(encoded(), NOTIFICATION | {"eventType": "OBJECT_DELETE"})
     assert (await function.post(body)).status_code == 204
     assert function.pipeline.documents.paths() == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", push_body(b"", NOTIFICATION)])
-async def test_poison_is_422_and_said(function: Function, body: bytes) -> None:
-    """So that it reaches the dead letters."""
+async def test_ingest_of_no_event_returns_422(function: Function, body: bytes) -> None:
+    """It is logged and goes to the dead letters."""
     assert (await function.post(body)).status_code == 422
     assert function.pipeline.lines.named("event_poisoned")[0]["severity"] == "ERROR"
 
 
-async def test_a_queue_that_is_down_is_503_and_then_works(function: Function) -> None:
-    """The redelivery queues what is on record."""
+async def test_ingest_without_a_queue_returns_503(function: Function) -> None:
+    """The redelivery enqueues the recorded submission."""
     function.pipeline.queue.down = True
     answer = await function.post(encoded(), **CLOUDEVENT)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
@@ -94,7 +94,7 @@ async def test_a_queue_that_is_down_is_503_and_then_works(function: Function) ->
     assert list(function.pipeline.queue.tasks) == [f"{ID}-0"]
 
 
-async def test_only_post_is_taken(function: Function) -> None:
-    """405."""
+async def test_other_method_returns_405(function: Function) -> None:
+    """The answer has the code ``method_not_allowed``."""
     async with function.loaded.client() as client:
         assert (await client.get("/")).status_code == 405

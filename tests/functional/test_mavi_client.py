@@ -51,8 +51,8 @@ from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.settings import Secret
 
 
-async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Webhook) -> None:
-    """The key is sent as it is, without Bearer."""
+async def test_submit_accepted_is_called_back_once(fake: FakeMavi, webhook: Webhook) -> None:
+    """The key is sent without ``Bearer``."""
     answer = await client(fake.url).submit(ready(fake))
     assert isinstance(answer, Accepted)
     await eventually(lambda: len(webhook.bodies) == 1)
@@ -69,29 +69,31 @@ async def test_a_job_is_bought_and_called_back_once(fake: FakeMavi, webhook: Web
         (500, AnswerLost("http_500")),
     ],
 )
-async def test_every_answer_to_order(fake: FakeMavi, status: int, expected: Any) -> None:
-    """The fake answers as told; the client understands."""
+async def test_submit_answer_is_classified(fake: FakeMavi, status: int, expected: Any) -> None:
+    """For each answer that the fake can give."""
     fake.faults.answers = {"submit": [status]}
     assert await client(fake.url).submit(ready(fake)) == expected
     assert fake.account.jobs == []
 
 
-async def test_a_wrong_key_is_refused(fake: FakeMavi) -> None:
-    """As is a Bearer in front of it."""
+async def test_submit_with_a_wrong_key_is_refused(fake: FakeMavi) -> None:
+    """A key with ``Bearer`` is wrong, too."""
     for key in ("wrong", f"Bearer-{KEY}"):
         answer = await client(fake.url, key).submit(ready(fake))
         assert answer == Refused(Refusal.AUTH, 401)
 
 
-async def test_an_account_without_a_webhook_says_so(fake: FakeMavi) -> None:
-    """The one text that is read."""
+async def test_submit_without_a_webhook_is_refused(fake: FakeMavi) -> None:
+    """This is the one text that is read."""
     fake.webhook_url = None
     assert await client(fake.url).submit(ready(fake)) == Refused(Refusal.NO_WEBHOOK, 400)
 
 
 @pytest.mark.parametrize("generation", [1, 2, 3])
-async def test_both_spellings_of_success(fake: FakeMavi, webhook: Webhook, generation: int) -> None:
-    """In answers and callbacks."""
+async def test_submit_accepts_both_success_codes(
+    fake: FakeMavi, webhook: Webhook, generation: int
+) -> None:
+    """In answers and in callbacks."""
     fake.faults.generation = generation
     assert isinstance(await client(fake.url).submit(ready(fake)), Accepted)
     await eventually(lambda: len(webhook.bodies) == 1)
@@ -99,21 +101,21 @@ async def test_both_spellings_of_success(fake: FakeMavi, webhook: Webhook, gener
     assert code == {1: "0000", 2: "200", 3: 200}[generation]
 
 
-async def test_a_broken_connection_is_a_lost_answer(fake: FakeMavi) -> None:
-    """The job was accepted; the client must not believe otherwise."""
+async def test_submit_with_a_broken_connection_is_an_answer_lost(fake: FakeMavi) -> None:
+    """The job was accepted."""
     fake.faults.lost_answer = 1
     assert isinstance(await client(fake.url).submit(ready(fake)), AnswerLost)
     assert len(fake.account.jobs) == 1
 
 
-async def test_a_refused_connection_bought_nothing() -> None:
-    """Nobody listens."""
+async def test_submit_to_a_closed_port_is_not_sent() -> None:
+    """Nothing listens there."""
     answer = await client(f"http://127.0.0.1:{free_port()}").submit("re_1")
     assert isinstance(answer, NotSent)
 
 
-async def test_a_host_that_does_not_exist_bought_nothing() -> None:
-    """No address, no request."""
+async def test_submit_to_an_unknown_host_is_not_sent() -> None:
+    """Without an address there is no request."""
     answer = await client("https://mavi.invalid").submit("re_1")
     assert isinstance(answer, NotSent)
 
@@ -121,13 +123,13 @@ async def test_a_host_that_does_not_exist_bought_nothing() -> None:
 @pytest.mark.parametrize(
     "url", ["https://a..b/v2", f"https://{'a' * 64}.example", "https://a:99999", "mavi.example"]
 )
-async def test_an_address_that_is_none_bought_nothing(url: str) -> None:
-    """Settings refuse these; requests raises errors of its own, and of urllib3, for them."""
+async def test_submit_to_an_invalid_url_is_not_sent(url: str) -> None:
+    """requests and urllib3 raise errors of their own for it."""
     assert isinstance(await client(url).submit("re_1"), NotSent)
     assert await client(url).asset_state("re_1") is None
 
 
-async def test_a_missing_bundle_of_certificates_raises_nothing(
+async def test_submit_without_certificates_is_not_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """requests raises a bare OSError."""
@@ -170,14 +172,14 @@ async def _for_ever(writer: asyncio.StreamWriter) -> None:
     ],
     ids=["silence", "hang up", "for ever", "cut off", "bad gzip", "no HTTP"],
 )
-async def test_every_way_of_losing_an_answer(answer: Any) -> None:
-    """The request was sent whole, so it may have been billed."""
+async def test_submit_without_a_whole_answer_is_an_answer_lost(answer: Any) -> None:
+    """The request was sent, so it may be billed."""
     async with server(answer) as url:
         assert isinstance(await client(url, answer_timeout_s=0.3).submit("re_1"), AnswerLost)
 
 
-async def test_a_redirect_is_not_followed() -> None:
-    """The key is for one host, and a job is bought at one address."""
+async def test_submit_redirected_is_not_followed() -> None:
+    """The key is for one host, and a job is bought at one URL."""
     moved = b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with server(_say(moved)) as url:
         assert await client(url).submit("re_1") == Refused(Refusal.ERROR, 307)
@@ -213,7 +215,7 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-async def test_a_certificate_nobody_trusts_bought_nothing(self_signed: ssl.SSLContext) -> None:
+async def test_submit_to_an_untrusted_certificate_is_not_sent(self_signed: ssl.SSLContext) -> None:
     """TLS ends before the request."""
     listening = await asyncio.start_server(
         lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=self_signed
@@ -223,8 +225,8 @@ async def test_a_certificate_nobody_trusts_bought_nothing(self_signed: ssl.SSLCo
         assert isinstance(await client(f"https://127.0.0.1:{port}").submit("re_1"), NotSent)
 
 
-async def test_any_other_end_of_tls_may_have_bought() -> None:
-    """It can come at any time, and what was sent before is not known."""
+async def test_submit_with_another_tls_error_is_an_answer_lost() -> None:
+    """It can happen after the request was sent."""
 
     async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -238,18 +240,18 @@ async def test_any_other_end_of_tls_may_have_bought() -> None:
         assert isinstance(await client(f"https://127.0.0.1:{port}").submit("re_1"), AnswerLost)
 
 
-async def test_no_netrc_replaces_the_key(
+async def test_submit_with_a_netrc_sends_the_key(
     fake: FakeMavi, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """requests would send its user and password instead."""
+    """requests would send the user and password of the file instead."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(netrc))
     assert isinstance(await client(fake.url).submit(ready(fake)), Accepted)
 
 
-async def test_metadata(fake: FakeMavi) -> None:
-    """From the first byte to the last, and what is not there."""
+async def test_asset_state_is_read_from_the_metadata(fake: FakeMavi) -> None:
+    """For every upload status, and for a missing asset."""
     mavi = client(fake.url)
     fake.faults.upload_delay_s = 3600
     asset = fake.account.add_asset("a.mp4", complete=False)
@@ -294,8 +296,8 @@ def a_file(size: int, filename: str = "talk.mp4") -> tuple[File, list[Endless]]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_a_file_goes_to_a_signed_address(fake: FakeMavi, method: str) -> None:
-    """By whichever verb is signed; streamed, closed, and complete."""
+async def test_send_streams_the_whole_file(fake: FakeMavi, method: str) -> None:
+    """With POST or PUT, and the file is closed."""
     fake.faults.signed_url_method = method
     mavi = client(fake.url).mavi
     signed = await mavi.signed_url("talk.mp4", PATIENT)
@@ -323,8 +325,8 @@ async def sent(mavi: MaviClient, url: str, file: File) -> Sent:
     return await mavi.send(url, file) if first is Sent.INTERRUPTED else first
 
 
-async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
-    """Whatever the verb; and one where nobody listens."""
+async def test_send_to_a_refusing_url_is_refused(fake: FakeMavi) -> None:
+    """With both methods; a URL without a server is unreachable."""
     file, opened = a_file(100_000)
     mavi = client(fake.url).mavi
     nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
@@ -336,8 +338,8 @@ async def test_a_signed_address_that_takes_nothing(fake: FakeMavi) -> None:
     assert all(each.closed for each in opened)
 
 
-async def test_what_broke_off_is_tried_the_other_way_next_time() -> None:
-    """Not at once: all of it may have arrived."""
+async def test_send_interrupted_uses_the_other_method_next_time() -> None:
+    """Not at once: the bytes may have arrived."""
     methods: list[bytes] = []
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -354,8 +356,8 @@ async def test_what_broke_off_is_tried_the_other_way_next_time() -> None:
     assert methods == [b"POST", b"PUT", b"POST"]
 
 
-async def test_each_verb_has_a_turn_of_its_own(fake: FakeMavi) -> None:
-    """The limit is on requests."""
+async def test_send_with_each_method_takes_a_slot(fake: FakeMavi) -> None:
+    """The rate limit counts requests."""
     fake.limiter = Limiter(5.0, time.monotonic)
     file, _ = a_file(1_000)
     mavi = MaviClient(fake.url, Secret(KEY), per_second=5.0)
@@ -364,8 +366,8 @@ async def test_each_verb_has_a_turn_of_its_own(fake: FakeMavi) -> None:
     assert (fake.limiter.requests, fake.limiter.violations) == ({"signed": 4}, {})
 
 
-async def test_a_file_goes_in_one_request(fake: FakeMavi) -> None:
-    """The way without signed addresses; any file name survives."""
+async def test_upload_in_one_request_sends_the_whole_file(fake: FakeMavi) -> None:
+    """Every file name survives."""
     file, _ = a_file(3_000_000, 'a "b" ä\n.mp4')
     answer = await client(fake.url).mavi.upload(file, PATIENT)
     assert isinstance(answer, Uploaded)
@@ -384,8 +386,8 @@ async def test_a_file_goes_in_one_request(fake: FakeMavi) -> None:
         (500, Unreachable()),
     ],
 )
-async def test_uploads_that_are_refused(fake: FakeMavi, status: int, expected: Any) -> None:
-    """In both ways of uploading."""
+async def test_upload_refused_is_classified(fake: FakeMavi, status: int, expected: Any) -> None:
+    """Both ways of uploading."""
     fake.faults.answers = {"signed_url": [status], "upload": [status]}
     mavi = client(fake.url).mavi
     assert await mavi.signed_url("a.mp4", PATIENT) == expected
@@ -393,8 +395,8 @@ async def test_uploads_that_are_refused(fake: FakeMavi, status: int, expected: A
     assert await mavi.upload(file, PATIENT) == expected
 
 
-async def test_a_file_that_ends_too_soon_breaks_the_upload_off(fake: FakeMavi) -> None:
-    """Rather than leaving the server waiting for the rest."""
+async def test_send_of_a_short_file_raises(fake: FakeMavi) -> None:
+    """The server is not left waiting for the rest."""
     file, _ = a_file(1_000_000)
     short = File(file.open, 2_000_000, file.filename)
     mavi = client(fake.url).mavi
@@ -415,8 +417,8 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_an_answer_that_drips_is_given_up() -> None:
-    """The lease of the purchase does not wait for it."""
+async def test_call_with_a_dripping_answer_times_out() -> None:
+    """It must end before the lease."""
     loop = asyncio.get_running_loop()
     async with server(_drip) as url:
         mavi = MaviClient(url, Secret(KEY), per_second=10_000.0, answer_timeout_s=0.2)
@@ -428,8 +430,8 @@ async def test_an_answer_that_drips_is_given_up() -> None:
         assert loop.time() - began < 10
 
 
-async def test_nothing_is_on_record_before_there_is_a_thread_for_it(fake: FakeMavi) -> None:
-    """Calls that wait for a thread have not said that they are under way."""
+async def test_submit_records_the_intent_when_a_thread_is_free(fake: FakeMavi) -> None:
+    """A waiting call is not on record."""
     mavi = client(fake.url).mavi
     mavi._calls.slots = asyncio.Semaphore(1)
     asset_id = ready(fake)
@@ -446,8 +448,8 @@ async def test_nothing_is_on_record_before_there_is_a_thread_for_it(fake: FakeMa
     assert order == ["a intends", "a is answered", "b intends", "b is answered"]
 
 
-async def test_unreadable_answers_to_an_upload(fake: FakeMavi) -> None:
-    """None of them is an asset; nobody there is none either."""
+async def test_signed_url_with_an_unreadable_answer_is_none(fake: FakeMavi) -> None:
+    """It is no asset."""
     for content in (
         b"nonsense",
         b'{"code": 200}',
@@ -463,8 +465,8 @@ async def test_unreadable_answers_to_an_upload(fake: FakeMavi) -> None:
     assert await nowhere.upload(file, PATIENT) == Unreachable()
 
 
-async def test_each_endpoint_has_a_pace_of_its_own(fake: FakeMavi) -> None:
-    """At a hundred a second, ten submits take a tenth of a second, and hold up no other."""
+async def test_calls_of_each_endpoint_have_their_own_rate_limit(fake: FakeMavi) -> None:
+    """One does not delay another."""
     fake.limiter = Limiter(100.0, time.monotonic)
     mavi = MaviClient(fake.url, Secret(KEY), per_second=100.0)
     begin = time.monotonic()

@@ -10,8 +10,8 @@ from cli.processes import PORTS, free_port
 MANY = 40
 
 
-def test_processes_that_ask_at_once_get_ports_of_their_own() -> None:
-    """What will listen on one may take seconds to begin, and another stack asks meanwhile."""
+def test_free_port_in_many_processes_differs() -> None:
+    """A server may take seconds to use its port."""
     code = (
         "from cli.processes import free_port\n"
         f"print(*[free_port() for _ in range({MANY})], flush=True)\n"
@@ -33,8 +33,8 @@ def test_processes_that_ask_at_once_get_ports_of_their_own() -> None:
     assert len(set(ports)) == len(ports)
 
 
-def test_a_preferred_port_is_given_once() -> None:
-    """Another stack gets another one."""
+def test_free_port_preferred_is_given_once() -> None:
+    """Another stack gets another port."""
     preferred = free_port()
     assert free_port(preferred) != preferred
     assert free_port(preferred) in PORTS

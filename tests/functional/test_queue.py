@@ -26,8 +26,8 @@ class TestSqliteQueue(QueueContract):
         async with embedded_sending(tmp_path) as sending:
             yield sending
 
-    async def test_an_endpoint_that_is_down_is_tried_again(self, sending: Sending) -> None:
-        """A refused connection counts as a refusal."""
+    async def test_runner_retries_a_refused_connection(self, sending: Sending) -> None:
+        """It counts like an error answer."""
         port = sending.endpoint.port
         await sending.endpoint.stop()
         await sending.queue.enqueue(f"{ID}-0", ID)
@@ -35,10 +35,8 @@ class TestSqliteQueue(QueueContract):
         await sending.endpoint.start(port)
         await eventually(lambda: bool(sending.endpoint.received))
 
-    async def test_a_locked_file_stops_nothing_for_good(
-        self, sending: Sending, tmp_path: Path
-    ) -> None:
-        """Tasks wait while somebody else holds the database, then go on."""
+    async def test_runner_waits_for_a_locked_file(self, sending: Sending, tmp_path: Path) -> None:
+        """Then it goes on."""
         lock = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
         with pytest.raises(QueueUnavailable):
@@ -49,10 +47,10 @@ class TestSqliteQueue(QueueContract):
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: bool(sending.endpoint.received))
 
-    async def test_an_answer_that_is_not_recorded_is_asked_for_again(
+    async def test_runner_sends_an_unrecorded_task_again(
         self, sending: Sending, tmp_path: Path
     ) -> None:
-        """The database is taken while the task runs: it is sent again, never forgotten."""
+        """The database was locked when the answer came."""
         sending.endpoint.hold.clear()
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: bool(sending.endpoint.received))
@@ -66,7 +64,7 @@ class TestSqliteQueue(QueueContract):
         assert row[0] is not None
 
 
-async def test_the_rate_is_kept(tmp_path: Path) -> None:
+async def test_runner_keeps_the_rate(tmp_path: Path) -> None:
     """Tasks start at least an interval apart."""
     async with embedded_sending(tmp_path, per_second=50.0) as sending:
         ids = [f"{number:032x}" for number in range(10)]
@@ -76,8 +74,8 @@ async def test_the_rate_is_kept(tmp_path: Path) -> None:
         assert times[-1] - times[0] >= 9 * 0.02 * 0.9
 
 
-async def test_who_dies_with_a_task_leaves_it_to_the_next(tmp_path: Path) -> None:
-    """A new runner sends at once what the one before it left without an answer."""
+async def test_runner_started_again_sends_unanswered_tasks(tmp_path: Path) -> None:
+    """At once."""
     database, endpoint, clock = Database(tmp_path), SubmitEndpoint(), Clock()
     url = await endpoint.start()
     endpoint.hold.clear()

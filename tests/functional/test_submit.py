@@ -49,16 +49,16 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
     return Function(load("submit", ENVIRON, monkeypatch))
 
 
-async def test_bought_now_and_bought_before(function: Function) -> None:
-    """202, then 200 with the same task."""
+async def test_submit_twice_returns_the_same_task(function: Function) -> None:
+    """202, then 200."""
     first, second = await function.post(), await function.post()
     expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
     assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
     assert (second.status_code, second.json()) == (200, expected | {"duplicate": True})
 
 
-async def test_identical_requests_share_one_answer(function: Function) -> None:
-    """A hundred at once: one 202, the others 200, one purchase."""
+async def test_submit_identical_requests_buys_once(function: Function) -> None:
+    """A hundred at once: one 202, the others 200."""
     answers = await asyncio.gather(*(function.post() for _ in range(100)))
     assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
     assert function.pipeline.provider.submitted == ["re_1"]
@@ -77,10 +77,10 @@ async def test_identical_requests_share_one_answer(function: Function) -> None:
         ([Refused(Refusal.ERROR, 409)], [], 502, "provider_error"),
     ],
 )
-async def test_every_refusal_of_the_contract(
+async def test_submit_refused_returns_status_code_and_remedy(
     function: Function, provider_answers: list[Any], states: list[Any], status: int, code: str
 ) -> None:
-    """Status, code, and a sentence that says what to do."""
+    """For every code."""
     function.pipeline.provider.answers = list(provider_answers)
     function.pipeline.provider.states = list(states)
     answer = await function.post()
@@ -90,8 +90,8 @@ async def test_every_refusal_of_the_contract(
     assert ("retry-after" in answer.headers) == (status == 429)
 
 
-async def test_a_lost_answer_stays_409(function: Function) -> None:
-    """Until it is forced."""
+async def test_submit_after_a_lost_answer_returns_409_until_forced(function: Function) -> None:
+    """Only ``force`` buys again."""
     function.pipeline.provider.answers = [AnswerLost("timeout")]
     assert (await function.post()).status_code == 504
     again = await function.post()
@@ -100,8 +100,8 @@ async def test_a_lost_answer_stays_409(function: Function) -> None:
     assert (forced.status_code, forced.json()["duplicate"]) == (202, False)
 
 
-async def test_the_spend_cap_is_429(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With Retry-After."""
+async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``Retry-After``."""
     function = Function(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
     assert (await function.post({"asset_id": "re_2"})).status_code == 202
     answer = await function.post()
@@ -123,23 +123,23 @@ async def test_the_spend_cap_is_429(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-async def test_bad_requests(
+async def test_submit_with_a_bad_body_returns_4xx(
     function: Function, options: dict[str, Any], status: int, code: str
 ) -> None:
-    """Nothing is asked of the provider."""
+    """Nothing is sent to the provider."""
     answer = await function.post(**options)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert function.pipeline.provider.submitted == []
 
 
-async def test_only_post_is_taken(function: Function) -> None:
-    """405."""
+async def test_other_method_returns_405(function: Function) -> None:
+    """The answer has the code ``method_not_allowed``."""
     async with function.loaded.client() as client:
         assert (await client.get("/")).status_code == 405
 
 
-async def test_a_store_that_is_down_is_503(function: Function) -> None:
-    """And nothing is bought."""
+async def test_without_a_store_returns_503(function: Function) -> None:
+    """Nothing is bought."""
     pipeline = function.pipeline
     pipeline.documents.before = Outage(10**6)
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
@@ -148,8 +148,8 @@ async def test_a_store_that_is_down_is_503(function: Function) -> None:
     assert pipeline.provider.submitted == []
 
 
-async def test_a_list_is_queued(function: Function) -> None:
-    """202 with the submissions; the same again is the same, and what is bought is a duplicate."""
+async def test_submit_list_returns_202(function: Function) -> None:
+    """Again it is the same; what was bought is a duplicate."""
     await function.post({"asset_id": "re_1"})
     answer = await function.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
@@ -158,8 +158,8 @@ async def test_a_list_is_queued(function: Function) -> None:
     assert function.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 
-async def test_an_object_is_queued_and_run(function: Function) -> None:
-    """With or without its generation; the queue's request brings it to its end."""
+async def test_submit_object_is_enqueued_and_run(function: Function) -> None:
+    """With or without its generation."""
     stored = function.pipeline.objects.put("talk.mp4", b"media")
     for body in ({"uri": stored.uri}, {"uri": stored.uri, "generation": "1"}):
         answer = await function.post(body)
@@ -191,18 +191,18 @@ async def test_an_object_is_queued_and_run(function: Function) -> None:
         ({"submission_id": "x"}, 400, "invalid_submission_id"),
     ],
 )
-async def test_orders_that_can_not_be_taken(
+async def test_submit_object_refused_returns_its_reason(
     function: Function, order: dict[str, Any], status: int, code: str
 ) -> None:
-    """Each says why, and queues nothing."""
+    """Nothing is enqueued."""
     function.pipeline.objects.put("notes.txt", b"text", content_type="text/plain")
     answer = await function.post(order)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert function.pipeline.queue.tasks == {}
 
 
-async def test_a_run_that_has_to_come_again_is_no_2xx(function: Function) -> None:
-    """Nor 503, by which Cloud Tasks would slow the whole queue; with when to come."""
+async def test_run_to_repeat_returns_409_with_retry_after(function: Function) -> None:
+    """A 503 would slow down the whole queue."""
     stored = function.pipeline.objects.put("talk.mp4", b"media")
     (submission_id,) = (await function.post({"uri": stored.uri})).json()["queued"]
     function.pipeline.provider.busy_s = 300.0
@@ -211,8 +211,8 @@ async def test_a_run_that_has_to_come_again_is_no_2xx(function: Function) -> Non
     assert answer.headers["retry-after"] == "300"
 
 
-async def test_a_queue_that_is_not_set_up_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Buying by asset id needs none; a list does."""
+async def test_submit_list_without_a_queue_returns_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submitting one asset needs no queue."""
     loaded = load("submit", ENVIRON, monkeypatch)
     function = Function(loaded)
     module: Any = loaded.module

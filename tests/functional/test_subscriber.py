@@ -43,8 +43,8 @@ def pushed(body: bytes) -> bytes:
     return push_body(message.data, message.attributes)
 
 
-async def test_a_push_is_stored_and_acknowledged(function: Function) -> None:
-    """204; the same again as well."""
+async def test_push_stored_returns_204(function: Function) -> None:
+    """Also the second time."""
     for _ in range(2):
         answer = await function.push(pushed(callback_body()))
         assert (answer.status_code, answer.content) == (204, b"")
@@ -53,8 +53,8 @@ async def test_a_push_is_stored_and_acknowledged(function: Function) -> None:
     assert task.status is Status.SUCCEEDED
 
 
-async def test_an_eventarc_event_has_the_same_body(function: Function) -> None:
-    """Binary mode: its attributes are headers, its data is the push."""
+async def test_push_as_an_eventarc_event_returns_204(function: Function) -> None:
+    """Its attributes are headers, its data is the push."""
     headers = {
         "ce-id": "1",
         "ce-source": "//pubsub.googleapis.com/projects/p/topics/callbacks",
@@ -67,15 +67,15 @@ async def test_an_eventarc_event_has_the_same_body(function: Function) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", push_body(b"no callback", {})])
-async def test_poison_is_not_acknowledged(function: Function, body: bytes) -> None:
-    """422, so that it reaches the dead letters."""
+async def test_push_of_a_poison_message_returns_422(function: Function, body: bytes) -> None:
+    """It goes to the dead letters."""
     answer = await function.push(body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "poison_message")
     assert function.lines.named("callback_poisoned")
 
 
-async def test_a_store_that_is_down_is_503_and_then_works(function: Function) -> None:
-    """Redelivery finds everything as it was."""
+async def test_push_without_a_store_returns_503(function: Function) -> None:
+    """The redelivery stores it."""
     function.documents.before = Outage(10**6)
     answer = await function.push(pushed(callback_body()))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
@@ -84,13 +84,13 @@ async def test_a_store_that_is_down_is_503_and_then_works(function: Function) ->
     assert (await function.push(pushed(callback_body()))).status_code == 204
 
 
-async def test_only_post_is_taken(function: Function) -> None:
-    """405 with the code."""
+async def test_other_method_returns_405(function: Function) -> None:
+    """The answer has the code ``method_not_allowed``."""
     answer = await function.push(b"", method="GET")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
 
 
-async def test_a_push_beyond_what_pubsub_sends_is_refused(function: Function) -> None:
-    """413 by its length."""
+async def test_push_too_large_returns_413(function: Function) -> None:
+    """By its length."""
     answer = await function.push(b"x" * (16 * 1024 * 1024 + 1))
     assert answer.status_code == 413

@@ -13,8 +13,8 @@ from tests.pipeline import Pipeline
 from tests.unit.test_sweep import ORDER
 
 
-async def test_a_sweep_answers_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """200; a store that is down is 503, and any other method 405."""
+async def test_sweep_returns_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a store it returns 503."""
     loaded = load("sweep", ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}, monkeypatch)
     pipeline = Pipeline()
     module: Any = loaded.module

@@ -37,10 +37,10 @@ class TestOverGrpc(QueueContract):
     def sending(self, both: tuple[Sending, TasksServer]) -> Sending:
         return both[0]
 
-    async def test_the_request_says_all_that_the_queue_needs(
+    async def test_enqueue_sends_name_url_deadline_and_identity(
         self, both: tuple[Sending, TasksServer]
     ) -> None:
-        """Name, address, deadline, and whose token it carries."""
+        """As Cloud Tasks needs them."""
         sending, server = both
         await sending.queue.enqueue(f"{ID}-3", ID)
         (request,) = server.requests
@@ -118,8 +118,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_quick")
-async def test_transient_failures_are_tried_again_a_few_times() -> None:
-    """And then said as something to come again for."""
+async def test_enqueue_with_a_transient_error_is_retried() -> None:
+    """Then it raises ``QueueUnavailable``."""
     failing = FailingTasks(*[grpc.StatusCode.UNAVAILABLE] * 3)
     queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
     await queue.enqueue(f"{ID}-0", ID)
@@ -133,8 +133,8 @@ async def test_transient_failures_are_tried_again_a_few_times() -> None:
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND])
-async def test_what_cannot_work_is_said_at_once(code: grpc.StatusCode) -> None:
-    """A wrong role or queue is for an operator to mend; the event comes again meanwhile."""
+async def test_enqueue_with_a_permanent_error_raises_at_once(code: grpc.StatusCode) -> None:
+    """An operator must correct the role or the queue."""
     failing = FailingTasks(code)
     queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
     with pytest.raises(QueueUnavailable, match=code.name):
@@ -143,10 +143,10 @@ async def test_what_cannot_work_is_said_at_once(code: grpc.StatusCode) -> None:
     await failing.stop()
 
 
-async def test_without_a_google_identity_it_is_unavailable(
+async def test_call_without_a_google_identity_is_transient(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And asks again next time: an identity may come."""
+    """The next call looks for an identity again."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     queue = CloudTasksQueue(QUEUE, "https://submit.example", INVOKER, None)
     results = await asyncio.gather(

@@ -72,8 +72,8 @@ class Counting:
         )
 
 
-async def test_a_usual_result_costs_one_read_and_one_write(firestore: FirestoreDocuments) -> None:
-    """And its raw block, in the same commit; a duplicate costs the read only."""
+async def test_save_result_takes_one_read_and_one_commit(firestore: FirestoreDocuments) -> None:
+    """A duplicate takes the read only."""
     counting = Counting(firestore)
     await counting.start()
     task_id = uuid4().hex
@@ -89,8 +89,8 @@ async def test_a_usual_result_costs_one_read_and_one_write(firestore: FirestoreD
     assert (counting.reads, len(counting.commits)) == (2, 1)
 
 
-async def test_twenty_thousand_segments(firestore: FirestoreDocuments) -> None:
-    """Pages that the service takes, read back whole."""
+async def test_save_result_of_many_segments_is_paged(firestore: FirestoreDocuments) -> None:
+    """Firestore accepts the pages, and they are read back."""
     task_id = uuid4().hex
     body = callback_body([segment(n, text="ä" * 40) for n in range(20_000)], task_id=task_id)
     result = normalize(
@@ -104,8 +104,10 @@ async def test_twenty_thousand_segments(firestore: FirestoreDocuments) -> None:
     assert found.segments == result.segments
 
 
-async def test_the_largest_raw_body(firestore: FirestoreDocuments) -> None:
-    """Nearly 10 MB compressed: more than one commit may hold."""
+async def test_save_result_of_the_largest_body_takes_several_commits(
+    firestore: FirestoreDocuments,
+) -> None:
+    """Nearly 10 MB compressed."""
     raw = bytes(9_900_000)
     store = TaskStore(firestore, Retrier())
     task_id = uuid4().hex
@@ -116,8 +118,8 @@ async def test_the_largest_raw_body(firestore: FirestoreDocuments) -> None:
     assert await store.read_raw(task_id, "a") == raw
 
 
-async def test_concurrent_deliveries_reach_one_end(firestore: FirestoreDocuments) -> None:
-    """Twenty deliveries of five bodies at once, on one document."""
+async def test_save_result_concurrently_reaches_one_end(firestore: FirestoreDocuments) -> None:
+    """Twenty deliveries of five bodies of one task."""
     store = TaskStore(firestore, Retrier())
     task_id = uuid4().hex
     results = [
@@ -137,8 +139,8 @@ async def test_concurrent_deliveries_reach_one_end(firestore: FirestoreDocuments
     assert outcomes.count(Outcome.DUPLICATE) == 15
 
 
-async def test_a_hundred_identical_orders_buy_once(firestore: FirestoreDocuments) -> None:
-    """In one instance, and ten more as others; on a real ledger."""
+async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> None:
+    """A hundred requests in one instance and ten in others."""
     provider = ScriptedProvider()
     order = SubmitAsset(f"re_{uuid4().int}"[:100], {})
 
@@ -167,8 +169,8 @@ async def test_a_hundred_identical_orders_buy_once(firestore: FirestoreDocuments
     assert codes <= {"submission_in_progress"}
 
 
-async def test_an_emulator_that_is_not_there_is_unavailable() -> None:
-    """Said within the budget, as something to try again."""
+async def test_read_without_a_server_is_unavailable() -> None:
+    """Within the time limit."""
     documents = FirestoreDocuments("local", "(default)", f"127.0.0.1:{free_port()}")
     with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
         await documents.read(Read("tasks/t", Task))
@@ -178,10 +180,10 @@ async def test_an_emulator_that_is_not_there_is_unavailable() -> None:
         await TaskStore(documents, Retrier(0.3)).read_task("t")
 
 
-async def test_without_an_identity_the_store_is_unavailable(
+async def test_read_without_an_identity_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No credentials: a 503 that names the reason, tried afresh by the next call."""
+    """The next call looks for an identity again."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
     documents = FirestoreDocuments("local", "(default)", None)
     for _ in range(2):
@@ -195,8 +197,8 @@ def plain(values: Sequence[Any]) -> list[Any]:
     return list(plain_fields(document.fields)["x"])
 
 
-def test_the_quick_way_writes_what_the_long_way_writes() -> None:
-    """Segments have a loop of their own, for speed; it must not differ."""
+def test_fill_fields_of_segments_equals_the_general_way() -> None:
+    """Segments have a loop of their own, for speed."""
     segments = result_task(5).segments
     long_way = Document.pb()()
     for part in segments:
@@ -208,14 +210,14 @@ def test_the_quick_way_writes_what_the_long_way_writes() -> None:
     assert plain([1, "a", None]) == [1, "a", None]
 
 
-def test_an_unknown_type_is_an_error() -> None:
-    """Rather than something silently left out."""
+def test_fill_value_of_an_unknown_type_raises() -> None:
+    """Nothing is left out silently."""
     with pytest.raises(TypeError):
         plain([object()])
 
 
-async def test_what_firestore_refuses_for_good_is_no_outage(firestore: FirestoreDocuments) -> None:
-    """A submission as large as a document may not be is refused, not tried again."""
+async def test_commit_of_a_too_large_document_is_refused(firestore: FirestoreDocuments) -> None:
+    """It is not retried."""
     from msgspec.structs import replace
 
     from transcripts.errors import DocumentRefused

@@ -103,15 +103,15 @@ class TestPubSub(BrokerContract):
         yield broker
         await broker.stop()
 
-    async def test_the_largest_message_is_taken(self, broker: EmulatedBroker) -> None:
-        """As large as our own bound lets through."""
+    async def test_publish_of_the_largest_message_succeeds(self, broker: EmulatedBroker) -> None:
+        """It is as large as the code allows."""
         large = Message(bytes(MAX_DATA_BYTES), {"task_id": "t"})
         await broker.publisher.publish(broker.topic, large)
         await eventually(lambda: bool(broker._accepted))
         assert await broker.pushed() == [large]
 
-    async def test_large_and_small_ones_together(self, broker: EmulatedBroker) -> None:
-        """Batches keep within the service's bounds, whatever their number and size."""
+    async def test_publish_of_mixed_sizes_succeeds(self, broker: EmulatedBroker) -> None:
+        """Batches keep the service's limits."""
         sizes = [3_000_000] * 8 + [10] * 50 + [9_000_000]
         sent = [Message(bytes(size), {"n": str(n)}) for n, size in enumerate(sizes)]
         await asyncio.gather(*(broker.publisher.publish(broker.topic, item) for item in sent))
@@ -120,17 +120,17 @@ class TestPubSub(BrokerContract):
         assert received == {str(n): size for n, size in enumerate(sizes)}
 
 
-async def test_a_topic_that_is_not_there_is_unavailable(emulators: dict[str, str]) -> None:
-    """A deployment mistake: 503, not a 4xx of the caller's."""
+async def test_publish_to_a_missing_topic_is_unavailable(emulators: dict[str, str]) -> None:
+    """A deployment mistake is a 503, not a 4xx."""
     publisher = PubSubPublisher(emulators["PUBSUB_EMULATOR_HOST"])
     with pytest.raises(PublishUnavailable, match="NOT_FOUND"):
         await publisher.publish("projects/local/topics/nowhere", message())
 
 
-async def test_a_broker_that_is_not_there_is_said_in_time(
+async def test_publish_without_a_broker_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is tried again until the time is up, and no longer."""
+    """It is retried until the time limit."""
     monkeypatch.setattr(publisher_module, "ACKNOWLEDGE_WITHIN_S", 1.0)
     publisher = PubSubPublisher(f"127.0.0.1:{free_port()}")
     loop = asyncio.get_running_loop()
@@ -140,10 +140,10 @@ async def test_a_broker_that_is_not_there_is_said_in_time(
     assert 0.5 < loop.time() - begin < 3.0
 
 
-async def test_without_an_identity_publishing_is_unavailable(
+async def test_publish_without_an_identity_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No credentials: said at once, tried afresh by the next message."""
+    """The next message looks for an identity again."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
     publisher = PubSubPublisher(None)
     for _ in range(2):
@@ -178,8 +178,8 @@ async def settle() -> None:
 TOPIC = "projects/local/topics/callbacks"
 
 
-async def test_what_arrives_during_an_rpc_goes_out_together() -> None:
-    """The first goes alone and at once; the next hundred share one RPC."""
+async def test_publish_during_an_rpc_shares_the_next_one() -> None:
+    """The first message goes out at once."""
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
     first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
@@ -196,8 +196,8 @@ async def test_what_arrives_during_an_rpc_goes_out_together() -> None:
     await asyncio.gather(*rest)
 
 
-async def test_one_failed_rpc_fails_just_the_requests_in_it() -> None:
-    """Those behind it are sent as if nothing had happened."""
+async def test_publish_rpc_failed_fails_only_its_messages() -> None:
+    """Later messages are sent."""
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
     first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
@@ -211,8 +211,8 @@ async def test_one_failed_rpc_fails_just_the_requests_in_it() -> None:
     await second
 
 
-async def test_a_stalled_rpc_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a second the next batch goes out beside it."""
+async def test_publish_rpc_stalled_does_not_delay_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second the next batch is sent beside it."""
     monkeypatch.setattr(publisher_module, "STALLED_AFTER_S", 0.05)
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
@@ -227,8 +227,8 @@ async def test_a_stalled_rpc_does_not_hold_up_the_others(monkeypatch: pytest.Mon
     await stalled
 
 
-async def test_topics_do_not_wait_for_each_other() -> None:
-    """A rejected callback is not queued behind the accepted ones."""
+async def test_publish_to_two_topics_is_independent() -> None:
+    """A rejected callback does not wait for accepted ones."""
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
     both = [asyncio.ensure_future(publisher.publish(f"{TOPIC}{n}", message())) for n in range(2)]
@@ -239,7 +239,7 @@ async def test_topics_do_not_wait_for_each_other() -> None:
     await asyncio.gather(*both)
 
 
-async def test_batches_keep_within_bounds() -> None:
+async def test_publish_batch_is_bounded() -> None:
     """In number and in bytes."""
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
@@ -256,8 +256,8 @@ async def test_batches_keep_within_bounds() -> None:
     assert all(request.ByteSize() <= MAX_BATCH_BYTES for request in wire.requests)
 
 
-async def test_a_request_that_is_gone_does_not_disturb_its_batch() -> None:
-    """At the end of a process requests are cancelled; nothing is logged as never retrieved."""
+async def test_publish_cancelled_does_not_disturb_its_batch() -> None:
+    """No exception is left unretrieved."""
     publisher = PubSubPublisher("unused:1")
     wire = Wire(publisher)
     for outcome in (None, PublishUnavailable("no")):

@@ -33,7 +33,7 @@ def submit(status: int, content: Any, retry_after: str | None = None) -> SubmitA
 
 
 @pytest.mark.parametrize("code", [200, "200", "0000"])
-def test_accepted_in_every_generation(code: Any) -> None:
+def test_submit_answer_accepted_has_a_task(code: Any) -> None:
     """The code may be a number or a string."""
     content = ACCEPTED | {"code": code, "data": {"task_id": "abc"}}
     assert submit(200, content) == Accepted("abc")
@@ -65,7 +65,9 @@ def test_accepted_in_every_generation(code: Any) -> None:
         (200, 500, AnswerLost("http_500")),
     ],
 )
-def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:
+def test_submit_answer_refused_is_classified(
+    status: int, code: Any, expected: SubmitAnswer
+) -> None:
     """By HTTP status, or by the code inside a 200 of the older generation."""
     assert submit(status, {"code": code, "msg": "Request has exceeded the limit."}) == expected
 
@@ -86,18 +88,18 @@ def test_refusals(status: int, code: Any, expected: SubmitAnswer) -> None:
         "text",
     ],
 )
-def test_a_200_that_is_not_clear_may_stand_for_a_job(content: Any) -> None:
-    """Not bought for certain, so not to be repeated."""
+def test_submit_answer_unclear_is_lost(content: Any) -> None:
+    """It may stand for a job, so it is not repeated."""
     assert isinstance(submit(200, content), AnswerLost)
 
 
-def test_an_unreadable_200_may_stand_for_a_job() -> None:
-    """The body was cut off, say."""
+def test_submit_answer_unreadable_is_lost() -> None:
+    """The body may have been cut off."""
     assert isinstance(read_submit_answer(200, b'{"code": 200, "da', None), AnswerLost)
 
 
-def test_only_the_missing_webhook_is_told_by_its_text() -> None:
-    """What mends it differs."""
+def test_submit_answer_without_a_webhook_is_read_from_its_text() -> None:
+    """Its remedy differs."""
     text = "An async request requires at least one webhook."
     assert submit(400, {"code": 400, "msg": text}) == Refused(Refusal.NO_WEBHOOK, 400)
     assert submit(400, {"code": 400, "msg": "webhook"}) == Ambiguous()
@@ -108,7 +110,7 @@ def test_only_the_missing_webhook_is_told_by_its_text() -> None:
     ("header", "seconds"),
     [(None, 0.0), ("7", 7.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("99999", 0.0)],
 )
-def test_retry_after_is_read_with_caution(header: str | None, seconds: float) -> None:
+def test_retry_after_of_any_form_is_bounded(header: str | None, seconds: float) -> None:
     """The provider documents none."""
     assert submit(429, {}, header) == RateLimited(seconds)
 
@@ -117,8 +119,8 @@ def test_retry_after_is_read_with_caution(header: str | None, seconds: float) ->
     st.integers(100, 599),
     st.binary(max_size=50) | JSON_VALUES.map(lambda v: json.dumps(v).encode()),
 )
-def test_any_answer_is_classified(status: int, body: bytes) -> None:
-    """Nothing is raised, and no 5xx is ever taken for a certain no."""
+def test_submit_answer_of_any_bytes_is_classified(status: int, body: bytes) -> None:
+    """Nothing is raised, and a 5xx never means that nothing was bought."""
     answer = read_submit_answer(status, body, None)
     if status >= 500:
         assert isinstance(answer, AnswerLost)
@@ -155,8 +157,10 @@ def metadata(*resources: Any, code: Any = 200) -> bytes:
         (200, b"<html>", None),
     ],
 )
-def test_metadata(status: int, body: bytes, expected: AssetState | None) -> None:
-    """What an asset's metadata say, in every form they are documented in."""
+def test_asset_state_is_read_from_the_metadata(
+    status: int, body: bytes, expected: AssetState | None
+) -> None:
+    """For every upload status, and for a missing asset."""
     assert read_metadata_answer(status, body) == expected
 
 
@@ -172,6 +176,6 @@ def test_metadata(status: int, body: bytes, expected: AssetState | None) -> None
         (503, Sent.UNREACHABLE),
     ],
 )
-def test_the_answer_to_the_bytes(status: int, expected: Sent) -> None:
-    """Undocumented, so its status is all there is."""
+def test_sent_answer_is_classified_by_its_status(status: int, expected: Sent) -> None:
+    """Nothing else of it is documented."""
     assert read_sent_answer(status) is expected

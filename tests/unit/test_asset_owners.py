@@ -26,8 +26,8 @@ def pipeline() -> Pipeline:
     return Pipeline()
 
 
-async def test_an_object_that_stands_for_an_asset_is_not_uploaded(pipeline: Pipeline) -> None:
-    """And shares the asset's purchase with whoever submits it by its id."""
+async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> None:
+    """It shares the purchase with the asset's id."""
     stored = pipeline.objects.put("x.txt", b"", metadata={"mavi-asset-id": "re_9"})
     await pipeline.intake.enqueue_upload(stored)
     submission_id = submission_id_of_asset("re_9")
@@ -37,8 +37,8 @@ async def test_an_object_that_stands_for_an_asset_is_not_uploaded(pipeline: Pipe
     assert (receipt.duplicate, receipt.task_id) == (True, "task-1")
 
 
-async def test_an_uploaded_asset_is_not_bought_again_by_its_id(pipeline: Pipeline) -> None:
-    """Whoever submits the asset of an object is led to the object's purchase."""
+async def test_submit_id_of_an_uploaded_asset_returns_its_purchase(pipeline: Pipeline) -> None:
+    """The object's submission owns the asset."""
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)
     receipt = await pipeline.service.submit(SubmitAsset("re_1", {}))
@@ -49,10 +49,10 @@ async def test_an_uploaded_asset_is_not_bought_again_by_its_id(pipeline: Pipelin
     assert pipeline.provider.submitted == ["re_1"]
 
 
-async def test_a_signed_address_belongs_to_the_submission_before_its_bytes(
+async def test_upload_owns_its_asset_before_the_first_byte(
     pipeline: Pipeline,
 ) -> None:
-    """So that nobody buys the asset by its id in between."""
+    """Nobody can buy the asset by its id meanwhile."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_77", "https://signed/re_77")]
     owners: list[str] = []
@@ -67,8 +67,8 @@ async def test_a_signed_address_belongs_to_the_submission_before_its_bytes(
     assert owners == [submission_id]
 
 
-async def test_an_asset_that_mavi_gave_before_is_not_bought_again(pipeline: Pipeline) -> None:
-    """Two objects of the same content: if Mavi knows it again, the second is a duplicate."""
+async def test_upload_with_a_known_asset_id_is_a_duplicate(pipeline: Pipeline) -> None:
+    """Mavi may return one asset for two objects with the same content."""
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     signed = SignedUrl("re_1", "https://signed/re_1")
     pipeline.provider.signed = [signed, signed]
@@ -81,8 +81,8 @@ async def test_an_asset_that_mavi_gave_before_is_not_bought_again(pipeline: Pipe
     assert event["other"] == one
 
 
-async def test_an_asset_that_was_ordered_by_its_id_is_not_bought_again(pipeline: Pipeline) -> None:
-    """Nor where the order was there first."""
+async def test_upload_with_a_submitted_asset_id_is_a_duplicate(pipeline: Pipeline) -> None:
+    """The submission by id came first."""
     await pipeline.service.submit(SubmitAsset("re_1", {}))
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
@@ -91,8 +91,8 @@ async def test_an_asset_that_was_ordered_by_its_id_is_not_bought_again(pipeline:
     assert pipeline.provider.submitted == ["re_1"]
 
 
-async def test_of_two_who_want_the_same_asset_one_buys_it(pipeline: Pipeline) -> None:
-    """Somebody orders it by its id in the moment in which an upload is given that id."""
+async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline) -> None:
+    """The asset id is submitted while an upload gets it."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
     commit = pipeline.documents.commit
@@ -111,8 +111,10 @@ async def test_of_two_who_want_the_same_asset_one_buys_it(pipeline: Pipeline) ->
     assert pipeline.provider.submitted == ["re_1"]
 
 
-async def test_an_order_for_what_is_brought_meanwhile_is_led_there(pipeline: Pipeline) -> None:
-    """The other way round: the order is on record, and the asset has become the object's."""
+async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
+    pipeline: Pipeline,
+) -> None:
+    """The asset has become the object's."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
     buy = pipeline.service._submitter.submit

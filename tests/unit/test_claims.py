@@ -64,13 +64,13 @@ def a_submission(state: State, **changes: Any) -> Submission:
     )
 
 
-def test_the_id_follows_from_the_asset() -> None:
-    """First 32 hex digits of SHA-256 of ``asset:<id>``: a contract with everybody who reads it."""
+def test_submission_id_is_a_hash_of_the_asset() -> None:
+    """The first 32 hex digits of the SHA-256 of ``asset:<id>``."""
     assert submission_id_of_asset("re_1") == hashlib.sha256(b"asset:re_1").hexdigest()[:32]
 
 
-def test_a_new_asset_is_claimed() -> None:
-    """For as long as the lease."""
+def test_claim_of_a_new_asset_grants_a_lease() -> None:
+    """For five minutes."""
     change = claim(None, None, a_request())
     submission = change.submission
     assert submission is not None
@@ -83,8 +83,8 @@ def test_a_new_asset_is_claimed() -> None:
     assert submission.lease_expires_at == NOW + LEASE
 
 
-def test_a_bought_asset_is_not_bought_again() -> None:
-    """Nothing is written either."""
+def test_claim_of_a_bought_asset_is_already_bought() -> None:
+    """Nothing is written."""
     bought = a_submission(State.SUBMITTED)
     change = claim(bought, None, a_request())
     assert (change.decision, change.submission) == (AlreadyBought(bought), None)
@@ -92,22 +92,22 @@ def test_a_bought_asset_is_not_bought_again() -> None:
 
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("state", OPEN)
-def test_a_live_claim_is_respected(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
-    """Even a forced repetition waits for what is under way."""
+def test_claim_while_leased_is_in_progress(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
+    """Even a forced one."""
     change = claim(a_submission(state), None, a_request(force=force))
     assert change.decision == InProgress(claims.RETRY_AFTER_S)
     assert change.submission is None
 
 
-def test_waiting_is_never_longer_than_the_lease() -> None:
-    """An honest Retry-After."""
+def test_claim_while_leased_returns_retry_after() -> None:
+    """Never more than the rest of the lease."""
     held = a_submission(State.PENDING, lease_expires_at=NOW + timedelta(seconds=2.5))
     assert claim(held, None, a_request()).decision == InProgress(3)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
-def test_an_expired_claim_passes_on(state: State) -> None:
-    """Nothing was bought yet; the next holder goes on where it stands."""
+def test_claim_after_the_lease_grants_another(state: State) -> None:
+    """The next holder goes on from the recorded state."""
     expired = a_submission(state, lease_expires_at=NOW)
     change = claim(expired, None, a_request())
     assert isinstance(change.decision, LeaseGranted)
@@ -115,8 +115,8 @@ def test_an_expired_claim_passes_on(state: State) -> None:
     assert (change.submission.lease_id, change.submission.state) == ("me", state)
 
 
-def test_an_expired_call_is_a_lost_answer() -> None:
-    """Its process is gone; whether it had sent the request, nobody knows."""
+def test_claim_after_an_expired_call_is_unknown() -> None:
+    """The request may have been sent."""
     expired = a_submission(State.SUBMITTING, lease_expires_at=NOW - timedelta(seconds=1))
     change = claim(expired, None, a_request())
     assert isinstance(change.decision, PurchaseUnknown)
@@ -124,8 +124,8 @@ def test_an_expired_call_is_a_lost_answer() -> None:
     assert change.submission.state is State.SUBMIT_UNKNOWN
 
 
-def test_a_lost_answer_is_repeated_only_when_forced() -> None:
-    """Then what may have been bought stays on record."""
+def test_claim_of_an_unknown_purchase_needs_force() -> None:
+    """The lost answer stays on record."""
     unknown = a_submission(State.SUBMIT_UNKNOWN, reason="time-out")
     assert claim(unknown, None, a_request()).decision == PurchaseUnknown("time-out")
     forced = claim(unknown, None, a_request(force=True)).submission
@@ -135,16 +135,16 @@ def test_a_lost_answer_is_repeated_only_when_forced() -> None:
     ]
 
 
-def test_a_forced_repetition_remembers_the_first_task() -> None:
-    """Two jobs were paid for; both are accounted for."""
+def test_claim_forced_keeps_the_previous_attempt() -> None:
+    """Both jobs were paid for."""
     forced = claim(a_submission(State.SUBMITTED), None, a_request(force=True)).submission
     assert forced is not None
     assert (forced.state, forced.task_id) == (State.PENDING, None)
     assert [item.task_id for item in forced.previous_attempts] == ["t"]
 
 
-def test_the_list_of_earlier_purchases_is_bounded() -> None:
-    """A document has a size."""
+def test_claim_forced_many_times_keeps_a_bounded_list() -> None:
+    """A document has a size limit."""
     submission = a_submission(State.SUBMITTED)
     for _ in range(MAX_PREVIOUS_ATTEMPTS + 5):
         forced = claim(submission, None, a_request(force=True)).submission
@@ -153,24 +153,24 @@ def test_the_list_of_earlier_purchases_is_bounded() -> None:
     assert len(submission.previous_attempts) == MAX_PREVIOUS_ATTEMPTS
 
 
-def test_a_rejected_asset_may_be_submitted_again() -> None:
-    """Nothing was bought, so nothing is remembered."""
+def test_claim_of_a_rejected_asset_grants_a_lease() -> None:
+    """Nothing was bought, so there is no previous attempt."""
     change = claim(a_submission(State.REJECTED), None, a_request())
     assert isinstance(change.decision, LeaseGranted)
     assert change.submission is not None
     assert change.submission.previous_attempts == []
 
 
-def test_ones_own_claim_is_recognised() -> None:
-    """After an acknowledgement that was lost, the same wish finds its own claim."""
+def test_claim_with_its_own_lease_is_granted() -> None:
+    """The acknowledgement of its commit was lost."""
     claimed = claim(None, None, a_request()).submission
     change = claim(claimed, None, a_request())
     assert isinstance(change.decision, LeaseGranted)
     assert change.submission is None
 
 
-def test_the_spend_cap() -> None:
-    """Counted with the claim; at the cap, no claim and a wait until midnight UTC."""
+def test_claim_at_the_spend_cap_is_refused() -> None:
+    """Until midnight UTC."""
     first = claim(None, None, a_request(cap_per_day=2))
     assert first.counter is not None
     assert first.counter.submissions == 1
@@ -184,20 +184,20 @@ def test_the_spend_cap() -> None:
     assert third.decision == OverSpendCap(20 * 3600 + 55 * 60 + 55)
 
 
-def test_without_a_cap_nothing_is_counted() -> None:
-    """One document less to write."""
+def test_claim_without_a_cap_counts_nothing() -> None:
+    """It writes one document less."""
     assert claim(None, None, a_request()).counter is None
 
 
-def test_a_known_asset_costs_no_budget() -> None:
-    """A duplicate at the cap is still a duplicate."""
+def test_claim_of_a_bought_asset_at_the_cap_is_already_bought() -> None:
+    """A duplicate costs nothing."""
     full = SpendCounter(1)
     bought = a_submission(State.SUBMITTED)
     assert isinstance(claim(bought, full, a_request(cap_per_day=1)).decision, AlreadyBought)
 
 
-def test_a_claim_that_passes_on_is_counted_once() -> None:
-    """A crash must not use up the cap."""
+def test_claim_after_a_crash_is_counted_once() -> None:
+    """The first lease was counted."""
     expired = a_submission(State.PENDING, lease_expires_at=NOW, spend_day="2026-01-02")
     change = claim(expired, SpendCounter(1), a_request(cap_per_day=1))
     assert isinstance(change.decision, LeaseGranted)
@@ -206,15 +206,15 @@ def test_a_claim_that_passes_on_is_counted_once() -> None:
     assert change.submission.spend_day == "2026-01-02"
 
 
-def test_a_refusal_gives_its_spend_back() -> None:
-    """Never below zero, and nothing where nothing is counted."""
+def test_uncounted_counter_is_never_below_zero() -> None:
+    """Without a counter there is none."""
     assert claims.uncounted(SpendCounter(3)) == SpendCounter(2)
     assert claims.uncounted(SpendCounter(0)) == SpendCounter(0)
     assert claims.uncounted(None) is None
 
 
-def test_a_request_is_recorded_and_queued() -> None:
-    """Nobody holds it until a run claims it."""
+def test_enqueue_new_asset_is_queued() -> None:
+    """No holder has it until a run claims it."""
     change = enqueue(None, a_request(lease_id=""))
     assert change.submission is not None
     assert change.decision == Queued(change.submission)
@@ -225,16 +225,16 @@ def test_a_request_is_recorded_and_queued() -> None:
 
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("state", OPEN)
-def test_a_request_that_is_repeated_has_the_same_name(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
-    """So that the queue itself refuses the repetition."""
+def test_enqueue_twice_has_the_same_task_name(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
+    """Cloud Tasks refuses the repetition."""
     current = a_submission(state, enqueue_count=3, queued=True)
     change = enqueue(current, a_request(force=force))
     assert (change.decision, change.submission) == (Queued(current), None)
     assert current.queue_task_name == "s-3"
 
 
-def test_what_is_settled_is_not_queued() -> None:
-    """Bought, maybe bought, or rejected with nobody asking again."""
+def test_enqueue_of_an_ended_purchase_is_not_queued() -> None:
+    """Bought, maybe bought, or rejected without a retry."""
     bought, rejected = a_submission(State.SUBMITTED), a_submission(State.REJECTED)
     assert enqueue(bought, a_request()).decision == AlreadyBought(bought)
     unknown = a_submission(State.SUBMIT_UNKNOWN, reason="time-out")
@@ -255,8 +255,8 @@ def test_what_is_settled_is_not_queued() -> None:
         (State.SUBMIT_UNKNOWN, {"force": True}),
     ],
 )
-def test_asking_again_queues_under_a_new_name(state: State, changes: dict[str, Any]) -> None:
-    """The queue remembers the old one; what is known of the asset stays known."""
+def test_enqueue_again_has_a_new_task_name(state: State, changes: dict[str, Any]) -> None:
+    """Cloud Tasks remembers the old one; the asset stays known."""
     current = a_submission(state, enqueue_count=1, asset_id="re_9")
     change = enqueue(current, a_request(asset_id=None, **changes))
     assert isinstance(change.decision, Queued)
@@ -264,21 +264,21 @@ def test_asking_again_queues_under_a_new_name(state: State, changes: dict[str, A
     assert (change.submission.queue_task_name, change.submission.asset_id) == ("s-2", "re_9")
 
 
-def test_a_run_of_what_nobody_knows() -> None:
-    """It has expired, say: there is nothing to buy."""
+def test_claim_of_an_unknown_submission_is_not_found() -> None:
+    """It may have expired."""
     assert claim(None, None, a_request(asset_id=None)).decision == NotFound()
 
 
-def test_a_run_leaves_alone_what_was_rejected() -> None:
-    """A task that the queue sends again is no wish to try again."""
+def test_claim_of_a_rejected_entry_without_retry_is_already_rejected() -> None:
+    """A repeated task of the queue is no request to retry."""
     rejected = a_submission(State.REJECTED)
     assert claim(rejected, None, a_request(retry_rejected=False)).decision == AlreadyRejected(
         rejected
     )
 
 
-def test_a_refusal_is_recorded_once() -> None:
-    """With its reason; what is known already stays as it is."""
+def test_reject_of_a_known_entry_changes_nothing() -> None:
+    """A new entry gets the reason."""
     change = claims.reject(None, a_request(), "folder")
     assert change.submission is not None
     assert (change.decision, change.submission.state, change.submission.reason) == (
@@ -294,8 +294,8 @@ IDLE = timedelta(hours=2)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
-def test_stalled_work_is_queued_under_a_new_name(state: State) -> None:
-    """Where it stands, after nobody has touched it for long."""
+def test_requeued_idle_entry_has_a_new_task_name(state: State) -> None:
+    """It keeps its state."""
     stalled = a_submission(state, lease_expires_at=None, updated_at=NOW - IDLE)
     found = claims.requeued(stalled, NOW, IDLE)
     assert found is not None
@@ -308,8 +308,8 @@ def test_stalled_work_is_queued_under_a_new_name(state: State) -> None:
     assert claims.requeued(calling, NOW, IDLE) is None
 
 
-def test_only_a_call_without_a_holder_is_dead() -> None:
-    """A live one may still answer."""
+def test_expire_call_of_a_live_lease_is_none() -> None:
+    """Its answer may still come."""
     dead = a_submission(State.SUBMITTING, lease_expires_at=NOW)
     found = claims.expire_call(dead, NOW)
     assert found is not None
@@ -318,8 +318,8 @@ def test_only_a_call_without_a_holder_is_dead() -> None:
         assert claims.expire_call(other, NOW) is None
 
 
-def test_an_overdue_purchase_is_repeated_at_most_so_often() -> None:
-    """Only while it still stands for the task that is overdue."""
+def test_resubmitted_overdue_task_is_bounded() -> None:
+    """Only while the entry stands for that task."""
     bought = a_submission(State.SUBMITTED)
     change = claims.resubmitted(bought, "t", a_request(), 1)
     assert change.submission is not None

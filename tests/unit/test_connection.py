@@ -25,8 +25,8 @@ class Connecting:
         return self.attempts[number - 1]
 
 
-async def test_many_first_calls_connect_once() -> None:
-    """However many come at the same time, and after it."""
+async def test_calls_at_once_connect_once() -> None:
+    """Later calls use the same connection."""
     connecting = Connecting()
     connection = Connection(connecting)
     waiting = [asyncio.ensure_future(connection.calls(10)) for _ in range(5)]
@@ -37,8 +37,8 @@ async def test_many_first_calls_connect_once() -> None:
 
 
 @pytest.mark.parametrize("failure", [ChannelError("no identity"), RuntimeError("a surprise")])
-async def test_a_failure_is_forgotten(failure: Exception) -> None:
-    """Whatever it was: else one bad moment would break the instance for good."""
+async def test_calls_after_a_failure_connect_again(failure: Exception) -> None:
+    """For any kind of failure."""
     connecting = Connecting()
     connection = Connection(connecting)
     waiting = asyncio.ensure_future(connection.calls(10))
@@ -50,8 +50,8 @@ async def test_a_failure_is_forgotten(failure: Exception) -> None:
     assert await waiting == "connected"
 
 
-async def test_who_waits_for_a_connection_waits_only_so_long() -> None:
-    """The attempt goes on, and serves who comes later."""
+async def test_calls_with_a_slow_connection_time_out() -> None:
+    """The attempt goes on and serves later calls."""
     connecting = Connecting()
     connection = Connection(connecting)
     with pytest.raises(ChannelError, match="not in time"):
@@ -62,8 +62,8 @@ async def test_who_waits_for_a_connection_waits_only_so_long() -> None:
     assert len(connecting.attempts) == 1
 
 
-async def test_a_caller_that_goes_away_stops_nobody_else() -> None:
-    """The attempt belongs to all."""
+async def test_calls_cancelled_leave_the_others_connecting() -> None:
+    """The attempt belongs to all of them."""
     connecting = Connecting()
     connection = Connection(connecting)
     gone, stays = (asyncio.ensure_future(connection.calls(10)) for _ in range(2))

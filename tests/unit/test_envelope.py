@@ -28,21 +28,21 @@ JSON_VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("code", ["0000", "200", 200])
-def test_every_generation_is_read(code: str | int) -> None:
-    """The three codes of three generations of documents."""
+def test_read_envelope_of_every_generation_has_its_code(code: str | int) -> None:
+    """Three generations of documents have three codes."""
     envelope = read_envelope(callback_body(code=code))
     assert (envelope.task_id, decode(envelope.code)) == (TASK_ID, code)
 
 
 @pytest.mark.parametrize("name", shape_names())
-def test_every_documented_shape_is_read(name: str) -> None:
+def test_read_envelope_of_every_shape_has_its_task_id(name: str) -> None:
     """All endpoints share one frame."""
     envelope = read_envelope(shape_body(name))
     assert decode(envelope.data) == json.loads(shape_body(name))["data"]
 
 
-def test_missing_parts_read_as_null() -> None:
-    """Only task_id is needed."""
+def test_read_envelope_without_parts_has_nulls() -> None:
+    """Only ``task_id`` is needed."""
     envelope = read_envelope(b'{"task_id": "a"}')
     assert [decode(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
 
@@ -60,14 +60,14 @@ def test_missing_parts_read_as_null() -> None:
         (rb"\\ud83d is no escape, \ud83d is", "\\ud83d is no escape, \N{REPLACEMENT CHARACTER} is"),
     ],
 )
-def test_half_an_emoji_costs_no_transcript(text: bytes, expected: str) -> None:
-    """A text cut in the middle of one is mended, as every lenient decoder does."""
+def test_read_envelope_with_half_an_emoji_is_repaired(text: bytes, expected: str) -> None:
+    """A text was cut in the middle of one."""
     envelope = read_envelope(b'{"task_id": "a", "data": "' + text + b'"}')
     assert decode(envelope.data) == expected
 
 
-def test_of_duplicate_keys_the_last_counts() -> None:
-    """As in every JSON library of the provider's languages."""
+def test_read_envelope_with_duplicate_keys_takes_the_last() -> None:
+    """Every JSON library does so."""
     assert read_envelope(b'{"task_id": "a", "task_id": "b"}').task_id == "b"
 
 
@@ -98,8 +98,8 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         (b'{"Task_Id": "a"}', "invalid_task_id"),
     ],
 )
-def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
-    """Each way of being unreadable has its code, in both ways of reading."""
+def test_read_envelope_of_no_callback_raises_its_code(body: bytes, code: str) -> None:
+    """Both ways of reading agree."""
     with pytest.raises(UnreadableCallback) as caught:
         read_envelope(body)
     assert caught.value.code == code
@@ -112,8 +112,8 @@ def test_what_is_no_callback_is_told_apart(body: bytes, code: str) -> None:
     "task_id",
     ["a", "A-_9", "0" * 128, "_", "__", "___", "__a", "a__", "-", TASK_ID],
 )
-def test_usable_task_ids(task_id: str) -> None:
-    """Opaque, but safe as the id of a document."""
+def test_read_envelope_with_a_usable_task_id_returns_it(task_id: str) -> None:
+    """It is opaque, but safe as the id of a document."""
     assert usable_id(task_id)
 
 
@@ -121,16 +121,16 @@ def test_usable_task_ids(task_id: str) -> None:
     "task_id",
     ["", "0" * 129, "a/b", "..", ".", "a b", "a\n", "ä", "__a__", "____", "a\x00", "../a"],
 )
-def test_unusable_task_ids(task_id: str) -> None:
-    """Firestore's reserved names, path parts, and what is not ASCII."""
+def test_read_envelope_with_an_unusable_task_id_raises(task_id: str) -> None:
+    """Reserved names, path parts, and what is not ASCII."""
     assert not usable_id(task_id)
     with pytest.raises(UnreadableCallback):
         read_envelope(callback_body(task_id=task_id))
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_end_in_an_envelope_or_the_one_error(body: bytes) -> None:
-    """Nothing else is raised, whatever is posted."""
+def test_read_envelope_of_any_bytes_raises_one_error(body: bytes) -> None:
+    """Or returns an envelope."""
     try:
         read_envelope(body)
     except UnreadableCallback as error:
@@ -138,8 +138,8 @@ def test_any_bytes_end_in_an_envelope_or_the_one_error(body: bytes) -> None:
 
 
 @given(st.data())
-def test_any_damage_to_a_callback_ends_in_an_envelope_or_the_one_error(data: st.DataObject) -> None:
-    """Cut off, or with one byte changed."""
+def test_read_envelope_of_a_damaged_callback_raises_one_error(data: st.DataObject) -> None:
+    """It is cut off, or has one changed byte."""
     body = bytearray(callback_body())
     body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(body)))
@@ -151,7 +151,7 @@ def test_any_damage_to_a_callback_ends_in_an_envelope_or_the_one_error(data: st.
 
 
 @given(JSON_VALUES)
-def test_a_part_reads_as_the_standard_library_reads_it(value: Any) -> None:
+def test_decode_of_any_json_equals_the_standard_library(value: Any) -> None:
     """Any JSON may be the data of a callback."""
     for ascii_only in (True, False):
         text = json.dumps({"task_id": "a", "data": value}, ensure_ascii=ascii_only)
@@ -159,28 +159,28 @@ def test_a_part_reads_as_the_standard_library_reads_it(value: Any) -> None:
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "9" * 5000])
-def test_numbers_beyond_a_float_are_read_as_infinite(number: str) -> None:
-    """They are correct JSON, so they are no reason to lose a result."""
+def test_decode_of_a_huge_number_is_infinite(number: str) -> None:
+    """It is correct JSON, so the result must not be lost."""
     raw = read_envelope(b'{"task_id": "a", "data": {"x": %s}}' % number.encode()).data
     value = decode(raw)["x"]
     assert value in (float("inf"), float("-inf")) or value == int("9" * 400)
 
 
-def test_what_is_nested_too_deep_to_decode_is_poison() -> None:
-    """A part may be skipped at a depth at which it can't be built."""
+def test_decode_of_deep_nesting_raises_poison_message() -> None:
+    """A part can be skipped at a depth at which it can't be built."""
     deep = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises(PoisonMessage):
         decode(deep)
 
 
-def test_a_large_callback_is_read_without_building_it() -> None:
-    """The parts stay raw: skipping is cheap, whatever their size."""
+def test_read_envelope_of_a_large_body_builds_nothing() -> None:
+    """Its parts stay raw."""
     content = callback(segments=[{"text": "x" * 1000}] * 1000)
     assert memoryview(read_envelope(msgspec.json.encode(content)).data).nbytes > 1_000_000
 
 
-def test_a_large_text_is_checked_in_pieces() -> None:
-    """One emoji makes a text of a body take four times its size, if it is made of all at once."""
+def test_read_envelope_of_a_large_text_takes_little_memory() -> None:
+    """One emoji makes a whole text take four times the body."""
     body = b'{"task_id": "a", "data": "' + "\U0001f600".encode() + b"x" * 4_000_000 + b'"}'
     tracemalloc.start()
     read_envelope(body)
@@ -190,8 +190,8 @@ def test_a_large_text_is_checked_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("at", [65_535, 65_536, 65_537, 100_000])
-def test_bad_bytes_are_found_wherever_they_are(at: int) -> None:
-    """Also across the borders of the pieces; and what is right across them is right."""
+def test_read_envelope_with_bad_utf8_raises(at: int) -> None:
+    """Also at the borders of the pieces."""
     head = b'{"task_id": "a", "data": "'
     for text, good in (("ä".encode(), True), (b"\xc3x", False), (b"\xff", False)):
         body = head + b"x" * (at - len(head) - 1) + text + b'"}'

@@ -34,8 +34,8 @@ def pipeline() -> Pipeline:
     return Pipeline()
 
 
-async def test_events_may_be_repeated_at_any_time(pipeline: Pipeline) -> None:
-    """Before the run, during it, after it: one task of the queue, one upload, one purchase."""
+async def test_enqueue_upload_repeated_buys_once(pipeline: Pipeline) -> None:
+    """Before, during and after the run."""
     submission_id = await pipeline.drop()
     stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]
     for _ in range(3):
@@ -51,8 +51,8 @@ async def test_events_may_be_repeated_at_any_time(pipeline: Pipeline) -> None:
     assert again == RunResult(submission_id, State.SUBMITTED, task_id="task-1")
 
 
-async def test_a_replaced_object_is_another_purchase(pipeline: Pipeline) -> None:
-    """The first generation is gone and said to be; the second is bought."""
+async def test_run_of_a_replaced_object_is_rejected(pipeline: Pipeline) -> None:
+    """The new generation is a new purchase."""
     first = await pipeline.drop(generation="1")
     second = await pipeline.drop(generation="2")
     assert first != second
@@ -72,10 +72,10 @@ async def test_a_replaced_object_is_another_purchase(pipeline: Pipeline) -> None
         ("a.mp4", {"metadata": {"mavi-skip": "1"}}, RejectReason.SKIPPED),
     ],
 )
-async def test_what_is_refused_is_on_record(
+async def test_enqueue_upload_rejected_is_recorded_once(
     pipeline: Pipeline, name: str, more: dict[str, Any], reason: RejectReason
 ) -> None:
-    """With its reason, once, and not on the queue."""
+    """It is not enqueued."""
     submission_id = await pipeline.drop(name, **more)
     await pipeline.drop(name, **more)
     entry = await pipeline.entry(submission_id)
@@ -84,8 +84,8 @@ async def test_what_is_refused_is_on_record(
     assert len(pipeline.lines.named("upload_rejected")) == 1
 
 
-async def test_a_queue_that_is_down_is_said_and_the_wish_is_on_record(pipeline: Pipeline) -> None:
-    """The event comes again; the sweep finds the rest."""
+async def test_enqueue_upload_without_a_queue_is_recorded(pipeline: Pipeline) -> None:
+    """The event is delivered again, or the sweep finds the entry."""
     pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
         await pipeline.drop()
@@ -97,16 +97,16 @@ async def test_a_queue_that_is_down_is_said_and_the_wish_is_on_record(pipeline: 
     assert list(pipeline.queue.tasks) == [f"{submission_id}-0"]
 
 
-async def test_an_object_that_a_caller_names_is_judged_too(pipeline: Pipeline) -> None:
-    """400, with the reason."""
+async def test_enqueue_object_rejected_raises_its_reason(pipeline: Pipeline) -> None:
+    """400 ``object_refused``."""
     stored = pipeline.objects.put("a.txt", content_type="text/plain")
     with pytest.raises(RequestError) as caught:
         await pipeline.intake.enqueue_object(SubmitObject("uploads", "a.txt", None, {}), stored)
     assert caught.value.details["reason"] == "not_media"
 
 
-async def test_a_thousand_assets_are_queued(pipeline: Pipeline) -> None:
-    """Each once, under its own name."""
+async def test_enqueue_assets_has_one_task_each(pipeline: Pipeline) -> None:
+    """Each under its own name."""
     assets = tuple(f"re_{n}" for n in range(1000))
     taken = await pipeline.intake.enqueue_assets(SubmitAssets(assets, {"batch": "1"}))
     assert len(taken.queued) == len(set(taken.queued)) == len(pipeline.queue.tasks) == 1000
@@ -119,8 +119,8 @@ async def test_a_thousand_assets_are_queued(pipeline: Pipeline) -> None:
     assert (await pipeline.entry(taken.queued[7])).labels == {"batch": "1"}
 
 
-async def test_a_direct_order_takes_nothing_from_the_queue(pipeline: Pipeline) -> None:
-    """It meets a busy Mavi, or an asset that is not ready: the queue goes on all the same."""
+async def test_submit_failing_leaves_a_queued_entry_to_the_queue(pipeline: Pipeline) -> None:
+    """Mavi is busy, or the asset is not ready."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.busy_s = 90.0
@@ -133,8 +133,8 @@ async def test_a_direct_order_takes_nothing_from_the_queue(pipeline: Pipeline) -
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_a_list_after_a_direct_order_has_a_name_of_its_own(pipeline: Pipeline) -> None:
-    """The queue remembers the names it has had."""
+async def test_enqueue_assets_after_submit_has_a_new_task_name(pipeline: Pipeline) -> None:
+    """Cloud Tasks remembers the old one."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -147,8 +147,8 @@ async def test_a_list_after_a_direct_order_has_a_name_of_its_own(pipeline: Pipel
     assert len(pipeline.queue.tasks) == 2
 
 
-async def test_a_list_is_taken_as_far_as_it_can_be(pipeline: Pipeline) -> None:
-    """Who forces it and is told to come again with all of it would buy most of it once more."""
+async def test_enqueue_assets_with_an_outage_returns_the_failed_ones(pipeline: Pipeline) -> None:
+    """Forcing the whole list again would buy the others twice."""
     enqueue = pipeline.queue.enqueue
 
     async def flaky(name: str, submission_id: str) -> None:

@@ -7,8 +7,8 @@ from transcripts.errors import StoreUnavailable
 from transcripts.logs import Log
 
 
-def test_a_line_is_what_cloud_logging_reads() -> None:
-    """One JSON object, with severity, message and time; fields beside them."""
+def test_line_is_one_json_object() -> None:
+    """With severity, message, time and fields."""
     lines = LogLines("callback")
     lines.log.info("published", task_id="t")
     lines.log.warning("rejected")
@@ -25,8 +25,8 @@ def test_a_line_is_what_cloud_logging_reads() -> None:
     assert [event["severity"] for event in lines.events] == ["INFO", "WARNING", "ERROR"]
 
 
-def test_an_unexpected_error_shows_its_stack_but_not_its_words() -> None:
-    """A parser's exception may quote what somebody said."""
+def test_unexpected_error_shows_its_stack_without_its_message() -> None:
+    """A parser's exception may quote the transcript."""
     lines = LogLines()
     try:
         try:

@@ -77,13 +77,13 @@ def apply(*incoming: Task) -> Task:
     return stored
 
 
-def test_every_field_has_exactly_one_writer() -> None:
-    """Submission, result or people: nobody overwrites another's."""
+def test_merge_fields_have_one_writer_each() -> None:
+    """Submission, result or people."""
     fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "created_at", "speaker_names"]
     assert sorted(fields) == sorted(Task.__struct_fields__)
 
 
-def test_the_same_result_again_is_a_duplicate() -> None:
+def test_merge_same_result_is_a_duplicate() -> None:
     """Nothing is written, even if it was received at another time."""
     merged = merge(a_result(), a_result(seconds=60))
     assert (merged.outcome, merged.changed) == (Outcome.DUPLICATE, ())
@@ -97,35 +97,35 @@ def test_the_same_result_again_is_a_duplicate() -> None:
         (Status.FAILED, Status.UNRECOGNIZED),
     ],
 )
-def test_succeeded_beats_failed_beats_unrecognised(better: Status, worse: Status) -> None:
-    """Even if the worse one comes later, or was received later."""
+def test_merge_succeeded_beats_failed_beats_unrecognized(better: Status, worse: Status) -> None:
+    """Whichever comes or was received later."""
     good, bad = a_result(better, revision="a"), a_result(worse, seconds=60, revision="b")
     assert merge(good, bad).outcome is Outcome.SUPERSEDED
     assert merge(bad, good).outcome is Outcome.STORED
     assert apply(good, bad).status == apply(bad, good).status == better
 
 
-def test_within_a_rank_the_later_received_wins() -> None:
-    """Whatever the order of delivery."""
+def test_merge_same_status_keeps_the_later_received() -> None:
+    """In any order of delivery."""
     early, late = a_result(seconds=1, revision="z"), a_result(seconds=2, revision="a")
     assert apply(early, late).revision == apply(late, early).revision == "a"
 
 
-def test_at_a_tie_the_greater_hash_wins() -> None:
-    """Something has to decide, and the same on every machine."""
+def test_merge_same_time_keeps_the_greater_hash() -> None:
+    """The same on every machine."""
     one, two = a_result(revision="a"), a_result(revision="b")
     assert apply(one, two).revision == apply(two, one).revision == "b"
 
 
-def test_overdue_gives_way_to_any_result() -> None:
+def test_merge_result_replaces_overdue() -> None:
     """Being late is no result."""
     overdue = replace(a_submission(), status=Status.OVERDUE)
     for status in (Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED):
         assert apply(overdue, a_result(status)).status == status
 
 
-def test_a_result_before_its_submission_is_joined() -> None:
-    """Unclaimed until then; the result's own fields stay."""
+def test_merge_early_result_is_joined_with_its_submission() -> None:
+    """The result's own fields stay."""
     early = apply(a_result())
     assert early.submission_id is None
     joined = apply(a_result(), a_submission())
@@ -135,16 +135,16 @@ def test_a_result_before_its_submission_is_joined() -> None:
     assert joined.expires_at == a_result().expires_at
 
 
-def test_a_second_submission_of_a_task_changes_nothing() -> None:
-    """The first one recorded stays; the same one again is a duplicate."""
+def test_merge_second_submission_is_superseded() -> None:
+    """The first one stays."""
     stored = apply(a_submission("first"))
     assert merge(stored, a_submission("first")).outcome is Outcome.DUPLICATE
     merged = merge(stored, a_submission("second"))
     assert (merged.outcome, merged.task.submission_id) == (Outcome.SUPERSEDED, "first")
 
 
-def test_human_edits_survive_everything() -> None:
-    """A later result and a late submission leave the names people gave."""
+def test_merge_keeps_speaker_names() -> None:
+    """After a later result and a late submission."""
     edited = replace(a_result(), speaker_names=[SpeakerName("Speaker 1", "Ada")])
     for later in (a_result(seconds=60, revision="b"), a_submission()):
         merged = merge(edited, later)
@@ -152,8 +152,8 @@ def test_human_edits_survive_everything() -> None:
         assert "speaker_names" not in (merged.changed or ())
 
 
-def test_a_failure_without_a_shape_is_of_the_kind_we_bought() -> None:
-    """In whichever order result and submission come."""
+def test_merge_failure_without_a_shape_has_the_bought_kind() -> None:
+    """In either order."""
     failure = a_result(Status.FAILED)
     assert apply(failure).kind is Kind.UNKNOWN
     assert apply(failure, a_submission()).kind is Kind.MULTI_SPEAKER
@@ -171,18 +171,16 @@ RESULTS = st.builds(
 
 
 @given(st.lists(RESULTS, min_size=1, max_size=4, unique_by=lambda task: task.revision), st.data())
-def test_any_order_and_repetition_reach_the_same_end(
-    results: list[Task], data: st.DataObject
-) -> None:
-    """Results and the submission, each delivered one or more times, in any order."""
+def test_merge_in_any_order_reaches_the_same_end(results: list[Task], data: st.DataObject) -> None:
+    """With repeated deliveries."""
     deliveries = [*results, a_submission()]
     expected = apply(*deliveries)
     repeated = deliveries + data.draw(st.lists(st.sampled_from(deliveries), max_size=4))
     assert apply(*data.draw(st.permutations(repeated))) == expected
 
 
-def test_all_orders_of_all_kinds() -> None:
-    """Exhaustive over one of each."""
+def test_merge_every_permutation_reaches_the_same_end() -> None:
+    """One delivery of each kind."""
     deliveries = [
         a_result(Status.SUCCEEDED, 0, "a"),
         a_result(Status.SUCCEEDED, 1, "b"),

@@ -54,9 +54,7 @@ async def run_until_it_ends(pipeline: Pipeline, submission_id: str) -> Any:
 @pytest.mark.parametrize(
     "sends", [[Sent.UNREACHABLE], [Sent.REFUSED]], ids=["the address", "the other way"]
 )
-async def test_an_outage_of_the_upload_hosts_counts_as_no_try(
-    pipeline: Pipeline, sends: list[Sent]
-) -> None:
+async def test_upload_unreachable_is_not_counted(pipeline: Pipeline, sends: list[Sent]) -> None:
     """However many runs meet it."""
     submission_id = await pipeline.drop()
     for _ in range(3 * MAX_UPLOADS):
@@ -71,8 +69,8 @@ async def test_an_outage_of_the_upload_hosts_counts_as_no_try(
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_uploads_that_always_break_off_end(pipeline: Pipeline) -> None:
-    """Each time bytes are sent, which is not for ever."""
+async def test_upload_interrupted_every_time_is_rejected(pipeline: Pipeline) -> None:
+    """After a bounded number of tries."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED] * 99
     pipeline.provider.states = [AssetState.WAITING] * 99
@@ -81,8 +79,8 @@ async def test_uploads_that_always_break_off_end(pipeline: Pipeline) -> None:
     assert pipeline.objects.opened == MAX_UPLOADS
 
 
-async def test_what_broke_off_after_its_last_byte_is_not_sent_again(pipeline: Pipeline) -> None:
-    """The answer was lost; the asset is complete."""
+async def test_upload_complete_after_a_lost_answer_is_not_repeated(pipeline: Pipeline) -> None:
+    """The asset has all bytes."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED]
     with pytest.raises(RetryLater):
@@ -94,10 +92,10 @@ async def test_what_broke_off_after_its_last_byte_is_not_sent_again(pipeline: Pi
 @pytest.mark.parametrize(
     "state", [None, AssetState.UPLOADING, AssetState.UNKNOWN], ids=["no answer", "on", "new word"]
 )
-async def test_an_upload_whose_sender_died_is_looked_for_first(
+async def test_upload_of_a_crashed_holder_is_looked_up_first(
     pipeline: Pipeline, state: AssetState | None
 ) -> None:
-    """One answer that does not come, or tells nothing, sends no byte."""
+    """Without an answer about it, no byte is sent."""
     submission_id = await pipeline.drop()
     await pipeline.sender_died(submission_id)
     pipeline.provider.states = [state]
@@ -106,8 +104,8 @@ async def test_an_upload_whose_sender_died_is_looked_for_first(
     assert pipeline.objects.opened == 0
 
 
-async def test_a_repetition_needs_no_object(pipeline: Pipeline) -> None:
-    """Its asset is at Mavi, though one answer about it did not come."""
+async def test_repetition_of_an_object_uses_its_asset(pipeline: Pipeline) -> None:
+    """Although one answer about it was lost."""
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)
     stored, _ = pipeline.objects.content.pop(("uploads", "a/talk.mp4"))
@@ -118,8 +116,8 @@ async def test_a_repetition_needs_no_object(pipeline: Pipeline) -> None:
     assert (ended.state, pipeline.provider.submitted) == (State.SUBMITTED, ["re_1", "re_1"])
 
 
-async def test_an_order_does_not_make_a_half_upload_whole(pipeline: Pipeline) -> None:
-    """Somebody submits the asset by its id before its bytes are there; they are sent anyway."""
+async def test_submit_during_an_upload_does_not_finish_it(pipeline: Pipeline) -> None:
+    """The bytes are sent by the next run."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED]
     with pytest.raises(RetryLater):
@@ -135,10 +133,10 @@ async def test_an_order_does_not_make_a_half_upload_whole(pipeline: Pipeline) ->
 
 
 @pytest.mark.parametrize("answer", [NotSent("ConnectionError"), Ambiguous()])
-async def test_an_order_takes_nothing_away_from_the_queue(
+async def test_submit_refused_for_now_leaves_the_entry_queued(
     pipeline: Pipeline, answer: SubmitAnswer
 ) -> None:
-    """Who waits is told that it did not work; the queue comes again all the same."""
+    """The caller gets an error; the queue runs the entry again."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.answers = [answer] * 7
@@ -147,8 +145,8 @@ async def test_an_order_takes_nothing_away_from_the_queue(
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_an_asset_that_is_gone_after_its_upload(pipeline: Pipeline) -> None:
-    """It was there, so that Mavi says 400 may be its rate limit; a day later it is believed."""
+async def test_run_of_a_missing_asset_is_rejected_after_a_day(pipeline: Pipeline) -> None:
+    """Before that, the 400 may be rate limiting."""
     missing = AssetState.MISSING
     pipeline.provider.states = [missing] * 9
     one = await pipeline.drop("1.mp4")
@@ -164,8 +162,8 @@ async def test_an_asset_that_is_gone_after_its_upload(pipeline: Pipeline) -> Non
     )
 
 
-async def test_a_new_asset_that_mavi_refuses_to_know_is_not_rejected(pipeline: Pipeline) -> None:
-    """400 to the call, and twice to the question why: at another's pace that is rate limiting."""
+async def test_run_of_a_new_asset_with_400_is_retried(pipeline: Pipeline) -> None:
+    """It may be rate limiting."""
     submission_id = await pipeline.drop()
     pipeline.provider.answers = [Ambiguous()]
     pipeline.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
@@ -175,8 +173,8 @@ async def test_a_new_asset_that_mavi_refuses_to_know_is_not_rejected(pipeline: P
     assert pipeline.objects.opened == 1
 
 
-async def test_a_poll_that_fails_ends_nothing(pipeline: Pipeline) -> None:
-    """Not even when a day has gone by, and the asset is ready."""
+async def test_run_with_a_failed_poll_goes_on(pipeline: Pipeline) -> None:
+    """Even after a day."""
     pipeline.provider.answers = [RateLimited()] * 7
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):
@@ -187,8 +185,8 @@ async def test_a_poll_that_fails_ends_nothing(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("answer", [RateLimited(), NotSent("ConnectionError")])
-async def test_a_run_that_finds_no_mavi_comes_again(pipeline: Pipeline, answer: Any) -> None:
-    """Nothing is rejected for it, and nothing lost."""
+async def test_run_without_mavi_is_retried(pipeline: Pipeline, answer: Any) -> None:
+    """Nothing is rejected."""
     pipeline.provider.answers = [answer] * 7
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):
@@ -198,8 +196,8 @@ async def test_a_run_that_finds_no_mavi_comes_again(pipeline: Pipeline, answer: 
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_a_store_that_is_down_ends_no_run_for_good(pipeline: Pipeline) -> None:
-    """The queue sends it again."""
+async def test_run_without_a_store_is_retried(pipeline: Pipeline) -> None:
+    """Nothing is rejected."""
     submission_id = await pipeline.drop()
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
     pipeline.documents.before = Outage(10**6)
@@ -209,8 +207,8 @@ async def test_a_store_that_is_down_ends_no_run_for_good(pipeline: Pipeline) -> 
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_storage_that_breaks_off_is_tried_again(pipeline: Pipeline) -> None:
-    """Transient, so the queue sends it again."""
+async def test_run_with_interrupted_storage_is_retried(pipeline: Pipeline) -> None:
+    """Nothing is rejected."""
     submission_id = await pipeline.drop()
     real_open = pipeline.objects.open
 
@@ -229,7 +227,7 @@ async def test_storage_that_breaks_off_is_tried_again(pipeline: Pipeline) -> Non
 
 
 @pytest.mark.parametrize("answer", [RateLimited(), Unreachable()])
-async def test_what_only_time_mends_costs_no_upload(
+async def test_run_during_an_outage_uploads_nothing(
     pipeline: Pipeline, answer: UploadAnswer
 ) -> None:
     """An outage of an hour rejects nothing."""

@@ -46,19 +46,19 @@ def run_python(code: str) -> str:
     return result.stdout
 
 
-def test_importing_needs_no_environment() -> None:
-    """No setting, no credentials, no network, no file."""
+def test_import_of_every_module_needs_no_environment() -> None:
+    """No setting, credentials, network or file."""
     run_python("\n".join(f"import {module}" for module in MODULES))
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if ".google." not in name])
-def test_only_the_google_backend_imports_google(module: str) -> None:
-    """No Google client where none is used."""
+def test_import_of_other_modules_loads_no_google_client(module: str) -> None:
+    """Only ``google/`` does."""
     assert run_python(f"import {module}, sys\n{PRINT_GOOGLE}").strip() == "[]"
 
 
-def test_the_command_is_ours(tmp_path: Path) -> None:
-    """From any folder: no dependency brings a package of the same name."""
+def test_command_runs_from_any_folder(tmp_path: Path) -> None:
+    """No dependency brings a package of the same name."""
     result = subprocess.run(  # noqa: S603 - our own command
         [Path(sys.executable).with_name("transcripts"), "--help"],
         cwd=tmp_path,
@@ -72,8 +72,8 @@ def test_the_command_is_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_the_embedded_backend_runs_without_google(name: str) -> None:
-    """A whole function, as the framework loads it."""
+def test_embedded_entry_loads_no_google_client(name: str) -> None:
+    """As the framework loads it."""
     out = run_python(
         "import os, sys, functions_framework\n"
         "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
@@ -125,8 +125,8 @@ def closure(extras: tuple[str, ...]) -> dict[str, list[Requirement]]:
 
 
 @pytest.mark.parametrize("path", sorted(LOCKS))
-def test_the_lock_files_are_fresh(path: str) -> None:
-    """They pin just what pyproject.toml leads to, in versions that it allows."""
+def test_lock_file_is_fresh(path: str) -> None:
+    """It pins what pyproject.toml requires."""
     locked, needed = pins(path), closure(LOCKS[path])
     assert set(needed) <= set(locked), "run: make lock"
     extra = {name for name in set(locked) - set(needed) if not locked[name][1]}
@@ -138,16 +138,16 @@ def test_the_lock_files_are_fresh(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(LOCKS))
-def test_what_is_installed_is_what_is_locked(path: str) -> None:
-    """Tests prove something of the pinned versions only."""
+def test_installed_packages_are_the_locked_ones(path: str) -> None:
+    """Tests prove something only of the pinned versions."""
     for name, (version, marker) in pins(path).items():
         if not marker or Requirement(f"{name} ; {marker}").marker.evaluate():  # type: ignore[union-attr] # it has one
             assert metadata.version(name) == version
 
 
 @pytest.mark.parametrize("path", [*LOCKS, *map(locked, TOOLS)])
-def test_lock_files_have_hashes_and_no_address(path: str) -> None:
-    """Whoever installs from them decides from where."""
+def test_lock_file_has_hashes_and_no_url(path: str) -> None:
+    """The installer decides on the index."""
     text = (ROOT / path).read_text()
     names = re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)
     assert set(map(canonicalize_name, names)) == set(pins(path))
@@ -162,8 +162,8 @@ def test_lock_files_have_hashes_and_no_address(path: str) -> None:
 
 
 @pytest.mark.parametrize("source", TOOLS)
-def test_the_tools_are_locked(source: str) -> None:
-    """Every tool that is asked for is pinned."""
+def test_tool_environments_are_locked(source: str) -> None:
+    """Every tool is pinned."""
     lines = (ROOT / source).read_text().splitlines()
     wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
     locked_pins = pins(locked(source))
@@ -172,15 +172,15 @@ def test_the_tools_are_locked(source: str) -> None:
         assert requirement.specifier.contains(version), "run: make lock"
 
 
-def test_larger_locks_agree_with_what_is_deployed() -> None:
-    """What is tested is what is deployed."""
+def test_larger_lock_files_agree_with_the_deployed_one() -> None:
+    """The tested versions are the deployed ones."""
     deployed = pins("functions/requirements.txt")
     for path in LOCKS:
         assert deployed.items() <= pins(path).items()
 
 
-def test_every_error_is_in_the_tree_and_says_when() -> None:
-    """The docstring of the module draws the tree."""
+def test_every_error_is_in_the_tree() -> None:
+    """In the docstring of the module."""
     tree = errors.__doc__ or ""
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, errors.TranscriptsError):

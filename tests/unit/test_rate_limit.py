@@ -26,8 +26,8 @@ class Time:
         return RateLimiter(1.0, lambda: self.now, self.sleep)
 
 
-async def test_turns_are_an_interval_apart_and_in_order() -> None:
-    """Ten who ask together are served one after the other, first come first served."""
+async def test_slots_are_an_interval_apart_and_in_order() -> None:
+    """First come, first served."""
     time = Time()
     pacer = time.pacer()
     served: list[tuple[int, float]] = []
@@ -41,8 +41,8 @@ async def test_turns_are_an_interval_apart_and_in_order() -> None:
     assert [moment for _, moment in served] == pytest.approx([100.0 + n for n in range(10)])
 
 
-async def test_an_interval_begins_with_the_answer() -> None:
-    """A request that takes long to arrive does not let the next one come too soon after it."""
+async def test_slot_after_a_slow_request_waits_for_its_answer() -> None:
+    """The next request must not arrive too early."""
     time = Time()
     pacer = time.pacer()
     async with pacer.slot(PATIENT):
@@ -51,8 +51,8 @@ async def test_an_interval_begins_with_the_answer() -> None:
         assert time.now == pytest.approx(101.3)
 
 
-async def test_an_answer_is_waited_for_only_so_long() -> None:
-    """An upload takes minutes; others go on."""
+async def test_slot_during_a_long_request_does_not_wait_for_it() -> None:
+    """An upload takes minutes."""
     time = Time()
     pacer = time.pacer()
     done = asyncio.Event()
@@ -70,8 +70,8 @@ async def test_an_answer_is_waited_for_only_so_long() -> None:
     assert pacer.wait_s() == pytest.approx(1.0)
 
 
-async def test_turns_are_not_saved_up() -> None:
-    """Who comes late waits for nothing, and the next one a whole interval."""
+async def test_slots_unused_are_not_saved() -> None:
+    """The next caller waits for nothing, and the one after it a whole interval."""
     time = Time()
     pacer = time.pacer()
     async with pacer.slot(PATIENT):
@@ -83,8 +83,8 @@ async def test_turns_are_not_saved_up() -> None:
     assert pacer.wait_s() == pytest.approx(1.0)
 
 
-async def test_who_would_wait_too_long_is_told_at_once() -> None:
-    """With how long it would have been; nobody else loses a turn by it."""
+async def test_slot_later_than_max_wait_raises_at_once() -> None:
+    """With the estimated wait; others lose no slot."""
     time = Time()
     pacer = time.pacer()
 
@@ -102,8 +102,8 @@ async def test_who_would_wait_too_long_is_told_at_once() -> None:
     assert time.now == pytest.approx(104.0)
 
 
-async def test_what_is_told_is_what_turns_took() -> None:
-    """Answers may be quick or slow, and so are turns; the first guess is the slow one."""
+async def test_wait_follows_the_length_of_recent_slots() -> None:
+    """The first estimate is the slow one."""
     time = Time()
     pacer = time.pacer()
 
@@ -132,8 +132,8 @@ async def test_what_is_told_is_what_turns_took() -> None:
     assert await told(answers=0) == pytest.approx(15.0, abs=2)
 
 
-async def test_the_intent_runs_right_before_the_turn() -> None:
-    """However long it takes, requests leave an interval apart, and none waits on record."""
+async def test_before_send_runs_right_before_its_slot() -> None:
+    """No intent waits on record."""
     time = Time()
     pacer = time.pacer()
     intents: list[float] = []
@@ -153,8 +153,8 @@ async def test_the_intent_runs_right_before_the_turn() -> None:
     assert [s - i for s, i in zip(sent, intents, strict=True)] == pytest.approx([0.0, 0.7, 0.0])
 
 
-async def test_an_intent_that_fails_costs_no_turn() -> None:
-    """Nothing was sent, so the next one does not wait for it."""
+async def test_before_send_raising_uses_no_slot() -> None:
+    """Nothing was sent."""
     time = Time()
     pacer = time.pacer()
 

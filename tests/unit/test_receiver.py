@@ -28,8 +28,8 @@ def reception() -> Reception:
     return Reception()
 
 
-async def test_a_callback_is_published_with_its_labels(reception: Reception) -> None:
-    """As it came, on the topic of callbacks."""
+async def test_receive_publishes_the_body_with_its_attributes(reception: Reception) -> None:
+    """On the topic of callbacks."""
     body = callback_body()
     await reception.receiver.receive(body, None)
     (message,) = reception.publisher.on(CALLBACKS)
@@ -43,14 +43,14 @@ async def test_a_callback_is_published_with_its_labels(reception: Reception) -> 
 
 
 @pytest.mark.parametrize("name", shape_names())
-async def test_every_endpoints_callback_is_accepted(reception: Reception, name: str) -> None:
-    """One URL serves them all; none is dropped."""
+async def test_receive_of_every_endpoint_is_published(reception: Reception, name: str) -> None:
+    """One URL serves them all."""
     await reception.receiver.receive(shape_body(name), None)
     assert reception.publisher.on(CALLBACKS)[0].attributes["kind"] == name
 
 
-async def test_a_large_callback_is_worked_on_beside_the_others(reception: Reception) -> None:
-    """In a thread; the result is the same."""
+async def test_receive_of_a_large_body_runs_in_a_thread(reception: Reception) -> None:
+    """The message is the same."""
     body = callback_body(segments=2000)
     assert len(body) > INLINE_WORK_BYTES
     await reception.receiver.receive(body, None)
@@ -59,8 +59,8 @@ async def test_a_large_callback_is_worked_on_beside_the_others(reception: Recept
     assert unpack(message.data, message.attributes, NOW).body == body
 
 
-async def test_what_is_unreadable_is_kept_before_it_is_refused(reception: Reception) -> None:
-    """On the rejected topic, with the reason; the caller's error comes afterwards."""
+async def test_receive_of_an_unreadable_body_keeps_it(reception: Reception) -> None:
+    """On the rejected topic, with the reason."""
     body = b'{"task_id": "cut off'
     with pytest.raises(UnreadableCallback):
         await reception.receiver.receive(body, None)
@@ -71,8 +71,8 @@ async def test_what_is_unreadable_is_kept_before_it_is_refused(reception: Recept
 
 
 @pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
-async def test_a_broker_that_is_down_is_said(reception: Reception, body: bytes) -> None:
-    """For a readable body as for an unreadable one: nothing may be claimed."""
+async def test_receive_without_a_broker_raises(reception: Reception, body: bytes) -> None:
+    """For a readable and an unreadable body."""
     reception.publisher.down = True
     with pytest.raises(PublishUnavailable):
         await reception.receiver.receive(body, None)
@@ -80,8 +80,8 @@ async def test_a_broker_that_is_down_is_said(reception: Reception, body: bytes) 
 
 
 @pytest.mark.parametrize("prefix", [b'{"task_id": "a", "data": "', b"nonsense"])
-async def test_what_does_not_fit_a_message_is_an_error(reception: Reception, prefix: bytes) -> None:
-    """Random text of 20 MB: logged, since it is kept nowhere."""
+async def test_receive_of_a_too_large_body_is_logged(reception: Reception, prefix: bytes) -> None:
+    """It is kept nowhere."""
     body = prefix + os.urandom(10_000_000).hex().encode() + b'"}'
     with pytest.raises(MessageTooLarge):
         await reception.receiver.receive(body, None)
@@ -89,7 +89,7 @@ async def test_what_does_not_fit_a_message_is_an_error(reception: Reception, pre
     assert reception.publisher.published == []
 
 
-async def test_no_line_holds_what_was_said(reception: Reception) -> None:
+async def test_receive_logs_no_content(reception: Reception) -> None:
     """Neither text nor names."""
     await reception.receiver.receive(callback_body(), None)
     with pytest.raises(UnreadableCallback):

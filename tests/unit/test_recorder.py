@@ -167,8 +167,8 @@ def test_a_message_without_attributes_is_stored() -> None:
     assert prepared.result.received_at.isoformat() == "2026-01-02T03:04:05.678000+00:00"
 
 
-async def test_no_line_holds_what_was_said() -> None:
-    """Counts and ids only."""
+async def test_receive_logs_no_content() -> None:
+    """Neither text nor names."""
     office = Office()
     await office.recorder.record(pushed(callback_body([{"speaker": "Ada", "text": "hello"}])))
     text = b"".join(office.lines.raw)

@@ -13,8 +13,8 @@ from transcripts.errors import RequestError
 from transcripts.submissions.requests import SubmitAsset, check_content_type, read_request
 
 
-def test_an_order() -> None:
-    """The asset, and what may go with it."""
+def test_read_request_of_an_asset_returns_it() -> None:
+    """With labels and force."""
     assert read_request(b'{"asset_id": "re_1"}') == SubmitAsset("re_1", {}, force=False)
     body = {"asset_id": "re_1", "labels": {"case": "7"}, "force": True}
     assert read_request(json.dumps(body).encode()) == SubmitAsset("re_1", {"case": "7"}, force=True)
@@ -40,16 +40,16 @@ def test_an_order() -> None:
         (json.dumps({"asset_id": "x" * 129}).encode(), "invalid_asset_id"),
     ],
 )
-def test_bad_orders(body: bytes, code: str) -> None:
-    """Each is told apart, and its message says what to do."""
+def test_read_request_of_a_bad_body_raises_its_code(body: bytes, code: str) -> None:
+    """The message says what to do."""
     with pytest.raises(RequestError) as caught:
         read_request(body)
     assert (caught.value.code, caught.value.status) == (code, 400)
     assert len(caught.value.message) > 10
 
 
-def test_a_mistyped_field_is_named() -> None:
-    """Ignoring it would buy what was not asked for."""
+def test_read_request_with_an_unknown_field_raises() -> None:
+    """Ignoring it would buy something else."""
     with pytest.raises(RequestError) as caught:
         read_request(b'{"asset_id": "re_1", "forse": true}')
     assert "forse" in caught.value.message
@@ -64,7 +64,7 @@ def test_a_mistyped_field_is_named() -> None:
         {"k": "v" * 257},
     ],
 )
-def test_labels_are_bounded(labels: dict[str, str]) -> None:
+def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> None:
     """They are stored with every task."""
     with pytest.raises(RequestError) as caught:
         read_request(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
@@ -72,14 +72,14 @@ def test_labels_are_bounded(labels: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("value", ["application/json", "Application/JSON; charset=utf-8"])
-def test_json_is_accepted(value: str) -> None:
+def test_check_content_type_of_json_passes(value: str) -> None:
     """With or without parameters."""
     check_content_type(value)
 
 
 @pytest.mark.parametrize("value", [None, "", "text/plain", "application/x-www-form-urlencoded"])
-def test_other_content_types_are_refused(value: str | None) -> None:
-    """415, with the header that is wanted."""
+def test_check_content_type_of_another_raises_415(value: str | None) -> None:
+    """It names the header to send."""
     with pytest.raises(RequestError) as caught:
         check_content_type(value)
     assert caught.value.status == 415
@@ -87,8 +87,8 @@ def test_other_content_types_are_refused(value: str | None) -> None:
 
 
 @given(st.binary(max_size=100) | JSON_VALUES.map(lambda v: json.dumps(v).encode()))
-def test_any_body_is_an_order_or_a_400(body: bytes) -> None:
-    """Nothing else is raised."""
+def test_read_request_of_any_bytes_raises_one_error(body: bytes) -> None:
+    """Or returns a request."""
     try:
         read_request(body)
     except RequestError as error:

@@ -22,8 +22,8 @@ def expire(pipeline: Pipeline) -> set[str]:
     return {path.partition("/")[0] for path in gone}
 
 
-async def test_a_purchase_is_kept_as_long_as_its_task() -> None:
-    """From the day it was made, not from the day it was wished for."""
+async def test_submission_expires_with_its_task() -> None:
+    """Counted from the day of the purchase."""
     pipeline = Pipeline(retention_days=30, cap_per_day=1)
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     await pipeline.service.run(one)
@@ -40,8 +40,8 @@ async def test_a_purchase_is_kept_as_long_as_its_task() -> None:
     assert len(pipeline.provider.submitted) == 2
 
 
-async def test_what_waits_for_the_cap_is_not_forgotten() -> None:
-    """A backlog may be older than what is kept."""
+async def test_submission_waiting_for_the_cap_does_not_expire() -> None:
+    """A backlog may be old."""
     pipeline = Pipeline(retention_days=2, cap_per_day=1)
     waiting = [await pipeline.drop(f"{number}.mp4") for number in range(5)]
     for _ in waiting:
@@ -53,8 +53,8 @@ async def test_what_waits_for_the_cap_is_not_forgotten() -> None:
     assert len(pipeline.provider.submitted) == len(waiting)
 
 
-async def test_an_asset_is_its_owners_as_long_as_the_purchase_is_there() -> None:
-    """Else whoever submits it by its id would buy it again."""
+async def test_asset_owner_expires_with_its_submission() -> None:
+    """Else its id could be bought again."""
     pipeline = Pipeline(retention_days=30)
     submission_id = await pipeline.drop()
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -72,8 +72,8 @@ async def test_an_asset_is_its_owners_as_long_as_the_purchase_is_there() -> None
     assert expire(pipeline) == {"submissions", "tasks", "assets"}
 
 
-async def test_a_refused_upload_expires_too() -> None:
-    """It ends as soon as it begins."""
+async def test_rejected_upload_expires() -> None:
+    """It ends when it is recorded."""
     pipeline = Pipeline(retention_days=30)
     submission_id = await pipeline.drop("notes.txt", content_type="text/plain")
     assert (await pipeline.entry(submission_id)).expires_at == pipeline.clock.now + timedelta(

@@ -11,8 +11,8 @@ from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, Retrier
 
 
-async def test_transient_errors_are_tried_again_with_growing_pauses() -> None:
-    """Conflicts and outages alike; the pauses double, spread by the jitter."""
+async def test_run_with_transient_errors_retries_with_growing_pauses() -> None:
+    """The pauses double, spread by the jitter."""
     sleeper = Sleeper()
     errors = [StoreUnavailable("a"), Conflict("b"), StoreUnavailable("c")]
 
@@ -25,8 +25,8 @@ async def test_transient_errors_are_tried_again_with_growing_pauses() -> None:
     assert sleeper.slept == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
 
 
-async def test_the_last_error_is_raised_when_the_time_is_up() -> None:
-    """No pause is begun that could not end in time."""
+async def test_run_out_of_time_raises_the_last_error() -> None:
+    """No pause starts that could not end in time."""
     tries = 0
 
     async def operation() -> None:
@@ -39,14 +39,14 @@ async def test_the_last_error_is_raised_when_the_time_is_up() -> None:
     assert 2 <= tries <= 5
 
 
-async def test_a_call_that_hangs_is_given_up() -> None:
-    """The budget covers the call, not only the pauses."""
+async def test_run_with_a_hanging_call_times_out() -> None:
+    """The time limit covers the call."""
     with pytest.raises(StoreUnavailable, match="in time"):
         await Retrier(0.05).run(lambda: asyncio.sleep(60))
 
 
-async def test_permanent_errors_are_not_tried_again() -> None:
-    """They would be the same."""
+async def test_run_with_a_permanent_error_raises_at_once() -> None:
+    """It would be the same again."""
     tries = 0
 
     async def operation() -> None:
@@ -59,7 +59,7 @@ async def test_permanent_errors_are_not_tried_again() -> None:
     assert tries == 1
 
 
-async def test_pauses_are_bounded() -> None:
+async def test_run_with_many_errors_bounds_the_pauses() -> None:
     """They do not double for ever."""
     sleeper = Sleeper()
     left = 12

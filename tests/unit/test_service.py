@@ -52,7 +52,7 @@ def pipeline() -> Pipeline:
     return Pipeline()
 
 
-async def test_an_asset_is_bought_and_recorded(pipeline: Pipeline) -> None:
+async def test_submit_new_asset_records_purchase_and_task(pipeline: Pipeline) -> None:
     """The ledger has the task, and the task has the submission."""
     pipeline = Pipeline(retention_days=3)
     receipt = await pipeline.service.submit(ORDER)
@@ -75,8 +75,8 @@ async def test_an_asset_is_bought_and_recorded(pipeline: Pipeline) -> None:
     assert task.expires_at == pipeline.clock.now + timedelta(days=3)
 
 
-async def test_the_intent_is_recorded_before_the_call(pipeline: Pipeline) -> None:
-    """A process that dies during the call leaves ``submitting`` behind."""
+async def test_submit_records_the_intent_before_the_call(pipeline: Pipeline) -> None:
+    """A process that ends during the call leaves ``submitting``."""
     seen: list[str] = []
     pipeline.provider.on_submit = lambda _: seen.append(
         pipeline.documents.content[f"submissions/{ID}"]["state"]
@@ -85,24 +85,24 @@ async def test_the_intent_is_recorded_before_the_call(pipeline: Pipeline) -> Non
     assert seen == ["submitting"]
 
 
-async def test_a_bought_asset_is_not_bought_again(pipeline: Pipeline) -> None:
-    """By this instance or another."""
+async def test_claim_of_a_bought_asset_is_already_bought(pipeline: Pipeline) -> None:
+    """Nothing is written."""
     await pipeline.service.submit(ORDER)
     for service in (pipeline.service, pipeline.instance()):
         assert await service.submit(ORDER) == Receipt("task-1", ID, duplicate=True)
     assert pipeline.provider.submitted == [ASSET]
 
 
-async def test_a_hundred_identical_orders_share_one_purchase(pipeline: Pipeline) -> None:
-    """In one instance they wait for the one answer; only one of them is no duplicate."""
+async def test_submit_identical_requests_share_one_purchase(pipeline: Pipeline) -> None:
+    """Only one of them is no duplicate."""
     receipts = await asyncio.gather(*(pipeline.service.submit(ORDER) for _ in range(100)))
     assert {receipt.task_id for receipt in receipts} == {"task-1"}
     assert [receipt.duplicate for receipt in receipts].count(False) == 1
     assert pipeline.provider.submitted == [ASSET]
 
 
-async def test_two_instances_racing_buy_once(pipeline: Pipeline) -> None:
-    """The one that comes second is told to wait."""
+async def test_submit_in_racing_instances_buys_once(pipeline: Pipeline) -> None:
+    """The second gets ``submission_in_progress``."""
     results = await asyncio.gather(
         *(pipeline.instance().submit(ORDER) for _ in range(10)), return_exceptions=True
     )
@@ -116,8 +116,8 @@ async def test_two_instances_racing_buy_once(pipeline: Pipeline) -> None:
             assert result.task_id == "task-1"
 
 
-async def test_followers_share_the_error_too(pipeline: Pipeline) -> None:
-    """Nobody tries again behind the leader's back."""
+async def test_submit_identical_requests_share_an_error(pipeline: Pipeline) -> None:
+    """None of them retries by itself."""
     pipeline.provider.answers = [Refused(Refusal.AUTH, 401)]
     results = await asyncio.gather(
         *(pipeline.service.submit(ORDER) for _ in range(5)), return_exceptions=True
@@ -126,8 +126,8 @@ async def test_followers_share_the_error_too(pipeline: Pipeline) -> None:
     assert pipeline.provider.submitted == [ASSET]
 
 
-async def test_a_caller_that_hangs_up_does_not_stop_the_purchase(pipeline: Pipeline) -> None:
-    """What was begun is brought to its end and recorded."""
+async def test_submit_of_a_disconnected_caller_is_completed(pipeline: Pipeline) -> None:
+    """The purchase is recorded."""
     buying = asyncio.ensure_future(pipeline.service.submit(ORDER))
     while not pipeline.provider.submitted:
         await asyncio.sleep(0)
@@ -148,10 +148,10 @@ async def test_a_caller_that_hangs_up_does_not_stop_the_purchase(pipeline: Pipel
         (Refused(Refusal.ERROR, 409), "provider_error"),
     ],
 )
-async def test_a_refusal_is_said_recorded_and_no_obstacle(
+async def test_submit_refused_is_recorded_and_can_be_repeated(
     pipeline: Pipeline, answer: Refused, code: str
 ) -> None:
-    """502 with what mends it; once mended, the same asset is bought."""
+    """Once the cause is repaired, the asset is bought."""
     pipeline.provider.answers = [answer]
     error = await pipeline.refused()
     assert (error.code, error.status, error.message) == (code, 502, REMEDIES[code])
@@ -162,8 +162,8 @@ async def test_a_refusal_is_said_recorded_and_no_obstacle(
 
 
 @pytest.mark.parametrize("answer", [RateLimited(), NotSent("refused")])
-async def test_what_bought_nothing_is_tried_again(pipeline: Pipeline, answer: Any) -> None:
-    """After 1, 2, 4 … seconds; in between the ledger says that nothing is under way."""
+async def test_submit_that_bought_nothing_is_retried(pipeline: Pipeline, answer: Any) -> None:
+    """After 1, 2, 4 … seconds; meanwhile the entry is ``pending``."""
     pipeline.provider.answers = [answer, answer, answer]
     states: list[str] = []
     sleep = pipeline.sleeper
@@ -186,8 +186,10 @@ async def test_what_bought_nothing_is_tried_again(pipeline: Pipeline, answer: An
         (Ambiguous(), "provider_error", 502),
     ],
 )
-async def test_retries_are_bounded(pipeline: Pipeline, answer: Any, code: str, status: int) -> None:
-    """Six of them; then the asset may be submitted again without force."""
+async def test_submit_retries_are_bounded(
+    pipeline: Pipeline, answer: Any, code: str, status: int
+) -> None:
+    """After six, the asset may be submitted again without ``force``."""
     pipeline.provider.answers = [answer] * 7
     error = await pipeline.refused()
     assert (error.code, error.status) == (code, status)
@@ -198,7 +200,7 @@ async def test_retries_are_bounded(pipeline: Pipeline, answer: Any, code: str, s
     assert (await pipeline.service.submit(ORDER)).duplicate is False
 
 
-async def test_the_provider_may_ask_for_a_longer_pause(pipeline: Pipeline) -> None:
+async def test_submit_respects_retry_after(pipeline: Pipeline) -> None:
     """Within bounds."""
     pipeline.provider.answers = [RateLimited(5.0), RateLimited(900.0)]
     await pipeline.service.submit(ORDER)
@@ -215,10 +217,10 @@ async def test_the_provider_may_ask_for_a_longer_pause(pipeline: Pipeline) -> No
         ([AssetState.FAILED], "asset_not_ready", 409),
     ],
 )
-async def test_the_metadata_tell_what_a_400_means(
+async def test_submit_with_400_reads_the_metadata(
     pipeline: Pipeline, states: list[AssetState | None], code: str, status: int
 ) -> None:
-    """An unknown asset, or one whose upload is not complete."""
+    """The asset is unknown, or its upload is not complete."""
     pipeline.provider.answers = [Ambiguous()]
     pipeline.provider.states = list(states)
     error = await pipeline.refused()
@@ -236,18 +238,18 @@ async def test_the_metadata_tell_what_a_400_means(
         [AssetState.UNKNOWN] * 3,
     ],
 )
-async def test_a_400_for_an_asset_that_is_ready_is_tried_again(
+async def test_submit_with_400_for_a_ready_asset_is_retried(
     pipeline: Pipeline, states: list[AssetState | None]
 ) -> None:
-    """It was rate limiting; the metadata are asked only once."""
+    """It was rate limiting; the metadata are read once."""
     pipeline.provider.answers = [Ambiguous(), Ambiguous()]
     pipeline.provider.states = list(states)
     assert (await pipeline.service.submit(ORDER)).duplicate is False
     assert len(pipeline.provider.asked) == len(states)
 
 
-async def test_a_lost_answer_is_never_repeated_unasked(pipeline: Pipeline) -> None:
-    """504 the first time, 409 ever after, until it is forced; then both are on record."""
+async def test_submit_after_a_lost_answer_needs_force(pipeline: Pipeline) -> None:
+    """Both attempts are on record."""
     pipeline.provider.answers = [AnswerLost("timeout")]
     error = await pipeline.refused()
     assert (error.code, error.status, error.details) == (
@@ -266,8 +268,8 @@ async def test_a_lost_answer_is_never_repeated_unasked(pipeline: Pipeline) -> No
     ]
 
 
-async def test_force_buys_again_and_remembers_the_first(pipeline: Pipeline) -> None:
-    """Two tasks, two purchases, one ledger entry."""
+async def test_submit_forced_buys_again(pipeline: Pipeline) -> None:
+    """Two tasks, two purchases, one entry."""
     await pipeline.service.submit(ORDER)
     assert (await pipeline.service.submit(FORCED)).task_id == "task-2"
     submission = await pipeline.submission()
@@ -277,8 +279,8 @@ async def test_force_buys_again_and_remembers_the_first(pipeline: Pipeline) -> N
     )
 
 
-async def test_a_result_that_came_before_its_submission_is_joined(pipeline: Pipeline) -> None:
-    """The callback overtakes the answer of the submit that caused it."""
+async def test_submit_with_an_early_result_joins_it(pipeline: Pipeline) -> None:
+    """The callback overtakes the answer."""
     tasks = TaskStore(pipeline.documents, Retrier())
     early: list[asyncio.Task[Any]] = []
 
@@ -304,8 +306,8 @@ async def test_a_result_that_came_before_its_submission_is_joined(pipeline: Pipe
     assert (task.status, task.submission_id) == (Status.SUCCEEDED, ID)
 
 
-async def test_the_cap_stops_spending_and_refusals_give_back() -> None:
-    """429 with the seconds until midnight UTC; a refused job costs nothing."""
+async def test_submit_at_the_spend_cap_is_refused() -> None:
+    """Until midnight UTC; a rejected purchase does not count."""
     pipeline = Pipeline(cap_per_day=2)
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
     await pipeline.refused()
@@ -317,8 +319,8 @@ async def test_the_cap_stops_spending_and_refusals_give_back() -> None:
     assert (await pipeline.service.submit(ORDER)).duplicate is False
 
 
-async def test_a_store_that_is_down_buys_nothing(pipeline: Pipeline) -> None:
-    """No ledger, no purchase."""
+async def test_submit_without_a_store_buys_nothing(pipeline: Pipeline) -> None:
+    """Without the ledger there is no purchase."""
     pipeline.documents.before = Outage(10**6)
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
     with pytest.raises(StoreUnavailable):
@@ -328,8 +330,10 @@ async def test_a_store_that_is_down_buys_nothing(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("only", ["read", "commit"])
 @pytest.mark.parametrize("lost", [True, False])
-async def test_outages_at_any_step_buy_once(pipeline: Pipeline, only: str, lost: bool) -> None:  # noqa: FBT001 - parametrized
-    """Every third read or commit fails, before it takes effect or after."""
+async def test_submit_with_outages_at_any_step_buys_once(
+    pipeline: Pipeline, only: str, *, lost: bool
+) -> None:
+    """Every third read or commit fails, before or after its effect."""
     calls = itertools.count()
 
     def fail(operation: str) -> None:
@@ -347,8 +351,8 @@ async def test_outages_at_any_step_buy_once(pipeline: Pipeline, only: str, lost:
     assert (await pipeline.submission()).state is State.SUBMITTED
 
 
-async def test_a_job_that_was_bought_is_recorded_for_minutes(pipeline: Pipeline) -> None:
-    """The store fails after the purchase: we insist, since nobody else knows the task."""
+async def test_submit_accepted_without_a_store_is_recorded_later(pipeline: Pipeline) -> None:
+    """Nothing else knows the task."""
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
 
     def store_goes_down(_: str) -> None:
@@ -363,8 +367,8 @@ async def test_a_job_that_was_bought_is_recorded_for_minutes(pipeline: Pipeline)
     assert (await pipeline.submission()).state is State.SUBMITTED
 
 
-async def test_a_job_that_can_not_be_recorded_is_at_least_said(pipeline: Pipeline) -> None:
-    """504 with the task, and an error in the log; nothing is bought twice afterwards."""
+async def test_submit_accepted_and_not_recorded_returns_the_task(pipeline: Pipeline) -> None:
+    """With 504 and an error in the log; it is not bought twice."""
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
     pipeline.provider.on_submit = lambda _: setattr(pipeline.documents, "before", Outage(10**9))
     error = await pipeline.refused()
@@ -381,8 +385,8 @@ async def test_a_job_that_can_not_be_recorded_is_at_least_said(pipeline: Pipelin
     assert pipeline.provider.submitted == [ASSET]
 
 
-async def test_a_claim_taken_over_during_a_pause_is_respected(pipeline: Pipeline) -> None:
-    """Who slept too long finds that somebody else is at it."""
+async def test_submit_after_losing_its_lease_stops(pipeline: Pipeline) -> None:
+    """Another instance works on it."""
     other = pipeline.instance()
     pipeline.provider.answers = [RateLimited()]
     pause: Callable[[float], Any] = pipeline.sleeper
@@ -399,17 +403,17 @@ async def test_a_claim_taken_over_during_a_pause_is_respected(pipeline: Pipeline
     assert (await pipeline.submission()).task_id == "task-2"
 
 
-async def test_every_code_has_its_mend() -> None:
-    """An error without advice is half an error."""
+async def test_every_error_code_has_a_remedy() -> None:
+    """An operator needs advice."""
     assert set(REMEDIES) == set(SubmissionError.STATUSES)
     assert all(len(mend) > 30 for mend in REMEDIES.values())
 
 
 @pytest.mark.parametrize("refusal", [Refused(Refusal.NO_CREDIT, 402), RateLimited()])
-async def test_a_refused_repetition_forgets_nothing(
+async def test_submit_forced_and_refused_restores_the_purchase(
     pipeline: Pipeline, refusal: SubmitAnswer
 ) -> None:
-    """What was bought before stays bought: the next plain order finds it."""
+    """The next request finds it."""
     await pipeline.service.submit(ORDER)
     pipeline.provider.answers = [refusal] * 8
     await pipeline.refused(FORCED)
@@ -421,10 +425,10 @@ async def test_a_refused_repetition_forgets_nothing(
     assert again == Receipt("task-1", ID, duplicate=True)
 
 
-async def test_a_refused_repetition_of_what_is_unknown_leaves_it_unknown(
+async def test_submit_forced_and_refused_restores_the_unknown_purchase(
     pipeline: Pipeline,
 ) -> None:
-    """A plain order still may not buy."""
+    """The next request may still not buy."""
     pipeline.provider.answers = [AnswerLost("gone"), Refused(Refusal.NO_CREDIT, 402)]
     await pipeline.refused()
     await pipeline.refused(FORCED)
@@ -454,7 +458,7 @@ async def test_submit_forced_without_a_store_is_restored_by_the_sweep() -> None:
     assert budget.value.submissions == 1
 
 
-async def test_a_refund_is_given_once() -> None:
+async def test_reject_repeated_uncounts_once() -> None:
     """However often its acknowledgement is lost."""
     pipeline = Pipeline(cap_per_day=2)
     await pipeline.service.submit(SubmitAsset("re_2", {}))
@@ -477,8 +481,8 @@ async def test_a_refund_is_given_once() -> None:
     assert budget.value.submissions == 1
 
 
-async def test_force_is_not_answered_by_who_has_none(pipeline: Pipeline) -> None:
-    """It meets the claim of the other, and is told to come again."""
+async def test_submit_forced_during_another_is_in_progress(pipeline: Pipeline) -> None:
+    """It does not share the answer of a request without force."""
     plain, forced = await asyncio.gather(
         pipeline.service.submit(ORDER), pipeline.service.submit(FORCED), return_exceptions=True
     )
@@ -487,8 +491,8 @@ async def test_force_is_not_answered_by_who_has_none(pipeline: Pipeline) -> None
     assert forced.code == "submission_in_progress"
 
 
-async def test_a_job_whose_id_the_store_refuses_is_at_least_said(pipeline: Pipeline) -> None:
-    """Its id is in the log, and nobody buys it again unasked."""
+async def test_submit_with_an_unstorable_task_id_logs_it(pipeline: Pipeline) -> None:
+    """It is not bought again."""
 
     def before(operation: str) -> None:
         if operation == "commit" and pipeline.provider.submitted:

@@ -19,8 +19,8 @@ CALLBACK = {
 SUBMIT = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "sk-made-up"}
 
 
-def test_defaults() -> None:
-    """What need not be given."""
+def test_load_without_optional_variables_has_defaults() -> None:
+    """Only the required ones are given."""
     settings = SubmitSettings.load(SUBMIT)
     assert (settings.backend, settings.database, settings.data_dir) == (
         "google",
@@ -31,24 +31,24 @@ def test_defaults() -> None:
     assert (settings.max_submissions_per_day, settings.retention_days) == (0, 0)
 
 
-def test_the_embedded_backend_needs_only_secrets() -> None:
-    """No project, no topics."""
+def test_load_embedded_needs_only_secrets() -> None:
+    """No project and no topics."""
     environ = {"TRANSCRIPTS_BACKEND": "embedded"}
     settings = CallbackSettings.load(environ | {"CALLBACK_TOKENS": TOKEN})
     assert settings.callback_topic == "projects/local/topics/callbacks"
     assert SubmitSettings.load(environ | {"MAVI_API_KEY": "k"}).project == "local"
 
 
-def test_every_missing_variable_is_named_in_one_error() -> None:
-    """One deployment, one list to mend."""
+def test_load_with_missing_variables_names_all() -> None:
+    """In one error."""
     with pytest.raises(SettingsError) as caught:
         CallbackSettings.load({})
     for name in CALLBACK:
         assert f"{name} is missing" in caught.value.message
 
 
-def test_missing_and_bad_are_named_together() -> None:
-    """Without the value: it may be a secret in the wrong place."""
+def test_load_with_missing_and_bad_variables_names_all() -> None:
+    """Without the values, which may be secrets."""
     environ = {"MAVI_BASE_URL": "ftp://secret", "MAX_SUBMISSIONS_PER_DAY": "secret", "X": "secret"}
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(environ)
@@ -59,8 +59,8 @@ def test_missing_and_bad_are_named_together() -> None:
     assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_empty_value_counts_as_absent() -> None:
-    """As infrastructure tools write what is not set."""
+def test_load_with_an_empty_value_counts_it_as_missing() -> None:
+    """Terraform writes unset variables like this."""
     assert SubmitSettings.load(SUBMIT | {"FIRESTORE_DATABASE": ""}).database == "(default)"
     with pytest.raises(SettingsError):
         SubmitSettings.load(SUBMIT | {"MAVI_API_KEY": " "})
@@ -93,8 +93,8 @@ def test_an_empty_value_counts_as_absent() -> None:
         ("GOOGLE_CLOUD_PROJECT", "a/b"),
     ],
 )
-def test_bad_values(name: str, value: str) -> None:
-    """Each is named."""
+def test_load_with_a_bad_value_names_it(name: str, value: str) -> None:
+    """For every variable."""
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(SUBMIT | {name: value})
     assert f"{name} must be" in caught.value.message
@@ -103,27 +103,27 @@ def test_bad_values(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     "tokens", ["short", f"{TOKEN},short", f"{TOKEN},", "ä" * 40, "a/" * 20, f"{TOKEN} {TOKEN}"]
 )
-def test_bad_tokens(tokens: str) -> None:
-    """A weak token is as good as none."""
+def test_load_with_a_weak_token_raises(tokens: str) -> None:
+    """Too short, or not URL-safe."""
     with pytest.raises(SettingsError):
         CallbackSettings.load(CALLBACK | {"CALLBACK_TOKENS": tokens})
 
 
-def test_two_tokens_live_at_once() -> None:
-    """For rotation; blanks around them do no harm."""
+def test_load_with_two_tokens_keeps_both() -> None:
+    """Blanks around them are ignored."""
     settings = CallbackSettings.load(CALLBACK | {"CALLBACK_TOKENS": f"{TOKEN}, {TOKEN[::-1]}"})
     assert [token.reveal() for token in settings.callback_tokens] == [TOKEN, TOKEN[::-1]]
 
 
 @pytest.mark.parametrize("topic", ["callbacks", "projects/p/topics/ab", "projects/p/topics/a/b"])
-def test_bad_topics(topic: str) -> None:
-    """The full name, as Pub/Sub wants it."""
+def test_load_with_a_bad_topic_raises(topic: str) -> None:
+    """The full name is needed."""
     with pytest.raises(SettingsError):
         CallbackSettings.load(CALLBACK | {"CALLBACK_TOPIC": topic})
 
 
-def test_secrets_show_nowhere() -> None:
-    """Not in a repr, not formatted, not inside the settings."""
+def test_secret_is_not_shown() -> None:
+    """Not in a repr, a format or the settings."""
     secret = Secret("hush")
     settings = SubmitSettings.load(SUBMIT)
     assert "hush" not in f"{secret} {secret!r} {[secret]}"
@@ -131,13 +131,13 @@ def test_secrets_show_nowhere() -> None:
     assert settings.mavi_api_key.reveal() == "sk-made-up"
 
 
-def test_a_slash_at_the_end_of_the_address_is_dropped() -> None:
-    """Paths are appended to it."""
+def test_load_with_a_trailing_slash_removes_it() -> None:
+    """Paths are appended to the base URL."""
     settings = SubmitSettings.load(SUBMIT | {"MAVI_BASE_URL": "http://127.0.0.1:1/v2/"})
     assert settings.mavi_base_url == "http://127.0.0.1:1/v2"
 
 
-def test_every_function_has_its_settings() -> None:
-    """An entry file for each, and settings for each entry file."""
+def test_every_entry_has_its_settings() -> None:
+    """And the other way round."""
     entries = {path.stem for path in Path("functions").glob("*.py")}
     assert entries == set(FUNCTIONS)

@@ -43,16 +43,16 @@ def pipeline() -> Pipeline:
     return Pipeline()
 
 
-async def test_nothing_to_do(pipeline: Pipeline) -> None:
-    """An empty store, and one where everything is in time."""
+async def test_sweep_with_nothing_to_do_changes_nothing(pipeline: Pipeline) -> None:
+    """In an empty store, and with everything in time."""
     assert await pipeline.sweeper().run() == Counts()
     await pipeline.service.submit(ORDER)
     await pipeline.drop()
     assert await pipeline.sweeper().run() == Counts()
 
 
-async def test_a_late_result_is_overdue_and_still_wins(pipeline: Pipeline) -> None:
-    """Marked once; whatever comes later takes its place."""
+async def test_sweep_marks_a_late_task_overdue(pipeline: Pipeline) -> None:
+    """Once; a late result replaces that."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     assert await pipeline.sweeper().run() == Counts(overdue=1)
@@ -65,8 +65,8 @@ async def test_a_late_result_is_overdue_and_still_wins(pipeline: Pipeline) -> No
     assert (await pipeline.task()).status is Status.SUCCEEDED
 
 
-async def test_a_result_that_comes_during_the_sweep_wins(pipeline: Pipeline) -> None:
-    """Between the query and the mark; it is not bought again either."""
+async def test_sweep_with_a_result_meanwhile_changes_nothing(pipeline: Pipeline) -> None:
+    """The task is not bought again either."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     came = False
@@ -85,8 +85,8 @@ async def test_a_result_that_comes_during_the_sweep_wins(pipeline: Pipeline) -> 
     assert pipeline.queue.tasks == {}
 
 
-async def test_an_overdue_asset_is_bought_again_at_most_so_often(pipeline: Pipeline) -> None:
-    """Off by default; each time on the queue, with the first task remembered."""
+async def test_sweep_resubmits_an_overdue_task_within_its_limit(pipeline: Pipeline) -> None:
+    """It is off by default."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     sweeper = pipeline.sweeper(resubmit_overdue=1)
@@ -99,8 +99,8 @@ async def test_an_overdue_asset_is_bought_again_at_most_so_often(pipeline: Pipel
     assert len(pipeline.provider.submitted) == 2
 
 
-async def test_a_dead_call_becomes_a_lost_answer(pipeline: Pipeline) -> None:
-    """After its lease; then it is 409 until it is forced."""
+async def test_sweep_expires_a_call_after_its_lease(pipeline: Pipeline) -> None:
+    """Then it needs ``force``."""
     await pipeline.service.submit(ORDER)
     calling = replace(
         await pipeline.entry(ID),
@@ -116,8 +116,8 @@ async def test_a_dead_call_becomes_a_lost_answer(pipeline: Pipeline) -> None:
     assert await pipeline.sweeper().run() == Counts()
 
 
-async def test_what_was_never_queued_is_queued(pipeline: Pipeline) -> None:
-    """The event's process died between the record and the queue, and no event came again."""
+async def test_sweep_requeues_an_entry_that_was_never_enqueued(pipeline: Pipeline) -> None:
+    """The process ended between the record and the queue."""
     pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
         await pipeline.drop()
@@ -130,8 +130,8 @@ async def test_what_was_never_queued_is_queued(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
-async def test_stalled_work_is_queued_again(pipeline: Pipeline, state: State) -> None:
-    """Once in each stretch of idleness, however often the sweep runs."""
+async def test_sweep_requeues_an_idle_entry(pipeline: Pipeline, state: State) -> None:
+    """Once for each time it is idle."""
     submission_id = await pipeline.drop()
     entry = replace(await pipeline.entry(submission_id), state=state, lease_id="gone")
     await pipeline.documents.commit(Write(submission_path(submission_id), entry))
@@ -141,8 +141,8 @@ async def test_stalled_work_is_queued_again(pipeline: Pipeline, state: State) ->
     assert list(pipeline.queue.tasks) == [f"{submission_id}-0", f"{submission_id}-1"]
 
 
-async def test_two_sweeps_at_once_do_it_once(pipeline: Pipeline) -> None:
-    """Each decides again on what is stored by then."""
+async def test_sweeps_at_once_act_once(pipeline: Pipeline) -> None:
+    """Each decides on what is stored then."""
     await pipeline.service.submit(ORDER)
     submission_id = await pipeline.drop()
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -163,8 +163,8 @@ async def test_two_sweeps_at_once_do_it_once(pipeline: Pipeline) -> None:
     )
 
 
-async def test_a_run_is_bounded_and_the_next_goes_on(pipeline: Pipeline) -> None:
-    """It says that there is more."""
+async def test_sweep_is_bounded_and_reports_more(pipeline: Pipeline) -> None:
+    """The next run goes on."""
     for number in range(BATCH_LIMIT + 3):
         await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -172,8 +172,8 @@ async def test_a_run_is_bounded_and_the_next_goes_on(pipeline: Pipeline) -> None
     assert await pipeline.sweeper().run() == Counts(overdue=3)
 
 
-async def test_an_unclaimed_result_stays_visible_as_such(pipeline: Pipeline) -> None:
-    """The job of a lost answer: its callback is kept, and nothing sweeps it away."""
+async def test_sweep_keeps_a_result_without_submission(pipeline: Pipeline) -> None:
+    """The job of a lost answer stays visible."""
     pipeline.provider.answers = [AnswerLost("timeout")]
     await pipeline.refused()
     await TaskStore(pipeline.documents, Retrier()).save_result(a_result(), b"raw")
@@ -183,8 +183,8 @@ async def test_an_unclaimed_result_stays_visible_as_such(pipeline: Pipeline) -> 
     assert (task.submission_id, task.status) == (None, Status.SUCCEEDED)
 
 
-async def test_a_result_that_comes_before_the_repetition_is_enough(pipeline: Pipeline) -> None:
-    """The overdue task succeeds while its repetition waits on the queue: nothing more is bought."""
+async def test_repetition_after_a_late_result_buys_nothing(pipeline: Pipeline) -> None:
+    """The result came while the repetition was queued."""
     pipeline = Pipeline(cap_per_day=5)
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -201,8 +201,8 @@ async def test_a_result_that_comes_before_the_repetition_is_enough(pipeline: Pip
     assert budget.value.submissions == 1
 
 
-async def test_a_refused_repetition_stays_within_its_limit(pipeline: Pipeline) -> None:
-    """The overdue task is still the one that was bought."""
+async def test_repetition_refused_counts_against_its_limit(pipeline: Pipeline) -> None:
+    """The overdue task is still the purchase."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     await pipeline.sweeper(resubmit_overdue=1).run()
@@ -215,8 +215,8 @@ async def test_a_refused_repetition_stays_within_its_limit(pipeline: Pipeline) -
     assert (await pipeline.service.submit(ORDER)).duplicate
 
 
-async def test_a_requeue_whose_answer_was_lost_is_queued(pipeline: Pipeline) -> None:
-    """In the same run: its own write is not somebody else's."""
+async def test_sweep_with_a_lost_acknowledgement_requeues(pipeline: Pipeline) -> None:
+    """It recognizes its own write."""
     submission_id = await pipeline.drop()
     pipeline.clock.advance(seconds=STALLED_AFTER.total_seconds())
     lost = False
@@ -238,8 +238,8 @@ async def comes(pipeline: Pipeline, task_id: str) -> None:
     await TaskStore(pipeline.documents, Retrier()).save_result(result, b"raw")
 
 
-async def test_whoever_asks_a_late_result_is_enough() -> None:
-    """Not only the queue: an order that comes before it buys nothing either."""
+async def test_submit_after_a_late_result_buys_nothing() -> None:
+    """Not only a run of the queue."""
     pipeline = Pipeline(cap_per_day=5)
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -252,8 +252,8 @@ async def test_whoever_asks_a_late_result_is_enough() -> None:
     assert (entry.state, entry.task_id, entry.previous_attempts) == (State.SUBMITTED, "task-1", [])
 
 
-async def test_the_late_result_of_any_earlier_task_is_enough() -> None:
-    """The second of three came; it is what the entry shows from then on."""
+async def test_repetition_after_a_result_of_any_task_buys_nothing() -> None:
+    """The entry then names that task."""
     pipeline = Pipeline()
     sweeper = pipeline.sweeper(resubmit_overdue=2)
     await pipeline.service.submit(ORDER)
@@ -272,8 +272,8 @@ async def test_the_late_result_of_any_earlier_task_is_enough() -> None:
     )
 
 
-async def test_the_bound_of_repetitions_holds_for_ever() -> None:
-    """Even where more was bought than an entry remembers; what people force does not count."""
+async def test_resubmission_limit_holds_for_ever() -> None:
+    """Forced purchases do not count."""
     pipeline = Pipeline()
     sweeper = pipeline.sweeper(resubmit_overdue=3)
     await pipeline.service.submit(ORDER)
@@ -287,8 +287,8 @@ async def test_the_bound_of_repetitions_holds_for_ever() -> None:
     assert len(pipeline.provider.submitted) == before + 3
 
 
-async def test_what_is_forced_is_bought_though_a_late_result_came() -> None:
-    """Whoever asks with force, by a list too, gets a new job."""
+async def test_submit_forced_after_a_late_result_buys() -> None:
+    """By a list, too."""
     pipeline = Pipeline()
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -299,8 +299,8 @@ async def test_what_is_forced_is_bought_though_a_late_result_came() -> None:
     assert (await pipeline.service.run(ID)).task_id == "task-2"
 
 
-async def test_one_bad_document_does_not_stop_the_sweep(pipeline: Pipeline) -> None:
-    """Written by a later version, say: it is logged and left, everything else is done."""
+async def test_sweep_with_a_bad_document_goes_on(pipeline: Pipeline) -> None:
+    """It is logged and left."""
     for asset_id in ("re_1", "re_2", "re_3"):
         await pipeline.service.submit(SubmitAsset(asset_id, {}))
     dead = submission_id_of_asset("re_3")
@@ -318,8 +318,8 @@ async def test_one_bad_document_does_not_stop_the_sweep(pipeline: Pipeline) -> N
     assert len(pipeline.lines.named("sweep_item_failed")) == 1
 
 
-async def test_an_outage_of_the_queue_stops_nothing_else(pipeline: Pipeline) -> None:
-    """It is said in the end, so that the scheduler comes again."""
+async def test_sweep_without_a_queue_does_the_rest(pipeline: Pipeline) -> None:
+    """It raises at the end, so that the scheduler retries."""
     await pipeline.drop()
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(hours=7)
