@@ -48,6 +48,21 @@ locals {
         advice   = "${push.function} does not keep up, or fails: look at its log."
       }
     },
+    # The request log of callback is excluded, so this metric alone shows a request that Cloud Run
+    # itself refused. Whether Mavi repeats a callback is not documented.
+    {
+      for name, label in {
+        "callback answered 5xx" = "response_code_class=\"5xx\""
+        "callback answered 429" = "response_code=\"429\""
+        } : name => {
+        filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.this["callback"].name}\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.${label}"
+        over     = 0
+        for_s    = 0
+        aligner  = "ALIGN_SUM"
+        window_s = 5 * local.minute_s
+        advice   = "A callback was not accepted, so a result may be missing: look at callback's log and its instance count. sweep reports the task as overdue."
+      }
+    },
   )
 
   # A metric that is not measured, which is how a pipeline dies silently. All revisions are one series:

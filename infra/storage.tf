@@ -31,6 +31,19 @@ resource "google_storage_bucket" "uploads" {
       age = 7
     }
   }
+  # Components of parallel uploads that were interrupted. gcloud stores them below the first prefix.
+  # gsutil puts a random number in front of the second one unless it resumes, and a lifecycle rule
+  # cannot match in the middle of a name: such components stay until upload_retention_days.
+  # https://cloud.google.com/storage/docs/parallel-composite-uploads
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 1
+      matches_prefix = ["gcloud/tmp/parallel_composite_uploads/", "gsutil/tmp/parallel_composite_uploads/"]
+    }
+  }
 
   dynamic "encryption" {
     for_each = var.kms_key[*]

@@ -17,7 +17,7 @@ from cli.deploy.deployment import Deployment
 from cli.deploy.environment import load_environment
 from cli.deploy.errors import Refused, StepFailed
 from cli.deploy.package import build_package
-from cli.deploy.preflight import check_all, check_tools
+from cli.deploy.preflight import build_region_warning, check_all, check_tools
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 CONSOLE: Final = "https://api-platform.memories.ai/webhooks"
@@ -80,6 +80,8 @@ def deploy(name: str, *, yes: bool, adopt: bool) -> None:
             "MAVI_API_KEY is not the stored key and is ignored: "
             "once this is deployed, make set-api-key changes it."
         )
+    if deployment.is_first and (warning := build_region_warning(deployment.region)):
+        print(warning)
     zip_file = _package()
     if adopt:
         deployment.adopt(zip_file, values)

@@ -75,6 +75,11 @@ class Deployment:
         return self._state
 
     @property
+    def region(self) -> str:
+        """The region of the environment."""
+        return self._environment.region
+
+    @property
     def is_first(self) -> bool:
         """Whether no apply came so far that all secrets were written."""
         return not self.state.secret_versions.keys() >= secret_values.NAMES
@@ -124,7 +129,7 @@ class Deployment:
         Terraform's resource for it is in the beta provider only. A failure is told, not raised: the
         agents may be there.
         """
-        services = ["pubsub.googleapis.com"]
+        services = ["cloudfunctions.googleapis.com", "pubsub.googleapis.com"]
         if self._environment.key:
             services += ["firestore.googleapis.com", "secretmanager.googleapis.com"]
         project = f"--project={self._environment.project}"

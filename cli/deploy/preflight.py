@@ -32,6 +32,29 @@ _API: Final = re.compile(r"(?<![\w.])(?!type\.)[a-z]+\.googleapis\.com")
 _CALLERS_PROJECT: Final = re.compile(r"projects?[ /=\[]+(\d+|[a-z][a-z0-9-]{4,28}[a-z0-9])")
 
 
+# https://cloud.google.com/build/docs/locations#restricted_regions_for_some_projects
+BUILD_REGIONS: Final = (
+    "us-central1",
+    "us-west2",
+    "europe-west1",
+    "asia-east1",
+    "australia-southeast1",
+    "southamerica-east1",
+)
+"""Regions in which every project may use Cloud Build."""
+
+
+def build_region_warning(region: str) -> str | None:
+    """Return a warning if Cloud Build may refuse to build in ``region``, else ``None``."""
+    if region in BUILD_REGIONS:
+        return None
+    return (
+        f"Some projects cannot run Cloud Build in {region}. If the build fails because of a quota, "
+        f"request quota or choose one of {', '.join(BUILD_REGIONS)}: "
+        "https://cloud.google.com/build/docs/locations#restricted_regions_for_some_projects"
+    )
+
+
 def check_tools() -> None:
     """Raise ``Refused`` unless terraform, new enough, and gcloud are installed."""
     missing = [f"{tool} ({url})" for tool, url in TOOLS.items() if not is_installed(tool)]

@@ -111,7 +111,7 @@ run "minimal" {
     error_message = "What is not protected goes with the rest."
   }
   assert {
-    condition     = length(google_storage_bucket.uploads.lifecycle_rule) == 1
+    condition     = length(google_storage_bucket.uploads.lifecycle_rule) == 2
     error_message = "With 0 days uploads are kept."
   }
   assert {

@@ -61,6 +61,8 @@ def test_a_first_deployment(
     (zip_file,) = (root / "dist").iterdir()
     assert f"-var=package=../dist/{zip_file.name}" in planned.text
     assert undeployed.changes == [
+        f"gcloud services enable cloudfunctions.googleapis.com --project={PROJECT} --quiet",
+        f"{CREATE_IDENTITY} --service=cloudfunctions.googleapis.com --project={PROJECT} --quiet",
         f"gcloud services enable pubsub.googleapis.com --project={PROJECT} --quiet",
         f"{CREATE_IDENTITY} --service=pubsub.googleapis.com --project={PROJECT} --quiet",
         "terraform apply -input=false production.tfplan",
@@ -78,7 +80,7 @@ def test_a_first_deployment_with_a_key_of_ones_own(
     undeployed.say("gcloud beta services identity create --service=firestore", "no beta", 1)
     result = run("deploy", "--yes")
     assert "The agent of firestore.googleapis.com could not be made: no beta" in result.output
-    assert len(undeployed.ran("gcloud beta services identity create")) == 3
+    assert len(undeployed.ran("gcloud beta services identity create")) == 4
     assert len(undeployed.ran("terraform apply")) == 1
 
 

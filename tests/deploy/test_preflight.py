@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.deploy.preflight import build_region_warning
 from tests.deploy.conftest import Run
-from tests.deploy.fake_programs import PROJECT, FakePrograms, framed
+from tests.deploy.fake_programs import PROJECT, FakePrograms, framed, state
 
 OTHER = "325559405591"
 OFF = f"""\
@@ -172,3 +173,28 @@ def test_nothing_is_done_unasked(command: str, run: Run, programs: FakePrograms)
     assert result.exit_code == 1
     assert "YES=1" in result.output
     assert programs.calls == []
+
+
+def test_deploy_first_in_restricted_region_warns(
+    run: Run, root: Path, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first deployment says that Cloud Build may refuse the region, and goes on."""
+    monkeypatch.setenv("MAVI_API_KEY", "key-given-by-the-user")
+    programs.say("terraform show -json", '{"format_version": "1.0"}')
+    programs.say("terraform show -json", state(), once_applied=True)
+    with (root / "infra" / "production.tfvars").open("a") as file:
+        file.write('region = "us-east4"\n')
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "cannot run Cloud Build in us-east4" in result.output
+    assert "build/docs/locations#restricted_regions_for_some_projects" in result.output
+
+
+def test_deploy_in_unrestricted_region_or_again_does_not_warn(
+    run: Run, root: Path, programs: FakePrograms
+) -> None:
+    """A region that every project may use needs no warning; a later deployment has built before."""
+    assert build_region_warning("us-central1") is None
+    with (root / "infra" / "production.tfvars").open("a") as file:
+        file.write('region = "us-east4"\n')
+    assert "Cloud Build" not in run("deploy", "--yes").output

@@ -47,6 +47,19 @@ def alerts_watch_what_dies_silently(plan: Plan) -> Iterator[str]:
         *((name, "oldest_unacked_message_age", 15, 5, "ALIGN_MAX") for name in pushes),
     ]
     found = _conditions(plan, "condition_threshold")
+    for label in ('response_code_class="5xx"', 'response_code="429"'):
+        requests = " AND ".join(
+            [
+                'resource.type="cloud_run_revision"',
+                f'resource.labels.service_name="{plan.prefix}-callback"',
+                'metric.type="run.googleapis.com/request_count"',
+                f"metric.labels.{label}",
+            ]
+        )
+        condition = found.pop(requests, {})
+        bound = (condition.get("comparison"), condition.get("threshold_value"))
+        if bound != ("COMPARISON_GT", 0) or seconds(condition.get("duration")):
+            yield f"no alert when callback answers {label}: {bound}"
     for name, metric, over_min, for_min, aligner in watched:
         condition = found.pop(_subscription_filter(plan, name, metric), None)
         if condition is None:

@@ -24,6 +24,8 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "budgets": Budget,
 }
 EXPIRY = "expires_at"
+COMPONENTS = "tmp/parallel_composite_uploads/"
+"""Below ``gcloud/`` and ``gsutil/``: the parts of a parallel upload."""
 
 
 def collection_groups() -> set[str]:
@@ -129,14 +131,16 @@ def buckets_are_private(plan: Plan) -> Iterator[str]:
         ]
         if aborted != [7]:
             yield f"{bucket.address} is tidied up after {aborted} days"
-    ages = [
-        nested(rule, "condition").get("age")
+    deleted = {
+        (nested(rule, "condition").get("age"), prefix)
         for rule in _bucket(plan, "uploads")["lifecycle_rule"] or []
         if nested(rule, "action").get("type") == "Delete"
-    ]
+        for prefix in nested(rule, "condition").get("matches_prefix") or [""]
+    }
     days = plan.variable("upload_retention_days")
-    if ages != ([days] if days else []):
-        yield f"uploads are deleted after {ages} days"
+    parts = {(1, f"{tool}/{COMPONENTS}") for tool in ("gcloud", "gsutil")}
+    if deleted != parts | ({(days, "")} if days else set()):
+        yield f"uploads are deleted after {deleted} days"
 
 
 def _bucket(plan: Plan, name: str) -> Resource:
