@@ -1,5 +1,5 @@
 terraform {
-  # 1.11 brought write-only arguments: a secret's value is in no plan and no state.
+  # 1.11 has write-only arguments, which keep secret values out of plan and state.
   required_version = ">= 1.11, < 2.0"
 
   required_providers {
