@@ -1,6 +1,6 @@
 locals {
-  # Every collection group, with the fields that no query needs and that hold lists, maps or bytes:
-  # a document may have 40,000 index entries, and each element of these would be one.
+  # Every collection group, with its fields that hold lists, maps or bytes. No query uses them, and each
+  # element would be an index entry; a document may have 40,000.
   collections = {
     tasks = [
       "anomalies", "faces", "labels", "provider", "segments", "source", "speaker_names", "speakers",
@@ -18,7 +18,7 @@ locals {
     }
   ]...)
 
-  # The queries of transcripts/submissions/sweep.py: a field that is equal, and one that is a time.
+  # The queries of transcripts/submissions/sweep.py: one field is compared for equality, one is a time.
   indexes = {
     late_tasks       = { collection = "tasks", equal = "status", time = "submitted_at" }
     idle_submissions = { collection = "submissions", equal = "state", time = "updated_at" }
@@ -34,7 +34,7 @@ resource "google_firestore_database" "this" {
   concurrency_mode        = "OPTIMISTIC"
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
 
-  # The provider's default, ABANDON, would keep the database without a word when it may go.
+  # The provider's default is ABANDON: an unprotected database would silently stay after a destroy.
   deletion_policy = var.deletion_protection ? "ABANDON" : "DELETE"
 
   dynamic "cmek_config" {
@@ -47,8 +47,8 @@ resource "google_firestore_database" "this" {
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
-# Pages and raw blocks expire by themselves: subcollections do not go with their parent.
-# No index on the time of expiry: one that only grows is a hot spot.
+# Pages and raw blocks need a TTL of their own: Firestore does not delete subcollections with their
+# parent. The time of expiry is not indexed: an index of increasing values is a hot spot.
 resource "google_firestore_field" "expiry" {
   for_each = local.collections
 

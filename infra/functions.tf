@@ -1,15 +1,15 @@
 locals {
-  # One entry a function: everything else follows from it, rights included.
+  # One entry per function. Everything else is derived from it, rights included.
   #
-  # called_by      pubsub, scheduler or tasks, each as an identity of its own; everybody; or only callers
-  # callers        who else may call it, as IAM members
+  # called_by      pubsub, scheduler or tasks, each under its own identity; everybody; or only callers
+  # callers        IAM members that may call it as well
   # database       reads and writes the Firestore database
-  # queue          puts submissions on the queue
+  # queue          enqueues submissions
   # reads_uploads  reads the upload bucket
-  # reaches_mavi   calls Mavi, from the fixed address if there is one
-  # publishes      topics
-  # secrets        variable = secret
-  # settings       its other variables, beside those that all have; their values are below
+  # reaches_mavi   calls Mavi, from the static IP address if there is one
+  # publishes      topics that it publishes to
+  # secrets        environment variable = secret
+  # settings       further environment variables; their values are below
   functions = {
     submit = {
       called_by     = "tasks"
@@ -24,8 +24,8 @@ locals {
       settings = [
         "MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "MAX_OBJECT_BYTES", "MAX_SUBMISSIONS_PER_DAY",
       ]
-      # Streams uploads with at most 150 MiB beside the 70 at rest; a task of the queue may take half
-      # an hour, most of it waiting. One instance: it keeps the account's pace.
+      # Streams uploads with at most 150 MiB beside the 70 MiB it needs at rest. A task may take half an
+      # hour, most of it waiting. One instance, because it keeps the rate limit of the account.
       size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 1800, min_instances = 0, max_instances = 1 }
     }
     ingest = {
@@ -39,7 +39,7 @@ locals {
       publishes     = []
       secrets       = {}
       settings      = ["MAX_OBJECT_BYTES"]
-      # Events of a few kilobytes, an RPC or two each: few instances take a burst of thousands.
+      # Events of a few kilobytes with one or two RPCs each: few instances serve a burst of thousands.
       size = { cpu = "1", memory = "256Mi", concurrency = 40, timeout_s = 60, min_instances = 0, max_instances = 5 }
     }
     callback = {
@@ -53,8 +53,8 @@ locals {
       publishes     = ["callbacks", "callbacks-rejected"]
       secrets       = { CALLBACK_TOKENS = "callback-tokens" }
       settings      = ["CALLBACK_TOPIC", "REJECTED_TOPIC"]
-      # Four bodies of 32 MiB at once, beside any number under 1 MiB. 300 s: a body has 120, the broker
-      # 10, and large ones wait for each other. A new instance answers within seconds: none is kept.
+      # Four bodies of 32 MiB at once, beside any number below 1 MiB. A body may take 120 s and Pub/Sub
+      # 10 s, and large bodies wait for each other. A new instance starts within seconds: none is kept.
       size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 300, min_instances = 0, max_instances = 10 }
     }
     subscriber = {
@@ -68,7 +68,7 @@ locals {
       publishes     = []
       secrets       = {}
       settings      = []
-      # A result of 32 MiB is held several times over while it is normalised, so few at once.
+      # Normalizing a result of 32 MiB needs several times its size, so few run at once.
       size = { cpu = "1", memory = "1Gi", concurrency = 8, timeout_s = 120, min_instances = 0, max_instances = 10 }
     }
     sweep = {
@@ -82,12 +82,12 @@ locals {
       publishes     = []
       secrets       = {}
       settings      = ["OVERDUE_AFTER_MINUTES", "RESUBMIT_OVERDUE"]
-      # At most 1,000 documents, eight at once. Two runs at once do no harm, but no good either.
+      # At most 1,000 documents, eight at once. Overlapping runs are safe but useless.
       size = { cpu = "1", memory = "256Mi", concurrency = 4, timeout_s = 300, min_instances = 0, max_instances = 1 }
     }
   }
 
-  # Value of every variable that is no secret, and who has which.
+  # The value of every environment variable that is not secret; below, which function has which.
   settings = {
     TRANSCRIPTS_BACKEND      = "google"
     CALLBACK_TOPIC           = local.topic_paths["callbacks"]
@@ -122,7 +122,7 @@ locals {
     })
   }
 
-  # Known before the functions are, so that they can be told of each other:
+  # The URLs are known before the functions exist, so functions can refer to each other:
   # https://cloud.google.com/run/docs/triggering/https-request#deterministic
   urls = {
     for name in keys(local.functions) :
@@ -144,7 +144,7 @@ resource "google_cloudfunctions2_function" "this" {
     service_account   = "projects/${var.project}/serviceAccounts/${google_service_account.build.email}"
     docker_repository = "projects/${var.project}/locations/${var.region}/repositories/${google_artifact_registry_repository.functions.repository_id}"
 
-    # Which file holds the entry. Google's build reads it; as a runtime variable it is ignored:
+    # The file of the entry point. Google's build reads it; a runtime variable of that name is ignored:
     # https://github.com/GoogleCloudPlatform/buildpacks/issues/605
     environment_variables = {
       GOOGLE_FUNCTION_SOURCE = "${each.key}.py"
@@ -189,9 +189,8 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
 
-  # Built only when the build may read and write, started only when the function may read its
-  # secrets, and called only when its queries have their indexes. The indexes take minutes to build,
-  # which is longer than a new grant takes to be known everywhere.
+  # The build needs its rights, a starting function needs its secrets, and a called function needs the
+  # indexes of its queries. Indexes take minutes to build, longer than a new grant takes to spread.
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
     google_firestore_field.expiry,
@@ -209,7 +208,7 @@ resource "google_cloudfunctions2_function" "this" {
   lifecycle {
     precondition {
       condition     = local.sizes[each.key].concurrency == 1 || tonumber(local.sizes[each.key].cpu) >= 1
-      error_message = "More than one request at once needs at least 1 vCPU: raise cpu or set concurrency to 1."
+      error_message = "A concurrency above 1 needs at least 1 vCPU: raise cpu or set concurrency to 1."
     }
     precondition {
       condition     = local.sizes[each.key].min_instances <= local.sizes[each.key].max_instances
@@ -217,7 +216,7 @@ resource "google_cloudfunctions2_function" "this" {
     }
     precondition {
       condition     = each.key != "submit" || local.sizes[each.key].concurrency > var.queue_concurrency
-      error_message = "queue_concurrency must be below submit's concurrency, or direct callers are locked out."
+      error_message = "queue_concurrency must be below submit's concurrency, or direct callers cannot get in."
     }
   }
 }

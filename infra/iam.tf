@@ -1,6 +1,6 @@
-# Every function and every caller has an identity of its own, and each right is on the one resource
-# it is about. On the project are only those that no resource takes: the database, which has no
-# policy of its own, and what the build needs of logs and of a bucket that Google makes.
+# Every function and every caller has its own identity, and each role is granted on one resource. Roles
+# on the project are only those that no resource accepts: a Firestore database has no policy, and the
+# build writes logs and reads a bucket that Google creates.
 
 locals {
   called = { for name, function in local.functions : name => function if contains(["pubsub", "scheduler", "tasks"], function.called_by) }
@@ -27,9 +27,9 @@ locals {
   ]...)
 }
 
-# A grant goes with the resource it is on when that is made anew, and no plan shows it
-# (https://developer.hashicorp.com/terraform/language/meta-arguments/replace_triggered_by). That
-# argument takes each.key alone, so grants with another key go by these.
+# When a resource is replaced, its grants are lost and no plan shows it. replace_triggered_by makes them
+# again (https://developer.hashicorp.com/terraform/language/meta-arguments/replace_triggered_by). It
+# accepts only each.key as an index, so grants with other keys are triggered by these.
 resource "terraform_data" "published_on" {
   for_each = local.function_topics
 
@@ -76,8 +76,8 @@ resource "google_service_account" "build" {
   depends_on = [google_project_service.this]
 }
 
-# Who may call what. On the Cloud Run service, which has the function's name: the functions' own
-# policies refuse run.invoker (https://github.com/hashicorp/terraform-provider-google/issues/12562).
+# Invoker roles are granted on the Cloud Run service, which has the function's name: the policy of a
+# function refuses run.invoker (https://github.com/hashicorp/terraform-provider-google/issues/12562).
 resource "google_cloud_run_v2_service_iam_member" "caller" {
   for_each = local.called
 
@@ -106,7 +106,7 @@ resource "google_cloud_run_v2_service_iam_member" "people" {
   }
 }
 
-# Mavi signs nothing and sends no credentials: the token in the path is what lets it in.
+# Mavi signs nothing and sends no credentials: callback checks the token in the path instead.
 resource "google_cloud_run_v2_service_iam_member" "public" {
   for_each = local.public
 
@@ -121,7 +121,7 @@ resource "google_cloud_run_v2_service_iam_member" "public" {
   }
 }
 
-# What functions may do ------------------------------------------------------------------------------
+# Rights of the functions ----------------------------------------------------------------------------
 
 resource "google_pubsub_topic_iam_member" "functions" {
   for_each = local.function_topics
@@ -149,7 +149,7 @@ resource "google_secret_manager_secret_iam_member" "functions" {
   }
 }
 
-# A Firestore database has no policy; the project's is conditioned on the one database:
+# A Firestore database has no policy, so the role is granted on the project, for this database only:
 # https://cloud.google.com/firestore/docs/manage-databases
 resource "google_project_iam_member" "database" {
   for_each = { for name, function in local.functions : name => function if function.database }
@@ -165,7 +165,7 @@ resource "google_project_iam_member" "database" {
   }
 }
 
-# Read and list: without list, Cloud Storage says 403 of an object that is gone, and not 404.
+# Includes listing: without it Cloud Storage answers 403 instead of 404 for a deleted object.
 resource "google_storage_bucket_iam_member" "uploads" {
   for_each = { for name, function in local.functions : name => function if function.reads_uploads }
 
@@ -178,7 +178,7 @@ resource "google_storage_bucket_iam_member" "uploads" {
   }
 }
 
-# A task is put on the queue, and carries the token of the identity that submit is called by.
+# An enqueued task carries a token of the identity that may call submit, hence the second grant.
 resource "google_cloud_tasks_queue_iam_member" "functions" {
   for_each = { for name, function in local.functions : name => function if function.queue }
 
@@ -201,7 +201,7 @@ resource "google_service_account_iam_member" "queue_token" {
   member             = google_service_account.function[each.key].member
 }
 
-# What the build may do ------------------------------------------------------------------------------
+# Rights of the build --------------------------------------------------------------------------------
 
 resource "google_storage_bucket_iam_member" "build" {
   bucket = google_storage_bucket.source.name
@@ -231,7 +231,7 @@ resource "google_project_iam_member" "build_logs" {
   member  = google_service_account.build.member
 }
 
-# Cloud Functions copies the source into a bucket of its own making, which the build reads:
+# Cloud Functions copies the source into a bucket that it creates, and the build reads it there:
 # https://github.com/hashicorp/terraform-provider-google/issues/20571
 resource "google_project_iam_member" "build_sources" {
   project = var.project
@@ -240,7 +240,7 @@ resource "google_project_iam_member" "build_sources" {
 
   condition {
     title       = "sources of functions"
-    description = "The bucket that Cloud Functions makes for them, which is not there before the first"
+    description = "The bucket that Cloud Functions creates with the first function"
     expression  = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
   }
 }

@@ -1,4 +1,4 @@
-# Google's agents encrypt and decrypt with a key of your own as themselves, each with leave on the key.
+# Google's service agents encrypt and decrypt with your key, so each needs a role on it.
 resource "google_kms_crypto_key_iam_member" "agents" {
   for_each = var.kms_key == null ? {} : {
     firestore = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-firestore.iam.gserviceaccount.com"

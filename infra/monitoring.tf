@@ -1,8 +1,8 @@
-# The request log of Cloud Run holds the path, and the callback's path is its token.
+# Cloud Run's request log holds the path, and the path of a callback is its token.
 resource "google_logging_project_exclusion" "callback_requests" {
   project     = var.project
   name        = "${var.name}-callback-requests"
-  description = "The path of a callback holds its token"
+  description = "The path of a callback is its token"
   filter = join(" AND ", [
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=\"${google_service_account.function["callback"].account_id}\"",
@@ -16,7 +16,7 @@ locals {
   minute_s = 60
   pushed   = { for topic in keys(local.pushes) : topic => google_pubsub_subscription.push[topic].name }
 
-  # What to be told of, in three kinds. A metric over a bound:
+  # Alerts of three kinds. First, a metric above a threshold:
   exceeded = merge(
     {
       for topic, push in local.pushes : "dead letters of ${topic}" => {
@@ -25,7 +25,7 @@ locals {
         for_s    = 0
         aligner  = "ALIGN_SUM"
         window_s = 5 * local.minute_s
-        advice   = "Messages that ${push.function} never took are in ${var.name}-${push.dead}-kept. See docs/deploy.md, Dead letters."
+        advice   = "Messages that ${push.function} never accepted are in ${var.name}-${push.dead}-kept. See docs/deploy.md, Dead letters."
       }
     },
     {
@@ -35,7 +35,7 @@ locals {
         for_s    = 0
         aligner  = "ALIGN_MAX"
         window_s = 5 * local.minute_s
-        advice   = "Somebody has to look at them within 31 days. See docs/deploy.md, Dead letters."
+        advice   = "They are deleted after 31 days. See docs/deploy.md, Dead letters."
       }
     },
     {
@@ -45,36 +45,51 @@ locals {
         for_s    = 5 * local.minute_s
         aligner  = "ALIGN_MAX"
         window_s = 5 * local.minute_s
-        advice   = "${push.function} does not keep up, or fails: look at its log."
+        advice   = "${push.function} fails or is too slow: look at its log."
+      }
+    },
+    # The request log of callback is excluded, so this metric alone shows a request that Cloud Run
+    # itself refused. Whether Mavi repeats a callback is not documented.
+    {
+      for name, label in {
+        "callback answered 5xx" = "response_code_class=\"5xx\""
+        "callback answered 429" = "response_code=\"429\""
+        } : name => {
+        filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.this["callback"].name}\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.${label}"
+        over     = 0
+        for_s    = 0
+        aligner  = "ALIGN_SUM"
+        window_s = 5 * local.minute_s
+        advice   = "A callback was not accepted, so a result may be missing: look at callback's log and its instance count. sweep reports the task as overdue."
       }
     },
   )
 
-  # A metric that is not measured, which is how a pipeline dies silently. All revisions are one series:
-  # else that of every replaced revision would be missing. What was never measured is not missing:
+  # Second, a metric without data. All revisions are one time series; otherwise every replaced revision
+  # would raise the alert. A metric that never had data raises none:
   # https://cloud.google.com/monitoring/alerts/concepts-indepth
   missing = {
-    # sweep is called on a schedule, so its requests tell that calls, roles and database work.
+    # sweep runs on a schedule, so its successful requests show that calls, roles and database work.
     "sweep has not run" = {
       filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.this["sweep"].name}\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\""
       for_s    = 180 * local.minute_s
       window_s = 60 * local.minute_s
       series   = ["resource.label.service_name"]
-      advice   = "Late results and stalled work go unnoticed: look at the scheduler's job and at sweep's log."
+      advice   = "Late results and stalled submissions stay unnoticed: look at the scheduler job and at sweep's log."
     }
   }
 
-  # An entry of a log:
+  # Third, a log entry:
   logged = {
-    # Also of a sweep that never ran at all.
+    # Includes a sweep that never ran.
     "sweep failed" = {
       filter = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${google_cloud_scheduler_job.sweep.name}\" AND severity>=ERROR"
-      advice = "A call that failed is repeated. If they all fail, late results and stalled work go unnoticed: look at the scheduler's job and at sweep's log."
+      advice = "A failed call is repeated. If all calls fail, late results and stalled submissions stay unnoticed: look at the scheduler job and at sweep's log."
     }
-    # What our code says itself, and not what Cloud Run says of a request: that is sent again.
+    # Only entries of our own code. Cloud Run's entries about failed requests are left out: they are retried.
     "money or a result may be lost" = {
       filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for function in google_cloudfunctions2_function.this : "\"${function.name}\""])}) AND severity>=ERROR AND jsonPayload.function:*"
-      advice = "A purchase or a result needs somebody: the entry's message says what happened, its fields to which. One mail an hour: look for further entries."
+      advice = "A purchase or a result needs a person. The message of the log entry says what happened, its fields say to which task. At most one mail an hour is sent, so look for further entries."
     }
   }
 
@@ -142,7 +157,7 @@ resource "google_monitoring_alert_policy" "this" {
     }
   }
 
-  # Of an entry of a log, and of nothing else, the API wants to know how often to tell.
+  # The API requires a rate limit for log conditions, and refuses it for others.
   dynamic "alert_strategy" {
     for_each = [for name in keys(local.logged) : name if name == each.key]
     content {

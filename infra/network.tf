@@ -1,7 +1,7 @@
-# One fixed address for what goes to Mavi. Google's own APIs are reached without leaving Google.
+# One static IP address for requests to Mavi. Google's own APIs are reached without it.
 #
-# Each with create_before_destroy: without it Terraform destroys them, and only then has submit let go
-# of them, which Google refuses for a subnet in use. With it submit comes first:
+# Google refuses to delete a subnet in use. With create_before_destroy Terraform changes submit first and
+# destroys the network afterwards:
 # https://developer.hashicorp.com/terraform/language/meta-arguments/create_before_destroy
 resource "google_compute_network" "egress" {
   count = var.static_ip ? 1 : 0

@@ -1,30 +1,30 @@
 output "callback_url" {
-  description = "Address of callback, without the token: `make callback-url` prints it whole."
+  description = "URL of callback without the token; `make callback-url` prints it with the token."
   value       = local.urls["callback"]
 }
 
 output "urls" {
-  description = "Address of every function."
+  description = "URL of every function."
   value       = local.urls
 }
 
 output "upload_bucket" {
-  description = "Where what is to be transcribed goes."
+  description = "Bucket for media to transcribe."
   value       = google_storage_bucket.uploads.name
 }
 
 output "database" {
-  description = "Firestore database of the results."
+  description = "Firestore database that holds the results."
   value       = google_firestore_database.this.name
 }
 
 output "queue" {
-  description = "Queue of submissions."
+  description = "Cloud Tasks queue of submissions."
   value       = google_cloud_tasks_queue.submissions.name
 }
 
 output "secrets" {
-  description = "Secrets, with the version that is live as Secret Manager numbers it; no value."
+  description = "Secret ids and the live version of each in Secret Manager; no values."
   value = {
     for name in local.secrets : name => {
       secret_id = google_secret_manager_secret.this[name].secret_id
@@ -34,7 +34,7 @@ output "secrets" {
 }
 
 output "secret_versions" {
-  description = "mavi_api_key_version and callback_tokens_version as they were last applied."
+  description = "Last applied values of mavi_api_key_version and callback_tokens_version."
   value = {
     mavi_api_key_version    = google_secret_manager_secret_version.mavi_api_key.secret_data_wo_version
     callback_tokens_version = google_secret_manager_secret_version.callback_tokens.secret_data_wo_version
@@ -42,6 +42,6 @@ output "secret_versions" {
 }
 
 output "static_ip" {
-  description = "Address that Mavi sees, if static_ip is on."
+  description = "IP address that Mavi sees, if static_ip is on."
   value       = one(google_compute_address.egress[*].address)
 }

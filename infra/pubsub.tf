@@ -1,8 +1,8 @@
 locals {
   day_s = 24 * 60 * 60
 
-  # Topic, and how long it keeps all messages for `seek`; dead and rejected ones keep them in a
-  # subscription of their own instead.
+  # Topics. Those with replay keep every message for `seek`; dead and rejected messages are kept in a
+  # subscription instead.
   topics = {
     callbacks          = { replay = true }
     callbacks-rejected = { replay = false }
@@ -12,15 +12,15 @@ locals {
   }
   topic_paths = { for name, topic in google_pubsub_topic.this : name => "projects/${var.project}/topics/${topic.name}" }
 
-  # Topic, the function it is pushed to, and where what it never takes ends.
+  # Each pushed topic, the function it is pushed to, and the topic for messages that keep failing.
   pushes = {
     callbacks = { function = "subscriber", dead = "callbacks-dead" }
     uploads   = { function = "ingest", dead = "uploads-dead" }
   }
   kept = toset(["callbacks-dead", "callbacks-rejected", "uploads-dead"])
 
-  # A message that is still being worked on is not delivered again. What is kept has the longest of
-  # these, since an operator may push it.
+  # Longer than the function may work on a message, so that no message is delivered twice at once. Kept
+  # messages have the longest of these, since an operator may push them.
   ack_deadlines = {
     for topic, push in local.pushes : topic => min(600, local.sizes[push.function].timeout_s + 30)
   }
@@ -39,7 +39,7 @@ resource "google_pubsub_topic" "this" {
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
-# Own push subscriptions: those of a function's event_trigger have no dead letters
+# Separate push subscriptions, because those of a function's event_trigger have no dead letters
 # (https://github.com/hashicorp/terraform-provider-google/issues/25069).
 resource "google_pubsub_subscription" "push" {
   for_each = local.pushes
@@ -62,16 +62,16 @@ resource "google_pubsub_subscription" "push" {
     dead_letter_topic     = local.topic_paths[each.value.dead]
     max_delivery_attempts = var.max_delivery_attempts
   }
-  # Without it, what fails comes again at once, and all attempts are gone within seconds.
+  # Without a retry policy a failed message is retried at once, and all attempts are used within seconds.
   retry_policy {
     minimum_backoff = "10s"
     maximum_backoff = "600s"
   }
   expiration_policy {
-    ttl = "" # never: 31 days without a message would end the subscription
+    ttl = "" # never; the default deletes a subscription after 31 days without a message
   }
 
-  # From the first message on, everything that its delivery needs is there.
+  # The first message needs all of this to be delivered.
   depends_on = [
     google_cloudfunctions2_function.this,
     google_cloud_run_v2_service_iam_member.caller,
@@ -81,7 +81,7 @@ resource "google_pubsub_subscription" "push" {
   ]
 }
 
-# Dead letters without a subscription are lost, and one that expires loses them silently.
+# A topic without a subscription loses its messages, and an expired subscription does so silently.
 resource "google_pubsub_subscription" "kept" {
   for_each = local.kept
 
@@ -96,7 +96,7 @@ resource "google_pubsub_subscription" "kept" {
   }
 }
 
-# Pub/Sub moves dead letters as its own agent. Without both grants it silently does not.
+# Pub/Sub's service agent moves dead letters. Without both grants it silently does not.
 resource "google_pubsub_topic_iam_member" "dead_letters" {
   for_each = toset([for push in values(local.pushes) : push.dead])
 
@@ -123,7 +123,7 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   }
 }
 
-# The push's OIDC token: https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+# Pub/Sub's service agent creates the OIDC token of a push: https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 resource "google_service_account_iam_member" "push_token" {
   for_each = local.pushes
 

@@ -1,4 +1,4 @@
-# One submission a second: the account's limit, for each endpoint of Mavi.
+# Mavi limits the account to one request a second per endpoint.
 resource "google_cloud_tasks_queue" "submissions" {
   project  = var.project
   location = var.region
@@ -8,7 +8,7 @@ resource "google_cloud_tasks_queue" "submissions" {
     max_dispatches_per_second = var.mavi_requests_per_second
     max_concurrent_dispatches = var.queue_concurrency
   }
-  # 100 attempts are about 16 hours. What is given up after that is put on the queue again by sweep.
+  # 100 attempts take about 16 hours. After that sweep enqueues the submission again.
   retry_config {
     max_attempts  = 100
     min_backoff   = "10s"

@@ -2,7 +2,7 @@ resource "google_cloud_scheduler_job" "sweep" {
   project          = var.project
   region           = var.region
   name             = "${var.name}-sweep"
-  description      = "Late results, dead calls and stalled work of ${var.name}"
+  description      = "Finds late results, lost answers and stalled submissions of ${var.name}"
   schedule         = var.sweep_schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "${local.sizes["sweep"].timeout_s}s"

@@ -1,8 +1,8 @@
 locals {
   secrets = toset(["mavi-api-key", "callback-tokens"])
 
-  # As Secret Manager numbers them. Pinned: "latest" is read when an instance starts, so some would
-  # have the old value and some the new one.
+  # Version numbers of Secret Manager. They are pinned, because "latest" is read when an instance starts:
+  # some instances would have the old value and some the new one.
   secret_versions = {
     mavi-api-key    = google_secret_manager_secret_version.mavi_api_key.version
     callback-tokens = google_secret_manager_secret_version.callback_tokens.version
@@ -33,7 +33,7 @@ resource "google_secret_manager_secret" "this" {
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
-# The new version is there, and read, before the old one is destroyed.
+# The functions change to the new version before the old one is destroyed.
 resource "google_secret_manager_secret_version" "mavi_api_key" {
   secret                 = google_secret_manager_secret.this["mavi-api-key"].id
   secret_data_wo         = var.mavi_api_key

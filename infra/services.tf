@@ -21,7 +21,7 @@ locals {
   ))
 }
 
-# APIs stay enabled when this is destroyed: something else in the project may use them.
+# A destroy leaves the APIs enabled: something else in the project may use them.
 resource "google_project_service" "this" {
   for_each = local.services
 

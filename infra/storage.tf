@@ -1,9 +1,9 @@
-# Agents of Google's that act on our resources. Reading this one makes it, if it is not there yet.
+# Cloud Storage's service agent. Reading it creates it if it does not exist yet.
 data "google_storage_project_service_account" "this" {
   project = var.project
 }
 
-# What is to be transcribed. Every object that is put here is bought once.
+# Media to transcribe. Every object that is uploaded here is paid for once.
 resource "google_storage_bucket" "uploads" {
   project                     = var.project
   name                        = "${var.project}-${var.name}-uploads"
@@ -31,6 +31,19 @@ resource "google_storage_bucket" "uploads" {
       age = 7
     }
   }
+  # Components of parallel uploads that were interrupted. gcloud stores them below the first prefix.
+  # gsutil puts a random number in front of the second one unless it resumes, and a lifecycle rule
+  # cannot match in the middle of a name: such components stay until upload_retention_days.
+  # https://cloud.google.com/storage/docs/parallel-composite-uploads
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 1
+      matches_prefix = ["gcloud/tmp/parallel_composite_uploads/", "gsutil/tmp/parallel_composite_uploads/"]
+    }
+  }
 
   dynamic "encryption" {
     for_each = var.kms_key[*]
@@ -42,14 +55,14 @@ resource "google_storage_bucket" "uploads" {
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
-# Cloud Storage publishes as its own agent, and refuses the notification if that may not yet.
+# Cloud Storage's service agent publishes; without its role the notification cannot be created.
 resource "google_storage_notification" "uploads" {
   bucket         = google_storage_bucket.uploads.name
   topic          = "//pubsub.googleapis.com/${local.topic_paths["uploads"]}"
   payload_format = "JSON_API_V1"
   event_types    = ["OBJECT_FINALIZE"]
 
-  # An upload is not seen before there is somebody who takes its event.
+  # Without a subscription the event of an early upload would be lost.
   depends_on = [google_pubsub_topic_iam_member.uploads, google_pubsub_subscription.push]
 }
 
@@ -76,7 +89,7 @@ resource "google_storage_bucket_iam_member" "uploaders" {
   }
 }
 
-# What the functions are built from.
+# Source code of the functions.
 resource "google_storage_bucket" "source" {
   project                     = var.project
   name                        = "${var.project}-${var.name}-source"
@@ -104,7 +117,7 @@ resource "google_storage_bucket" "source" {
   depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
-# Named by what is in it: new code redeploys, the same code does not.
+# Named by its content: new code is deployed, unchanged code is not deployed again.
 resource "google_storage_bucket_object" "package" {
   bucket       = google_storage_bucket.source.name
   name         = "functions-${filesha256(var.package)}.zip"
@@ -116,7 +129,7 @@ resource "google_storage_bucket_object" "package" {
   }
 }
 
-# Where the built images go: a repository of our own, so that the build's rights end at it.
+# A separate repository for the built images, so that the build has rights on nothing else.
 resource "google_artifact_registry_repository" "functions" {
   project       = var.project
   location      = var.region

@@ -1,29 +1,29 @@
-# What has to be given -------------------------------------------------------------------------------
+# Required -------------------------------------------------------------------------------------------
 
 variable "project" {
-  description = "Google Cloud project id. It exists, and has a billing account."
+  description = "Id of an existing Google Cloud project with a billing account."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
-    error_message = "project must be a project id, such as my-project-123: not its name, not its number."
+    error_message = "project must be a project id such as my-project-123, not a project name or number."
   }
 }
 
 variable "package" {
-  description = "Path of the zip that `make package` built; make gives it."
+  description = "Path of the zip that `make package` builds; make sets it."
   type        = string
   nullable    = false
 
   validation {
-    condition     = fileexists(var.package)
-    error_message = "package must be the path of an existing zip. `make package` builds it."
+    condition     = try(fileexists(var.package), false)
+    error_message = "package must be the path of an existing zip; `make package` builds it."
   }
 }
 
 variable "mavi_api_key" {
-  description = "Key of the Mavi account. It goes to Secret Manager and nowhere else; make gives it."
+  description = "API key of the Mavi account, stored in Secret Manager only; make sets it."
   type        = string
   nullable    = false
   ephemeral   = true
@@ -31,12 +31,12 @@ variable "mavi_api_key" {
 
   validation {
     condition     = can(regex("^[!-~]{8,512}$", var.mavi_api_key))
-    error_message = "mavi_api_key must be printable ASCII without spaces, at least 8 characters."
+    error_message = "mavi_api_key must be 8 to 512 printable ASCII characters without spaces."
   }
 }
 
 variable "callback_tokens" {
-  description = "One token, or two while one replaces the other, comma-separated. They go to Secret Manager and nowhere else; make gives them."
+  description = "One callback token, or two during a rotation, comma-separated. Stored in Secret Manager only; make sets them."
   type        = string
   nullable    = false
   ephemeral   = true
@@ -49,7 +49,7 @@ variable "callback_tokens" {
 }
 
 variable "mavi_api_key_version" {
-  description = "Raised by one, it writes mavi_api_key anew and has submit read it; `make set-api-key` does."
+  description = "Number of the API key. `make set-api-key` raises it by one, which stores mavi_api_key again and deploys submit."
   type        = number
   default     = 1
   nullable    = false
@@ -61,7 +61,7 @@ variable "mavi_api_key_version" {
 }
 
 variable "callback_tokens_version" {
-  description = "Raised by one, it writes callback_tokens anew and has callback read them; `make rotate-token` does."
+  description = "Number of the tokens. `make rotate-token` raises it by one, which stores callback_tokens again and deploys callback."
   type        = number
   default     = 1
   nullable    = false
@@ -72,40 +72,40 @@ variable "callback_tokens_version" {
   }
 }
 
-# Where and under which names ------------------------------------------------------------------------
+# Location and names ---------------------------------------------------------------------------------
 
 variable "name" {
-  description = "What every resource's name begins with: another one for each environment in a project."
+  description = "Prefix of every resource name. Each environment in a project needs its own."
   type        = string
   default     = "transcripts"
   nullable    = false
 
   validation {
-    # A service account's id has at most 30 characters, and the longest suffix has 14.
+    # A service account id has at most 30 characters, and the longest suffix has 14.
     condition     = can(regex("^[a-z][a-z0-9-]{2,14}[a-z0-9]$", var.name))
-    error_message = "name must have 4 to 16 of a-z, 0-9 and -, begin with a letter and not end with a dash."
+    error_message = "name must have 4 to 16 characters a-z, 0-9 and -, begin with a letter and not end with a dash."
   }
   validation {
-    # Else its functions' accounts would be called as those are that call the functions of another.
+    # The accounts of its functions would have the names of another environment's callers.
     condition     = !endswith(var.name, "-to")
     error_message = "name must not end in -to."
   }
 }
 
 variable "region" {
-  description = "Region of the functions, queue, buckets and secrets."
+  description = "Region of functions, queue, buckets and secrets. It cannot be changed later without replacing most resources."
   type        = string
   default     = "us-central1"
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]{1,2}$", var.region))
-    error_message = "region must be a region such as us-central1: neither a zone nor a multi-region."
+    error_message = "region must be a region such as us-central1, not a zone or a multi-region."
   }
 }
 
 variable "firestore_location" {
-  description = "Location of the database, for ever: a region, or nam5 or eur3. Without: the region."
+  description = "Location of the database: a region, nam5 or eur3. It cannot be changed later. Default: region."
   type        = string
   default     = null
 
@@ -114,100 +114,100 @@ variable "firestore_location" {
     error_message = "firestore_location must be a region, or a multi-region such as nam5 or eur3."
   }
   validation {
-    # A database's key is where the database is, and the same one is for what is in the region:
+    # The key of a database has to be where the database is, and kms_key is used in the region too:
     # https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases#CmekConfig
     condition     = var.kms_key == null || var.firestore_location == null || var.firestore_location == var.region
-    error_message = "firestore_location must be the region, or not set, if there is a kms_key: one key serves both."
+    error_message = "firestore_location must be unset or equal to region if kms_key is set: the key is in the region."
   }
 }
 
 variable "database" {
-  description = "Firestore database id. Without: the value of name, so that a database that is there already is never touched."
+  description = "Id of the Firestore database. Default: the value of name, so that no existing database is used."
   type        = string
   default     = null
 
   validation {
     condition     = var.database == null || can(regex("^(\\(default\\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$", var.database))
-    error_message = "database must be (default), or 4 to 63 of a-z, 0-9 and -, beginning with a letter."
+    error_message = "database must be (default), or 4 to 63 characters a-z, 0-9 and -, beginning with a letter and not ending with a dash."
   }
 }
 
-# How the pipeline behaves; the README's table of settings says more ---------------------------------
+# Behavior of the pipeline; see the settings in the documentation ------------------------------------
 
 variable "mavi_base_url" {
-  description = "Address of the Mavi API."
+  description = "Base URL of the Mavi API."
   type        = string
   default     = "https://mavi-backend.memories.ai/serve/api/v2"
   nullable    = false
 
   validation {
     condition     = can(regex("^https://[^/?#@ ]+(/[^?# ]*)?$", var.mavi_base_url))
-    error_message = "mavi_base_url must be an https:// address without query, fragment or user name."
+    error_message = "mavi_base_url must be an https:// URL without query, fragment or user name."
   }
 }
 
 variable "mavi_requests_per_second" {
-  description = "The Mavi account's limit for each endpoint. It paces the queue as well."
+  description = "Rate limit of the Mavi account, in requests a second per endpoint. It limits the queue too."
   type        = number
   default     = 1
   nullable    = false
 
   validation {
-    condition     = var.mavi_requests_per_second > 0 && var.mavi_requests_per_second <= 500
-    error_message = "mavi_requests_per_second must be more than 0 and at most 500, the most a queue dispatches."
+    condition     = var.mavi_requests_per_second >= 0.001 && var.mavi_requests_per_second <= 500 && floor(var.mavi_requests_per_second * 1000) == var.mavi_requests_per_second * 1000
+    error_message = "mavi_requests_per_second must be from 0.001 to 500, the most that a queue dispatches, with at most 3 decimals."
   }
 }
 
 variable "max_submissions_per_day" {
-  description = "Spend cap: paid submissions a UTC day, 0 = none."
+  description = "Spend cap: paid submissions per UTC day; 0 = no cap."
   type        = number
   default     = 0
   nullable    = false
 
   validation {
-    condition     = var.max_submissions_per_day >= 0 && floor(var.max_submissions_per_day) == var.max_submissions_per_day
-    error_message = "max_submissions_per_day must be a whole number, 0 or more."
+    condition     = var.max_submissions_per_day >= 0 && var.max_submissions_per_day <= 999999999 && floor(var.max_submissions_per_day) == var.max_submissions_per_day
+    error_message = "max_submissions_per_day must be a whole number from 0 to 999999999."
   }
 }
 
 variable "max_object_bytes" {
-  description = "Uploaded objects larger than this are refused."
+  description = "Larger uploaded objects are rejected."
   type        = number
   default     = 5368709120
   nullable    = false
 
   validation {
-    condition     = var.max_object_bytes >= 1 && var.max_object_bytes <= 5497558138880
-    error_message = "max_object_bytes must be between 1 and the 5 TiB of an object."
+    condition     = var.max_object_bytes >= 1 && var.max_object_bytes <= 5497558138880 && floor(var.max_object_bytes) == var.max_object_bytes
+    error_message = "max_object_bytes must be a whole number from 1 to 5497558138880, the 5 TiB of an object."
   }
 }
 
 variable "overdue_after_minutes" {
-  description = "Minutes after which a submitted task without a result is overdue."
+  description = "Minutes after which a submitted task without a result counts as overdue."
   type        = number
   default     = 360
   nullable    = false
 
   validation {
-    condition     = var.overdue_after_minutes >= 1 && floor(var.overdue_after_minutes) == var.overdue_after_minutes
-    error_message = "overdue_after_minutes must be a whole number, 1 or more."
+    condition     = var.overdue_after_minutes >= 1 && var.overdue_after_minutes <= 999999999 && floor(var.overdue_after_minutes) == var.overdue_after_minutes
+    error_message = "overdue_after_minutes must be a whole number from 1 to 999999999."
   }
 }
 
 variable "resubmit_overdue" {
-  description = "How often an overdue asset is bought again, inside the spend cap; 0 = never."
+  description = "How many times an overdue asset is paid for again, within the spend cap; 0 = never."
   type        = number
   default     = 0
   nullable    = false
 
   validation {
-    condition     = var.resubmit_overdue >= 0 && floor(var.resubmit_overdue) == var.resubmit_overdue
-    error_message = "resubmit_overdue must be a whole number, 0 or more."
+    condition     = var.resubmit_overdue >= 0 && var.resubmit_overdue <= 999999999 && floor(var.resubmit_overdue) == var.resubmit_overdue
+    error_message = "resubmit_overdue must be a whole number from 0 to 999999999."
   }
 }
 
 variable "retention_days" {
-  description = "Days until tasks and submissions expire, 0 = keep; else at least replay_days."
+  description = "Days until tasks and submissions expire, at least replay_days; 0 = never."
   type        = number
   default     = 0
   nullable    = false
@@ -217,31 +217,31 @@ variable "retention_days" {
     error_message = "retention_days must be a whole number, 0 or more."
   }
   validation {
-    # What the code takes; a date has an end.
+    # The functions accept no more, because a date has an upper bound.
     condition     = var.retention_days <= 36500
     error_message = "retention_days must be at most 36500."
   }
   validation {
-    # An upload that is replayed after its purchase has expired would be bought again.
+    # A replayed upload whose submission has expired would be paid for again.
     condition     = var.retention_days == 0 || var.retention_days >= var.replay_days
-    error_message = "retention_days must not be less than replay_days: what is replayed must still be known."
+    error_message = "retention_days must be 0 or at least replay_days: a replayed upload must still be on record."
   }
 }
 
 variable "upload_retention_days" {
-  description = "Days until an uploaded object is deleted from the bucket, 0 = keep. Its transcript stays."
+  description = "Days until an uploaded object is deleted from the bucket; 0 = never. Its transcript stays."
   type        = number
   default     = 30
   nullable    = false
 
   validation {
     condition     = var.upload_retention_days == 0 || (var.upload_retention_days >= 3 && floor(var.upload_retention_days) == var.upload_retention_days)
-    error_message = "upload_retention_days must be 0, or a whole number of at least 3: an object waits in the queue meanwhile."
+    error_message = "upload_retention_days must be 0 or a whole number of at least 3: an object may wait in the queue for days."
   }
 }
 
 variable "replay_days" {
-  description = "Days that topics keep every message, acknowledged or not, for `seek` to a time."
+  description = "Days that topics keep every message, acknowledged or not, for replay with `seek`."
   type        = number
   default     = 7
   nullable    = false
@@ -253,19 +253,19 @@ variable "replay_days" {
 }
 
 variable "max_delivery_attempts" {
-  description = "Deliveries until a message is a dead letter. 20, 10 s to 10 min apart, outlast a failure of two and a half hours."
+  description = "Deliveries until a message becomes a dead letter. 20 deliveries, 10 s to 10 min apart, take about two and a half hours."
   type        = number
   default     = 20
   nullable    = false
 
   validation {
-    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100
-    error_message = "max_delivery_attempts must be between 5 and 100, which is what Pub/Sub takes."
+    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
+    error_message = "max_delivery_attempts must be a whole number from 5 to 100, the limits of Pub/Sub."
   }
 }
 
 variable "sweep_schedule" {
-  description = "When sweep runs, as a cron expression in UTC; at least once an hour."
+  description = "Cron expression in UTC for sweep; it has to fire at least once an hour."
   type        = string
   default     = "*/15 * * * *"
   nullable    = false
@@ -277,7 +277,7 @@ variable "sweep_schedule" {
 }
 
 variable "function_sizes" {
-  description = "What differs from the sizes in functions.tf, by function."
+  description = "Sizes per function that replace the defaults in functions.tf."
   type = map(object({
     cpu           = optional(string)
     memory        = optional(string)
@@ -291,11 +291,11 @@ variable "function_sizes" {
 
   validation {
     condition     = alltrue([for name in keys(var.function_sizes) : contains(keys(local.functions), name)])
-    error_message = "function_sizes has an unknown function; known are: ${join(", ", keys(local.functions))}."
+    error_message = "function_sizes has an unknown function. Known functions: ${join(", ", keys(local.functions))}."
   }
   validation {
     condition     = try(var.function_sizes["submit"].max_instances, null) == null || try(var.function_sizes["submit"].max_instances, 1) == 1
-    error_message = "submit runs as one instance: it keeps the pace of the Mavi account, and two would double it."
+    error_message = "submit must have max_instances = 1: it keeps the rate limit of the Mavi account, and two instances would double the rate."
   }
   validation {
     condition = alltrue([
@@ -303,19 +303,19 @@ variable "function_sizes" {
         size.timeout_s >= 10 && size.timeout_s <= (name == "submit" ? 3600 : 540), false
       )
     ])
-    error_message = "timeout_s must be 10 to 540, so that it fits Pub/Sub's acknowledgement deadline; for submit, up to 3600."
+    error_message = "timeout_s must be 10 to 540, below Pub/Sub's acknowledgement deadline of 600; up to 3600 for submit."
   }
   validation {
-    # It is the scheduler's attempt_deadline too:
+    # The scheduler's attempt_deadline is the same:
     # https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
     condition     = try(var.function_sizes["sweep"].timeout_s >= 15, true)
-    error_message = "sweep's timeout_s must be at least 15, the least that Cloud Scheduler waits."
+    error_message = "sweep's timeout_s must be at least 15, the minimum of Cloud Scheduler."
   }
   validation {
     condition = alltrue([
       for size in values(var.function_sizes) : size.memory == null || can(regex("^[0-9]+(Mi|Gi)$", size.memory))
     ])
-    error_message = "memory must be like 512Mi or 1Gi."
+    error_message = "memory must be a size such as 512Mi or 1Gi."
   }
   validation {
     condition = alltrue(flatten([
@@ -327,36 +327,51 @@ variable "function_sizes" {
     ]))
     error_message = "max_instances must be 1 or more, min_instances 0 or more, concurrency 1 to 1000."
   }
+  validation {
+    condition = alltrue(flatten([
+      for size in values(var.function_sizes) : [
+        for value in [size.concurrency, size.timeout_s, size.min_instances, size.max_instances] : value == null || try(floor(value) == value, false)
+      ]
+    ]))
+    error_message = "concurrency, timeout_s, min_instances and max_instances must be whole numbers."
+  }
+  validation {
+    # https://cloud.google.com/run/docs/configuring/services/cpu
+    condition = alltrue([
+      for size in values(var.function_sizes) : size.cpu == null || contains(["1", "2", "4", "6", "8"], coalesce(size.cpu, "-")) || try(tonumber(size.cpu) >= 0.08 && tonumber(size.cpu) < 1, false)
+    ])
+    error_message = "cpu must be 1, 2, 4, 6, 8, or from 0.08 to less than 1."
+  }
 }
 
 variable "queue_concurrency" {
-  description = "Submissions of the queue that are worked on at once; each may be an upload of many minutes. Below submit's concurrency, so that direct callers get in."
+  description = "Tasks of the queue that run at once; each may upload for many minutes. Must be below submit's concurrency, so that direct callers get in."
   type        = number
   default     = 20
   nullable    = false
 
   validation {
-    condition     = var.queue_concurrency >= 1 && var.queue_concurrency <= 1000
-    error_message = "queue_concurrency must be between 1 and 1000."
+    condition     = var.queue_concurrency >= 1 && var.queue_concurrency <= 1000 && floor(var.queue_concurrency) == var.queue_concurrency
+    error_message = "queue_concurrency must be a whole number from 1 to 1000."
   }
 }
 
-# Who gets in ----------------------------------------------------------------------------------------
+# Access ---------------------------------------------------------------------------------------------
 
 variable "submit_callers" {
-  description = "Who may call submit beside the queue, as IAM members such as user:ada@example.com. With none it takes internal traffic only."
+  description = "IAM members that may call submit beside the queue, such as user:ada@example.com. Without any, submit accepts internal traffic only."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for member in var.submit_callers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
-    error_message = "submit_callers must be IAM members such as user:ada@example.com; submit spends money, so allUsers and allAuthenticatedUsers are refused."
+    error_message = "submit_callers must be IAM members such as user:ada@example.com. allUsers and allAuthenticatedUsers are refused, because submit spends money."
   }
 }
 
 variable "submit_ingress" {
-  description = "Where submit may be called from. Without: ALLOW_ALL if there are submit_callers, who still need IAM's leave; else ALLOW_INTERNAL_ONLY."
+  description = "Ingress setting of submit. Default: ALLOW_ALL if there are submit_callers, who still need their IAM role; otherwise ALLOW_INTERNAL_ONLY."
   type        = string
   default     = null
 
@@ -367,28 +382,28 @@ variable "submit_ingress" {
 }
 
 variable "uploaders" {
-  description = "Who may put objects into the upload bucket, as IAM members."
+  description = "IAM members that may upload objects to the upload bucket."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for member in var.uploaders : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
-    error_message = "uploaders must be IAM members such as user:ada@example.com; every upload spends money, so allUsers and allAuthenticatedUsers are refused."
+    error_message = "uploaders must be IAM members such as user:ada@example.com. allUsers and allAuthenticatedUsers are refused, because every upload spends money."
   }
 }
 
-# What is optional -----------------------------------------------------------------------------------
+# Options --------------------------------------------------------------------------------------------
 
 variable "deletion_protection" {
-  description = "Keeps the database and the uploaded objects, whatever is destroyed."
+  description = "Protects the database and the uploaded objects from deletion by Terraform."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "alert_email" {
-  description = "Where alerts go. Without: no alerts are made."
+  description = "E-mail address for alerts. Default: no alerts."
   type        = string
   default     = null
 
@@ -399,23 +414,23 @@ variable "alert_email" {
 }
 
 variable "static_ip" {
-  description = "Has submit reach Mavi from one fixed address, which Mavi can allow. Costs a NAT gateway."
+  description = "Whether submit calls Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "kms_key" {
-  description = "Key of your own for buckets, topics, secrets and database, in the region, from the first deployment on. Without: Google's keys."
+  description = "Cloud KMS key for buckets, topics, secrets and database. It has to be in the region, and set from the first deployment on. Default: Google's keys."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
-    error_message = "kms_key must be like projects/P/locations/L/keyRings/R/cryptoKeys/K."
+    error_message = "kms_key must have the form projects/P/locations/L/keyRings/R/cryptoKeys/K."
   }
   validation {
     condition     = var.kms_key == null || try(split("/", var.kms_key)[3] == var.region, true)
-    error_message = "kms_key must be in the region: what it encrypts is there."
+    error_message = "kms_key must be in the region, like everything that it encrypts."
   }
 }

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cli.emulators import MISSING, Emulator, emulators_installed, start_emulators, stop_emulators
-from tests.infra import workbench
+from tests.infra import sandbox
 from transcripts.settings import FUNCTIONS
 
 pytest.register_assert_rewrite(
@@ -52,10 +52,10 @@ _NEEDED = {
         "the official emulators", emulators_installed, "REQUIRE_EMULATORS", MISSING
     ),
     "terraform": _Needed(
-        "terraform", workbench.terraform_works, "REQUIRE_TERRAFORM", workbench.MISSING
+        "terraform", sandbox.terraform_works, "REQUIRE_TERRAFORM", sandbox.MISSING
     ),
     "checkov": _Needed(
-        "checkov", workbench.CHECKOV.exists, "REQUIRE_TERRAFORM", "make infra-check installs it."
+        "checkov", sandbox.CHECKOV.exists, "REQUIRE_TERRAFORM", "make infra-check installs it."
     ),
 }
 

@@ -1,5 +1,5 @@
-"""Deploying: one package, one environment, with everything that can be wrong said before it starts.
+"""Deploys one package to one environment, after checking everything that can be checked.
 
-`make deploy` and its sisters call ``python -m cli.deploy``. What Terraform can do is in ``infra``;
-here is what comes before and after it.
+`make deploy` and the other targets call ``python -m cli.deploy``. Terraform's part is in ``infra``;
+this package does what comes before and after it.
 """

@@ -17,7 +17,7 @@ from cli.deploy.deployment import Deployment
 from cli.deploy.environment import load_environment
 from cli.deploy.errors import Refused, StepFailed
 from cli.deploy.package import build_package
-from cli.deploy.preflight import check_all, check_tools
+from cli.deploy.preflight import build_region_warning, check_all, check_tools
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 CONSOLE: Final = "https://api-platform.memories.ai/webhooks"
@@ -26,14 +26,14 @@ KEYS: Final = "https://api-platform.memories.ai"
 P = ParamSpec("P")
 
 _environment = click.option("--env", "name", default="production", show_default=True)
-_yes = click.option("--yes", is_flag=True, help="do not ask")
+_yes = click.option("--yes", is_flag=True, help="do not ask for confirmation")
 
 
-def _sentence(command: Callable[P, None]) -> Callable[P, None]:
-    """Make what a user can mend one sentence and exit code 1, not a traceback."""
+def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Report what a user can repair as one sentence with exit code 1, without a traceback."""
 
     @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except Refused as error:
@@ -41,7 +41,7 @@ def _sentence(command: Callable[P, None]) -> Callable[P, None]:
         except StepFailed as error:
             raise click.ClickException(str(error)) from error
 
-    return guarded
+    return reporting
 
 
 @click.group()
@@ -50,79 +50,81 @@ def main() -> None:
 
 
 @main.command()
-@_sentence
+@_report_errors
 def package() -> None:
-    """Build the zip that is deployed."""
+    """Build the zip to deploy."""
     print(_package().relative_to(ROOT))
 
 
 @main.command()
 @_environment
-@_sentence
+@_report_errors
 def plan(name: str) -> None:
     """Show what a deployment would change."""
-    deployment, _ = _opened(name)
+    deployment, _ = _open(name)
     deployment.plan(_package(), deployment.placeholders())
 
 
 @main.command()
 @_environment
 @_yes
-@click.option("--adopt", is_flag=True, help="take over what an earlier destroy kept")
-@_sentence
+@click.option("--adopt", is_flag=True, help="import what an earlier destroy kept")
+@_report_errors
 def deploy(name: str, *, yes: bool, adopt: bool) -> None:
-    """Check everything, show the plan, apply it, and say where the callback URL goes."""
-    _somebody_has_to_answer(yes=yes)
-    deployment, enabled = _opened(name)
+    """Check everything, show the plan, apply it, and print the callback URL."""
+    _require_confirmation(yes=yes)
+    deployment, enabled = _open(name)
     values = deployment.values(_given_api_key)
     if os.environ.get("MAVI_API_KEY", values.api_key) != values.api_key:
         print(
-            "MAVI_API_KEY is not the stored key and is ignored: "
-            "once this is deployed, make set-api-key changes it."
+            "MAVI_API_KEY differs from the stored key and is ignored. "
+            "After this deployment, make set-api-key replaces the stored key."
         )
+    if deployment.is_first_deployment and (warning := build_region_warning(deployment.region)):
+        print(warning)
     zip_file = _package()
     if adopt:
-        deployment.adopt(zip_file, values)
+        deployment.import_kept(zip_file, values)
     deployment.plan(zip_file, values)
     _confirm("Apply this plan?", yes=yes)
-    if deployment.is_first:
-        deployment.make_agents(enabled)
+    if deployment.is_first_deployment:
+        deployment.create_service_agents(enabled)
     deployment.apply(values)
-    _tell_callback_url(deployment)
+    _print_callback_url(deployment)
 
 
 @main.command()
 @_environment
 @_yes
-@_sentence
+@_report_errors
 def destroy(name: str, *, yes: bool) -> None:
-    """Say what is kept and what is not, and take the rest down."""
-    _somebody_has_to_answer(yes=yes)
-    deployment, _ = _opened(name)
+    """Print what a destroy keeps and what it deletes, then destroy."""
+    _require_confirmation(yes=yes)
+    deployment, _ = _open(name)
     deployment.check_destroy()
-    print(deployment.farewell())
+    print(deployment.destroy_summary())
     _confirm(f"Destroy {name}?", yes=yes)
     deployment.destroy(_package())
 
 
 @main.command("callback-url")
 @_environment
-@_sentence
+@_report_errors
 def callback_url(name: str) -> None:
     """Print the callback URL with its token."""
-    deployment, _ = _opened(name)
+    deployment, _ = _open(name)
     print(deployment.callback_url())
 
 
 @main.command("rotate-token")
 @_environment
 @_yes
-@click.option("--retire", is_flag=True, help="end the old token, once Mavi has the new URL")
-@_sentence
+@click.option("--retire", is_flag=True, help="remove the old token, once Mavi has the new URL")
+@_report_errors
 def rotate_token(name: str, *, yes: bool, retire: bool) -> None:
-    """Add a new token beside the old one; later, end the old one."""
-    _somebody_has_to_answer(yes=yes)
-    deployment, _ = _opened(name)
+    """Add a new token beside the old one, or with ``--retire`` remove the old one."""
+    _require_confirmation(yes=yes)
+    deployment, _ = _open(name)
     values = deployment.stored_values()
     change = secret_values.without_old_token if retire else secret_values.with_new_token
     changed = change(values)
@@ -130,29 +132,29 @@ def rotate_token(name: str, *, yes: bool, retire: bool) -> None:
     _confirm("Apply this plan?", yes=yes)
     deployment.apply(changed)
     if retire:
-        print("The old token is dead.")
+        print("The old token is no longer accepted.")
     else:
-        _tell_callback_url(deployment)
-        print("Callbacks to the old URL are taken too, until: make rotate-token RETIRE=1")
+        _print_callback_url(deployment)
+        print("Callbacks to the old URL are accepted until you run: make rotate-token RETIRE=1")
 
 
 @main.command("set-api-key")
 @_environment
 @_yes
-@_sentence
+@_report_errors
 def set_api_key(name: str, *, yes: bool) -> None:
-    """Replace the key of the Mavi account."""
-    _somebody_has_to_answer(yes=yes)
-    deployment, _ = _opened(name)
+    """Replace the API key of the Mavi account."""
+    _require_confirmation(yes=yes)
+    deployment, _ = _open(name)
     values = secret_values.with_api_key(deployment.stored_values(), _given_api_key())
     deployment.plan(_package(), values)
     _confirm("Apply this plan?", yes=yes)
     deployment.apply(values)
-    print("submit has the new key. Revoke the old one in Mavi's console.")
+    print("submit uses the new key. Revoke the old one in Mavi's console.")
 
 
-def _opened(name: str) -> tuple[Deployment, frozenset[str]]:
-    """Check everything that can be checked, then open the environment's workspace."""
+def _open(name: str) -> tuple[Deployment, frozenset[str]]:
+    """Check tools, login, project and APIs, then open the environment's workspace."""
     check_tools()
     environment = load_environment(ROOT / "infra", name)
     enabled = frozenset(check_all(environment))
@@ -166,7 +168,7 @@ def _package() -> Path:
 def _given_api_key() -> str:
     key = os.environ.get("MAVI_API_KEY", "")
     if not key and sys.stdin.isatty():
-        key = getpass.getpass(f"Key of the Mavi account, from {KEYS} (not shown): ")
+        key = getpass.getpass(f"API key of the Mavi account, from {KEYS} (not shown): ")
     if not key:
         raise Refused(
             f"MAVI_API_KEY is not set. Make a key at {KEYS}, then: "
@@ -175,9 +177,11 @@ def _given_api_key() -> str:
     return key
 
 
-def _somebody_has_to_answer(*, yes: bool) -> None:
+def _require_confirmation(*, yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
-        raise Refused("Nobody is there to confirm the plan. Add YES=1 to go on without asking.")
+        raise Refused(
+            "There is no terminal to confirm the plan at. Add YES=1 to go on without confirmation."
+        )
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -185,13 +189,17 @@ def _confirm(question: str, *, yes: bool) -> None:
         raise Refused("Not confirmed.")
 
 
-def _tell_callback_url(deployment: Deployment) -> None:
+def _print_callback_url(deployment: Deployment) -> None:
     if os.environ.get("CI"):
-        print("The callback URL is not shown where it would be logged: make callback-url shows it.")
+        print(
+            "The callback URL is not printed in CI, where it would be logged. "
+            "make callback-url prints it."
+        )
         return
     print(
-        "\nPaste this URL into Mavi's console, where it takes all callbacks of the account:\n"
+        "\nPaste this URL into Mavi's console, as the URL for all callbacks of the account:\n"
         f"  {deployment.callback_url()}\n"
         f"  {CONSOLE}\n"
-        "Who has it can post results: treat it as a password. make callback-url shows it again."
+        "Anybody who has the URL can post results, so treat it as a password. "
+        "make callback-url prints it again."
     )

@@ -1,4 +1,4 @@
-"""One environment's Terraform, opened: what it knows, and what is done with it."""
+"""One environment's Terraform: its state, and plan, apply, import and destroy."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from cli.deploy.secret_values import SecretValues
 from cli.deploy.state import State
 
 KEPT_SETTINGS: Final = ("google_firestore_field.expiry", "google_firestore_field.unindexed")
-"""What a destroy would set back in a database that stays: its documents would no longer expire.
+"""Settings of the database that a destroy would reset: documents would no longer expire.
 
-They are not adopted: to make one is to set it, again or for the first time.
+They need no import: Terraform creates one by setting it.
 """
 
 SHARED_GRANTS: Final = ("google_kms_crypto_key_iam_member.agents",)
-"""What data that stay are read with, and another environment of the project with the same key."""
+"""Grants on the key, which kept data and other environments with the same key need."""
 
-AGAIN: Final = (
-    "Nothing is lost: mend what it says and run make deploy again, it goes on from there."
+RETRY_HINT: Final = (
+    "Nothing is lost: repair what Terraform reports and run make deploy again, it continues there."
 )
 
 
 # https://github.com/hashicorp/terraform/blob/main/internal/terraform/node_resource_import.go, and
-# Google's own answer where the provider hands it on.
-_NOT_THERE: Final = re.compile(r"non-existent remote object|\bError 404\b")
+# Google's own answer where the provider passes it on.
+_NOT_FOUND: Final = re.compile(r"non-existent remote object|\bError 404\b")
 
 
 class Deployment:
-    """An environment whose backend is ready and whose workspace is chosen."""
+    """An environment whose backend is initialized and whose workspace is selected."""
 
     def __init__(self, terraform: Terraform, infra: Path, environment: Environment) -> None:
         """Take what ``open`` has prepared."""
@@ -48,45 +48,52 @@ class Deployment:
 
     @classmethod
     def open(cls, infra: Path, environment: Environment) -> Deployment:
-        """Initialise and choose the workspace; raises ``Refused`` with what Terraform says."""
+        """Initialize and select the workspace; raises ``Refused`` with Terraform's message."""
         terraform = Terraform(infra)
         answer = terraform.ask("init", "-input=false")
         if answer.code:
             raise Refused(f"terraform init failed:\n{answer.err.strip() or answer.out.strip()}")
         answer = terraform.ask("workspace", "select", "-or-create", environment.name)
         if answer.code:
-            raise Refused(f"Workspace {environment.name} can't be chosen: {answer.complaint}")
+            raise Refused(
+                f"Workspace {environment.name} cannot be selected: {answer.error_message}"
+            )
         if not (infra / "backend.tf").exists():
-            # Beside the output, which for callback-url is one line to be used.
+            # On stderr: the output of callback-url is one line for other programs.
             print(
-                "State is kept on this machine only; infra/backend.tf.example says how to share.",
+                "The state is on this machine only; infra/backend.tf.example says how to share it.",
                 file=sys.stderr,
             )
         return cls(terraform, infra, environment)
 
     @property
     def state(self) -> State:
-        """What the last apply left; empty before the first."""
+        """The state after the last apply; empty before the first."""
         if self._state is None:
             answer = self._terraform.ask("show", "-json")
             if answer.code:
-                raise Refused(f"The state can't be read: {answer.complaint}")
+                raise Refused(f"The state cannot be read: {answer.error_message}")
             self._state = State.parse(answer.out)
         return self._state
 
     @property
-    def is_first(self) -> bool:
-        """Whether no apply came so far that all secrets were written."""
+    def region(self) -> str:
+        """The region of the environment."""
+        return self._environment.region
+
+    @property
+    def is_first_deployment(self) -> bool:
+        """Whether no apply has written all secrets yet."""
         return not self.state.secret_versions.keys() >= secret_values.NAMES
 
     def placeholders(self) -> SecretValues:
-        """Return what is as good as the values where none is needed."""
+        """Return values for commands that store none."""
         return secret_values.placeholders(self.state.secret_versions)
 
     def values(self, given_api_key: Callable[[], str]) -> SecretValues:
-        """Read each secret that was written, perhaps by an apply that failed, and make the others.
+        """Read each stored secret, even one that a failed apply stored, and create the others.
 
-        Raises ``Refused`` if one can't be read, or what is given is no key.
+        Raises ``Refused`` if a secret cannot be read, or the given key is malformed.
         """
         environment = self._environment
         return secret_values.stored_or_first(
@@ -95,36 +102,36 @@ class Deployment:
 
     def stored_values(self) -> SecretValues:
         """Read the live secrets; raises ``Refused``, also before the first deployment."""
-        if self.is_first:
+        if self.is_first_deployment:
             raise self._not_deployed()
         return self.values(lambda: "")
 
     def _not_deployed(self) -> Refused:
-        return Refused(f"{self._environment.name} is not deployed yet: make deploy comes first.")
+        return Refused(f"{self._environment.name} is not deployed yet. Run make deploy first.")
 
     def plan(self, package: Path, values: SecretValues) -> None:
-        """Show what would change, and keep it for ``apply``; raises ``StepFailed``."""
+        """Show the plan and save it for ``apply``; raises ``StepFailed``."""
         self._terraform.with_environ(values.environ).show(
             *("plan", "-input=false", f"-out={self._plan_file}", *self._inputs(package)),
             hint="Nothing in the cloud was changed.",
         )
 
     def apply(self, values: SecretValues) -> None:
-        """Apply just what was shown; raises ``StepFailed``."""
-        # A saved plan holds no ephemeral value, so they are given once more.
+        """Apply the saved plan, with the values it was made with; raises ``StepFailed``."""
+        # A saved plan holds no ephemeral values, so they are passed again.
         self._terraform.with_environ(values.environ).show(
-            "apply", "-input=false", self._plan_file, hint=AGAIN
+            "apply", "-input=false", self._plan_file, hint=RETRY_HINT
         )
         (self._infra / self._plan_file).unlink(missing_ok=True)
         self._state = None
 
-    def make_agents(self, enabled: Collection[str]) -> None:
-        """Have Google make its agents that are granted rights: a new project has none yet.
+    def create_service_agents(self, enabled: Collection[str]) -> None:
+        """Create Google's service agents, which a new project lacks and which grants refer to.
 
-        Terraform's resource for it is in the beta provider only. A failure is told, not raised: the
-        agents may be there.
+        Terraform's resource for it is in the beta provider only. A failure is printed, not raised:
+        the agent may exist already.
         """
-        services = ["pubsub.googleapis.com"]
+        services = ["cloudfunctions.googleapis.com", "pubsub.googleapis.com"]
         if self._environment.key:
             services += ["firestore.googleapis.com", "secretmanager.googleapis.com"]
         project = f"--project={self._environment.project}"
@@ -135,70 +142,72 @@ class Deployment:
                 "beta", "services", "identity", "create", f"--service={service}", project
             )
             if answer.code:
-                print(f"The agent of {service} could not be made: {answer.complaint}")
+                print(
+                    f"The service agent of {service} could not be created: {answer.error_message}"
+                )
 
-    def adopt(self, package: Path, values: SecretValues) -> None:
-        """Take over what an earlier destroy kept, as far as it is there; raises ``StepFailed``."""
+    def import_kept(self, package: Path, values: SecretValues) -> None:
+        """Import what an earlier destroy kept and what still exists; raises ``StepFailed``."""
         terraform = self._terraform.with_environ(values.environ)
         for address, resource_id in self._environment.kept.items():
-            if self.state.knows(address):
+            if self.state.has(address):
                 continue
             answer = terraform.ask(
                 "import", "-input=false", *self._inputs(package), address, resource_id
             )
             if not answer.code:
-                print(f"{resource_id}: taken over")
-            elif _NOT_THERE.search(answer.out + answer.err):
-                print(f"{resource_id}: not there, so it is made")
+                print(f"{resource_id}: imported")
+            elif _NOT_FOUND.search(answer.out + answer.err):
+                print(f"{resource_id}: not found, Terraform creates it")
             else:
                 raise StepFailed(
-                    f"{resource_id} can't be taken over: {answer.complaint}\n"
-                    "Nothing in the cloud was changed. Mend that, then: make deploy ADOPT=1"
+                    f"{resource_id} cannot be imported: {answer.error_message}\n"
+                    "Nothing in the cloud was changed. Repair that, then run: make deploy ADOPT=1"
                 )
         self._state = None
 
     def check_destroy(self) -> None:
-        """Raise ``Refused`` if data are to go that, as they were deployed, would stay."""
+        """Raise ``Refused`` if data should be deleted that is still protected as deployed."""
         if not self._environment.keeps_data and self.state.protects_data:
             raise Refused(
-                "deletion_protection = false is not deployed yet, so the data would stay, out of "
-                "Terraform's sight: make deploy first, then make destroy."
+                "deletion_protection = false is not deployed yet: the data would stay, unknown to "
+                "Terraform. Run make deploy first, then make destroy."
             )
 
-    def farewell(self) -> str:
-        """Say what a destroy takes and what it keeps."""
+    def destroy_summary(self) -> str:
+        """Return what a destroy deletes and what it keeps."""
         environment = self._environment
         data = f"database {environment.database} and bucket {environment.bucket}"
         lines = [
             f"{environment.name}, in project {environment.project}:",
-            "- goes: functions, topics with their dead letters, schedule, secrets, accounts",
-            f"- stays: {data}, with all they hold, and their cost; the queue (deletion_protection)"
+            "- deleted: functions, topics with their dead letters, schedule, secrets, accounts",
+            f"- kept: {data}, with their data and their cost; the queue (deletion_protection)"
             if environment.keeps_data
-            else f"- goes: {data}, with ALL THEY HOLD; the queue (deletion_protection = false)",
-            "- stays: the enabled APIs, Google's own bucket gcf-v2-sources-…, the state's bucket",
+            else f"- deleted: {data}, with ALL THEIR DATA; the queue (deletion_protection = false)",
+            "- kept: the enabled APIs, Google's own bucket gcf-v2-sources-…, the state's bucket",
         ]
         if environment.key:
-            lines.append(f"- stays: what Google's agents may do with {environment.key}")
-        lines.append("- Mavi goes on posting to the old URL: take it out of its console.")
+            lines.append(f"- kept: the roles of Google's service agents on {environment.key}")
+        lines.append("- Mavi keeps posting to the old URL: remove it from Mavi's console.")
         return "\n".join(lines)
 
     def destroy(self, package: Path) -> None:
-        """Take everything down but what is kept; raises ``StepFailed``."""
+        """Destroy everything except what is kept; raises ``StepFailed``."""
         terraform = self._terraform.with_environ(self.placeholders().environ)
-        # By the file, not by the deletion_policy that the state has: that may never have been
-        # deployed so.
+        # The file decides, not the deletion_policy in the state: the file may never have been
+        # deployed.
         kept = (*self._environment.kept, *KEPT_SETTINGS) if self._environment.keeps_data else ()
-        left = [address for address in (*kept, *SHARED_GRANTS) if self.state.knows(address)]
+        left = [address for address in (*kept, *SHARED_GRANTS) if self.state.has(address)]
         if left:
             terraform.show("state", "rm", *left, hint="Nothing was destroyed.")
-        hint = "Run make destroy again: it goes on from there."
-        if self.state.knows("google_compute_subnetwork.egress"):
-            hint += " Google holds the subnet of static_ip for an hour or two after its last use."
+        hint = "Run make destroy again: it continues there."
+        if self.state.has("google_compute_subnetwork.egress"):
+            hint += " Google keeps the subnet of static_ip in use for an hour or two."
         terraform.show(
             *("destroy", "-input=false", "-auto-approve", *self._inputs(package)), hint=hint
         )
         if self._environment.keeps_data:
-            print("make deploy ADOPT=1 takes over what was kept.")
+            print("make deploy ADOPT=1 imports what was kept.")
 
     def callback_url(self) -> str:
         """Return the callback URL with its newest token; raises ``Refused``."""

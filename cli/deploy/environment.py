@@ -26,7 +26,7 @@ GIVEN_BY_MAKE: Final = (
     "package",
 )
 
-MIXED_IN: Final = (
+AUTO_LOADED: Final = (
     "terraform.tfvars",
     "terraform.tfvars.json",
     "*.auto.tfvars",
@@ -35,14 +35,14 @@ MIXED_IN: Final = (
 """https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files"""
 
 _TEXT: Final = re.compile(r'[^"\\$%\n]*')
-"""No expression, which is read as ``${…}``, and nothing that would have to be interpreted."""
+"""No expression, which is read as ``${…}``, and no escape sequence."""
 
 _DECLARATION: Final = re.compile(r'^variable "(\w+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What has to be known of an environment before Terraform is asked."""
+    """What the commands need to know of an environment before Terraform runs."""
 
     name: str
     var_file: Path
@@ -60,9 +60,9 @@ class Environment:
 
     @property
     def kept(self) -> dict[str, str]:
-        """What a destroy keeps if data are protected: Terraform's address, and the id for import.
+        """What a destroy keeps if data is protected: Terraform's address, and the id for import.
 
-        The queue holds no data, but Cloud Tasks refuses the name of a deleted one for days:
+        The queue holds no data, but Cloud Tasks refuses the name of a deleted queue for days:
         https://cloud.google.com/tasks/docs/deleting-appengine-queues-and-tasks
         """
         place = f"projects/{self.project}/locations/{self.region}"
@@ -74,13 +74,15 @@ class Environment:
 
 
 def load_environment(infra: Path, name: str) -> Environment:
-    """Read ``infra/NAME.tfvars``; raises ``Refused`` for whatever is wrong with it."""
+    """Read ``infra/NAME.tfvars``; raises ``Refused`` if anything is wrong with it."""
     if not NAME.fullmatch(name):
-        raise Refused(f"ENV={name} is no name: use a-z, 0-9 and -, beginning with a letter.")
-    for mixed_in in (path for pattern in MIXED_IN for path in infra.glob(pattern)):
         raise Refused(
-            f"infra/{mixed_in.name} would be mixed into every environment. "
-            f"Rename it to {name}.tfvars: each environment has a file of its own."
+            f"ENV={name} is not a valid name: use a-z, 0-9 and -, beginning with a letter."
+        )
+    for auto_loaded in (path for pattern in AUTO_LOADED for path in infra.glob(pattern)):
+        raise Refused(
+            f"Terraform would load infra/{auto_loaded.name} in every environment. "
+            f"Rename it to {name}.tfvars: each environment has its own file."
         )
     path = infra / f"{name}.tfvars"
     if not path.is_file():
@@ -92,7 +94,7 @@ def load_environment(infra: Path, name: str) -> Environment:
         if other != path and _Values(other).place == (environment.project, environment.prefix):
             raise Refused(
                 f"infra/{other.name} has the same project and name as infra/{path.name}: "
-                "two environments would fight for the same resources. Set another name."
+                "two environments would manage the same resources. Set another name."
             )
     return environment
 
@@ -107,13 +109,13 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
     for name in values.names:
         if name in GIVEN_BY_MAKE:
             raise Refused(
-                f"infra/{path.name} sets {name}, which does not belong into a file: make gives it."
+                f"infra/{path.name} sets {name}, which does not belong in a file: make sets it."
             )
         if name not in declared:
             raise Refused(f"infra/{path.name} sets {name}, which infra/variables.tf does not have.")
     project, prefix = values.place
     if not project or project == EXAMPLE_PROJECT:
-        raise Refused(f"infra/{path.name} names no project of yours: set project to its id.")
+        raise Refused(f"infra/{path.name} does not name your project: set project to its id.")
     return Environment(
         name=path.stem,
         var_file=path,
@@ -127,20 +129,20 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
 
 
 class _Values:
-    """What one file sets."""
+    """The values that one file sets."""
 
     def __init__(self, path: Path) -> None:
-        """Read it as Terraform does; raises ``Refused`` if that can't be."""
+        """Read the file as Terraform does; raises ``Refused`` if it is malformed."""
         self._file = f"infra/{path.name}"
         try:
-            # Terraform, too, lets a byte order mark be.
+            # Terraform accepts a byte order mark too.
             text = path.read_text(encoding="utf-8-sig")
             self._values: Mapping[str, Any] = loads(text)
         except (LarkError, RuntimeError, TypeError, UnicodeError) as error:
             line = getattr(error, "line", None)
             where = f" line {line}" if isinstance(line, int) and line > 0 else ""
             raise Refused(
-                f"{self._file}{where} can't be read: a line is a variable, = and its value, "
+                f"{self._file}{where} cannot be read: a line is a variable, = and its value, "
                 f"as in infra/{EXAMPLE}."
             ) from error
 
@@ -151,23 +153,25 @@ class _Values:
 
     @property
     def place(self) -> tuple[str | None, str]:
-        """Project and prefix, which no two environments have in common."""
+        """Project and prefix, which have to differ between environments."""
         return self.text("project"), self.text("name") or DEFAULT_PREFIX
 
     def text(self, name: str) -> str | None:
-        """Return a text; raises ``Refused`` if it is anything else."""
+        """Return a string; raises ``Refused`` if the value is anything else."""
         value = self._values.get(name)
         if value is None:
             return None
         if not isinstance(value, str) or not _TEXT.fullmatch(value):
             wrong = " ".join(str(value).split())
-            raise Refused(f'{self._file} sets {name} to {wrong}; it takes a text, as in "this".')
+            raise Refused(f"{self._file} sets {name} to {wrong}; it takes a string in quotes.")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return true or false; raises ``Refused`` if it is anything else, such as a text."""
+        """Return true or false; raises ``Refused`` if the value is anything else."""
         value = self._values.get(name, default)
         if not isinstance(value, bool):
             wrong = "null" if value is None else f'"{value}"' if isinstance(value, str) else value
-            raise Refused(f"{self._file} sets {name} to {wrong}; it takes true or false, bare.")
+            raise Refused(
+                f"{self._file} sets {name} to {wrong}; it takes true or false, without quotes."
+            )
         return value

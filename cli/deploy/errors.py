@@ -1,9 +1,9 @@
-"""Why nothing is deployed.
+"""Why a command stops.
 
 ::
 
     Refused        something is missing or wrong; nothing was changed
-    StepFailed     a program failed on the way; its own words were shown
+    StepFailed     a program failed on the way; its output was shown
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ class Refused(Exception):
 
 
 class StepFailed(Exception):
-    """A program failed on the way, in its own words; the message says how to go on."""
+    """A program failed on the way and its output was shown; the message says how to go on."""

@@ -1,6 +1,6 @@
-"""The zip that is deployed: the same bytes for the same code, whoever builds it, and where.
+"""The zip to deploy: the same code gives the same bytes on every machine.
 
-What is stored is not compressed, since compressors differ between machines; it is 300 kB.
+Files are stored without compression, because compressors differ between machines; it has 300 kB.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
-"""The earliest a zip can hold."""
+"""The earliest time that a zip can hold."""
 
 FILE_MODE: Final = 0o100644
 UNIX: Final = 3
@@ -20,7 +20,7 @@ HASH_CHARS: Final = 16
 
 
 def packaged_files(source: Path) -> list[Path]:
-    """Return what is deployed, in order: Python files and requirements, nothing that lies by."""
+    """Return the files to deploy, in order: Python files and requirements, nothing else."""
     files = [path for path in source.rglob("*.py") if not _is_left_out(path.relative_to(source))]
     return sorted([*files, source / "requirements.txt"], key=lambda path: path.as_posix())
 
@@ -42,7 +42,7 @@ def package_bytes(source: Path) -> bytes:
 
 
 def build_package(source: Path, folder: Path) -> Path:
-    """Write the zip of ``source`` into ``folder``, under a name that its content decides."""
+    """Write the zip of ``source`` into ``folder``, named by the hash of its content."""
     content = package_bytes(source)
     name = hashlib.sha256(content).hexdigest()[:HASH_CHARS]
     folder.mkdir(parents=True, exist_ok=True)

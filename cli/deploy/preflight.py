@@ -1,4 +1,4 @@
-"""What has to be so before anything is changed; whatever is not is one sentence on what to do."""
+"""Checks before anything is changed; each failure is one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,37 @@ FIRST_APIS: Final = (
     "serviceusage.googleapis.com",
     "storage.googleapis.com",
 )
-"""What Terraform reads before it can enable anything; it enables the others itself."""
+"""APIs that Terraform calls before it can enable any; it enables the others itself."""
 
-# The project that an API has to be enabled in is the caller's: for a service account its own.
+# An API has to be enabled in the project of the caller: for a service account, its own project.
 _DISABLED: Final = re.compile(
     r"SERVICE_DISABLED|not enabled on project|has not been used in project"
 )
 _API: Final = re.compile(r"(?<![\w.])(?!type\.)[a-z]+\.googleapis\.com")
 _CALLERS_PROJECT: Final = re.compile(r"projects?[ /=\[]+(\d+|[a-z][a-z0-9-]{4,28}[a-z0-9])")
+
+
+# https://cloud.google.com/build/docs/locations#restricted_regions_for_some_projects
+BUILD_REGIONS: Final = (
+    "us-central1",
+    "us-west2",
+    "europe-west1",
+    "asia-east1",
+    "australia-southeast1",
+    "southamerica-east1",
+)
+"""Regions in which every project may use Cloud Build."""
+
+
+def build_region_warning(region: str) -> str | None:
+    """Return a warning if Cloud Build may refuse to build in ``region``, else ``None``."""
+    if region in BUILD_REGIONS:
+        return None
+    return (
+        f"Some projects cannot run Cloud Build in {region}. If the build fails because of a quota, "
+        f"request quota or choose one of {', '.join(BUILD_REGIONS)}: "
+        "https://cloud.google.com/build/docs/locations#restricted_regions_for_some_projects"
+    )
 
 
 def check_tools() -> None:
@@ -41,12 +64,12 @@ def check_tools() -> None:
 
 
 def check_terraform_version() -> None:
-    """Raise ``Refused`` unless terraform has write-only arguments."""
+    """Raise ``Refused`` unless terraform supports write-only arguments."""
     answer = ask("terraform", "version", "-json")
     try:
         version = str(json.loads(answer.out)["terraform_version"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"terraform does not say its version: {answer.complaint}.") from error
+        raise Refused(f"terraform does not report its version: {answer.error_message}.") from error
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if numbers < TERRAFORM_SINCE:
         raise Refused(
@@ -64,19 +87,20 @@ def check_login() -> None:
 
 
 def check_project(project: str) -> None:
-    """Raise ``Refused`` unless the project is there, active, and paid for."""
+    """Raise ``Refused`` unless the project exists, is active and has billing."""
     answer = gcloud("projects", "describe", project, "--format=value(lifecycleState)")
     if answer.code:
-        raise _unanswered(
-            answer, f"Project {project} is not there, or not for this account: {answer.complaint}"
+        raise _gcloud_error(
+            answer,
+            f"Project {project} does not exist, or you have no access: {answer.error_message}",
         )
     if answer.out.strip() != "ACTIVE":
         raise Refused(f"Project {project} is {answer.out.strip()}, not ACTIVE.")
     answer = gcloud("billing", "projects", "describe", project, "--format=value(billingEnabled)")
     if answer.code:
-        raise _unanswered(
+        raise _gcloud_error(
             answer,
-            f"Whether project {project} has billing can't be read: {answer.complaint} "
+            f"The billing state of project {project} cannot be read: {answer.error_message} "
             "You need roles/billing.viewer or roles/browser on it.",
         )
     if answer.out.strip().lower() != "true":
@@ -87,33 +111,33 @@ def check_project(project: str) -> None:
 
 
 def check_apis(project: str) -> Collection[str]:
-    """Return the enabled APIs; raises ``Refused`` if one is not that has to be."""
+    """Return the enabled APIs; raises ``Refused`` if a required one is disabled."""
     answer = gcloud(
         "services", "list", "--enabled", f"--project={project}", "--format=value(config.name)"
     )
     if answer.code:
-        raise _unanswered(
-            answer, f"The APIs of project {project} can't be listed: {answer.complaint}"
+        raise _gcloud_error(
+            answer, f"The APIs of project {project} cannot be listed: {answer.error_message}"
         )
     enabled = frozenset(answer.out.split())
     missing = [api for api in FIRST_APIS if api not in enabled]
     if missing:
         raise Refused(
-            f"Project {project} lacks APIs that Terraform needs to begin. Run: "
+            f"Project {project} lacks APIs that Terraform needs first. Run: "
             f"gcloud services enable {' '.join(missing)} --project {project}"
         )
     return enabled
 
 
-def _unanswered(answer: Result, otherwise: str) -> Refused:
-    """Name the API that gcloud itself lacks, which no role mends; else say the other sentence."""
+def _gcloud_error(answer: Result, otherwise: str) -> Refused:
+    """Name the disabled API if that is why gcloud failed; otherwise use the other sentence."""
     api = _API.search(answer.err)
     project = _CALLERS_PROJECT.search(answer.err)
     if not _DISABLED.search(answer.err) or not api or not project:
         return Refused(otherwise)
     return Refused(
-        f"gcloud can't ask: {api[0]} is not enabled in project {project[1]}, where this account's "
-        f"calls are counted. Run: gcloud services enable {api[0]} --project {project[1]}"
+        f"gcloud failed: {api[0]} is not enabled in project {project[1]}, where calls of this "
+        f"account are counted. Run: gcloud services enable {api[0]} --project {project[1]}"
     )
 
 

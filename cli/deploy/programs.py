@@ -1,4 +1,4 @@
-"""Running terraform and gcloud: found on PATH, their output taken or shown."""
+"""Runs terraform and gcloud from PATH, with their output captured or shown."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _ERROR: Final = re.compile(r"error:\s*\S", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Result:
-    """How a program ended, and what it said."""
+    """Exit code and output of a program."""
 
     code: int
     out: str
     err: str
 
     @property
-    def complaint(self) -> str:
-        """What it calls an error; if it calls nothing so, the first line of what it said."""
+    def error_message(self) -> str:
+        """The lines marked as errors, or else the first line of output."""
         # Terraform puts a frame around errors, and gcloud adds the API's whole answer.
         lines = [line.strip("│╷╵ \t") for line in (self.err.strip() or self.out).splitlines()]
         errors = [line[len("error:") :].strip() for line in lines if _ERROR.match(line)]
-        return " ".join(errors) or next(filter(None, lines), "it said nothing")
+        return " ".join(errors) or next(filter(None, lines), "no output")
 
 
 def is_installed(program: str) -> bool:
@@ -39,7 +39,7 @@ def is_installed(program: str) -> bool:
 
 
 def ask(*command: str) -> Result:
-    """Run a program and take its output."""
+    """Run a program and capture its output."""
     done = subprocess.run(  # noqa: S603 - our own commands, no shell
         command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -47,12 +47,12 @@ def ask(*command: str) -> Result:
 
 
 def gcloud(*arguments: str) -> Result:
-    """Run gcloud without questions."""
+    """Run gcloud without prompts."""
     return ask("gcloud", *arguments, "--quiet")
 
 
 class Terraform:
-    """Terraform in one folder, with one set of further environment variables."""
+    """Terraform in one folder, with additional environment variables."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
         """Take the folder of the configuration, and variables such as ``TF_VAR_…``."""
@@ -60,11 +60,11 @@ class Terraform:
         self._environ = {**os.environ, "TF_IN_AUTOMATION": "1", **(environ or {})}
 
     def with_environ(self, environ: Mapping[str, str]) -> Terraform:
-        """Return the same with further variables, which no process list shows."""
+        """Return a copy with additional variables, which no process list shows."""
         return Terraform(self._folder, environ)
 
     def ask(self, *arguments: str) -> Result:
-        """Run a command and take its output, without colours; every command has that switch."""
+        """Run a command and capture its output, without colors; every command has that option."""
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
             self._command((*arguments, "-no-color")),
             env=self._environ,
@@ -76,7 +76,7 @@ class Terraform:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def show(self, *arguments: str, hint: str) -> None:
-        """Run a command whose output is the user's; raises ``StepFailed`` with ``hint``."""
+        """Run a command and show its output; raises ``StepFailed`` with ``hint``."""
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
             self._command(arguments), env=self._environ, check=False
         )

@@ -1,6 +1,6 @@
-"""The two secrets on their way: from the user or Secret Manager to Terraform's ephemeral variables.
+"""The two secrets, from the user or Secret Manager to Terraform's ephemeral variables.
 
-They travel in the environment of terraform and on the standard output of gcloud, never in
+They are passed in the environment of terraform and on the standard output of gcloud, never in
 arguments, files, plan or state.
 """
 
@@ -18,17 +18,17 @@ from cli.deploy.programs import gcloud
 API_KEY: Final = "mavi_api_key"
 TOKENS: Final = "callback_tokens"
 NAMES: Final = frozenset({API_KEY, TOKENS})
-"""What Terraform calls them: the variable of each, and the version that holds it."""
+"""Their names in Terraform: of the variable, and of the version resource."""
 
 TOKEN_BYTES: Final = 32
-PLACEHOLDER: Final = "nobody-reads-this-value-in-a-plan-0"
+PLACEHOLDER: Final = "placeholder-that-is-never-stored-00"
 
 _API_KEY_FORM: Final = re.compile(r"[!-~]{8,512}")
 
 
 @dataclass(frozen=True)
 class SecretValues:
-    """Both values, and how often each was written. No repr shows a value."""
+    """Both values and the number of each version. The repr hides the values."""
 
     api_key: str
     tokens: Sequence[str]
@@ -51,27 +51,27 @@ class SecretValues:
 
 
 def secret_id(prefix: str, name: str) -> str:
-    """Return what Secret Manager calls one, as ``infra/secrets.tf`` names it."""
+    """Return the id in Secret Manager, as in ``infra/secrets.tf``."""
     return f"{prefix}-{name.replace('_', '-')}"
 
 
 def new_token() -> str:
-    """Return a token nobody guesses: 43 characters that a URL takes as they are."""
+    """Return a random token of 43 URL-safe characters."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def placeholders(written: Mapping[str, int]) -> SecretValues:
-    """Return what a plan is made with: it holds no value, so none is needed."""
+    """Return values for a plan, which stores none."""
     return _versioned(SecretValues(PLACEHOLDER, (PLACEHOLDER,)), written)
 
 
 def stored_or_first(
     project: str, prefix: str, written: Mapping[str, int], given_api_key: Callable[[], str]
 ) -> SecretValues:
-    """Read from Secret Manager what was written; of what was not, take the key and make a token.
+    """Read the stored secrets; for a missing one, take the given key or create a token.
 
-    One may be there without the other: an apply can fail between them. What is there stays, since
-    Terraform writes a value only with another version. Raises ``Refused``.
+    A failed apply may have stored one without the other. A stored secret stays, because Terraform
+    stores a value only under another version number. Raises ``Refused``.
     """
     return _versioned(
         SecretValues(
@@ -87,36 +87,36 @@ def stored_or_first(
 
 
 def with_api_key(values: SecretValues, api_key: str) -> SecretValues:
-    """Replace the API key; raises ``Refused`` if it is none, or the same."""
+    """Replace the API key; raises ``Refused`` if it is malformed or the stored one."""
     if checked_api_key(api_key) == values.api_key:
-        raise Refused("That is the key that is stored already.")
+        raise Refused("This key is stored already.")
     return replace(values, api_key=api_key, api_key_version=values.api_key_version + 1)
 
 
 def with_new_token(values: SecretValues) -> SecretValues:
-    """Add a token in front of the live one; raises ``Refused`` in the middle of a rotation."""
+    """Put a new token before the live one; raises ``Refused`` during a rotation."""
     if len(values.tokens) > 1:
         raise Refused(
-            "Two tokens are live: a rotation is under way. Once the new URL (make callback-url) is "
-            "in Mavi's console, end the old token: make rotate-token RETIRE=1"
+            "Two tokens are live: a rotation is in progress. Once the new URL (make callback-url) "
+            "is in Mavi's console, remove the old token: make rotate-token RETIRE=1"
         )
     tokens = (new_token(), *values.tokens)
     return replace(values, tokens=tokens, tokens_version=values.tokens_version + 1)
 
 
 def without_old_token(values: SecretValues) -> SecretValues:
-    """Keep the newest token only; raises ``Refused`` if there is but one."""
+    """Keep the newest token only; raises ``Refused`` if there is only one."""
     if len(values.tokens) == 1:
-        raise Refused("Only one token is live. A rotation begins with: make rotate-token")
+        raise Refused("Only one token is live. To start a rotation, run: make rotate-token")
     return replace(values, tokens=values.tokens[:1], tokens_version=values.tokens_version + 1)
 
 
 def checked_api_key(api_key: str) -> str:
-    """Return the key; raises ``Refused``, without showing it, if it can't be one."""
+    """Return the key; raises ``Refused``, without showing the key, if it is malformed."""
     if not _API_KEY_FORM.fullmatch(api_key):
         raise Refused(
-            "MAVI_API_KEY is no key: at least 8 printable characters without spaces are needed, "
-            "and no Bearer in front."
+            "MAVI_API_KEY is malformed: it needs 8 to 512 printable ASCII characters without "
+            "spaces, and no Bearer before them."
         )
     return api_key
 
@@ -136,7 +136,7 @@ def _read(project: str, secret_id: str) -> str:
     )
     if answer.code or not answer.out.strip():
         raise Refused(
-            f"Secret {secret_id} can't be read: {answer.complaint} "
+            f"Secret {secret_id} cannot be read: {answer.error_message} "
             "You need roles/secretmanager.secretAccessor on it."
         )
     return answer.out.strip()

@@ -1,4 +1,4 @@
-"""What Terraform knows to be there. It holds no secret's value.
+"""Terraform's state. It holds no secret value.
 
 https://developer.hashicorp.com/terraform/internals/json-format#state-representation
 """
@@ -17,14 +17,14 @@ SECRET_VERSION: Final = "google_secret_manager_secret_version."  # noqa: S105 - 
 
 @dataclass(frozen=True)
 class State:
-    """Resources by address, with their values, and outputs."""
+    """The values of resources by address, and the outputs."""
 
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> State:
-        """Read what ``terraform show -json`` says; it says less before the first apply."""
+        """Read the output of ``terraform show -json``; before the first apply it has no values."""
         values = json.loads(text or "{}").get("values") or {}
         resources = (values.get("root_module") or {}).get("resources") or []
         return cls(
@@ -32,13 +32,13 @@ class State:
             {name: item["value"] for name, item in (values.get("outputs") or {}).items()},
         )
 
-    def knows(self, address: str) -> bool:
-        """Tell whether a resource is there, or any of those that have an index."""
+    def has(self, address: str) -> bool:
+        """Tell whether a resource exists, or any instance of it."""
         return any(known == address or known.startswith(f"{address}[") for known in self.resources)
 
     @property
     def secret_versions(self) -> dict[str, int]:
-        """How often each secret was written; one that never was is absent."""
+        """The version number of each stored secret."""
         return {
             address.removeprefix(SECRET_VERSION): int(values.get("secret_data_wo_version") or 1)
             for address, values in self.resources.items()
@@ -47,7 +47,7 @@ class State:
 
     @property
     def protects_data(self) -> bool:
-        """Whether database or uploads would outlast a destroy; without a database nothing does."""
+        """Whether a destroy would keep database or uploads; without a database it keeps nothing."""
         database = self.resources.get(DATABASE)
         if database is None:
             return False

@@ -1,4 +1,4 @@
-"""A project of which only the programs are fake."""
+"""A checkout in which only the programs gcloud and terraform are fakes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePrograms:
-    """Both programs, with answers of a healthy project that is deployed."""
+    """Both programs, with the answers of a deployed project without problems."""
     for name in list(os.environ):
         if name.startswith(("TF_VAR_", "MAVI_")) or name == "CI":
             monkeypatch.delenv(name)

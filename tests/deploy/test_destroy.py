@@ -1,4 +1,4 @@
-"""What a destroy takes and what it leaves, and how that is taken over again."""
+"""What a destroy deletes and keeps, and how a deployment imports what was kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GRANTS = "google_kms_crypto_key_iam_member.agents"
 def deployed(
     database: Mapping[str, Any], *, may_go: bool = False, key: bool = False
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Return everything that a deployment leaves and that is of interest here."""
+    """Return the deployed resources that a destroy treats differently."""
     return {
         **RESOURCES,
         "google_firestore_database.this": database,
@@ -56,14 +56,14 @@ def set_variable(root: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("database", [PROTECTED, UNPROTECTED])
-def test_destroying_keeps_the_data(
+def test_destroy_of_protected_environment_keeps_the_data(
     database: Mapping[str, Any], run: Run, programs: FakePrograms
 ) -> None:
-    """As the file has it, even if it was never deployed so; expiry and exemptions stay set."""
-    programs.say("terraform show -json", state(deployed(database)))
+    """The file decides, even if it was never deployed; expiry and exemptions stay set."""
+    programs.answer("terraform show -json", state(deployed(database)))
     result = run("destroy", "--yes")
     assert result.exit_code == 0, result.output
-    assert f"stays: database transcripts and bucket {PROJECT}-transcripts-uploads" in result.output
+    assert f"kept: database transcripts and bucket {PROJECT}-transcripts-uploads" in result.output
     assert "the queue" in result.output
     assert "make deploy ADOPT=1" in result.output
     removed, destroyed = programs.changes
@@ -71,33 +71,33 @@ def test_destroying_keeps_the_data(
     assert destroyed.startswith("terraform destroy -input=false -auto-approve -var-file=production")
 
 
-def test_destroying_again_goes_on(run: Run, programs: FakePrograms) -> None:
-    """What Terraform was made to forget it need not forget again."""
-    programs.say("terraform show -json", state({"google_pubsub_topic.this": {}}, {}))
+def test_destroy_again_continues(run: Run, programs: FakePrograms) -> None:
+    """A resource that Terraform forgot already is not removed from the state again."""
+    programs.answer("terraform show -json", state({"google_pubsub_topic.this": {}}, {}))
     assert run("destroy", "--yes").exit_code == 0
     (destroyed,) = programs.changes
     assert destroyed.startswith("terraform destroy")
 
 
-def test_a_subnet_that_is_held_is_explained(run: Run, programs: FakePrograms) -> None:
-    """Only time helps."""
+def test_destroy_with_subnet_in_use_explains_the_wait(run: Run, programs: FakePrograms) -> None:
+    """The user can only wait and run the command again."""
     subnet: Mapping[str, Mapping[str, Any]] = {"google_compute_subnetwork.egress[0]": {}}
-    programs.say("terraform show -json", state(subnet))
-    programs.say("terraform destroy", framed("in use"), 1)
+    programs.answer("terraform show -json", state(subnet))
+    programs.answer("terraform destroy", framed("in use"), 1)
     result = run("destroy", "--yes")
     assert result.exit_code == 1
-    assert "Google holds the subnet of static_ip for an hour or two" in result.output
+    assert "subnet of static_ip" in result.output
 
 
 @pytest.mark.parametrize("resources", [deployed(UNPROTECTED, may_go=True), {}, RESOURCES])
-def test_destroying_what_is_not_protected(
+def test_destroy_of_unprotected_environment_deletes_the_data(
     resources: Mapping[str, Any], run: Run, programs: FakePrograms, root: Path
 ) -> None:
-    """The data go too, and that is said in capitals; without a database there are none."""
+    """The summary says so in capitals; without a database there is no data."""
     set_variable(root, "deletion_protection = false # the data may go")
-    programs.say("terraform show -json", state(resources))
+    programs.answer("terraform show -json", state(resources))
     result = run("destroy", "--yes")
-    assert "with ALL THEY HOLD" in result.output
+    assert "ALL THEIR DATA" in result.output
     assert len(programs.changes) == 1
 
 
@@ -112,39 +112,39 @@ def test_destroying_what_is_not_protected(
         deployed(UNPROTECTED, may_go=False),
     ],
 )
-def test_what_is_still_protected_is_not_half_destroyed(
+def test_destroy_with_undeployed_unprotection_refuses(
     resources: Mapping[str, Any], run: Run, programs: FakePrograms, root: Path
 ) -> None:
-    """Terraform would forget the database, and stop at the bucket."""
+    """Terraform would forget the database and fail at the bucket."""
     set_variable(root, "deletion_protection = false")
-    programs.say("terraform show -json", state(resources))
+    programs.answer("terraform show -json", state(resources))
     result = run("destroy", "--yes")
     assert result.exit_code == 1
-    assert "make deploy first" in result.output
+    assert "Run make deploy first" in result.output
     assert programs.changes == []
 
 
 @pytest.mark.parametrize("protected", [True, False])
-def test_what_is_granted_on_a_key_stays(
+def test_destroy_with_kms_key_keeps_the_grants_on_it(
     *, protected: bool, run: Run, programs: FakePrograms, root: Path
 ) -> None:
-    """Kept data, and another environment's, are read with it; both states hold the same grants."""
+    """Kept data and other environments need the grants, which are in both states."""
     set_variable(root, f'kms_key = "{KMS_KEY}"')
     set_variable(root, f"deletion_protection = {str(protected).lower()}")
     resources = deployed(PROTECTED if protected else UNPROTECTED, may_go=not protected, key=True)
-    programs.say("terraform show -json", state(resources))
+    programs.answer("terraform show -json", state(resources))
     result = run("destroy", "--yes")
     assert result.exit_code == 0, result.output
-    assert f"stays: what Google's agents may do with {KMS_KEY}" in result.output
+    assert f"service agents on {KMS_KEY}" in result.output
     removed = programs.changes[0]
     assert removed == f"terraform state rm {f'{DATA} ' if protected else ''}{GRANTS}"
 
 
-def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakePrograms) -> None:
-    """What Terraform knows already is left alone."""
+def test_deploy_adopt_imports_what_a_destroy_kept(run: Run, programs: FakePrograms) -> None:
+    """A resource that is in the state is not imported again."""
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 0, result.output
-    database, queue = programs.ran("terraform import")
+    database, queue = programs.calls_of("terraform import")
     assert database.text.endswith(
         f"google_firestore_database.this projects/{PROJECT}/databases/transcripts -no-color"
     )
@@ -159,22 +159,26 @@ def test_adopting_takes_over_what_a_destroy_kept(run: Run, programs: FakeProgram
         "Error when reading or editing Database: googleapi: Error 404: Not found, notFound",
     ],
 )
-def test_what_is_not_there_is_not_adopted(summary: str, run: Run, programs: FakePrograms) -> None:
-    """Somebody deleted it meanwhile: it is made."""
-    programs.say("terraform import", framed(summary, "While attempting to import an"), 1)
+def test_deploy_adopt_with_missing_resource_creates_it(
+    summary: str, run: Run, programs: FakePrograms
+) -> None:
+    """Somebody deleted the resource since the destroy."""
+    programs.answer("terraform import", framed(summary, "While attempting to import an"), 1)
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 0, result.output
-    assert f"projects/{PROJECT}/databases/transcripts: not there, so it is made" in result.output
-    assert programs.ran("terraform apply")
+    assert f"projects/{PROJECT}/databases/transcripts: not found" in result.output
+    assert programs.calls_of("terraform apply")
 
 
-def test_what_cannot_be_adopted_stops_it(run: Run, programs: FakePrograms) -> None:
-    """Else a second one would be made, or the apply would fail half-way."""
+def test_deploy_adopt_with_failing_import_stops(run: Run, programs: FakePrograms) -> None:
+    """Otherwise a second resource would be created, or the apply would fail halfway."""
     summary = "Error when reading or editing Database: googleapi: Error 403: denied"
-    programs.say("terraform import", framed(summary, "  with google_firestore_database.this,"), 1)
+    programs.answer(
+        "terraform import", framed(summary, "  with google_firestore_database.this,"), 1
+    )
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 1
-    assert f"databases/transcripts can't be taken over: {summary}\n" in result.output
+    assert f"databases/transcripts cannot be imported: {summary}\n" in result.output
     assert "make deploy ADOPT=1" in result.output
-    assert len(programs.ran("terraform import")) == 1
-    assert programs.ran("terraform plan") == []
+    assert len(programs.calls_of("terraform import")) == 1
+    assert programs.calls_of("terraform plan") == []

@@ -1,87 +1,278 @@
-"""What the documents tell people to type exists."""
+"""What the documents tell people to type, to grant and to expect is true."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from cli.deploy.environment import declared_variables
 from cli.deploy.preflight import FIRST_APIS
-from tests.infra import identity_rules
+from tests.deploy.conftest import ROOT
+from tests.infra.source import Source, block
+from transcripts.settings import FUNCTIONS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ("README.md", "docs/deploy.md")
-GUIDE = (ROOT / "docs" / "deploy.md").read_text()
-
-
-def test_every_target_exists() -> None:
-    """Of make."""
-    text = GUIDE
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z][a-z-]*)", text))
-    named |= set(re.findall(r"^make ([a-z][a-z-]*)", text, re.MULTILINE))
-    assert named <= targets
-    assert len(named) > 5
+DOCUMENTS: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+GUIDE: Final = (ROOT / "docs" / "deploy.md").read_text()
+TABLES: Final = Path(__file__).resolve().parent
+SOURCE: Final = Source(ROOT / "infra")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_inside_leads_somewhere(document: str) -> None:
-    """To a file, and to a heading of it."""
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", (ROOT / document).read_text()):
-        path, _, anchor = target.partition("#")
-        file = (ROOT / document).parent / path if path else ROOT / document
-        assert file.is_file(), target
-        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-        anchors = {re.sub(r"[^a-z0-9 -]", "", text.lower()).replace(" ", "-") for text in headings}
-        assert not anchor or anchor in anchors, target
+def listed(name: str) -> set[str]:
+    """Return the lines of a table, without its comments."""
+    lines = (TABLES / name).read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("# ")}
 
 
-def test_every_variable_exists() -> None:
-    """Words with an underscore in code marks are variables, but for these."""
-    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", GUIDE))
-    assert named <= declared_variables(ROOT / "infra") | {"asset_id"}
-    assert "max_submissions_per_day" in named
+# Commands -----------------------------------------------------------------------------------------
+
+OURS: Final = re.compile(r"(gcloud|terraform|cp infra|read -rs|make|curl -H \"Auth|[A-Z_]+=\$\()")
+LOCAL: Final = ("make demo", "make run", "make check", "make test", "make setup", "make soak")
+"""Targets that reach no cloud; the documents about them have tests of their own."""
 
 
-def gcloud_commands() -> list[str]:
-    """Return every command of the guide that calls gcloud, each on one line."""
-    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL))
-    lines = blocks.replace("\\\n", " ").splitlines()
-    return [re.sub(r"\s+", " ", line) for line in lines if line.startswith("gcloud ")]
+def blocks(text: str, language: str) -> list[str]:
+    """Return the lines of all code blocks of a language; continued lines are joined."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for body in found for line in body.replace("\\\n", " ").splitlines()]
 
 
-def test_every_command_names_its_project() -> None:
-    """Else it goes to whatever project gcloud has in mind."""
+def documented_commands() -> set[str]:
+    """Return every command on the cloud, and every line of a workflow, without comments."""
+    example = (ROOT / "infra" / "backend.tf.example").read_text()
+    comment = "\n".join(re.findall(r"^#   (.*)$", example, re.MULTILINE))
+    lines = comment.replace("\\\n", " ").splitlines()
+    for document in DOCUMENTS:
+        lines += [line for line in blocks(document.read_text(), "sh") if OURS.match(line)]
+        lines += blocks(document.read_text(), "yaml")
+    stripped = {" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in lines}
+    return {line for line in stripped if line and not line.startswith(LOCAL)}
+
+
+def test_documented_commands_equal_the_table() -> None:
+    """A command that was changed, removed or added has to be changed in the table as well."""
+    assert sorted(documented_commands()) == sorted(listed("documented_commands.txt"))
+
+
+def test_documented_targets_exist() -> None:
+    """Every `make` target that a document names."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    for document in DOCUMENTS:
+        text = document.read_text()
+        named = set(re.findall(r"`make ([a-z][a-z-]*)", text))
+        named |= set(re.findall(r"^make ([a-z][a-z-]*)", text, re.MULTILINE))
+        assert named <= targets, document
+
+
+def test_documented_commands_name_their_project() -> None:
+    """A command without a project would go to whatever project gcloud has as its default."""
     elsewhere = (
         *("gcloud auth ", "gcloud projects create ", "gcloud billing projects link "),
-        *("gcloud storage cp ", "gcloud iam service-accounts add-iam-policy-binding "),
+        *("gcloud storage ", "gcloud iam service-accounts add-iam-policy-binding "),
     )
-    commands = [text for text in gcloud_commands() if not text.startswith(elsewhere)]
+    commands = [text for text in documented_commands() if text.startswith("gcloud ")]
+    commands = [text for text in commands if not text.startswith(elsewhere)]
     assert len(commands) > 8
     assert [text for text in commands if "--project MY-PROJECT" not in text] == []
 
 
-def test_the_apis_that_come_first_are_enabled() -> None:
-    """What is read before Terraform can enable anything, by a person and by a service account."""
-    first, of_actions = (
-        set(re.findall(r"\S+\.googleapis\.com", text))
-        for text in gcloud_commands()
-        if text.startswith("gcloud services enable ")
+def test_documented_first_apis_are_those_that_preflight_checks() -> None:
+    """Before Terraform can enable an API, a person or a service account has to."""
+    enable = [c for c in documented_commands() if c.startswith("gcloud services enable ")]
+    of_actions, first = sorted(
+        (set(re.findall(r"\S+\.googleapis\.com", text)) for text in enable), key=len
     )
     billing = "cloudbilling.googleapis.com"
     assert first == {*FIRST_APIS, billing}
     assert of_actions == {billing, "iamcredentials.googleapis.com", "sts.googleapis.com"}
 
 
-def test_names_are_those_of_terraform() -> None:
-    """Subscriptions and identities, as the default environment calls them."""
-    text = "\n".join(path.read_text() for path in (ROOT / "infra").glob("*.tf"))
-    for name in ("callbacks-dead", "uploads-dead", "callbacks-rejected"):
-        assert f"transcripts-{name}-kept" in GUIDE
-        assert f'"{name}"' in text
-    assert '"${var.name}-${each.key}-kept"' in text
-    assert '"${var.name}-${each.key}-to-${each.value.function}"' in text
-    assert "transcripts-to-subscriber@" in GUIDE
-    assert "subscriber" in identity_rules.CALLED_BY
+# Roles --------------------------------------------------------------------------------------------
+
+ROLES: Final = {
+    "google_artifact_registry": "artifactregistry.admin",
+    "google_cloud_run": "run.admin",
+    "google_cloud_scheduler": "cloudscheduler.admin",
+    "google_cloud_tasks": "cloudtasks.admin",
+    "google_cloudfunctions2": "cloudfunctions.admin",
+    "google_compute": "compute.networkAdmin",
+    "google_firestore": "datastore.owner",
+    "google_kms_crypto_key_iam": "cloudkms.admin",
+    "google_logging": "logging.configWriter",
+    "google_monitoring": "monitoring.editor",
+    "google_project_iam": "resourcemanager.projectIamAdmin",
+    "google_project_service": "serviceusage.serviceUsageAdmin",
+    "google_pubsub": "pubsub.admin",
+    "google_secret_manager": "secretmanager.admin",
+    "google_service_account": "iam.serviceAccountAdmin",
+    "google_storage": "storage.admin",
+}
+"""The role that manages each type: https://cloud.google.com/iam/docs/understanding-roles"""
+
+OPTIONAL: Final = {"compute.networkAdmin", "cloudkms.admin"}
+BESIDE: Final = {"iam.serviceAccountUser", "browser"}
+"""To deploy functions under their identities, and to read the state of the project."""
+
+
+def test_documented_roles_equal_those_of_the_resource_types() -> None:
+    """The deployer has the role of every type that is made, and no other."""
+    needed = {
+        role
+        for address in SOURCE.resources
+        for start, role in ROLES.items()
+        if address.startswith(start)
+    }
+    sentence = re.search(r"needs, on the project: (.*?)\. It can", GUIDE, re.DOTALL)
+    assert sentence
+    always, _, optional = sentence[1].partition("with options also")
+    assert set(re.findall(r"`([\w.]+)`", optional)) == OPTIONAL
+    assert set(re.findall(r"`([\w.]+)`", always)) == (needed | BESIDE) - OPTIONAL
+
+
+# Numbers ------------------------------------------------------------------------------------------
+
+WORDS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen"),
+)
+NUMBER: Final = rf"\$?\d[\d,.]*\d|\$?\d|{'|'.join(WORDS[1:])}"
+UNIT: Final = re.compile(rf"(?<![\w.,$-])({NUMBER})(?![\w.]*\d)\b[\s|)]*([a-zA-Z%]*)")
+
+
+def default(name: str) -> Any:
+    """Return the default of a variable."""
+    return SOURCE.labelled("variable")[name]["default"]
+
+
+def local(name: str) -> Any:
+    """Return a local value."""
+    return SOURCE.locals[name]
+
+
+def required(name: str) -> str:
+    """Return the least version that is required of terraform or Python."""
+    if name == "terraform":
+        versions = [b["required_version"] for b in SOURCE.blocks["terraform"]]
+    else:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        versions = [project["requires-python"]]
+    found = re.search(r"\d+\.\d+", versions[0])
+    assert found
+    return found[0]
+
+
+def runtime() -> str:
+    """Return the Python version of the functions, such as 3.13."""
+    function = SOURCE.resources["google_cloudfunctions2_function.this"]
+    text = str(block(function, "build_config")["runtime"]).removeprefix("python")
+    return f"{text[0]}.{text[1:]}"
+
+
+def retry_hours() -> float:
+    """Return how long a message is retried before it is a dead letter, in hours."""
+    pauses = int(default("max_delivery_attempts")) - 1
+    return float(sum(min(10 * 2**pause, 600) for pause in range(pauses))) / 3600
+
+
+FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
+    (r"Python (\d\.\d+)", lambda: required("python")),
+    (r"[Tt]erraform (\d\.\d+)", lambda: required("terraform")),
+    (r"terraform_version: ~(\d\.\d+)", lambda: required("terraform")),
+    (r"Google runs (\d\.\d+)", runtime),
+    (r"`hashicorp/google` (\d\.\d+)", lambda: "7.46"),  # the stand-in's schema
+    (rf"({NUMBER}) functions\s+are built", lambda: len(FUNCTIONS)),
+    (rf"({NUMBER}) composite indexes", lambda: len(local("indexes"))),
+    (rf"media deleted after ({NUMBER}) days", lambda: default("upload_retention_days")),
+    (rf"({NUMBER}) days in the bucket", lambda: default("upload_retention_days")),
+    (rf"older than ({NUMBER}) days \(replay_days\)", lambda: default("replay_days")),
+    (rf"({NUMBER}) tasks? a second", lambda: default("mavi_requests_per_second")),
+    (rf"sweep, every ({NUMBER}) minutes", lambda: str(default("sweep_schedule"))[2:4]),
+    (rf"(?:kept for|waits in|-kept` for)\D{{0,80}}?({NUMBER}) days", lambda: 31),
+    (rf"makes ({NUMBER}) alerts", lambda: 12),
+    (rf"nothing to \$({NUMBER}) for all", lambda: 18),
+    (rf"within ({NUMBER}) days", lambda: 31),
+)
+"""A sentence with a number, and the number that the configuration has."""
+
+
+@pytest.mark.parametrize(("pattern", "expected"), FACTS, ids=[pattern for pattern, _ in FACTS])
+def test_documented_number_equals_the_configuration(
+    pattern: str, expected: Callable[[], object]
+) -> None:
+    """Whatever document says it, and as often as it is said."""
+    texts = [" ".join(document.read_text().split()) for document in DOCUMENTS]
+    found = {match for text in texts for match in re.findall(pattern, text, re.IGNORECASE)}
+    wanted = expected()
+    words = {str(wanted), WORDS[wanted] if isinstance(wanted, int) and wanted < 16 else ""}
+    assert {one.lower() for one in found} <= words, found
+
+
+def test_documented_retries_equal_the_configuration() -> None:
+    """Some two and a half hours pass until a message is a dead letter."""
+    assert 2.25 <= retry_hours() <= 2.75
+    assert "two and a half hours" in GUIDE
+    assert (
+        "two and a half hours"
+        in SOURCE.labelled("variable")["max_delivery_attempts"]["description"]
+    )
+
+
+def numbers() -> Iterator[str]:
+    """Yield every number of the guide that is not in code, with the word after it."""
+    prose = re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"\]\([^)]*\)|`[^`]*`|^#+ .*$", " ", prose, flags=re.MULTILINE)
+    for number, word in UNIT.findall(prose):
+        if number != "one":  # mostly no number
+            yield f"{number} {word}".strip()
+
+
+def test_documented_numbers_equal_the_table() -> None:
+    """Prices, durations and counts: a changed one has to be changed in the table as well."""
+    assert sorted(set(numbers())) == sorted(listed("documented_numbers.txt"))
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documented_links_lead_to_a_file_and_heading(document: Path) -> None:
+    """Every link that stays inside of the repository."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            kept = {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+            assert anchor in kept, target
+
+
+def test_documented_variables_exist() -> None:
+    """Words with an underscore in code marks are variables, with few exceptions."""
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", GUIDE))
+    assert named <= declared_variables(ROOT / "infra") | {"asset_id"}
+    assert "max_submissions_per_day" in named
+
+
+def test_documented_names_are_those_of_terraform() -> None:
+    """Subscriptions, buckets, secrets and identities, as the default environment has them."""
+    prefix = default("name")
+    known = {
+        *(
+            f"{prefix}-{topic}-kept"
+            for topic in ("callbacks-dead", "callbacks-rejected", "uploads-dead")
+        ),
+        *(f"{prefix}-{name}" for name in FUNCTIONS),
+        *(f"{prefix}-to-{name}" for name in ("submit", "ingest", "subscriber", "sweep")),
+        f"{prefix}-callbacks-to-subscriber",
+        f"{prefix}-uploads-to-ingest",
+        f"{prefix}-uploads",
+    }
+    for document in DOCUMENTS:
+        named = set(re.findall(rf"\b{prefix}-[a-z-]*[a-z]", document.read_text()))
+        assert named <= known, named - known

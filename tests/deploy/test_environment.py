@@ -23,8 +23,8 @@ def load(infra: Path, text: str) -> Environment:
     return load_environment(infra, "production")
 
 
-def test_what_is_read(infra: Path) -> None:
-    """Indented, in comments, and inside of maps: only what Terraform would take for a variable."""
+def test_load_environment_reads_only_top_level_values(infra: Path) -> None:
+    """Comments and values inside of maps are no variables; indented ones are."""
     environment = load(
         infra,
         """\
@@ -58,8 +58,8 @@ uploaders = [
     )
 
 
-def test_null_is_as_good_as_nothing(infra: Path) -> None:
-    """And what an editor of Windows leaves in a file does not matter."""
+def test_load_environment_treats_null_as_unset(infra: Path) -> None:
+    """A byte order mark and Windows line ends make no difference."""
     text = '\ufeffproject = "acme-media-1"\r\nname = "x-y-z"\r\nkms_key = null\r\nregion = null\r\n'
     environment = load(infra, text)
     assert (environment.prefix, environment.region) == ("x-y-z", "us-central1")
@@ -71,23 +71,23 @@ def test_null_is_as_good_as_nothing(infra: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ('deletion_protection = "false"', 'to "false"; it takes true or false, bare'),
-        ("deletion_protection = 0", "to 0; it takes true or false, bare"),
-        ("deletion_protection = null", "to null; it takes true or false, bare"),
-        ("deletion_protection = no", "it takes true or false, bare"),
-        ("region = us-east1", "it takes a text"),
-        ("region = 5", "it takes a text"),
-        ('region = "${var.place}"', "it takes a text"),
-        ("region =", "line 2 can't be read"),
-        ("region: us-east1", "line 2 can't be read"),
-        ('function_sizes = { submit = { memory = "1Gi" }', "can't be read"),
-        ('name = "open', "can't be read"),
-        ("database = <<END\nmine", "can't be read"),
+        ('deletion_protection = "false"', 'to "false"; it takes true or false'),
+        ("deletion_protection = 0", "to 0; it takes true or false"),
+        ("deletion_protection = null", "to null; it takes true or false"),
+        ("deletion_protection = no", "it takes true or false"),
+        ("region = us-east1", "it takes a string"),
+        ("region = 5", "it takes a string"),
+        ('region = "${var.place}"', "it takes a string"),
+        ("region =", "line 2 cannot be read"),
+        ("region: us-east1", "line 2 cannot be read"),
+        ('function_sizes = { submit = { memory = "1Gi" }', "cannot be read"),
+        ('name = "open', "cannot be read"),
+        ("database = <<END\nmine", "cannot be read"),
         ('variable "name" {}', "sets variable, which infra/variables.tf does not have"),
     ],
 )
-def test_what_is_refused(line: str, sentence: str, infra: Path) -> None:
-    """In one sentence that names the file."""
+def test_load_environment_of_malformed_file_refuses(line: str, sentence: str, infra: Path) -> None:
+    """The message is one sentence that names the file."""
     with pytest.raises(Refused) as refused:
         load(infra, f'project = "acme-media-1"\n{line}\n')
     assert sentence in str(refused.value)
@@ -95,22 +95,22 @@ def test_what_is_refused(line: str, sentence: str, infra: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_no_text_at_all_is_refused(infra: Path) -> None:
-    """It may be anything."""
+def test_load_environment_of_binary_file_refuses(infra: Path) -> None:
+    """The message is the same sentence."""
     (infra / "production.tfvars").write_bytes(b'project = "\xff\xfe"\n')
-    with pytest.raises(Refused, match="can't be read"):
+    with pytest.raises(Refused, match="cannot be read"):
         load_environment(infra, "production")
 
 
-def test_a_neighbour_that_cannot_be_read_is_refused_too(infra: Path) -> None:
-    """It may be about the same resources."""
+def test_load_environment_with_unreadable_other_file_refuses(infra: Path) -> None:
+    """The other file may name the same project and prefix."""
     (infra / "staging.tfvars").write_text("project =\n")
-    with pytest.raises(Refused, match=r"infra/staging\.tfvars line 1 can't be read"):
+    with pytest.raises(Refused, match=r"infra/staging\.tfvars line 1 cannot be read"):
         load(infra, 'project = "acme-media-1"\n')
 
 
-def test_a_neighbour_is_the_same_however_it_is_written(infra: Path) -> None:
-    """Else two environments would fight."""
+def test_load_environment_with_same_project_and_name_refuses(infra: Path) -> None:
+    """Formatting makes no difference: two environments would manage the same resources."""
     (infra / "staging.tfvars").write_text('  project = "acme-media-1"\n  name = "transcripts"\n')
     with pytest.raises(Refused, match="has the same project and name"):
         load(infra, 'project = "acme-media-1" # name = "other"\n')

@@ -46,11 +46,11 @@ CLOUD = {
     "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
     "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
 }
-"""Made-up values of everything that Terraform gives."""
+"""Made-up values of every environment variable that Terraform sets."""
 
-UNKNOWN_PATH = "/nobody-knows-this"
+UNKNOWN_PATH = "/no-such-path"
 ANSWERS = {"callback": 404, "submit": 404, "ingest": 405, "subscriber": 405, "sweep": 405}
-"""To GET of that path: the function's own answer, which needs no Google."""
+"""The answer of each function to GET on that path, which needs no Google service."""
 
 
 def copy_of_source(folder: Path) -> Path:
@@ -59,8 +59,8 @@ def copy_of_source(folder: Path) -> Path:
     return source
 
 
-def test_the_same_code_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Whenever, wherever and under whatever umask it was checked out, whatever lies about."""
+def test_package_of_same_code_has_same_bytes(tmp_path: Path) -> None:
+    """Times, modes and other files in the checkout make no difference."""
     first = build_package(SOURCE, tmp_path / "a")
     other = copy_of_source(tmp_path)
     for path in other.rglob("*"):
@@ -77,16 +77,16 @@ def test_the_same_code_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (second.name, second.read_bytes()) == (first.name, first.read_bytes())
 
 
-def test_other_code_has_another_name(tmp_path: Path) -> None:
-    """Else it would not be deployed."""
+def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
+    """Otherwise the new code would not be deployed."""
     other = copy_of_source(tmp_path)
     with (other / "submit.py").open("a") as file:
         file.write("# changed\n")
     assert build_package(other, tmp_path / "b").name != build_package(SOURCE, tmp_path / "a").name
 
 
-def test_it_holds_the_source_root_and_nothing_else(tmp_path: Path) -> None:
-    """Entries, requirements and the package; fixed times and modes, in order."""
+def test_package_holds_sources_and_requirements_only(tmp_path: Path) -> None:
+    """Entries are sorted, with fixed times and modes."""
     with zipfile.ZipFile(build_package(SOURCE, tmp_path)) as archive:
         entries = archive.infolist()
     names = [entry.filename for entry in entries]
@@ -100,7 +100,7 @@ def test_it_holds_the_source_root_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """The unpacked zip, compiled, and the ``bin`` of an environment of its requirements alone."""
+    """The unpacked and compiled zip, and the ``bin`` of an environment of its requirements."""
     folder = tmp_path_factory.mktemp("deployed")
     root = folder / "workspace"
     with zipfile.ZipFile(build_package(SOURCE, folder)) as archive:
@@ -124,7 +124,7 @@ def run(command: list[str | Path], folder: Path) -> None:
 
 @contextmanager
 def started(function: str, root: Path, bin_folder: Path) -> Iterator[tuple[str, Popen[str]]]:
-    """Start an entry as the built image does; give its address."""
+    """Start an entry point as the built image does; yield its URL."""
     port = free_port()
     known = {variable.name for variable in FUNCTIONS[function].variables()}
     with Popen(  # noqa: S603 - the framework of the environment
@@ -151,10 +151,10 @@ def started(function: str, root: Path, bin_folder: Path) -> Iterator[tuple[str, 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-async def test_every_entry_starts_as_in_the_cloud(
+async def test_entry_point_in_cloud_environment_starts(
     function: str, deployed: tuple[Path, Path]
 ) -> None:
-    """From its own requirements alone, with the settings that Terraform gives it and no others."""
+    """It has only its requirements and the settings that Terraform sets."""
     answers: list[int] = []
     with started(function, *deployed) as (address, server):
         async with httpx.AsyncClient(base_url=address) as client:

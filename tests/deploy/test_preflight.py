@@ -1,4 +1,4 @@
-"""Everything that is missing or wrong is one sentence, before anything is changed."""
+"""Every failed check is one sentence, before anything is changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.deploy.preflight import build_region_warning
 from tests.deploy.conftest import Run
-from tests.deploy.fake_programs import PROJECT, FakePrograms, framed
+from tests.deploy.fake_programs import PROJECT, FakePrograms, framed, state
 
 OTHER = "325559405591"
 OFF = f"""\
@@ -42,27 +43,27 @@ CHANGING = ("deploy", "destroy", "rotate-token", "set-api-key")
     ("start", "out", "code", "sentence"),
     [
         ("terraform version", '{"terraform_version": "1.10.5"}', 0, "terraform 1.10.5 is too old"),
-        ("terraform version", "Terraform v0.11", 0, "does not say its version"),
+        ("terraform version", "Terraform v0.11", 0, "does not report its version"),
         ("gcloud auth list", "", 0, "gcloud auth login"),
         ("gcloud auth application-default", "", 1, "gcloud auth application-default login"),
-        ("gcloud projects describe", "no permission", 1, "not there, or not for this account"),
+        ("gcloud projects describe", "no permission", 1, "does not exist, or"),
         ("gcloud projects describe", "DELETE_REQUESTED", 0, "DELETE_REQUESTED, not ACTIVE"),
         ("gcloud billing", "False", 0, f"gcloud billing projects link {PROJECT}"),
         ("gcloud billing", "denied", 1, "roles/billing.viewer"),
-        ("gcloud services list", "denied", 1, "can't be listed"),
+        ("gcloud services list", "denied", 1, "cannot be listed"),
         ("gcloud services list", "storage.googleapis.com", 0, "gcloud services enable cloudres"),
         ("terraform init", "backend trouble", 1, "backend trouble"),
-        ("terraform workspace", "locked", 1, "Workspace production can't be chosen: locked"),
-        ("terraform show", framed("no bucket", "Make one."), 1, "can't be read: no bucket\n"),
+        ("terraform workspace", "locked", 1, "Workspace production cannot be selected: locked"),
+        ("terraform show", framed("no bucket", "Make one."), 1, "cannot be read: no bucket\n"),
         ("terraform init", framed("no such backend"), 1, "Error: no such backend\n"),
         ("gcloud billing", OFF, 1, f"enable cloudbilling.googleapis.com --project {OTHER}\n"),
         ("gcloud projects describe", OFF_ASKED, 1, f"enable {MANAGER} --project ci-project\n"),
         ("gcloud services list", OFF_BRIEF, 1, f"{USAGE} is not enabled in project {OTHER}"),
-        ("gcloud billing", DENIED, 1, "read: (gcloud.billing) denied to ada. You need roles/"),
+        ("gcloud billing", DENIED, 1, "(gcloud.billing) denied to ada. You need roles/"),
     ],
 )
 @pytest.mark.parametrize("command", CHANGING)
-def test_what_is_wrong_is_one_sentence(
+def test_command_with_failing_check_refuses_in_one_sentence(
     *,
     command: str,
     start: str,
@@ -72,21 +73,21 @@ def test_what_is_wrong_is_one_sentence(
     run: Run,
     programs: FakePrograms,
 ) -> None:
-    """And nothing was changed, nor even planned."""
-    programs.say(start, out, code)
+    """Nothing was changed or even planned."""
+    programs.answer(start, out, code)
     result = run(command, "--yes")
     assert result.exit_code == 1
     assert sentence in result.output
     assert "Traceback" not in result.output
     assert programs.changes == []
-    assert programs.ran("terraform plan") == []
+    assert programs.calls_of("terraform plan") == []
 
 
 @pytest.mark.parametrize("missing", ["gcloud", "terraform"])
-def test_a_missing_tool_is_named_with_its_address(
+def test_deploy_without_tool_names_it_with_its_url(
     missing: str, run: Run, programs: FakePrograms
 ) -> None:
-    """So that it can be installed at once."""
+    """The user can install it at once."""
     (programs.folder / "bin" / missing).unlink()
     result = run("deploy", "--yes")
     assert result.exit_code == 1
@@ -94,8 +95,8 @@ def test_a_missing_tool_is_named_with_its_address(
     assert programs.calls == []
 
 
-def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) -> None:
-    """One run tells all."""
+def test_deploy_without_both_tools_names_both(run: Run, programs: FakePrograms) -> None:
+    """One run reports both."""
     for name in ("gcloud", "terraform"):
         (programs.folder / "bin" / name).unlink()
     output = run("deploy", "--yes").output
@@ -108,15 +109,15 @@ def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) 
     [
         ({"production.tfvars": None}, "production", "Copy infra/terraform.tfvars.example"),
         ({}, "staging", "infra/staging.tfvars is missing"),
-        ({}, "Staging!", "ENV=Staging! is no name"),
-        ({"terraform.tfvars": ""}, "production", "mixed into every environment"),
-        ({"x.auto.tfvars.json": "{}"}, "production", "mixed into every environment"),
-        ({"x.auto.tfvars": ""}, "production", "mixed into every environment"),
-        ({"production.tfvars": ""}, "production", "names no project of yours"),
+        ({}, "Staging!", "ENV=Staging! is not a valid name"),
+        ({"terraform.tfvars": ""}, "production", "in every environment"),
+        ({"x.auto.tfvars.json": "{}"}, "production", "in every environment"),
+        ({"x.auto.tfvars": ""}, "production", "in every environment"),
+        ({"production.tfvars": ""}, "production", "does not name your project"),
         (
             {"production.tfvars": 'project = "my-project-123"'},
             "production",
-            "names no project of yours",
+            "does not name your project",
         ),
         (
             {"production.tfvars": f'project = "{PROJECT}"\nregoin = "us-east1"'},
@@ -126,7 +127,7 @@ def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) 
         (
             {"production.tfvars": f'project = "{PROJECT}"\nmavi_api_key = "x"'},
             "production",
-            "sets mavi_api_key, which does not belong into a file",
+            "sets mavi_api_key, which does not belong in a file",
         ),
         (
             {"staging.tfvars": f'project = "{PROJECT}" # the same\n'},
@@ -135,7 +136,7 @@ def test_two_missing_tools_are_named_together(run: Run, programs: FakePrograms) 
         ),
     ],
 )
-def test_a_bad_environment_is_refused(
+def test_plan_of_bad_environment_refuses(
     *,
     files: dict[str, str | None],
     env: str,
@@ -144,7 +145,7 @@ def test_a_bad_environment_is_refused(
     root: Path,
     programs: FakePrograms,
 ) -> None:
-    """Before the cloud is asked anything."""
+    """No request reaches the cloud."""
     for name, content in files.items():
         path = root / "infra" / name
         if content is None:
@@ -154,21 +155,37 @@ def test_a_bad_environment_is_refused(
     result = run("plan", "--env", env)
     assert result.exit_code == 1
     assert sentence in result.output
-    assert programs.ran("gcloud") == []
+    assert programs.calls_of("gcloud") == []
 
 
-def test_another_name_makes_another_environment(run: Run, root: Path) -> None:
-    """In the same project, side by side."""
+def test_plan_of_environment_with_other_name_succeeds(run: Run, root: Path) -> None:
+    """Two environments can share a project."""
     (root / "infra" / "staging.tfvars").write_text(
         f'project = "{PROJECT}"\nname    = "transcripts-stg"\n'
     )
     assert run("plan", "--env", "staging").exit_code == 0
 
 
-@pytest.mark.parametrize("command", CHANGING)
-def test_nothing_is_done_unasked(command: str, run: Run, programs: FakePrograms) -> None:
-    """Without a terminal and without YES=1."""
-    result = run(command)
-    assert result.exit_code == 1
-    assert "YES=1" in result.output
-    assert programs.calls == []
+def test_deploy_first_in_restricted_region_warns(
+    run: Run, root: Path, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first deployment says that Cloud Build may refuse the region, and goes on."""
+    monkeypatch.setenv("MAVI_API_KEY", "key-given-by-the-user")
+    programs.answer("terraform show -json", '{"format_version": "1.0"}')
+    programs.answer("terraform show -json", state(), once_applied=True)
+    with (root / "infra" / "production.tfvars").open("a") as file:
+        file.write('region = "us-east4"\n')
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "cannot run Cloud Build in us-east4" in result.output
+    assert "build/docs/locations#restricted_regions_for_some_projects" in result.output
+
+
+def test_deploy_in_unrestricted_region_or_again_does_not_warn(
+    run: Run, root: Path, programs: FakePrograms
+) -> None:
+    """A region that every project may use needs no warning; a later deployment has built before."""
+    assert build_region_warning("us-central1") is None
+    with (root / "infra" / "production.tfvars").open("a") as file:
+        file.write('region = "us-east4"\n')
+    assert "Cloud Build" not in run("deploy", "--yes").output

@@ -1,39 +1,47 @@
-"""A plan as ``terraform show -json`` gives it, and what rules ask of it.
+"""A plan as ``terraform show -json`` prints it, and the questions that policies ask.
 
 https://developer.hashicorp.com/terraform/internals/json-format
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from tests.infra import source
+from tests.infra.source import Source
+
+DAY_S: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource to be made. What is not known before it is made is absent from ``values``."""
+    """A planned resource. An attribute that is known only after apply is absent from ``values``."""
 
     type: str
     address: str
     key: str
     values: dict[str, Any]
+    unknown: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name)
 
+    @property
+    def name(self) -> str:
+        """The address without an index."""
+        return self.address.split("[")[0]
+
     def block(self, *names: str) -> dict[str, Any]:
-        """Return the only block of that name, inside the one before; empty if there is none."""
+        """Return the first block of that name, inside the one before; empty if there is none."""
         return nested(self.values, *names)
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A role, on one resource of a kind, to a member."""
+    """A role that a member has on one resource."""
 
     member: str
     role: str
@@ -43,37 +51,71 @@ class Grant:
 
 
 class Plan:
-    """What would be made, and how it is written."""
+    """What Terraform would make, and the source it is planned from; planned when first needed."""
 
-    def __init__(self, document: dict[str, Any], folder: Path) -> None:
-        self.document = document
-        self.folder = folder
-        self.resources = [
+    def __init__(self, read: Callable[[], dict[str, Any]], source: Source) -> None:
+        self._read = read
+        self.source = source
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON, with the old name of whatever a ``moved`` block renamed."""
+        document = self._read()
+        if self.source.moved:
+            document = json.loads(self.source.old_names(json.dumps(document)))
+        return document
+
+    @cached_property
+    def resources(self) -> list[Resource]:
+        """Every managed resource."""
+        return [
             Resource(
                 item["type"],
                 item["address"],
                 str(item.get("index", "")),
                 item["change"]["after"],
+                item["change"]["after_unknown"],
             )
-            for item in document["resource_changes"]
+            for item in self.document["resource_changes"]
             if item["mode"] == "managed"
         ]
-        self.project: str = document["variables"]["project"]["value"]
-        self.prefix: str = document["variables"]["name"]["value"]
-        self.region: str = document["variables"]["region"]["value"]
-        (project,) = (
-            item
-            for item in document["prior_state"]["values"]["root_module"]["resources"]
-            if item["type"] == "google_project"
-        )
-        self.number: str = project["values"]["number"]
+
+    @property
+    def project(self) -> str:
+        """The project's id."""
+        return str(self.variable("project"))
+
+    @property
+    def prefix(self) -> str:
+        """What every name begins with."""
+        return str(self.variable("name"))
+
+    @property
+    def region(self) -> str:
+        """The region."""
+        return str(self.variable("region"))
+
+    @property
+    def number(self) -> str:
+        """The project's number."""
+        return str(self.data("google_project")["number"])
 
     def variable(self, name: str) -> Any:
-        """Return the value of a variable of the configuration."""
+        """Return the value of a variable; ``None`` if it has none."""
         return self.document["variables"].get(name, {}).get("value")
 
+    def data(self, kind: str) -> dict[str, Any]:
+        """Return the values of the only data source of a type."""
+        (found,) = (
+            item
+            for item in self.document["prior_state"]["values"]["root_module"]["resources"]
+            if item["type"] == kind
+        )
+        values: dict[str, Any] = found["values"]
+        return values
+
     def all(self, kind: str) -> list[Resource]:
-        """Return every resource of a type, without its ``google_``."""
+        """Return every resource of a type, which is given without its ``google_``."""
         return [resource for resource in self.resources if resource.type == f"google_{kind}"]
 
     def one(self, kind: str) -> Resource:
@@ -87,17 +129,17 @@ class Plan:
         return {resource.key: resource for resource in self.all("cloudfunctions2_function")}
 
     def service(self, function: str) -> dict[str, Any]:
-        """Return how a function runs; empty if there is none of that name."""
+        """Return the ``service_config`` of a function; empty if there is none of that name."""
         found = self.functions.get(function)
         return found.block("service_config") if found else {}
 
     def environment(self, function: str) -> dict[str, str]:
-        """Return the variables of a function that are no secrets."""
+        """Return the environment variables of a function, without the secret ones."""
         found: dict[str, str] = self.service(function).get("environment_variables") or {}
         return found
 
     def url(self, function: str) -> str:
-        """Return the address of a function."""
+        """Return the URL of a function."""
         return f"https://{self.prefix}-{function}-{self.number}.{self.region}.run.app"
 
     def account(self, name: str) -> str:
@@ -105,7 +147,7 @@ class Plan:
         return f"{self.prefix}-{name}@{self.project}.iam.gserviceaccount.com"
 
     def agent(self, domain: str) -> str:
-        """Return an agent of Google's as an IAM member."""
+        """Return a service agent of Google as an IAM member."""
         return f"serviceAccount:service-{self.number}@{domain}.iam.gserviceaccount.com"
 
     def topic(self, name: str) -> str:
@@ -127,40 +169,8 @@ class Plan:
         target = str(resource[TARGETS[kind]])
         return Grant(resource["member"], resource["role"], kind, target, condition)
 
-    @cached_property
-    def written(self) -> dict[str, dict[str, Any]]:
-        """The configuration of every resource and data source, by address without index."""
-        items = self.document["configuration"]["root_module"]["resources"]
-        return {item["address"]: item for item in items}
 
-    @cached_property
-    def source(self) -> dict[str, source.Body]:
-        """Every resource as its file has it, by address without index."""
-        return source.resources(self.folder)
-
-    def waits_for(self, address: str) -> set[str]:
-        """Return what a resource waits for, directly or by what it refers to."""
-        found: set[str] = set()
-        todo = [address]
-        while todo:
-            item = self.written.get(todo.pop(), {})
-            named = set(item.get("depends_on", []))
-            for reference in references(item.get("expressions", {})):
-                name = ".".join(reference.split("[")[0].split(".")[:2])
-                named.add(_LOCALS.get(name, name))
-            for name in named - found:
-                found.add(name)
-                todo.append(name)
-        return found
-
-
-_LOCALS = {
-    "local.topic_paths": "google_pubsub_topic.this",
-    "local.caller_ids": "google_service_account.caller",
-}
-"""What locals refer to that are written in place of a resource: the format leaves locals out."""
-
-TARGETS = {
+TARGETS: Final = {
     "artifact_registry_repository": "repository",
     "cloud_run_v2_service": "name",
     "cloud_tasks_queue": "name",
@@ -172,28 +182,50 @@ TARGETS = {
     "service_account": "service_account_id",
     "storage_bucket": "bucket",
 }
-"""What a grant is on, by its kind."""
+"""The argument that names the resource of a grant, by the kind of resource."""
 
 
 def nested(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the only block of that name, inside the one before; empty if there is none."""
+    """Return the first block of that name, inside the one before; empty if there is none."""
     for name in names:
         values = (values.get(name) or [{}])[0]
     return values
 
 
-def references(expressions: Any) -> Iterator[str]:
-    """Yield everything that expressions refer to."""
-    match expressions:
-        case {"references": list() as found}:
-            yield from found
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted path and value of everything inside that is no list or map.
+
+    The items of a list have the path of the list; ``None`` is left out.
+    """
+    match value:
         case dict():
-            for item in expressions.values():
-                yield from references(item)
+            for name, item in value.items():
+                yield from leaves(item, f"{path}.{name}" if path else str(name))
         case list():
-            for item in expressions:
-                yield from references(item)
+            for item in value:
+                yield from leaves(item, path)
+        case None:
+            pass
+        case _:
+            yield path, value
 
 
-Rule = Callable[[Plan], Iterator[str]]
-"""Says what is wrong with a plan; its docstring is what is promised."""
+def seconds(text: object) -> float:
+    """Read a duration such as ``600s`` or ``30d``; absent is 0."""
+    value = str(text) if text else "0"
+    return float(value.rstrip("sd")) * (DAY_S if value.endswith("d") else 1)
+
+
+def number(value: object) -> float:
+    """Read a number; absent is 0."""
+    return float(str(value)) if value else 0.0
+
+
+def mebibytes(text: object) -> float:
+    """Read a size such as ``512Mi`` or ``1Gi``; absent is 0."""
+    value = str(text) if text else "0"
+    return float(value.rstrip("MGi")) * (1024 if value.endswith("Gi") else 1)
+
+
+Policy = Callable[[Plan], Iterator[str]]
+"""Yields what is wrong with a plan; its docstring states what has to hold."""

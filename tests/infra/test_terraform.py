@@ -1,4 +1,4 @@
-"""What Terraform and checkov say of ``infra/`` by themselves, and that its examples hold."""
+"""What terraform and checkov report on ``infra/``, its examples, and what git ignores."""
 
 from __future__ import annotations
 
@@ -8,60 +8,65 @@ import shutil
 import subprocess
 
 import pytest
+from hcl2.api import loads
 
 from cli.deploy.environment import GIVEN_BY_MAKE, declared_variables
-from tests.infra.test_promises import planned, ready, skip_without_account
-from tests.infra.workbench import CHECKOV, INFRA, ROOT, TerraformFailed
+from tests.infra.sandbox import (
+    CHECKOV,
+    INFRA,
+    ROOT,
+    TerraformFailed,
+    skip_without_account,
+    terraform_sandbox,
+)
 
 
 @pytest.mark.terraform
-def test_it_is_formatted() -> None:
-    """Examples too: they are copied and become files."""
-    copy = ready().copy()
+def test_configuration_and_examples_are_formatted() -> None:
+    """Examples are copied and become files."""
+    copy = terraform_sandbox().copy()
     for example in ("backend.tf", "terraform.tfvars"):
         shutil.copy(INFRA / f"{example}.example", copy.folder / example)
     assert copy.run("fmt", "-check", "-recursive", "-no-color") == ""
 
 
 @pytest.mark.terraform
-def test_it_is_valid() -> None:
-    """Without warnings, such as of arguments that will go."""
-    answer = json.loads(ready().run("validate", "-json"))
+def test_configuration_is_valid_without_warnings() -> None:
+    """A warning may announce that an argument will be removed."""
+    answer = json.loads(terraform_sandbox().run("validate", "-json"))
     assert (answer["valid"], answer["diagnostics"]) == (True, [])
 
 
 @pytest.mark.terraform
-def test_its_own_tests_pass() -> None:
-    """Default, minimal, everything on, two environments side by side: all on mocks."""
-    said = ready().run("test", "-no-color")
-    names = re.findall(r'run "(\w+)"\.\.\. (\w+)', said)
-    assert {outcome for _, outcome in names} == {"pass"}
-    wanted = {"default", "minimal", "everything_on", "two_environments_side_by_side_second"}
-    assert wanted <= {name for name, _ in names}
+def test_own_tests_of_terraform_pass() -> None:
+    """They run with defaults and with everything on, on mocks, also without an account."""
+    output = terraform_sandbox().run("test", "-no-color")
+    outcomes = dict(re.findall(r'run "(\w+)"\.\.\. (\w+)', output))
+    assert outcomes == {"default": "pass", "everything_on": "pass"}
 
 
 @pytest.mark.terraform
-def test_the_example_of_variables_is_enough() -> None:
-    """Whoever copies it and sets the project can deploy."""
-    copy = ready().copy()
-    shutil.copy(INFRA / "terraform.tfvars.example", copy.folder / "terraform.tfvars")
-    assert set(planned({}, copy).functions) == {
-        "submit",
-        "ingest",
-        "callback",
-        "subscriber",
-        "sweep",
-    }
+def test_backend_example_is_a_backend_and_says_how_to_make_it() -> None:
+    """A user sets one name; the bucket keeps old states and is never public."""
+    text = (INFRA / "backend.tf.example").read_text()
+    (backend,) = loads(text)["terraform"]
+    assert backend == {"backend": [{"gcs": {"bucket": "BUCKET", "prefix": "mavi-transcripts"}}]}
+    for option in ("--uniform-bucket-level-access", "--public-access-prevention", "--versioning"):
+        assert option in text
+    copy = terraform_sandbox().copy()
+    shutil.copy(INFRA / "backend.tf.example", copy.folder / "backend.tf")
+    assert json.loads(copy.run("validate", "-json"))["valid"]
 
 
-def test_the_example_names_variables_that_exist() -> None:
-    """And none that make gives."""
+def test_example_names_only_variables_that_exist() -> None:
+    """Comments count too; what make sets is not among them."""
     text = (INFRA / "terraform.tfvars.example").read_text()
     named = set(re.findall(r"^#? ?([a-z_]+) += ", text, re.MULTILINE))
     assert named <= declared_variables(INFRA) - set(GIVEN_BY_MAKE)
+    assert {"project", "max_submissions_per_day", "alert_email"} <= named
 
 
-USER_OF_THE_ADDRESS = """
+USER_OF_THE_NETWORK = """
 variable "project" { default = "acme-media-1" }
 variable "region" { default = "us-central1" }
 variable "name" { default = "transcripts" }
@@ -84,21 +89,21 @@ resource "google_cloudfunctions2_function" "this" {
 
 
 @pytest.mark.terraform
-def test_the_fixed_address_goes_when_submit_has_turned_from_it() -> None:
-    """Else the gateway is gone, then the subnet can't go, and no deployment comes further."""
-    copy = ready().copy()
+def test_static_ip_turned_off_is_destroyed_after_submit_changed() -> None:
+    """Google refuses to delete a subnet in use, and the deployment would stop halfway."""
+    copy = terraform_sandbox().copy()
     for path in copy.folder.glob("*.tf"):
         if path.name != "network.tf":
             path.unlink()
-    (copy.folder / "used.tf").write_text(USER_OF_THE_ADDRESS)
+    (copy.folder / "used.tf").write_text(USER_OF_THE_NETWORK)
     apply = ("apply", "-input=false", "-auto-approve", "-no-color", "-parallelism=1")
     try:
         copy.run(*apply)
     except TerraformFailed as error:
         skip_without_account(str(error))
         raise
-    said = copy.run(*apply, "-var=static_ip=false")
-    order = re.findall(r"^(\w+)\.\S+: (?:Modifications|Destruction) complete", said, re.MULTILINE)
+    output = copy.run(*apply, "-var=static_ip=false")
+    order = re.findall(r"^(\w+)\.\S+: (?:Modifications|Destruction) complete", output, re.MULTILINE)
     function, nat, subnet = (
         order.index(f"google_{kind}")
         for kind in ("cloudfunctions2_function", "compute_router_nat", "compute_subnetwork")
@@ -107,8 +112,8 @@ def test_the_fixed_address_goes_when_submit_has_turned_from_it() -> None:
 
 
 @pytest.mark.checkov
-def test_checkov_finds_nothing() -> None:
-    """But for what its configuration leaves out, each with a reason."""
+def test_checkov_finds_no_failure() -> None:
+    """Except what its configuration skips, each with a reason."""
     done = subprocess.run(  # noqa: S603 - the checkov that make installed
         [CHECKOV, "--config-file", INFRA / ".checkov.yaml", "--directory", INFRA],
         cwd=ROOT,
@@ -122,16 +127,16 @@ def test_checkov_finds_nothing() -> None:
     assert int(passed[1]) > 20
 
 
-def test_every_skip_of_checkov_has_its_reason() -> None:
-    """A comment above each."""
+def test_checkov_skips_each_have_a_reason() -> None:
+    """The reason is the comment above it."""
     lines = (INFRA / ".checkov.yaml").read_text().splitlines()
     skips = [index for index, line in enumerate(lines) if line.startswith("  - CKV")]
     assert skips
     assert all(lines[index - 1].startswith("  #") for index in skips)
 
 
-OF_A_RUN = re.compile(r"\.terraform|tfstate|\.tfvars$|\.tfplan$")
-"""What a run leaves, or somebody's own values; a fork has its backend.tf: docs/deploy.md."""
+OF_A_RUN = re.compile(r"\.terraform(?!\.lock\.hcl)|tfstate|\.tfvars$|\.tfplan$")
+"""What a run writes, or a user's own values. A fork commits backend.tf and the lock file."""
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -148,8 +153,8 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_nothing_of_a_run_is_committed() -> None:
-    """No state, no lock, no variables of anybody."""
+def test_files_of_a_run_are_not_committed() -> None:
+    """No state and no values of a user."""
     listed = git("ls-files", "infra").stdout.split()
     assert [path for path in listed if OF_A_RUN.search(path)] == []
 
@@ -162,12 +167,12 @@ def test_nothing_of_a_run_is_committed() -> None:
         ("production.tfplan", True),
         ("terraform.tfstate", True),
         ("terraform.tfstate.d/production/terraform.tfstate.backup", True),
-        (".terraform.lock.hcl", True),
+        (".terraform.lock.hcl", False),
         (".terraform/environment", True),
     ],
 )
-def test_what_a_fork_commits_git_takes(name: str, *, ignored: bool) -> None:
-    """The backend, as the guide says; nothing of a run."""
+def test_gitignore_of_infra_files_is_as_documented(name: str, *, ignored: bool) -> None:
+    """A fork commits its backend and the lock file (docs/deploy.md), and nothing of a run."""
     path = f"infra/{name}"
     assert (git("check-ignore", "--quiet", path).returncode == 0) is ignored
     assert bool(OF_A_RUN.search(path)) is ignored

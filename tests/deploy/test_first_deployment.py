@@ -1,4 +1,4 @@
-"""A first deployment with the real terraform and configuration; only gcloud is fake."""
+"""A first deployment with the real terraform and configuration; only gcloud is a fake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cli.deploy import commands
 from tests.deploy.conftest import ROOT
 from tests.deploy.fake_programs import PROJECT, FakePrograms
-from tests.infra.workbench import ACCOUNT_VARIABLES, NOBODY
+from tests.infra.sandbox import ACCOUNT_VARIABLES, NO_ACCOUNT
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(300)]
 
@@ -37,8 +37,8 @@ class Checkout:
         return result
 
     def store(self, secret: str, value: str) -> None:
-        """Have Secret Manager hold this, which the stand-in of a provider does not."""
-        self.gcloud.say(
+        """Let Secret Manager return this value, which a stand-in of the provider does not store."""
+        self.gcloud.answer(
             f"gcloud secrets versions access latest --secret=transcripts-{secret}", value
         )
 
@@ -60,7 +60,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     for name in list(os.environ):
         if name.startswith(ACCOUNT_VARIABLES) or name == "CI":
             monkeypatch.delenv(name)
-    for name, value in NOBODY.items():
+    for name, value in NO_ACCOUNT.items():
         monkeypatch.setenv(name, value)
     gcloud = FakePrograms(tmp_path)
     monkeypatch.setenv("PATH", gcloud.install(["gcloud"]), prepend=os.pathsep)
@@ -69,13 +69,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     return Checkout(root, gcloud)
 
 
-def test_an_empty_project_in_one_go(checkout: Checkout, capfd: pytest.CaptureFixture[str]) -> None:
-    """Deployed, and asked for its URL; no secret is in the state or was shown but for the URL."""
+def test_deploy_of_empty_project_creates_everything(
+    checkout: Checkout, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The URL can be printed; no secret is in the state, and only the URL shows one."""
     checkout.store("mavi-api-key", KEY)
     checkout.store("callback-tokens", "a" * 43)
-    said = checkout.run("deploy", "--yes").output
-    assert "State is kept on this machine only" in said
-    assert "api-platform.memories.ai/webhooks" in said
+    output = checkout.run("deploy", "--yes").output
+    assert "The state is on this machine only" in output
+    assert "api-platform.memories.ai/webhooks" in output
     assert checkout.written() == {"mavi_api_key_version": 1, "callback_tokens_version": 1}
     assert checkout.run("callback-url").stdout.strip().endswith(".run.app/" + "a" * 43)
     shown = capfd.readouterr()
