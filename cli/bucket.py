@@ -38,6 +38,7 @@ def resource(stored: StoredObject) -> dict[str, Any]:
         "generation": stored.generation,
         "metageneration": "1",
         "contentType": stored.content_type,
+        "contentEncoding": stored.content_encoding,
         "size": str(stored.size),
         "metadata": stored.metadata,
     }
@@ -112,7 +113,7 @@ class BucketServer:
         application.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", self._get)
         application.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", self._download)
         application.router.add_put("/{bucket}/{name:.+}", self._put)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, auto_decompress=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -175,6 +176,7 @@ class BucketServer:
             content_type=None
             if content_type == "application/x-www-form-urlencoded"
             else content_type,
+            content_encoding=request.headers.get("Content-Encoding"),
             metadata={
                 key.lower().removeprefix(META_PREFIX): value
                 for key, value in request.headers.items()

@@ -12,6 +12,7 @@
     │   ├── PoisonMessage               a message that can never be stored
     │   ├── MessageTooLarge             over what a topic takes, even compressed
     │   ├── ObjectNotFound                  an object, or the wanted generation of it, is not there
+    │   ├── ObjectUnreadable            the storage will never give us an object; the code says why
     │   ├── DocumentRefused             the store will never take such a document
     │   └── SubmissionError             an asset was not bought; the code says why
     └── TransientError                  the same request may work later (503)
@@ -19,6 +20,7 @@
         ├── PublishUnavailable          the broker did not acknowledge in time
         ├── QueueUnavailable            the queue of submissions did not take a task
         ├── ObjectUnavailable           the storage did not answer in time
+        │   └── ObjectForbidden         this identity may not read an object
         ├── RetryLater                      a later run goes on from the recorded state
         └── StoreUnavailable            the store did not answer in time
             └── Conflict                another writer changed the document first
@@ -137,6 +139,15 @@ class ObjectNotFound(PermanentError):
     status = 404
 
 
+class ObjectUnreadable(PermanentError):
+    """The storage answers that it will never give us this object; ``code`` tells why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Take the stable code, which is recorded as a reason, beside the sentence."""
+        super().__init__(message)
+        self.code = code
+
+
 class DocumentRefused(PermanentError):
     """The store says that it will never take such a document."""
 
@@ -201,6 +212,12 @@ class ObjectUnavailable(TransientError):
     """The storage did not answer in time, or broke off."""
 
     code = "object_unavailable"
+
+
+class ObjectForbidden(ObjectUnavailable):
+    """The storage does not let us read an object, which an administrator can change."""
+
+    code = "object_forbidden"
 
 
 class RetryLater(TransientError):

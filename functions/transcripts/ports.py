@@ -54,7 +54,8 @@ class ObjectReader(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, at most ``size``; nothing at the end.
 
-        Raises ``ObjectNotFound`` and ``ObjectUnavailable``.
+        They are the bytes as they are stored, compressed ones too. Raises ``ObjectNotFound``,
+        ``ObjectUnreadable``, ``ObjectForbidden`` and ``ObjectUnavailable``.
         """
 
     def close(self) -> None:
@@ -67,11 +68,12 @@ class ObjectSource(Protocol):
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation, None for the present one.
 
-        Raises ``ObjectNotFound`` if there is no such object and ``ObjectUnavailable``.
+        Raises ``ObjectNotFound`` if there is no such object, ``ObjectUnreadable`` if it can never
+        be read, ``ObjectForbidden`` if we may not read it, and ``ObjectUnavailable``.
         """
 
     def open(self, stored: StoredObject) -> ObjectReader:
-        """Open just this generation; raises ``ObjectNotFound`` and ``ObjectUnavailable``."""
+        """Open just this generation; raises what ``stat`` raises."""
 
 
 @dataclass(frozen=True, slots=True)

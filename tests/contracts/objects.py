@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from typing import Protocol
 
@@ -25,6 +26,7 @@ class BucketUnderTest(Protocol):
         content: bytes,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        content_encoding: str | None = None,
     ) -> None:
         """Upload an object into the bucket ``uploads``."""
 
@@ -51,6 +53,29 @@ class ObjectsContract:
         assert stored.generation.isdigit()
         again = await asyncio.to_thread(stat, "uploads", stored.name, stored.generation)
         assert again == stored
+
+    async def test_stat_compressed_object_tells_its_encoding(self, bucket: BucketUnderTest) -> None:
+        """The size and the bytes are those that are stored."""
+        content = gzip.compress(b"a recording " * 1000)
+        await bucket.put("a.wav", content, "audio/wav", content_encoding="gzip")
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.wav", None)
+        assert (stored.content_encoding, stored.size) == ("gzip", len(content))
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        assert await asyncio.to_thread(whole, reader, 100) == content
+        await bucket.put("b.wav", b"x", "audio/wav")
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "b.wav", None)
+        assert (stored.content_encoding, stored.customer_encrypted) == (None, False)
+
+    @pytest.mark.parametrize("name", ["a\x01\x7f\t\x80.mp4", "a?b#c%41&d=e.mp4", "a\u2028😀.mp4"])
+    async def test_open_object_of_any_name_reads_it(
+        self, bucket: BucketUnderTest, name: str
+    ) -> None:
+        """Cloud Storage forbids no character but line feed and carriage return."""
+        await bucket.put(name, b"12345")
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", name, None)
+        assert (stored.name, stored.size) == (name, 5)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        assert await asyncio.to_thread(whole, reader, 2) == b"12345"
 
     async def test_read_returns_every_byte(self, bucket: BucketUnderTest) -> None:
         """In several chunks."""

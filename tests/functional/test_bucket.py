@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import io
 import os
 import socket
@@ -21,7 +23,7 @@ from tests.contracts.objects import ObjectsContract
 from tests.fakes import RecordingPublisher
 from tests.polling import eventually
 from transcripts.embedded.objects import FolderObjects
-from transcripts.errors import ObjectNotFound, ObjectUnavailable
+from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable
 from transcripts.google import objects as objects_module
 from transcripts.google.objects import CloudStorageObjects
 from transcripts.ports import ObjectSource
@@ -43,10 +45,13 @@ class Bucket:
         content: bytes,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        content_encoding: str | None = None,
     ) -> None:
         headers = {f"x-goog-meta-{key}": value for key, value in (metadata or {}).items()}
         if content_type:
             headers["Content-Type"] = content_type
+        if content_encoding:
+            headers["Content-Encoding"] = content_encoding
         async with (
             aiohttp.ClientSession() as client,
             client.put(
@@ -95,6 +100,45 @@ class TestFolder(ObjectsContract):
         )
         with pytest.raises(ObjectUnavailable):
             objects.open(stored)
+
+    @pytest.mark.parametrize("name", ["a\0.mp4", "folder"])
+    def test_stat_name_that_no_file_has_is_gone(self, tmp_path: Path, name: str) -> None:
+        """A NUL is in no file name, and a folder is no object."""
+        objects = FolderObjects(tmp_path)
+        (objects.buckets / "uploads" / "folder").mkdir(parents=True)
+        with pytest.raises(ObjectNotFound):
+            objects.stat("uploads", name, None)
+
+    def test_file_that_may_not_be_read_is_forbidden(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As 403 of Cloud Storage: somebody can grant it."""
+        objects = FolderObjects(tmp_path)
+        path = objects.path("uploads", "a.mp4")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"12345")
+        stored = objects.stat("uploads", "a.mp4", None)
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        # The tests may run as root, who may read anything.
+        monkeypatch.setattr(io, "FileIO", refuse)
+        with pytest.raises(ObjectForbidden):
+            objects.open(stored)
+
+    def test_read_that_fails_is_unavailable(self, tmp_path: Path) -> None:
+        """A disk in trouble is no reason to give an object up."""
+        objects = FolderObjects(tmp_path)
+        path = objects.path("uploads", "a.mp4")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"12345")
+        reader = objects.open(objects.stat("uploads", "a.mp4", None))
+        os.close(reader.fileno())
+        with pytest.raises(ObjectUnavailable):
+            reader.read(5)
+        with contextlib.suppress(OSError):
+            reader.close()
 
 
 class TestCloudStorage(ObjectsContract):

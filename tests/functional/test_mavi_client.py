@@ -47,6 +47,7 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File, MaviClient
+from transcripts.mavi.multipart import clean_filename
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.settings import Secret
 
@@ -373,6 +374,25 @@ async def test_upload_in_one_request_sends_the_whole_file(fake: FakeMavi) -> Non
     assert isinstance(answer, Uploaded)
     asset = fake.account.assets[answer.asset_id]
     assert (asset.size, asset.filename) == (3_000_000, "a 'b' ä_.mp4")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize(
+    "name", ["a\x01\x00\x7f\x85.mp4", "a\u2028.mp4", "a\ud800.mp4", "x" * 1000 + ".mp4", "😀.mp4"]
+)
+async def test_upload_of_any_name_arrives(fake: FakeMavi, name: str, method: str) -> None:
+    """Both ways of uploading tell the same name, which every server can read."""
+    fake.faults.signed_url_method = method
+    mavi = client(fake.url).mavi
+    file, _ = a_file(1_000, name)
+    signed = await mavi.signed_url(name, PATIENT)
+    assert isinstance(signed, SignedUrl)
+    assert await sent(mavi, signed.url, file) is Sent.ACCEPTED
+    answer = await mavi.upload(file, PATIENT)
+    assert isinstance(answer, Uploaded)
+    assets = fake.account.assets
+    told = {assets[each].filename for each in (signed.asset_id, answer.asset_id)}
+    assert told == {clean_filename(name)}
 
 
 @pytest.mark.parametrize(

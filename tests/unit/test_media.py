@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,14 @@ from tests.unit.test_envelope import JSON_VALUES, TEXTS
 from transcripts.errors import PoisonMessage
 from transcripts.labels import MAX_LABELS
 from transcripts.uploads.events import FINALIZED, read_event
-from transcripts.uploads.media import (
+from transcripts.uploads.formats import (
     AUDIO,
+    FORMAT_OF_EXTENSION,
+    FORMAT_OF_TYPE,
+    UNINFORMATIVE_TYPES,
     VIDEO,
+)
+from transcripts.uploads.media import (
     KnownAsset,
     Media,
     RejectReason,
@@ -134,6 +140,8 @@ def test_every_documented_format_is_taken(extension: str) -> None:
         ("talk", "audio/x-wav", "talk.wav"),
         ("a/meeting 1", "audio/mpeg", "meeting 1.mp3"),
         ("talk.ogg", "application/ogg", "talk.ogg"),
+        ("talk", "audio/webm;codecs=opus", "talk.webm"),
+        ("talk.mp4", "Application/MP4", "talk.mp4"),
     ],
 )
 def test_by_name_and_content_type(name: str, content_type: str, filename: str) -> None:
@@ -162,6 +170,206 @@ def test_by_name_and_content_type(name: str, content_type: str, filename: str) -
 def test_what_is_refused_and_why(name: str, changes: dict[str, Any], reason: RejectReason) -> None:
     """The reason is recorded, so it must be the right one."""
     assert classify(stored(name, **changes), LIMIT) is reason
+
+
+DATABASES = Path(__file__).parent.parent / "media_types.tsv"
+LEFT_OUT = {
+    "ass": "subtitles",
+    "asx": "a playlist",
+    "avf": "no AVI to anybody else",
+    "f4b": "books of Adobe's store",
+    "lrv": "the small copy that a camera keeps beside each recording",
+    "m1v": "a stream of pictures without sound",
+    "m2v": "a stream of pictures without sound",
+    "m2a": "MPEG layer II, which Mavi does not document",
+    "m3a": "MPEG layer III in a stream that no recorder writes",
+    "mp2": "MPEG layer II, which Mavi does not document",
+    "mp2a": "MPEG layer II, which Mavi does not document",
+    "m4p": "encrypted by a shop",
+    "mp4s": "a system stream of MPEG-4",
+    "mks": "subtitles",
+    "moov": "no extension that anybody writes today",
+    "qtvr": "panoramas",
+    "vob": "a part of a disc",
+}
+"""Extensions of the databases that are no recordings, and why."""
+
+
+def facts() -> list[list[str]]:
+    """Return the lines of the captured databases: source, type, relation, value."""
+    lines = DATABASES.read_text().splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")]
+
+
+def test_content_types_are_those_of_the_mime_databases() -> None:
+    """Each type and alias in the databases has a format, and no type is of our own making."""
+    known: dict[str, str] = {}
+    for _, content_type, relation, *value in facts():
+        known[content_type] = FORMAT_OF_TYPE[content_type]
+        if relation == "alias":
+            known[value[0]] = FORMAT_OF_TYPE[content_type]
+    assert known == FORMAT_OF_TYPE
+
+
+def test_extensions_are_those_of_the_mime_databases() -> None:
+    """Each extension stands for the format of its type, but for those that are no recordings."""
+    known = {
+        value[0]: FORMAT_OF_TYPE[content_type]
+        for _, content_type, relation, *value in facts()
+        if relation == "extension"
+    }
+    left_out = {extension for extension in known if extension not in FORMAT_OF_EXTENSION}
+    assert left_out == set(LEFT_OUT)
+    # Mavi documents both spellings, and each stays as it is.
+    assert known.pop("mpg") == "mpeg"
+    for extension in left_out:
+        del known[extension]
+    assert known == {k: v for k, v in FORMAT_OF_EXTENSION.items() if k != "mpg"}
+
+
+@pytest.mark.parametrize("content_type", sorted(FORMAT_OF_TYPE))
+def test_judge_registered_content_type_makes_a_nameless_recording_media(content_type: str) -> None:
+    """Mavi is told the extension of the format that the type stands for."""
+    filename = f"talk.{FORMAT_OF_TYPE[content_type]}"
+    assert classify(stored("talk", content_type=content_type), LIMIT) == Media(filename)
+    with_parameter = f"{content_type.upper()} ; codecs=opus"
+    assert classify(stored("talk", content_type=with_parameter), LIMIT) == Media(filename)
+
+
+@pytest.mark.parametrize(
+    ("name", "filename"),
+    [("a/talk.m4v", "talk.m4v.mp4"), ("VOICE.OPUS", "VOICE.OPUS.ogg"), ("a.qt", "a.qt.mov")],
+)
+def test_judge_other_extension_of_a_documented_format_is_media(name: str, filename: str) -> None:
+    """Mavi is told the documented extension after the name that the uploader gave."""
+    for content_type in (None, "application/octet-stream", "video/x-m4v"):
+        assert classify(stored(name, content_type=content_type), LIMIT) == Media(filename)
+
+
+@pytest.mark.parametrize(
+    "content_type", sorted(UNINFORMATIVE_TYPES | {"text/plain; charset=utf-8"})
+)
+def test_judge_uninformative_type_does_not_overrule_a_media_extension(content_type: str) -> None:
+    """Clients send these types for any file, and a refused lease is lost."""
+    assert classify(stored("talk.mp4", content_type=content_type), LIMIT) == Media("talk.mp4")
+    assert classify(stored("notes.txt", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
+    assert classify(stored("talk", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/html", "image/jpeg", "application/json", "application/pdf", "application/gzip"],
+)
+def test_judge_type_of_something_else_overrules_a_media_extension(content_type: str) -> None:
+    """A saved error page keeps the name of the file that was asked for."""
+    assert classify(stored("talk.mp4", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Interview with Dr. Smith",
+        "Dr.Smith",
+        "a/Meeting 12.05.2024",
+        "Gespräch mit J.Müller",
+        "会议.录音",
+        "Interview with Dr.",
+        "talk v1.2",
+        "talk.Part1",
+        "call.interview",
+    ],
+)
+def test_judge_tail_that_is_no_extension_leaves_the_content_type_to_decide(name: str) -> None:
+    """A point in a title does not make an extension."""
+    filename = f"{name.rpartition('/')[2]}.mp4"
+    assert classify(stored(name, content_type="video/mp4"), LIMIT) == Media(filename)
+    assert classify(stored(name, content_type="text/plain"), LIMIT) is RejectReason.NOT_MEDIA
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "NOTES.TXT", "talk.mp4.gz", "a.7z", "talk.mp4.part", "x.parquet", "a.srt"]
+)
+def test_judge_other_extension_is_not_media_whatever_the_type(name: str) -> None:
+    """People see the name; a content type may be a guess."""
+    for content_type in ("video/mp4", "audio/mpeg"):
+        assert classify(stored(name, content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
+
+
+def test_judge_blanks_around_a_name_do_not_hide_its_extension() -> None:
+    """They are left out of the name that Mavi is told."""
+    assert classify(stored("a/ talk.mp4 "), LIMIT) == Media("talk.mp4")
+
+
+DIGEST = "Zm9vYmFyYmF6cXV4Zm9vYg"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gcloud/tmp/parallel_composite_uploads/see_gcloud_storage_cp_help_for_details/2f_talk.mp4_0",
+        "a/b/gcloud/tmp/parallel_composite_uploads/x",
+        "7/gsutil/tmp/parallel_composite_uploads/for_details_see/gsutil_help_cp/0c",
+        "gsutil/tmp/parallel_composite_uploads/talk.mp4",
+        "gcs-go-sdk-pu-tmp/0a1b2c3d-a/talk.mp4-part-1",
+        f"{DIGEST};{DIGEST};0001.part",
+        f"a/talk.mp4-{DIGEST};{DIGEST};0001-0032.part",
+    ],
+)
+def test_judge_temporary_part_of_an_upload_is_refused(name: str) -> None:
+    """It has the type of its source, and is deleted once the whole is composed of the parts."""
+    metadata = {"mavi-asset-id": "re_7"}
+    for more in ({}, {"metadata": metadata}):
+        part = stored(name, content_type="video/mp4", **more)
+        assert classify(part, LIMIT) is RejectReason.TEMPORARY_PART
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/parallel_composite_uploads/talk.mp4", "notgcloud/tmp/parallel_composite_uploads/talk.mp4"],
+)
+def test_judge_folder_of_a_similar_name_is_no_temporary_part(name: str) -> None:
+    """Only the folders that the tools use are left out."""
+    assert classify(stored(name), LIMIT) == Media("talk.mp4")
+
+
+def test_judge_apple_double_file_is_refused() -> None:
+    """macOS keeps a file's attributes under its name with ``._`` in front."""
+    for content_type in ("video/mp4", "application/octet-stream", None):
+        assert (
+            classify(stored("a/._talk.mp4", content_type=content_type), LIMIT)
+            is RejectReason.APPLE_DOUBLE
+        )
+    assert classify(stored("a._/_.mp4"), LIMIT) == Media("_.mp4")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "br", "identity, gzip", "zstd"])
+def test_judge_compressed_object_is_refused(encoding: str) -> None:
+    """Its bytes are no lease until somebody unpacks them."""
+    packed = stored(content_type="audio/wav", content_encoding=encoding)
+    assert classify(packed, LIMIT) is RejectReason.COMPRESSED
+    known = stored(content_encoding=encoding, metadata={"mavi-asset-id": "re_7"})
+    assert classify(known, LIMIT) == KnownAsset("re_7")
+
+
+@pytest.mark.parametrize("encoding", [None, "", "identity", "utf-8", "binary", "aws-chunked"])
+def test_judge_other_content_encoding_changes_nothing(encoding: str | None) -> None:
+    """The bytes are as they were: the field is only filled in wrongly."""
+    assert classify(stored(content_encoding=encoding), LIMIT) == Media("talk.mp4")
+
+
+def test_judge_object_under_a_customer_key_is_refused() -> None:
+    """Only whoever sends the key may read it, and nobody sends us one."""
+    assert classify(stored(customer_encrypted=True), LIMIT) is RejectReason.CUSTOMER_KEY
+
+
+def test_read_event_tells_how_the_bytes_are_stored() -> None:
+    """Both forms carry the object's resource."""
+    key = {"encryptionAlgorithm": "AES256", "keySha256": "5Pp4…"}
+    body = encoded(contentEncoding="gzip", customerEncryption=key)
+    for found in (read_event(FINALIZED, body), read_event(None, push_body(body, NOTIFICATION))):
+        assert found is not None
+        assert (found.content_encoding, found.customer_encrypted) == ("gzip", True)
+    assert (EXPECTED.content_encoding, EXPECTED.customer_encrypted) == (None, False)
 
 
 def test_metadata_steer() -> None:

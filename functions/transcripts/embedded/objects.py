@@ -5,14 +5,17 @@ What Cloud Storage keeps as metadata lies beside them, under ``<data dir>/metada
 
 from __future__ import annotations
 
+import io
 import mimetypes
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from transcripts.errors import ObjectNotFound, ObjectUnavailable
+from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable
 from transcripts.uploads.stored_object import StoredObject
 
 
@@ -20,7 +23,28 @@ class ObjectAttributes(msgspec.Struct, frozen=True):
     """What an uploader says of an object."""
 
     content_type: str | None = None
+    content_encoding: str | None = None
     metadata: dict[str, str] = {}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ObjectNotFound("There is no such file.") from error
+    except PermissionError as error:
+        raise ObjectForbidden("Folder: let this user read the file.") from error
+    except OSError as error:
+        raise ObjectUnavailable(f"Folder: {error.strerror}.") from error
+
+
+class _FileReader(io.BufferedReader):
+    """A file whose failures are those of a storage."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with _translated():
+            return super().read(size)
 
 
 class FolderObjects:
@@ -41,12 +65,10 @@ class FolderObjects:
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation; see ``ports.ObjectSource``."""
-        try:
+        with _translated():
             status = self.path(bucket, name).stat()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectNotFound("There is no such file.") from error
-        except OSError as error:
-            raise ObjectUnavailable(f"Folder: {error.strerror}.") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise ObjectNotFound("There is no such file.")
         found = str(status.st_mtime_ns)
         if generation not in (None, found):
             raise ObjectNotFound("The file was written anew since.")
@@ -56,6 +78,7 @@ class FolderObjects:
             name=name,
             generation=found,
             content_type=attributes.content_type or mimetypes.guess_type(name)[0],
+            content_encoding=attributes.content_encoding,
             size=status.st_size,
             metadata=attributes.metadata,
         )
@@ -67,14 +90,10 @@ class FolderObjects:
             return ObjectAttributes()
         return msgspec.json.decode(content, type=ObjectAttributes)
 
-    def open(self, stored: StoredObject) -> BinaryIO:
+    def open(self, stored: StoredObject) -> io.BufferedReader:
         """Open just this generation; see ``ports.ObjectSource``."""
-        try:
-            file = self.path(stored.bucket, stored.name).open("rb")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectNotFound("There is no such file.") from error
-        except OSError as error:
-            raise ObjectUnavailable(f"Folder: {error.strerror}.") from error
+        with _translated():
+            file = _FileReader(io.FileIO(self.path(stored.bucket, stored.name)))
         if str(os.fstat(file.fileno()).st_mtime_ns) != stored.generation:
             file.close()
             raise ObjectNotFound("The file was written anew since.")
@@ -84,6 +103,7 @@ class FolderObjects:
 def _inside(folder: Path, bucket: str, name: str) -> Path:
     root = (folder / bucket).absolute()
     path = Path(os.path.normpath(root / name))
-    if not path.is_relative_to(root) or path == root:
+    # No file system takes a NUL, which Cloud Storage allows.
+    if not path.is_relative_to(root) or path == root or "\0" in name:
         raise ObjectNotFound("The name leads out of its bucket.")
     return path

@@ -29,7 +29,7 @@ from transcripts.mavi.answers import (
     read_submit_answer,
     read_upload_answer,
 )
-from transcripts.mavi.multipart import MultipartFile, SizedFile
+from transcripts.mavi.multipart import MultipartFile, SizedFile, clean_filename
 from transcripts.mavi.rate_limit import RateLimiter
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
@@ -240,8 +240,9 @@ class MaviClient:
         return read_metadata_answer(answer.status, answer.body)
 
     def _signed_url(self, filename: str) -> UploadAnswer:
+        content = {"original_filename": clean_filename(filename)}
         try:
-            answer = self._call("POST", "/upload/signed-url", {"original_filename": filename})
+            answer = self._call("POST", "/upload/signed-url", content)
         except FAILURES:
             return Unreachable()
         found = read_upload_answer(*answer)

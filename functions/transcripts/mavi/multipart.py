@@ -6,6 +6,7 @@ is here: a length, and reading.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,6 +14,13 @@ from transcripts.errors import ObjectUnavailable
 from transcripts.ports import ObjectReader
 
 READ_BYTES: Final = 256 * 1024
+
+MAX_FILENAME_BYTES: Final = 255
+"""What common file systems take, so that a server may store a file under its name
+(https://www.man7.org/linux/man-pages/man7/path_resolution.7.html, NAME_MAX)."""
+
+MAX_EXTENSION_BYTES: Final = 16
+"""Longer tails are part of the name, and are cut with it."""
 
 
 class SizedFile:
@@ -59,9 +67,10 @@ class MultipartFile(SizedFile):
     def __init__(self, reader: ObjectReader, size: int, filename: str, boundary: str) -> None:
         """Take the file and a boundary that does not occur in it: long and random."""
         super().__init__(reader, size)
+        name = clean_filename(filename)
         head = (
             f"--{boundary}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{_quoted(filename)}"\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
         self._head = head.encode()
@@ -87,9 +96,31 @@ class MultipartFile(SizedFile):
         return content
 
 
-def _quoted(filename: str) -> str:
-    """Leave out what would have to be quoted, which every server undoes in its own way."""
-    return "".join(
-        "'" if character == '"' else "_" if character in "\\\r\n" else character
-        for character in filename
-    )
+def clean_filename(filename: str) -> str:
+    """Return a file name that every server can read, in a multipart header and in JSON.
+
+    Control characters, line separators, lone surrogates, noncharacters and backslashes become
+    ``_`` and quotation marks ``'``: RFC 7578 leaves their quoting to each server
+    (https://www.rfc-editor.org/rfc/rfc7578#section-4.2), and servers answer 5xx to some of them.
+    A name of more than ``MAX_FILENAME_BYTES`` in UTF-8 is cut before its extension.
+    """
+    cleaned = "".join(map(_clean_character, filename))
+    encoded = cleaned.encode()
+    if len(encoded) <= MAX_FILENAME_BYTES:
+        return cleaned
+    stem, point, extension = cleaned.rpartition(".")
+    tail = (point + extension).encode()
+    if not stem or len(tail) > MAX_EXTENSION_BYTES:
+        stem, tail = cleaned, b""
+    cut = stem.encode()[: MAX_FILENAME_BYTES - len(tail)]
+    return cut.decode(errors="ignore") + tail.decode()
+
+
+def _clean_character(character: str) -> str:
+    if character == '"':
+        return "'"
+    unclean = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    # https://www.unicode.org/faq/private_use.html#noncharacters
+    code_point = ord(character)
+    noncharacter = code_point & 0xFFFE == 0xFFFE or 0xFDD0 <= code_point <= 0xFDEF
+    return "_" if unclean or noncharacter or character == "\\" else character

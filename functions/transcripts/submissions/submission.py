@@ -51,6 +51,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     * ``replaces_task_id`` is the overdue task that this purchase replaces; ``resubmissions`` counts
       such purchases; ``previous_attempts`` are the purchases before a repetition.
     * ``spend_day`` is the UTC day whose spend cap this purchase counts against.
+    * ``forbidden_since`` is when Cloud Storage first refused to let the object be read.
     """
 
     submission_id: str
@@ -73,6 +74,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     state_before_call: State | None = None
     replaces_task_id: str | None = None
     resubmissions: int = 0
+    forbidden_since: datetime | None = None
     enqueue_count: int = 0
     spend_day: str | None = None
     previous_attempts: list[Attempt] = []

@@ -45,6 +45,7 @@ class Event(StrEnum):
     """What the holder of a lease records."""
 
     LEASE_RENEWED = "lease renewed"
+    OBJECT_FORBIDDEN = "object forbidden"
     UPLOAD_RESERVED = "upload reserved"
     UPLOAD_STARTED = "upload started"
     UPLOAD_UNREACHABLE = "upload unreachable"
@@ -104,11 +105,21 @@ class Transition:
 
 TRANSITIONS: Final[Mapping[Event, Transition]] = {
     Event.LEASE_RENEWED: Transition(OPEN, Target.SAME, LeaseAction.EXTEND),
+    Event.OBJECT_FORBIDDEN: Transition(
+        OPEN,
+        Target.SAME,
+        LeaseAction.KEEP,
+        lambda entry, now, _facts: {"forbidden_since": entry.forbidden_since or now},
+    ),
     Event.UPLOAD_RESERVED: Transition(
         OPEN,
         State.UPLOADING,
         LeaseAction.EXTEND,
-        lambda entry, _now, _facts: {"asset_id": None, "uploads": entry.uploads + 1},
+        lambda entry, _now, _facts: {
+            "asset_id": None,
+            "uploads": entry.uploads + 1,
+            "forbidden_since": None,
+        },
     ),
     Event.UPLOAD_STARTED: Transition(
         OPEN,

@@ -1,7 +1,9 @@
 """Bringing an object to Mavi, once: streamed, resumed where that is possible, never held.
 
 Mavi imports nothing by itself, so the bytes pass through here. Uploading costs nothing, but an
-object that is there is not sent retry_rejected: every step is on record before the next one.
+object that is there is not sent again: every step is on record before the next one. The first bytes
+of an object are read before an asset is made for it, so that an object that cannot be read leaves
+nothing at Mavi.
 """
 
 from __future__ import annotations
@@ -11,7 +13,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from transcripts.errors import ObjectUnavailable, RetryLater
+from transcripts.errors import (
+    ObjectForbidden,
+    ObjectUnavailable,
+    ObjectUnreadable,
+    RetryLater,
+)
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     AssetState,
@@ -25,16 +32,22 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File, Provider
+from transcripts.mavi.multipart import READ_BYTES
 from transcripts.mavi.rate_limit import RateLimitTimeout
-from transcripts.ports import ObjectSource
+from transcripts.ports import ObjectReader, ObjectSource
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
+from transcripts.uploads.media import unreadable_reason
 from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
 """Runs in which bytes of one object may have been sent. What met nobody, or a server in trouble, is
-not one of them: an outage is over some day, and rejects nothing."""
+not one of them: an outage is over some day, and rejects nothing. A run whose object breaks off
+after its first bytes is one: it leaves an asset behind."""
+
+FORBIDDEN_FOR: Final = timedelta(days=1)
+"""How long an object that we may not read is tried: an administrator may grant it in that time."""
 
 RESUMABLE_FOR: Final = timedelta(hours=1)
 """An upload whose sender died may still come to its end by itself for so long."""
@@ -97,7 +110,12 @@ class Uploader:
         asset_id = submission.asset_id
         sent_at = submission.sent_at or self._clock()
         if asset_id is None or not await self._is_uploaded(submission, asset_id):
-            asset_id = await lease.extend_during(self._upload(lease))
+            try:
+                asset_id = await lease.extend_during(self._upload(lease))
+            except ObjectUnreadable as error:
+                raise UploadFailed(error.code) from error
+            except ObjectForbidden as error:
+                raise await self._forbidden(lease, error) from error
             sent_at = self._clock()
         await self._wait_until_processed(lease, asset_id, sent_at, deadline)
         return asset_id
@@ -117,13 +135,28 @@ class Uploader:
         submission = lease.entry
         if submission.uploads >= MAX_UPLOADS:
             raise UploadFailed("upload_failed")
-        file = await asyncio.to_thread(self._file, submission)
-        await lease.record_intent(Event.UPLOAD_RESERVED)
+        opened = await asyncio.to_thread(self._open, submission)
+        filename = submission.filename or opened.stored.name.rpartition("/")[2]
+        file = File(opened.open, opened.stored.size, filename)
         try:
+            await lease.record_intent(Event.UPLOAD_RESERVED)
             return await self._send(lease, file)
-        except (_Unreachable, ObjectUnavailable):
+        except _Unreachable:
             await lease.record_outcome(Event.UPLOAD_UNREACHABLE)
             raise
+        finally:
+            opened.close()
+
+    async def _forbidden(self, lease: Lease, error: ObjectForbidden) -> Exception:
+        """Wait for somebody to grant it, but not for ever."""
+        since = lease.entry.forbidden_since
+        self._log.warning(
+            "object_forbidden", submission_id=lease.submission_id, reason=error.message
+        )
+        if since is not None and self._clock() - since >= FORBIDDEN_FOR:
+            return UploadFailed(error.code)
+        await lease.record_outcome(Event.OBJECT_FORBIDDEN)
+        return RetryLater(error.message, retry_after_s=RETRY_AFTER_S)
 
     async def _send(self, lease: Lease, file: File) -> str:
         """Send the bytes to a signed address; where none is given, or takes them, all at once."""
@@ -145,15 +178,18 @@ class Uploader:
         answer = await self._upload_in_one_request(file)
         return await self._uploaded(lease, answer.asset_id, "upload")
 
-    def _file(self, submission: Submission) -> File:
-        """Look the object up, so that one that is gone or replaced costs no asset."""
+    def _open(self, submission: Submission) -> _OpenedObject:
+        """Open the object and read its first bytes, so that what cannot be read costs no asset."""
         source = submission.source
         parts = split_uri(source.uri) if source else None
         if source is None or parts is None:
             raise UploadFailed("no_source")
-        stored: StoredObject = self._source.stat(*parts, source.generation)
-        filename = submission.filename or stored.name.rpartition("/")[2]
-        return File(lambda: self._source.open(stored), stored.size, filename)
+        stored = self._source.stat(*parts, source.generation)
+        # Metadata may change without a new generation.
+        reason = unreadable_reason(stored)
+        if reason is not None:
+            raise UploadFailed(reason)
+        return _OpenedObject(self._source, stored)
 
     async def _signed_url(self, file: File) -> UploadAnswer:
         try:
@@ -221,6 +257,57 @@ class Uploader:
         except RateLimitTimeout as waiting:
             raise _retry_later(waiting.wait_s) from waiting
         return state
+
+
+class _OpenedObject:
+    """An open object whose first bytes are held: that is all that is held of it."""
+
+    def __init__(self, source: ObjectSource, stored: StoredObject) -> None:
+        """Open it and read; blocking. Raises what the source raises."""
+        self.stored = stored
+        self._source = source
+        reader = source.open(stored)
+        try:
+            first = _first_bytes(reader, stored.size)
+        except BaseException:
+            reader.close()
+            raise
+        self._unused: _Resumed | None = _Resumed(first, reader)
+
+    def open(self) -> ObjectReader:
+        """Return the open reader, from the begin of the object, and a new one after that."""
+        reader, self._unused = self._unused, None
+        return reader or self._source.open(self.stored)
+
+    def close(self) -> None:
+        """Close what nobody has taken."""
+        if self._unused is not None:
+            self._unused.close()
+            self._unused = None
+
+
+def _first_bytes(reader: ObjectReader, size: int) -> bytes:
+    first = reader.read(READ_BYTES)
+    if size and not first:
+        raise ObjectUnavailable("The object ended before its size.")
+    return first
+
+
+class _Resumed:
+    """A reader whose first bytes were read already."""
+
+    def __init__(self, first: bytes, reader: ObjectReader) -> None:
+        self._first = first
+        self._reader = reader
+
+    def read(self, size: int, /) -> bytes:
+        if self._first:
+            content, self._first = self._first[:size], self._first[size:]
+            return content
+        return self._reader.read(size)
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 def _retry_later(wait_s: float) -> RetryLater:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,8 @@ class _Resource(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     generation: str | int
     content_type: str | None = None
+    content_encoding: str | None = None
+    customer_encryption: dict[str, Any] | None = None
     size: str | int = 0
     metadata: dict[str, str] | None = None
 
@@ -66,6 +68,8 @@ def _object(data: bytes) -> StoredObject:
         name=resource.name,
         generation=generation,
         content_type=resource.content_type,
+        content_encoding=resource.content_encoding,
+        customer_encrypted=resource.customer_encryption is not None,
         size=size,
         metadata=resource.metadata or {},
     )

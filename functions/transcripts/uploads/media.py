@@ -1,61 +1,85 @@
 """Which objects are worth a transcript. Pure.
 
-The formats are those that Mavi documents for upload; images are media, but nobody speaks in them
-(https://api-tools.memories.ai/visual-intelligence, base/upload).
+The name decides first, since people see it, and the content type second. A rejected recording is
+lost, while uploading another file costs a little time. So only a content type that names something
+else overrules an extension of a media format.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from transcripts.ids import usable_id, usable_key
 from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
+from transcripts.uploads.formats import (
+    FORMAT_OF_EXTENSION,
+    FORMAT_OF_TYPE,
+    UNINFORMATIVE_TYPES,
+)
 from transcripts.uploads.stored_object import StoredObject
-
-VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpeg", "mpg"})
-AUDIO: Final = frozenset({"mp3", "wav", "aac", "flac", "ogg", "m4a"})
-
-EXTENSIONS: Final = {
-    "video/mp4": "mp4",
-    "video/quicktime": "mov",
-    "video/x-msvideo": "avi",
-    "video/avi": "avi",
-    "video/webm": "webm",
-    "video/x-matroska": "mkv",
-    "video/x-flv": "flv",
-    "video/x-ms-wmv": "wmv",
-    "video/mpeg": "mpeg",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-    "audio/wave": "wav",
-    "audio/vnd.wave": "wav",
-    "audio/aac": "aac",
-    "audio/flac": "flac",
-    "audio/x-flac": "flac",
-    "audio/ogg": "ogg",
-    "application/ogg": "ogg",
-    "audio/mp4": "m4a",
-    "audio/x-m4a": "m4a",
-}
-"""For names without an extension: what the content type stands for."""
-
-UNTOLD: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-"""Content types that say nothing: uploaders send them for anything."""
 
 _LABEL_PREFIX: Final = "mavi-label-"
 
+_EXTENSION: Final = re.compile(r"(?=[0-9]*[A-Za-z])(?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})")
+"""What an extension looks like: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
+
+The unknown extensions of eight lower-case letters and less are believed: ``notes.txt`` is no
+recording, whatever its content type says.
+"""
+
+_TEMPORARY_PART: Final = re.compile(
+    r"(?:^|/)(?:gcloud|gsutil)/tmp/parallel_composite_uploads/"
+    r"|(?:^|/)gcs-go-sdk-pu-tmp/"
+    r"|[\w-]{16,};[\w-]{16,};[0-9-]+\.part\Z",
+    re.ASCII,
+)
+"""Parts of a large file that an uploader makes, composes and deletes: gcloud and gsutil, in any
+folder, the Go client, and the Java client.
+
+https://cloud.google.com/storage/docs/parallel-composite-uploads,
+https://pkg.go.dev/cloud.google.com/go/storage#ParallelUploadConfig,
+https://cloud.google.com/java/docs/reference/google-cloud-storage/latest/com.google.cloud.storage.ParallelCompositeUploadBlobWriteSessionConfig.PartNamingStrategy
+"""
+
+_APPLE_DOUBLE_PREFIX: Final = "._"
+"""What macOS keeps beside a file on foreign volumes: its attributes, under its extension
+(https://www.rfc-editor.org/rfc/rfc1740, appendix A)."""
+
+_CODINGS: Final = frozenset(
+    {
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    }
+)
+"""IANA's content codings but for ``identity``
+(https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding). Any other
+value, ``utf-8`` for one, is a mistake of an uploader that leaves the bytes as they are."""
+
 
 class RejectReason(StrEnum):
-    """Why an object is refused."""
+    """Why an object is rejected."""
 
     FOLDER = "folder"
+    TEMPORARY_PART = "temporary_part"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_MEDIA = "not_media"
+    APPLE_DOUBLE = "apple_double"
+    COMPRESSED = "compressed"
+    CUSTOMER_KEY = "customer_key"
     SKIPPED = "skipped"
     BAD_ASSET_ID = "bad_asset_id"
 
@@ -75,33 +99,68 @@ class KnownAsset:
 
 
 def classify(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | RejectReason:
-    """Tell what an object is to us; ``max_bytes`` is the largest that is taken."""
+    """Tell what an object is; ``max_bytes`` is the size of the largest that is accepted."""
     if stored.name.endswith("/"):
         return RejectReason.FOLDER
+    if _TEMPORARY_PART.search(stored.name):
+        return RejectReason.TEMPORARY_PART
     if _is_set(stored.metadata.get("mavi-skip")):
         return RejectReason.SKIPPED
     asset_id = stored.metadata.get("mavi-asset-id")
     if asset_id is not None:
         return KnownAsset(asset_id) if usable_id(asset_id) else RejectReason.BAD_ASSET_ID
-    filename = stored.name.rpartition("/")[2]
-    extension = filename.rpartition(".")[2].lower() if "." in filename else ""
-    content_type = (stored.content_type or "").partition(";")[0].strip().lower()
-    if extension in VIDEO | AUDIO:
-        if not (content_type in UNTOLD or _may_be_media(content_type)):
-            return RejectReason.NOT_MEDIA
-    elif not extension and content_type in EXTENSIONS:
-        filename = f"{filename}.{EXTENSIONS[content_type]}"
-    else:
+    return _classify_content(stored, max_bytes)
+
+
+def _classify_content(stored: StoredObject, max_bytes: int) -> Media | RejectReason:
+    basename = stored.name.rpartition("/")[2].strip()
+    if basename.startswith(_APPLE_DOUBLE_PREFIX):
+        return RejectReason.APPLE_DOUBLE
+    filename = _media_filename(basename, stored.content_type)
+    if filename is None:
         return RejectReason.NOT_MEDIA
     if stored.size == 0:
         return RejectReason.EMPTY
     if stored.size > max_bytes:
         return RejectReason.TOO_LARGE
-    return Media(filename)
+    return unreadable_reason(stored) or Media(filename)
 
 
-def _may_be_media(content_type: str) -> bool:
-    return content_type.startswith(("video/", "audio/")) or content_type in EXTENSIONS
+def unreadable_reason(stored: StoredObject) -> RejectReason | None:
+    """Tell why the bytes of an object are of no use to us; None if nothing is known against them.
+
+    A compressed object is not unpacked: an upload needs its length beforehand, which gzip tells
+    only to whoever unpacks all of it, and the uploader can send the file as it is instead.
+    """
+    if stored.customer_encrypted:
+        return RejectReason.CUSTOMER_KEY
+    codings = (stored.content_encoding or "").lower().split(",")
+    if any(coding.strip() in _CODINGS for coding in codings):
+        return RejectReason.COMPRESSED
+    return None
+
+
+def _media_filename(basename: str, content_type: str | None) -> str | None:
+    """Return the name with an extension that Mavi documents; None for what is no media."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    tail = basename.rpartition(".")[2] if "." in basename else ""
+    media_format = FORMAT_OF_EXTENSION.get(tail.lower())
+    if media_format is not None:
+        if not _may_be_media(media_type):
+            return None
+        return basename if tail.lower() == media_format else f"{basename}.{media_format}"
+    media_format = FORMAT_OF_TYPE.get(media_type)
+    if media_format is None or _EXTENSION.fullmatch(tail):
+        return None
+    return f"{basename}.{media_format}"
+
+
+def _may_be_media(media_type: str) -> bool:
+    return (
+        media_type in UNINFORMATIVE_TYPES
+        or media_type.startswith(("video/", "audio/"))
+        or media_type in FORMAT_OF_TYPE
+    )
 
 
 def _is_set(value: str | None) -> bool:

@@ -12,12 +12,19 @@ _GENERATION: Final = re.compile(r"[0-9]{1,20}")
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an object. ``size`` is in bytes; ``metadata`` is what the uploader set."""
+    """What is known of an object. ``size`` is in bytes; ``metadata`` is what the uploader set.
+
+    ``content_encoding`` tells how the stored bytes are compressed, if they are;
+    ``customer_encrypted`` that only whoever sends the uploader's own key may read them
+    (https://cloud.google.com/storage/docs/encryption/customer-supplied-keys).
+    """
 
     bucket: str
     name: str
     generation: str
     content_type: str | None = None
+    content_encoding: str | None = None
+    customer_encrypted: bool = False
     size: int = 0
     metadata: dict[str, str] = {}
 

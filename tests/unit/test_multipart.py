@@ -1,0 +1,76 @@
+"""The file name that the provider is told."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from transcripts.mavi.multipart import MAX_FILENAME_BYTES, MultipartFile, clean_filename
+
+
+@pytest.mark.parametrize(
+    ("filename", "cleaned"),
+    [
+        ("talk.mp4", "talk.mp4"),
+        ("Gespräch 会议 😀 (1).mp4", "Gespräch 会议 😀 (1).mp4"),
+        ('a "b"\\c.mp4', "a 'b'_c.mp4"),
+        ("a\r\nX-Evil: 1\r\n\r\n.mp4", "a__X-Evil: 1____.mp4"),
+        ("\x00\x01\x1f\x7f\x80\x9f\t.mp4", "_______.mp4"),
+        ("a\u2028b\u2029c\u0085.mp4", "a_b_c_.mp4"),
+        ("a\ud800b\udfff.mp4", "a_b_.mp4"),
+        ("a\ufffe\uffff\ufdd0\U0001ffff.mp4", "a____.mp4"),
+    ],
+)
+def test_clean_filename_replaces_what_breaks_a_header(filename: str, cleaned: str) -> None:
+    """Any other character stays as the uploader wrote it."""
+    assert clean_filename(filename) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("filename", "cleaned"),
+    [
+        ("x" * 1000 + ".mp4", "x" * 251 + ".mp4"),
+        ("x" * 251 + ".mp4", "x" * 251 + ".mp4"),
+        ("ä" * 500 + ".mp4", "ä" * 125 + ".mp4"),
+        ("😀" * 200 + ".webm", "😀" * 62 + ".webm"),
+        ("x" * 500, "x" * 255),
+        ("a." + "b" * 500, "a." + "b" * 253),
+        ("." + "b" * 500, "." + "b" * 254),
+    ],
+)
+def test_clean_filename_long_name_is_cut_before_its_extension(filename: str, cleaned: str) -> None:
+    """Between characters, at the bytes that a file system takes."""
+    assert clean_filename(filename) == cleaned
+
+
+@given(st.text(st.characters(), max_size=400))
+@example("\ud800.mp4")
+def test_clean_filename_any_name_is_safe(filename: str) -> None:
+    """It is valid UTF-8, short, has no control character, and cleaning it again changes nothing."""
+    cleaned = clean_filename(filename)
+    assert len(cleaned.encode()) <= MAX_FILENAME_BYTES
+    categories = {unicodedata.category(character) for character in cleaned}
+    assert not categories & {"Cc", "Cs", "Zl", "Zp"}
+    assert not set(cleaned) & set('"\\')
+    assert clean_filename(cleaned) == cleaned
+    assert json.loads(json.dumps(cleaned)) == cleaned
+
+
+def test_multipart_head_has_its_four_lines_whatever_the_name() -> None:
+    """A name cannot add a header or end the part."""
+
+    class Nothing:
+        def read(self, size: int, /) -> bytes:
+            raise AssertionError(size)
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    body = MultipartFile(Nothing(), 0, 'x"\r\n\r\n--b--\r\n\ud800.mp4', "b")
+    head = body.read()
+    assert head.count(b"\r\n") == 4
+    assert b'filename="x\'____--b--___.mp4"\r\n' in head
