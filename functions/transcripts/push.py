@@ -22,27 +22,20 @@ class PushedMessage(msgspec.Struct, frozen=True, rename="camel"):
     publish_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
-class _Push(msgspec.Struct, frozen=True, rename="camel"):
-    message: PushedMessage
-    subscription: str = ""
-    delivery_attempt: int | None = None
-
-
-class Push(msgspec.Struct, frozen=True):
+class Push(msgspec.Struct, frozen=True, rename="camel"):
     """One delivery. ``attempt`` counts from 1 where the subscription has dead letters."""
 
     message: PushedMessage
-    subscription: str
-    attempt: int | None
+    subscription: str = ""
+    attempt: int | None = msgspec.field(default=None, name="deliveryAttempt")
 
 
-_decode = msgspec.json.Decoder(_Push).decode
+_decode = msgspec.json.Decoder(Push).decode
 
 
 def read_push(body: bytes) -> Push:
     """Read a push request's body; raises ``PoisonMessage`` if it is anything else."""
     try:
-        push = _decode(body)
+        return _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonMessage("The request is no Pub/Sub push.") from error
-    return Push(push.message, push.subscription, push.delivery_attempt)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import random
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.builders import callback_body
 from tests.fakes import NOW
+from transcripts.callbacks import message as message_module
 from transcripts.callbacks.message import (
     COMPRESS_OVER_BYTES,
     MAX_BODY_BYTES,
@@ -21,6 +24,7 @@ from transcripts.callbacks.message import (
     decompress,
     pack,
     unpack,
+    unpacked_bytes,
 )
 from transcripts.errors import MessageTooLarge, PoisonMessage
 
@@ -37,6 +41,7 @@ def test_attributes_are_those_of_the_contract() -> None:
         "kind": "unknown",
         "received_at": "2026-01-02T03:04:05.678901Z",
         "sha256": hashlib.sha256(body).hexdigest(),
+        "size": str(len(body)),
         "encoding": "identity",
         "schema": "1",
         "traceparent": TRACE,
@@ -85,11 +90,25 @@ def test_there_and_back(body: bytes) -> None:
     assert gzip.decompress(carried.compressed) == body
 
 
-def test_the_largest_transcript_fits() -> None:
-    """32 MiB of speech is far under 10 MB compressed."""
+def test_pack_body_that_repeats_itself_fits_whatever_its_size() -> None:
+    """32 MiB of one sentence are far under 10 MB compressed."""
     line = callback_body(1000)
     body = (line * (MAX_BODY_BYTES // len(line) + 1))[:MAX_BODY_BYTES]
     message = pack(body, NOW, LABELS)
+    assert unpack(message.data, message.attributes, NOW).body == body
+
+
+def test_pack_body_too_large_at_level_1_is_compressed_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A body that fits only at a higher level is sent at that level, not refused."""
+    choose = random.Random(7)
+    words = ["".join(choose.choices("etaoinshrdlu", k=choose.randint(2, 9))) for _ in range(300)]
+    body = " ".join(choose.choices(words, k=100_000)).encode()
+    sizes = [len(compress(body, level)) for level in (1, 6)]
+    monkeypatch.setattr(message_module, "MAX_DATA_BYTES", sum(sizes) // 2)
+    message = pack(body, NOW, LABELS)
+    assert len(message.data) == sizes[1] < sizes[0]
     assert unpack(message.data, message.attributes, NOW).body == body
 
 
@@ -120,6 +139,11 @@ def test_times_in_other_zones_are_utc() -> None:
         (b"{}", {"encoding": "gzip"}),
         (compress(b"{}")[:-3], {"encoding": "gzip"}),
         (b"{}", {"sha256": "0" * 64}),
+        (b"{}", {"size": "3"}),
+        (b"{}", {"size": "two"}),
+        (compress(b"{}"), {"encoding": "gzip", "size": "1"}),
+        (compress(b"{}"), {"encoding": "gzip", "size": "3"}),
+        (compress(b"{}"), {"encoding": "gzip", "size": "-2"}),
         (b"{}", {"received_at": "yesterday"}),
         (b"{}", {"received_at": "2026-01-01T00:00:00"}),
         (b"{}", {"received_at": "0001-01-01T00:00:00+14:00"}),
@@ -129,6 +153,35 @@ def test_what_can_not_be_right_is_poison(data: bytes, attributes: dict[str, str]
     """Each is refused for good."""
     with pytest.raises(PoisonMessage):
         unpack(data, attributes, NOW)
+
+
+@pytest.mark.parametrize("size", ["", "9" * 10, "-1", "1e3", "٣", "none", None])
+def test_unpacked_bytes_without_a_usable_size_is_the_largest(size: str | None) -> None:
+    """A message of an older version, or made by hand, may hold anything."""
+    attributes = {"encoding": "gzip"} | ({} if size is None else {"size": size})
+    assert unpacked_bytes(b"", attributes) == MAX_BODY_BYTES
+
+
+def test_unpacked_bytes_is_the_size_of_the_body() -> None:
+    """Compressed or not, up to what a body may have."""
+    small, large = pack(b"{}", NOW, LABELS), pack(b" " * 100_000, NOW, LABELS)
+    assert unpacked_bytes(small.data, small.attributes) == 2
+    assert unpacked_bytes(large.data, large.attributes) == 100_000
+    assert unpacked_bytes(b"{}", {"size": "100000"}) == 2
+    assert unpacked_bytes(b"", {"encoding": "gzip", "size": "999999999"}) == MAX_BODY_BYTES
+
+
+def test_unpack_forged_size_takes_no_more_memory_than_it_says() -> None:
+    """A message that says 1,000 bytes and unpacks to 32 MiB is refused at 1,000 bytes."""
+    message = pack(b" " * MAX_BODY_BYTES, NOW, LABELS)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PoisonMessage, match="more than 1000 bytes"):
+            unpack(message.data, message.attributes | {"size": "1000"}, NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 300_000
 
 
 def test_a_bomb_is_not_unpacked() -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import threading
+import time
+import tracemalloc
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body, segment
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper, TryOnce
 from tests.polling import eventually
-from transcripts.callbacks.message import decompress, pack
+from transcripts.callbacks.message import INLINE_WORK_BYTES, MAX_BODY_BYTES, decompress, pack
 from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
 from transcripts.retry import Retrier
+from transcripts.tasks import recorder
+from transcripts.tasks.items import MAX_ITEMS
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.recorder import (
-    INLINE_WORK_BYTES,
     LARGE_BYTES,
     LARGE_CONCURRENCY,
-    MAX_CONTAINERS,
     Recorder,
     prepare,
 )
@@ -68,48 +71,149 @@ async def test_a_second_delivery_is_a_duplicate() -> None:
     ]
 
 
-async def test_a_large_push_is_worked_on_beside_the_others() -> None:
-    """In a thread; the result is the same."""
-    body = callback_body(30_000)
-    push = pushed(body)
-    assert len(read_push(push).message.data) > INLINE_WORK_BYTES
+WITHOUT: dict[str, str | None] = {"size": None}
+FORGED: dict[str, str | None] = {"size": "100"}
+
+
+def repeated(size: int) -> bytes:
+    """Return a callback of about ``size`` bytes that compresses to a thousandth."""
+    return callback_body([segment(0, text="a" * size)])
+
+
+def repushed(body: bytes, changes: dict[str, str | None]) -> bytes:
+    """Return the push of ``body``, with attributes changed or taken away."""
+    message = pack(body, NOW, {"task_id": TASK_ID})
+    attributes = {**message.attributes, **changes}
+    return push_body(message.data, {k: v for k, v in attributes.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "in_a_thread"),
+    [
+        (repeated(INLINE_WORK_BYTES // 2), {}, False),
+        (repeated(INLINE_WORK_BYTES), {}, True),
+        (repeated(INLINE_WORK_BYTES // 2), WITHOUT, True),
+        (repeated(INLINE_WORK_BYTES), WITHOUT, True),
+    ],
+)
+async def test_record_over_inline_work_bytes_unpacked_works_in_a_thread(
+    body: bytes,
+    changes: dict[str, str | None],
+    *,
+    in_a_thread: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The unpacked size decides; a message that does not say it counts as large."""
+    push = repushed(body, changes)
+    assert len(read_push(push).message.data) < 1_000
+    threads: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.get_ident())
+        return prepare(*arguments)
+
+    monkeypatch.setattr(recorder, "prepare", watched)
     office = Office()
     await office.recorder.record(push)
+    assert [each != threading.get_ident() for each in threads] == [in_a_thread]
     task = await office.store.read_task(TASK_ID)
     assert task is not None
-    assert task.segment_count == len(task.segments) == 30_000
+    assert task.segment_count == len(task.segments) == 1
 
 
-async def test_few_large_ones_are_worked_on_at_once() -> None:
-    """Each takes hundreds of MiB; all of them are stored in the end."""
+async def test_record_forged_size_is_poison_before_it_is_unpacked() -> None:
+    """A message that says less than it holds is refused at what it says."""
     office = Office()
-    working = 0
+    with pytest.raises(PoisonMessage, match="more than 100 bytes"):
+        await office.recorder.record(repushed(repeated(INLINE_WORK_BYTES), FORGED))
+    assert office.documents.paths() == []
+
+
+@pytest.mark.parametrize("changes", [{}, WITHOUT])
+async def test_record_large_unpacked_works_on_few_at_once(changes: dict[str, str | None]) -> None:
+    """Each of them may take hundreds of MiB; small ones pass by, and all are stored in the end."""
+    office = Office()
+    working: list[int] = []
     go_on = asyncio.Event()
 
     class Slow(TaskStore):
         async def save_result(self, result: Task, raw: bytes) -> Outcome:
-            nonlocal working
-            working += 1
+            working.append(result.character_count)
             await go_on.wait()
             return await super().save_result(result, raw)
 
     office.recorder._store = Slow(office.documents, Retrier(20.0, Sleeper()))
-    noise = random.Random(7).randbytes(LARGE_BYTES).hex()
-    pushes = [pushed(callback_body([segment(0, text=noise + str(n))])) for n in range(5)]
-    lease = [asyncio.ensure_future(office.recorder.record(push)) for push in pushes]
-    await eventually(lambda: working == LARGE_CONCURRENCY)
-    assert office.recorder._large.locked()
+    large = [repushed(repeated(LARGE_BYTES + n), changes) for n in range(5)]
+    lease = [asyncio.ensure_future(office.recorder.record(push)) for push in large]
+    await eventually(lambda: len(working) == LARGE_CONCURRENCY)
+    small = [pushed(repeated(LARGE_BYTES // 2 + n)) for n in range(3)]
+    lease += [asyncio.ensure_future(office.recorder.record(push)) for push in small]
+    await eventually(lambda: len(working) == LARGE_CONCURRENCY + 3)
+    assert sum(count >= LARGE_BYTES for count in working) == LARGE_CONCURRENCY
     go_on.set()
-    assert len(await asyncio.gather(*lease)) == working == 5
+    assert len(await asyncio.gather(*lease)) == len(working) == 8
 
 
-@pytest.mark.parametrize("item", [b"{},", b"[],"])
-async def test_a_body_of_millions_of_objects_is_poison(item: bytes) -> None:
-    """It would take more memory than there is, at every delivery, and its neighbors' too."""
-    items = (item * (MAX_CONTAINERS + 1))[:-1]
+def of_items(items: bytes) -> bytes:
     body = b'{"task_id": "%s", "data": {"data": {"audio_transcription": [%s]}}}'
-    with pytest.raises(PoisonMessage, match="objects and lists"):
-        await Office().recorder.record(pushed(body % (TASK_ID.encode(), items)))
+    return body % (TASK_ID.encode(), items)
+
+
+def test_prepare_hostile_body_needs_memory_in_proportion_to_it() -> None:
+    """Whatever a body holds, it takes at most ten times its size, or 500 bytes a segment."""
+    size = 512 * 1024
+    strings = (b'"ab",' * (size // 5))[:-1]
+    bodies = {
+        "text": of_items(b'{"text": "%s"}' % (b"word, " * (size // 6))),
+        "escapes": of_items(b'{"text": "%s"}' % (b"\\n" * (size // 2))),
+        "emoji": of_items(b'{"text": "%s\xf0\x9f\x98\x80"}' % (b"a" * size)),
+        "strings": of_items(strings),
+        "numbers": of_items((b"1.5," * (size // 4))[:-1]),
+        "structure as a text": of_items(b'{"text": [%s]}' % strings),
+        "structure as a code": b'{"task_id": "a", "code": [%s]}' % strings,
+        "structure as faces": of_items(b"").replace(
+            b'{"audio', b'{"faces": [%s], "audio' % strings
+        ),
+        "unknown field": of_items(b'{"new": [%s]}' % strings),
+        "objects": of_items((b"{}," * 5_000)[:-1]),
+    }
+    for name, body in bodies.items():
+        push = read_push(repushed(body, {"task_id": None}))
+        tracemalloc.start()
+        try:
+            prepared = prepare(push, NOW, 0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        allowed = max(10 * len(body), 500 * prepared.result.segment_count)
+        assert peak < allowed, (name, peak / len(body))
+
+
+async def test_record_millions_of_items_is_poison() -> None:
+    """They would take more memory than there is, at every delivery."""
+    body = of_items((b"[]," * (MAX_ITEMS + 1))[:-1])
+    assert len(body) < MAX_BODY_BYTES
+    with pytest.raises(PoisonMessage, match="more than 600000 items"):
+        await Office().recorder.record(pushed(body))
+
+
+async def test_record_large_does_not_hold_the_event_loop_up() -> None:
+    """While 32 MiB are decoded, another request waits for less than a second at any time."""
+    lags: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            begin = time.perf_counter()
+            await asyncio.sleep(0.005)
+            lags.append(time.perf_counter() - begin)
+
+    beating = asyncio.ensure_future(beat())
+    office = Office()
+    push = pushed(callback_body(200_000))
+    lags.clear()
+    assert await office.recorder.record(push) is Outcome.STORED
+    beating.cancel()
+    assert max(lags, default=0.0) < 1.0
 
 
 @pytest.mark.parametrize(

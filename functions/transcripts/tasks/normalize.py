@@ -3,65 +3,32 @@
 Three generations of the provider's documentation disagree about codes, numbers, lists and usage
 (https://api-tools.memories.ai), and none tells what a failure looks like. So nothing here trusts a
 type: a number may come as a string, a list as null, a list's item as anything. What had to be
-mended is counted in ``anomalies``; the body itself is kept beside the result, so nothing is lost.
+repaired is counted in ``anomalies``; the body itself is kept beside the result, so nothing is lost.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.envelope import ABSENT, Envelope, decode, is_object
+from transcripts.callbacks.envelope import ABSENT, Envelope, is_object
 from transcripts.callbacks.kinds import Kind, kind_of
-from transcripts.tasks.task import (
-    Anomaly,
-    Face,
-    ModelUsage,
-    Provider,
-    Segment,
-    Speaker,
-    Status,
-    Task,
-    Usage,
-)
+from transcripts.mavi.answers import SUCCESS_CODES
+from transcripts.tasks import fields
+from transcripts.tasks.anomalies import Anomalies
+from transcripts.tasks.fields import MAX_TIME_S, label, scalar, seconds, whole
+from transcripts.tasks.items import Scalar, read_items
+from transcripts.tasks.names import is_blank
+from transcripts.tasks.speakers import UNKNOWN_SPEAKER, Row, sum_up
+from transcripts.tasks.task import Face, ModelUsage, Provider, Status, Task, Usage
 
-UNKNOWN_SPEAKER: Final = "Unknown"
-
-SUCCESS_CODES: Final = frozenset({"0000", "200"})
-
-MAX_SPEAKERS: Final = 500
 MAX_FACES: Final = 200
 MAX_MODELS: Final = 50
 MAX_NAME_BYTES: Final = 200
 MAX_URI_BYTES: Final = 500
-MAX_WORDS_BYTES: Final = 2_000
-MAX_TEXT_BYTES: Final = 200_000
-"""Bounds that keep everything but the segments under 450 KB together, and a segment under a page:
-20,000 speakers, or a text of 5 MB, would otherwise make a paid result impossible to store."""
-
-MAX_TIME_S: Final = 1e9
-"""Thirty years. A larger time is no time."""
-
-_MAX_WHOLE: Final = 2**53
-"""Larger counts are nonsense, and are not exact everywhere."""
-
-
-class _Anomalies:
-    """Counts each kind of mending and remembers where it was first needed."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[int, int]] = {}
-
-    def add(self, code: str, index: int, count: int = 1) -> None:
-        before, first = self._found.get(code, (0, index))
-        self._found[code] = (before + count, min(first, index))
-
-    def listed(self) -> list[Anomaly]:
-        return [Anomaly(code, count, first) for code, (count, first) in sorted(self._found.items())]
 
 
 def normalize(
@@ -76,20 +43,21 @@ def normalize(
 
     Its status is ``failed`` for a code other than ``0000`` and ``200`` or ``success: false``,
     ``succeeded`` if ``data.data.audio_transcription`` is there (null or empty is silence), and
-    ``unrecognized`` for the other endpoints' shapes.
+    ``unrecognized`` for the other endpoints' shapes. Raises ``PoisonMessage`` for a body that is
+    nested too deep, or has a list of over ``MAX_ITEMS``.
     """
     kind = kind_of(envelope.data)
     data = _Data()
     if is_object(envelope.data):
         data = msgspec.json.decode(envelope.data, type=_Data)
-    code = decode(envelope.code)
+    code = scalar(envelope.code)
     provider = Provider(
-        _code(code), _bounded_text(decode(envelope.message)), _bounded_text(decode(data.msg))
+        fields.code(code), fields.words(scalar(envelope.message)), fields.words(scalar(data.msg))
     )
     task = Task(
         task_id=envelope.task_id,
         kind=kind,
-        status=_status(kind, code, decode(data.success)),
+        status=_status(kind, code, scalar(data.success)),
         created_at=received_at,
         received_at=received_at,
         stored_at=stored_at,
@@ -99,13 +67,42 @@ def normalize(
     )
     if task.status is not Status.SUCCEEDED:
         return task
-    return _with_transcript(task, decode(data.data))
+    return _with_transcript(task, msgspec.json.decode(data.data, type=_Result))
 
 
 class _Data(msgspec.Struct, frozen=True):
     msg: msgspec.Raw = ABSENT
     success: msgspec.Raw = ABSENT
     data: msgspec.Raw = ABSENT
+
+
+class _Result(msgspec.Struct, frozen=True):
+    audio_transcription: msgspec.Raw = ABSENT
+    faces: msgspec.Raw = ABSENT
+    usage_metadata: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+
+
+class _Segment(msgspec.Struct, gc=False):
+    start_time: Scalar = None
+    end_time: Scalar = None
+    speaker: Scalar = None
+    text: Scalar = None
+
+
+class _Face(msgspec.Struct, gc=False):
+    face_id: Scalar = None
+    name: Scalar = None
+    face_file_protocol: Scalar = None
+    face_file_bucket: Scalar = None
+    face_file_blob: Scalar = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    model: Scalar = None
+    prompt_tokens: Scalar = None
+    output_tokens: Scalar = None
+    duration: Scalar = None
 
 
 def _status(kind: Kind, code: object, success: object) -> Status:
@@ -118,68 +115,69 @@ def _status(kind: Kind, code: object, success: object) -> Status:
     return Status.SUCCEEDED if kind is Kind.MULTI_SPEAKER else Status.UNRECOGNIZED
 
 
-def _with_transcript(task: Task, result: dict[str, Any]) -> Task:
-    anomalies = _Anomalies()
-    transcription = result["audio_transcription"]
-    if not isinstance(transcription, list | None):
-        anomalies.add("not_a_list", 0)
-    rows = _rows(_items(transcription), anomalies)
-    faces = _faces(result.get("faces"), anomalies)
-    segments, speakers = _segments_and_speakers(rows, faces, anomalies)
+def _with_transcript(task: Task, result: _Result) -> Task:
+    anomalies = Anomalies()
+    rows = _rows(result.audio_transcription, anomalies)
+    faces = _faces(result.faces, anomalies)
+    duration_s = max(map(itemgetter(1), rows), default=0.0)
+    spoken = sum_up(rows, faces, anomalies)
     return msgspec.structs.replace(
         task,
-        duration_s=max((row[1] for row in rows), default=0.0),
-        segment_count=len(segments),
-        word_count=sum([len(row[3].split()) for row in rows]),
-        speakers=speakers,
-        segments=segments,
+        duration_s=duration_s,
+        segment_count=len(spoken.segments),
+        word_count=spoken.word_count,
+        character_count=spoken.character_count,
+        speech_s=spoken.speech_s,
+        speakers=spoken.speakers,
+        segments=spoken.segments,
         faces=faces,
-        usage=_usage(result.get("usage_metadata") or result.get("usage")),
+        usage=_usage(result, anomalies),
         anomalies=anomalies.listed(),
     )
 
 
-_Row = tuple[float, float, str, str]
-"""Start and end in seconds, the speaker's name, the text."""
-
-
-def _rows(items: Sequence[Any], anomalies: _Anomalies) -> list[_Row]:
-    rows: list[_Row] = []
+def _rows(transcription: msgspec.Raw, anomalies: Anomalies) -> list[Row]:
+    """Read the segments, in the order of their start."""
+    if bytes(memoryview(transcription)[:1]) not in (b"[", b"n"):
+        anomalies.add("not_a_list", 0)
+    rows: list[Row] = []
     names: dict[str, str] = {}
-    for index, item in enumerate(items):
-        if type(item) is not dict:
+    last_start = last_end = 0.0
+    in_order = True
+    for index, item in enumerate(read_items(transcription, _Segment)):
+        if item is None:
             anomalies.add("not_an_object", index)
             continue
-        start, end = item.get("start_time"), item.get("end_time")
+        start, end = item.start_time, item.end_time
         # One chained comparison passes what is usual; it is false for NaN and infinity too.
         if not (type(start) is float and type(end) is float and 0.0 <= start <= end <= MAX_TIME_S):
-            start, end = _times(start, end, index, anomalies)
-        speaker = item.get("speaker")
+            start, end = _times(start, end, last_end, index, anomalies)
+        if start < last_start:
+            anomalies.add("unsorted", index)
+            in_order = False
+        last_start, last_end = start, end
+        speaker = item.speaker
         name = names.get(speaker) if type(speaker) is str else None
         if name is None:
             name = _speaker_name(speaker, index, anomalies, names)
-        text = item.get("text")
-        if type(text) is not str or not text or text.isspace():
+        text = item.text
+        if type(text) is not str or not text or is_blank(text):
             text = _text(text, index, anomalies)
-        rows.append((start, end, name, text))
-    _sort(rows, anomalies)
+        rows.append((start, end, name, text, index))
+    if not in_order:
+        # The sort is stable: segments that begin together stay as they came.
+        rows.sort(key=itemgetter(0))
     return rows
 
 
-def _sort(rows: list[_Row], anomalies: _Anomalies) -> None:
-    """Sort by start, then end. What was in order before keeps its order (the sort is stable)."""
-    times = [(row[0], row[1]) for row in rows]
-    out_of_order = [i for i in range(1, len(times)) if times[i] < times[i - 1]]
-    if out_of_order:
-        anomalies.add("unsorted", out_of_order[0], len(out_of_order))
-        rows.sort(key=lambda row: (row[0], row[1]))
-
-
-def _times(start: Any, end: Any, index: int, anomalies: _Anomalies) -> tuple[float, float]:
-    first, last = _seconds(start), _seconds(end)
+def _times(
+    start: Scalar, end: Scalar, last_end: float, index: int, anomalies: Anomalies
+) -> tuple[float, float]:
+    """Repair the times of a segment; one without any keeps its place behind the last one."""
+    first, last = seconds(start), seconds(end)
     if first is None or last is None:
         anomalies.add("missing_time", index)
-        first = first if first is not None else last if last is not None else 0.0
+        first = first if first is not None else last if last is not None else last_end
         last = last if last is not None else first
     if first < 0 or last < 0:
         anomalies.add("negative_time", index)
@@ -190,13 +188,13 @@ def _times(start: Any, end: Any, index: int, anomalies: _Anomalies) -> tuple[flo
     return first, last
 
 
-def _speaker_name(value: Any, index: int, anomalies: _Anomalies, names: dict[str, str]) -> str:
-    """Name the speaker; what needed no mending is remembered in ``names``."""
-    name = _string(value)
+def _speaker_name(value: Scalar, index: int, anomalies: Anomalies, names: dict[str, str]) -> str:
+    """Name the speaker; what needed no repair is remembered in ``names``."""
+    name = label(value)
     if name is None:
         anomalies.add("missing_speaker", index)
         return UNKNOWN_SPEAKER
-    short = _cut(name, MAX_NAME_BYTES)
+    short = _name(name)
     if len(short) < len(name):
         anomalies.add("long_speaker_name", index)
     elif type(value) is str:
@@ -204,182 +202,65 @@ def _speaker_name(value: Any, index: int, anomalies: _Anomalies, names: dict[str
     return short
 
 
-def _text(value: Any, index: int, anomalies: _Anomalies) -> str:
-    text = _string(value)
+def _name(name: str) -> str:
+    return fields.cut(name, MAX_NAME_BYTES)
+
+
+def _text(value: Scalar, index: int, anomalies: Anomalies) -> str:
+    text = label(value)
     if text is None:
         anomalies.add("missing_text", index)
         return ""
     return text
 
 
-def _segments_and_speakers(
-    rows: list[_Row], faces: list[Face], anomalies: _Anomalies
-) -> tuple[list[Segment], list[Speaker]]:
-    """Number the speakers in the order of their first word, and sum up how much each talks."""
-    parts: dict[str, _SpeakerTotals] = {}
-    segments: list[Segment] = []
-    for index, (start, end, name, text) in enumerate(rows):
-        part = parts.get(name)
-        if part is None:
-            part = _take_part(parts, name, start, index, anomalies)
-        part.segment_count += 1
-        part.talk_time_s += end - start
-        if len(text) * 4 <= MAX_TEXT_BYTES:
-            segments.append(Segment(start, end, part.id, text))
-            continue
-        pieces = [Segment(start, end, part.id, piece) for piece in _pieces(text)]
-        if len(pieces) > 1:
-            anomalies.add("split_text", index)
-        part.segment_count += len(pieces) - 1
-        segments += pieces
-    total = math.fsum(part.talk_time_s for part in parts.values())
-    return segments, [
-        Speaker(
-            id=part.id,
-            name=name,
-            segment_count=part.segment_count,
-            talk_time_s=round(part.talk_time_s, 6),
-            share=min(part.talk_time_s / total, 1.0) if total else 0.0,
-            first_start_s=part.first_start_s,
-            face_ids=[face.id for face in faces if face.id is not None and face.name == name],
-        )
-        for name, part in parts.items()
-    ]
-
-
-class _SpeakerTotals:
-    """A speaker's part, while it is summed up."""
-
-    __slots__ = ("first_start_s", "id", "segment_count", "talk_time_s")
-
-    def __init__(self, number: int, first_start_s: float) -> None:
-        self.id = f"s{number}"
-        self.first_start_s = first_start_s
-        self.segment_count = 0
-        self.talk_time_s = 0.0
-
-
-def _take_part(
-    parts: dict[str, _SpeakerTotals], name: str, start: float, index: int, anomalies: _Anomalies
-) -> _SpeakerTotals:
-    if len(parts) >= MAX_SPEAKERS:
-        anomalies.add("too_many_speakers", index)
-        name = UNKNOWN_SPEAKER
-    return parts.setdefault(name, _SpeakerTotals(len(parts) + 1, start))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    while text:
-        piece = _cut(text, MAX_TEXT_BYTES)
-        yield piece
-        text = text[len(piece) :]
-
-
-def _faces(value: Any, anomalies: _Anomalies) -> list[Face]:
+def _faces(raw: msgspec.Raw, anomalies: Anomalies) -> list[Face]:
     faces: list[Face] = []
-    for index, item in enumerate(_items(value)):
-        if type(item) is not dict:
+    for index, item in enumerate(read_items(raw, _Face)):
+        if item is None:
             anomalies.add("face_not_an_object", index)
             continue
         if len(faces) >= MAX_FACES:
             anomalies.add("too_many_faces", index)
             continue
-        face_id, name = _string(item.get("face_id")), _string(item.get("name"))
-        faces.append(
-            Face(
-                _cut(face_id, MAX_NAME_BYTES) if face_id else None,
-                _cut(name, MAX_NAME_BYTES) if name else None,
-                _face_uri(item),
-            )
+        face_id, name = label(item.face_id), label(item.name)
+        protocol, bucket = label(item.face_file_protocol), label(item.face_file_bucket)
+        blob = label(item.face_file_blob)
+        uri = f"{protocol}://{bucket}/{blob}" if protocol and bucket and blob else None
+        face = Face(
+            _name(face_id) if face_id else None,
+            _name(name) if name else None,
+            uri if uri and len(uri.encode()) <= MAX_URI_BYTES else None,
         )
+        if face != Face(face_id, name, uri):
+            anomalies.add("long_face", index)
+        faces.append(face)
     return faces
 
 
-def _face_uri(item: dict[str, Any]) -> str | None:
-    protocol = _string(item.get("face_file_protocol"))
-    bucket = _string(item.get("face_file_bucket"))
-    blob = _string(item.get("face_file_blob"))
-    if not (protocol and bucket and blob):
-        return None
-    uri = f"{protocol}://{bucket}/{blob}"
-    return uri if len(uri.encode()) <= MAX_URI_BYTES else None
+def _usage(result: _Result, anomalies: Anomalies) -> Usage | None:
+    """Sum up usage, which comes as a list, as one object, or not at all, under two names."""
+    return _usage_of(result.usage_metadata, anomalies) or _usage_of(result.usage, anomalies)
 
 
-def _usage(value: Any) -> Usage | None:
-    """Sum up usage, which comes as a list, as one object, or not at all."""
-    entries = [item for item in _items(value) if type(item) is dict]
-    if not entries:
-        return None
-    models = [
-        ModelUsage(
-            _cut(_string(item.get("model")) or "", MAX_NAME_BYTES) or None,
-            _count(item.get("prompt_tokens")),
-            _count(item.get("output_tokens")),
-            _seconds(item.get("duration")) or 0.0,
+def _usage_of(raw: msgspec.Raw, anomalies: Anomalies) -> Usage | None:
+    models: list[ModelUsage] = []
+    prompt_tokens = output_tokens = 0
+    duration_s = 0.0
+    for index, item in enumerate(read_items(raw, _Usage)):
+        if item is None:
+            continue
+        model = ModelUsage(
+            _name(label(item.model) or "") or None,
+            whole(item.prompt_tokens),
+            whole(item.output_tokens),
+            seconds(item.duration) or 0.0,
         )
-        for item in entries
-    ]
-    return Usage(
-        prompt_tokens=min(sum(model.prompt_tokens for model in models), _MAX_WHOLE),
-        output_tokens=min(sum(model.output_tokens for model in models), _MAX_WHOLE),
-        duration_s=math.fsum(model.duration_s for model in models),
-        models=models[:MAX_MODELS],
-    )
-
-
-def _items(value: Any) -> Sequence[Any]:
-    """Take a list as it is, an object as a list of one, anything else as nothing."""
-    if isinstance(value, list):
-        return value
-    return [value] if isinstance(value, dict) else []
-
-
-def _number(value: Any) -> float | None:
-    """Read a finite number from a number or a string; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _seconds(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and abs(number) <= MAX_TIME_S else None
-
-
-def _count(value: Any) -> int:
-    number = _number(value)
-    return min(int(number), _MAX_WHOLE) if number is not None and number > 0 else 0
-
-
-def _string(value: Any) -> str | None:
-    """Read a string (or a number written as one) without the blanks around it; None if blank."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value).strip() or None
-
-
-def _bounded_text(value: Any) -> str | None:
-    """Read a sentence of the provider's, bounded; a structure is shown as JSON."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return _cut(text, MAX_WORDS_BYTES)
-
-
-def _cut(text: str, limit_bytes: int) -> str:
-    """Shorten ``text`` to at most ``limit_bytes`` of UTF-8, between characters."""
-    if len(text) * 4 <= limit_bytes:
-        return text
-    return text.encode()[:limit_bytes].decode(errors="ignore")
-
-
-def _code(value: Any) -> str | int | float | bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float) and abs(value) <= _MAX_WHOLE:
-        return value
-    return _bounded_text(str(value) if isinstance(value, float) else value)
+        prompt_tokens = fields.add_whole(prompt_tokens, model.prompt_tokens)
+        output_tokens = fields.add_whole(output_tokens, model.output_tokens)
+        duration_s += model.duration_s
+        if len(models) < MAX_MODELS:
+            models.append(model)
+        else:
+            anomalies.add("too_many_models", index)
+    return Usage(prompt_tokens, output_tokens, duration_s, models) if models else None

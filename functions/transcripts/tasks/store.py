@@ -8,6 +8,7 @@ a race decides again on what is there now.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ from transcripts.tasks.task import Page, RawChunk, Segment, Task, page_path, raw
 WRITES_PER_COMMIT: Final = 3
 """Of blocks and pages, up to 900 KiB each, beside the task. A request may have 10 MiB
 (https://cloud.google.com/firestore/quotas#writes_and_transactions), but only 4 to the emulator."""
+
+INLINE_SEGMENTS: Final = 10_000
+"""A longer transcript is cut into pages in a thread, so that it holds up no other request."""
 
 
 class TaskStore:
@@ -63,7 +67,12 @@ class TaskStore:
         if merged.outcome is Outcome.SUPERSEDED:
             kept_before = not await self._keep_raw(result, raw) and not answer_lost
             return Outcome.DUPLICATE if kept_before else Outcome.SUPERSEDED
-        for writes in result_writes(merged, raw, found.version if found else ABSENT):
+        arguments = (merged, raw, found.version if found else ABSENT)
+        if len(merged.task.segments) <= INLINE_SEGMENTS:
+            commits = result_writes(*arguments)
+        else:
+            commits = await asyncio.to_thread(result_writes, *arguments)
+        for writes in commits:
             await self._documents.commit(*writes)
         return Outcome.STORED
 

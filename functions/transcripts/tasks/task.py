@@ -38,11 +38,16 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
 
 
 class Speaker(msgspec.Struct, frozen=True):
-    """A speaker of the result. ``share`` is the fraction of all talk time, 0 to 1."""
+    """A speaker of the result.
+
+    ``talk_time_s`` counts time in which several segments of the speaker overlap once. ``share`` is
+    its fraction of all speakers' talk times, 0 to 1.
+    """
 
     id: str
     name: str
     segment_count: int
+    word_count: int
     talk_time_s: float
     share: float
     first_start_s: float
@@ -76,7 +81,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Anomaly(msgspec.Struct, frozen=True):
-    """A kind of mending, how often it was needed, and the index of the first item concerned."""
+    """A kind of repair, how often it was needed, and the index of the first item concerned."""
 
     code: str
     count: int
@@ -108,7 +113,11 @@ class SpeakerName(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, joined from up to three sides: its submission, its result, and its readers."""
+    """A task, joined from up to three sides: its submission, its result, and its readers.
+
+    ``duration_s`` is the end of the last segment, ``speech_s`` the time in which anybody speaks,
+    ``character_count`` the Unicode characters of all texts, blanks included.
+    """
 
     task_id: str
     kind: Kind = Kind.UNKNOWN
@@ -131,6 +140,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     segment_count: int = 0
     word_count: int = 0
+    character_count: int = 0
+    speech_s: float = 0.0
     speakers: list[Speaker] = []
     segments: list[Segment] = []
     faces: list[Face] = []
@@ -164,6 +175,8 @@ RESULT_FIELDS: Final = (
     "duration_s",
     "segment_count",
     "word_count",
+    "character_count",
+    "speech_s",
     "speakers",
     "segments",
     "faces",

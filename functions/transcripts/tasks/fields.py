@@ -1,0 +1,114 @@
+"""Reading single values of the provider's: each may be missing or have another type."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import msgspec
+
+from transcripts.callbacks.envelope import decode
+from transcripts.tasks.names import trim
+
+MAX_WORDS_BYTES: Final = 2_000
+
+MAX_TIME_S: Final = 1e9
+"""Thirty years. A larger time is no time."""
+
+_MAX_WHOLE: Final = 2**53
+"""Larger counts are nonsense, and are not exact everywhere."""
+
+_CLOCK: Final = re.compile(
+    r"\s*(?P<sign>[+-]?)(?:(?:(?P<hours>\d{1,6}):)?(?P<minutes>\d{1,6}):)?"
+    r"(?P<seconds>\d{1,12}(?:[.,]\d{0,12})?)\s*",
+    re.ASCII,
+)
+
+
+def scalar(raw: msgspec.Raw) -> Any:
+    """Decode a string, a number, a boolean or null; a structure is shown by its first bytes.
+
+    A structure is never built: 32 MiB of JSON may take 13 times that as objects.
+    """
+    if is_structure(raw):
+        return bytes(memoryview(raw)[:MAX_WORDS_BYTES]).decode(errors="ignore")
+    return decode(raw)
+
+
+def is_structure(raw: msgspec.Raw) -> bool:
+    """Tell whether a raw part is an object or a list."""
+    return bytes(memoryview(raw)[:1]) in (b"{", b"[")
+
+
+def number(value: Any) -> float | None:
+    """Read a finite number from a number or a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def seconds(value: Any) -> float | None:
+    """Read a time: a number, a string with a decimal point or comma, or ``[hh:]mm:ss[.fff]``."""
+    found = number(value)
+    if found is None and isinstance(value, str):
+        found = _clock(value)
+    return found if found is not None and abs(found) <= MAX_TIME_S else None
+
+
+def _clock(text: str) -> float | None:
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        return None
+    rest_s = float(found["seconds"].replace(",", "."))
+    minutes, hours = int(found["minutes"] or 0), int(found["hours"] or 0)
+    if (found["minutes"] and rest_s >= 60) or (found["hours"] and minutes >= 60):
+        return None
+    total_s = hours * 3600 + minutes * 60 + rest_s
+    return -total_s if found["sign"] == "-" else total_s
+
+
+def whole(value: Any) -> int:
+    """Read a count; 0 for anything else."""
+    found = number(value)
+    return min(int(found), _MAX_WHOLE) if found is not None and found > 0 else 0
+
+
+def add_whole(first: int, second: int) -> int:
+    """Add two counts, up to what every store can hold exactly."""
+    return min(first + second, _MAX_WHOLE)
+
+
+def label(value: Any) -> str | None:
+    """Read a string (or a number written as one), trimmed; None if nothing of it can be seen."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return trim(str(value)) or None
+
+
+def words(value: Any) -> str | None:
+    """Read a sentence of the provider's, bounded."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return cut(text, MAX_WORDS_BYTES)
+
+
+def code(value: Any) -> str | int | float | bool | None:
+    """Read the provider's code, as sent but for its length."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) <= _MAX_WHOLE:
+        return value
+    return words(str(value) if isinstance(value, float) else value)
+
+
+def cut(text: str, limit_bytes: int) -> str:
+    """Shorten ``text`` to at most ``limit_bytes`` of UTF-8, between characters."""
+    if len(text) * 4 <= limit_bytes:
+        return text
+    return text.encode()[:limit_bytes].decode(errors="ignore")
