@@ -41,12 +41,20 @@ from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
 from transcripts.embedded.queue import SqliteQueue
-from transcripts.errors import QueueUnavailable, SubmissionError, TransientError
+from transcripts.errors import (
+    ObjectForbidden,
+    ObjectUnreadable,
+    QueueUnavailable,
+    RetryLater,
+    SubmissionError,
+    TranscriptsError,
+    TransientError,
+)
 from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.objects import CloudStorageObjects
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.mavi.client import MaviClient
-from transcripts.ports import Read
+from transcripts.ports import ObjectReader, ObjectSource, Read
 from transcripts.settings import Secret
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
 from transcripts.submissions.submission import (
@@ -95,6 +103,10 @@ class Scenario:
     goes_on_for: timedelta = timedelta(0)
     needs: tuple[str, ...] = ()
     """Effects that an undisturbed run has to have had; else it tests nothing."""
+    source: Callable[[Environment], ObjectSource] | None = None
+    """The storage of the objects, if it is not the usual one."""
+    assets: int | None = None
+    """How many assets are made at the provider at most, if that matters."""
 
 
 async def event(instance: Run, subject: Subject) -> None:
@@ -166,6 +178,14 @@ async def recorded_and_died(environment: Environment, subject: Subject) -> None:
         await listed(instance, subject)
 
 
+async def forbidden_for_most_of_a_day(environment: Environment, subject: Subject) -> None:
+    instance = Run(environment, FaultPlan())
+    await event(instance, subject)
+    with pytest.raises(RetryLater):
+        await instance.service.run(subject.submission_id)
+    environment.clock.advance(hours=23)
+
+
 class NoQueue:
     """A queue that never was."""
 
@@ -175,6 +195,32 @@ class NoQueue:
 
 def answers(**statuses: list[int]) -> Callable[[], Faults]:
     return lambda: Faults(answers={name: list(codes) for name, codes in statuses.items()})
+
+
+class Refusing:
+    """A storage that refuses to let its objects be read ``until`` a time, None: for ever."""
+
+    def __init__(
+        self, environment: Environment, error: TranscriptsError, until: timedelta | None
+    ) -> None:
+        self._source = environment.source
+        self._clock = environment.clock
+        self._error = error
+        self._until = None if until is None else environment.clock() + until
+
+    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        return self._source.stat(bucket, name, generation)
+
+    def open(self, stored: StoredObject) -> ObjectReader:
+        if self._until is None or self._clock() < self._until:
+            raise self._error
+        return self._source.open(stored)
+
+
+def refusing(
+    error: TranscriptsError, until: timedelta | None = None
+) -> Callable[[Environment], ObjectSource]:
+    return lambda environment: Refusing(environment, error, until)
 
 
 SCENARIOS = {
@@ -190,6 +236,33 @@ SCENARIOS = {
     ),
     "an object that Mavi takes in slowly": Scenario(
         event, of_object=True, faults=lambda: Faults(upload_delay_s=20.0), needs=("mavi send",)
+    ),
+    "an object that may not be read for some hours": Scenario(
+        event,
+        of_object=True,
+        source=refusing(ObjectForbidden("as told"), until=timedelta(hours=5)),
+        needs=("open", "mavi send"),
+    ),
+    # Without a cap, since each day on which it is tried counts one.
+    "an object that may never be read": Scenario(
+        event,
+        of_object=True,
+        before=forbidden_for_most_of_a_day,
+        cap_per_day=0,
+        source=refusing(ObjectForbidden("as told")),
+        needs=("open",),
+        end=State.REJECTED,
+        jobs=0,
+        assets=0,
+    ),
+    "an object that can never be read": Scenario(
+        event,
+        of_object=True,
+        source=refusing(ObjectUnreadable("customer_key", "as told")),
+        needs=("open",),
+        end=State.REJECTED,
+        jobs=0,
+        assets=0,
     ),
     "an object that a caller names, and that stands for an asset": Scenario(
         named, will_retry=False, needs=("enqueue",)
@@ -278,6 +351,8 @@ class Backend:
             )
             if self._emulators is not None:
                 await self._emulated(environment, exits)
+            if scenario.source is not None:
+                environment.source = scenario.source(environment)
             subject = self._subject(scenario, mavi)
             if scenario.before is not None:
                 await scenario.before(environment, subject)
@@ -384,6 +459,8 @@ async def check(life: FaultRun, entry: Submission | None) -> None:
     """Assert what holds at the end of every life."""
     scenario, environment = life.scenario, life.environment
     jobs = [job.task_id for job in environment.mavi.account.jobs]
+    if scenario.assets is not None:
+        assert len(environment.mavi.account.assets) <= scenario.assets
     if entry is None:
         # Killed before it was on record, and so before whoever asked had an answer.
         assert life.killed
@@ -463,6 +540,9 @@ class CrashPoints:
         scenario = SCENARIOS[name]
         undisturbed = await live(backend, scenario, FaultPlan())
         assert set(scenario.needs) <= set(undisturbed.seen)
+        if "mavi signed-url" in undisturbed.seen:
+            # No asset is made before the first byte of its object was read.
+            assert undisturbed.seen.index("chunk") < undisturbed.seen.index("mavi signed-url")
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(point: int, mode: Mode) -> None:

@@ -70,6 +70,21 @@ async def test_ingest_of_a_rejected_object_returns_204(function: Function) -> No
     assert (await function.pipeline.entry(refused)).reason == "not_media"
 
 
+async def test_ingest_composite_upload_buys_the_file_and_none_of_its_parts(
+    function: Function,
+) -> None:
+    """As ``gcloud storage cp`` makes it: parts of the source's type, then the composed file."""
+    folder = "gcloud/tmp/parallel_composite_uploads/see_gcloud_storage_cp_help_for_details"
+    for part in range(5):
+        body = encoded(name=f"{folder}/2f81_talk.mp4_{part}", size="33554432")
+        assert (await function.post(body, **CLOUDEVENT)).status_code == 204
+    assert (await function.post(encoded(), **CLOUDEVENT)).status_code == 204
+    assert function.pipeline.queue.tasks == {f"{ID}-0": ID}
+    uri = f"gs://uploads/{folder}/2f81_talk.mp4_0"
+    entry = await function.pipeline.entry(submission_id_of_object(uri, "1767323045678901"))
+    assert (entry.state, entry.reason) == (State.REJECTED, "temporary_part")
+
+
 async def test_ingest_of_another_event_returns_204(function: Function) -> None:
     """A deletion changes nothing."""
     body = push_body(encoded(), NOTIFICATION | {"eventType": "OBJECT_DELETE"})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from google.api_core.exceptions import from_http_status
+from google.api_core.exceptions import Unauthorized
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from transcripts.errors import (
@@ -202,7 +202,7 @@ async def test_download_that_answers_with_a_sentence_is_understood(
 
 def test_translate_unauthorized_is_forbidden() -> None:
     """The client has tried with a new token by then; without credentials it does not get so far."""
-    error = translate(from_http_status(401, "Unauthorized"))  # type: ignore[no-untyped-call]
+    error = translate(Unauthorized("no"))  # type: ignore[no-untyped-call] # Google's own
     assert type(error) is ObjectForbidden
 
 

@@ -11,6 +11,7 @@ from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
 from transcripts.backends import open_queue
+from transcripts.errors import ObjectForbidden, ObjectUnreadable, TranscriptsError
 from transcripts.mavi.answers import (
     Ambiguous,
     AnswerLost,
@@ -199,6 +200,27 @@ async def test_submit_object_refused_returns_its_reason(
     answer = await function.post(order)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert function.pipeline.queue.tasks == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ObjectForbidden("as told"), 503, "object_forbidden"),
+        (ObjectUnreadable("requester_pays", "as told"), 400, "requester_pays"),
+    ],
+)
+async def test_submit_object_that_cannot_be_read_tells_why(
+    function: Function, error: TranscriptsError, status: int, code: str
+) -> None:
+    """What somebody can repair is 503, what stays as it is 400."""
+
+    def refuse(*_: object) -> Any:
+        raise error
+
+    objects = function.pipeline.objects
+    objects.stat = refuse  # type: ignore[method-assign,assignment] # one test's own storage
+    answer = await function.post({"uri": "gs://uploads/a.mp4"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
 async def test_run_to_repeat_returns_409_with_retry_after(function: Function) -> None:

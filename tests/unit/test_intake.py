@@ -70,6 +70,10 @@ async def test_run_of_a_replaced_object_is_rejected(pipeline: Pipeline) -> None:
         ("a.mp4", {"content": b""}, RejectReason.EMPTY),
         ("a.mp4", {"content": b"x" * 1001}, RejectReason.TOO_LARGE),
         ("a.mp4", {"metadata": {"mavi-skip": "1"}}, RejectReason.SKIPPED),
+        ("gcloud/tmp/parallel_composite_uploads/x/0", {}, RejectReason.TEMPORARY_PART),
+        ("._a.mp4", {}, RejectReason.APPLE_DOUBLE),
+        ("a.wav", {"content_encoding": "gzip"}, RejectReason.COMPRESSED),
+        ("a.mp4", {"customer_encrypted": True}, RejectReason.CUSTOMER_KEY),
     ],
 )
 async def test_enqueue_upload_rejected_is_recorded_once(
