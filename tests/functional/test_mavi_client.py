@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import requests
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -500,3 +502,204 @@ async def test_calls_of_each_endpoint_have_their_own_rate_limit(fake: FakeMavi) 
     assert fake.limiter.violations == {}
     with pytest.raises(RateLimitTimeout):
         await asyncio.gather(*(mavi.submit(asset, 0.03, nothing) for asset in assets))
+
+
+NEW_CONNECTION = urllib3.exceptions.NewConnectionError(
+    urllib3.connection.HTTPConnection("mavi.example"), "refused"
+)
+PROXY = urllib3.exceptions.ProxyError("no proxy", OSError())
+UNTRUSTED = ssl.SSLCertVerificationError("self-signed")
+
+
+def wrapped(reason: Exception) -> Exception:
+    """Return a failure as urllib3 hands it to requests: after the last of its tries."""
+    pool = urllib3.HTTPSConnectionPool("mavi.example")
+    return urllib3.exceptions.MaxRetryError(pool, "/", reason)
+
+
+NEVER_SENT = [
+    requests.exceptions.ConnectTimeout(wrapped(urllib3.exceptions.ConnectTimeoutError())),
+    requests.exceptions.InvalidURL("no host"),
+    requests.exceptions.InvalidSchema("ftp"),
+    requests.exceptions.MissingSchema("none"),
+    requests.exceptions.InvalidHeader("line break"),
+    urllib3.exceptions.LocationParseError("a..b"),
+    requests.exceptions.ConnectionError(wrapped(NEW_CONNECTION)),
+    requests.exceptions.ProxyError(wrapped(PROXY)),
+    requests.exceptions.SSLError(wrapped(urllib3.exceptions.SSLError(UNTRUSTED))),
+]
+MAYBE_SENT = [
+    requests.exceptions.ReadTimeout("silent"),
+    requests.exceptions.ConnectionError(
+        urllib3.exceptions.ProtocolError("broken", ConnectionResetError())
+    ),
+    requests.exceptions.ChunkedEncodingError("cut off"),
+    requests.exceptions.ContentDecodingError("endless answer"),
+    requests.exceptions.SSLError(wrapped(urllib3.exceptions.SSLError(ssl.SSLEOFError("end")))),
+    requests.exceptions.SSLError(wrapped(urllib3.exceptions.SSLError())),
+    requests.exceptions.SSLError("no reason"),
+    requests.exceptions.ConnectionError(),
+    OSError("no bundle of certificates"),
+    urllib3.exceptions.HTTPError(),
+]
+
+
+def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def request(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(requests.Session, "request", request)
+
+
+def name_of(error: Exception) -> str:
+    return type(error).__name__
+
+
+@pytest.mark.parametrize("error", NEVER_SENT, ids=name_of)
+async def test_call_that_fails_before_its_first_byte_is_not_sent(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was bought, so the call may be repeated; a file has not even been begun."""
+    fail_with(error, monkeypatch)
+    mavi = client("https://mavi.example").mavi
+    assert isinstance(await mavi.submit("re_1", PATIENT, nothing), NotSent)
+    file, opened = a_file(10)
+    assert await mavi.send("https://signed.example/x", file) is Sent.UNREACHABLE
+    assert await mavi.upload(file, PATIENT) == Unreachable()
+    assert all(each.closed for each in opened)
+
+
+@pytest.mark.parametrize("error", MAYBE_SENT, ids=name_of)
+async def test_call_that_fails_later_may_have_bought(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request may have arrived whole, so nobody repeats it."""
+    fail_with(error, monkeypatch)
+    mavi = client("https://mavi.example").mavi
+    assert isinstance(await mavi.submit("re_1", PATIENT, nothing), AnswerLost)
+    file, opened = a_file(10)
+    assert await mavi.send("https://signed.example/x", file) is Sent.INTERRUPTED
+    assert await mavi.upload(file, PATIENT) is None
+    assert await mavi.asset_state("re_1", PATIENT) is None
+    assert await mavi.signed_url("a.mp4", PATIENT) == Unreachable()
+    assert all(each.closed for each in opened)
+
+
+async def test_connection_that_nobody_accepts_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time to connect is a limit of its own, shorter than that for an answer."""
+    timeouts: list[Any] = []
+
+    def request(*_: Any, timeout: Any, **__: Any) -> Any:
+        timeouts.append(timeout)
+        raise requests.exceptions.ConnectTimeout
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    mavi = client("https://mavi.example").mavi
+    file, _ = a_file(10)
+    await mavi.submit("re_1", PATIENT, nothing)
+    await mavi.send("https://signed.example/x", file)
+    await mavi.upload(file, PATIENT)
+    assert timeouts == [(10.0, 60.0), (10.0, 300.0), (10.0, 300.0)]
+    assert mavi._call_within_s == 70.0
+
+
+async def test_answer_that_is_too_long_is_lost_however_fast_it_comes() -> None:
+    """The size alone ends it, long before the time does."""
+    sent_bytes = 0
+
+    async def flood(writer: asyncio.StreamWriter) -> None:
+        nonlocal sent_bytes
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while sent_bytes < 200_000_000:
+            writer.write(b" " * 65536)
+            await writer.drain()
+            sent_bytes += 65536
+
+    async with server(flood) as url:
+        answer = await client(url, answer_timeout_s=50.0).submit("re_1")
+    assert answer == AnswerLost("answer_too_long")
+    assert sent_bytes < 20_000_000
+
+
+async def test_answer_of_the_largest_size_is_read_whole() -> None:
+    """One byte more is too long."""
+    answers = []
+    for extra in (0, 1):
+        content = b'{"code": 200, "data": {"task_id": "abc"}}'.ljust(1024 * 1024 + extra)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+        async with server(_say(head + content)) as url:
+            answers.append(await client(url).submit("re_1"))
+    assert answers == [Accepted("abc"), AnswerLost("answer_too_long")]
+
+
+async def test_answer_that_never_ends_is_lost_however_short_it_is() -> None:
+    """The time alone ends it, in the thread that reads: no thread is left behind with it."""
+
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(600):
+            writer.write(b"1\r\n \r\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    loop = asyncio.get_running_loop()
+    async with server(trickle) as url:
+        began = loop.time()
+        answer = await client(url, answer_timeout_s=0.3).submit("re_1")
+        assert answer == AnswerLost("answer_too_long")
+        assert loop.time() - began < 8.0
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "taken"),
+    [
+        ("https://mavi.example", "https://signed.example/x", True),
+        ("https://mavi.example", "http://signed.example/x", False),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1/x", True),
+        ("http://127.0.0.1:1", "https://signed.example/x", True),
+    ],
+)
+async def test_signed_address_in_the_clear_is_taken_on_this_machine_only(
+    monkeypatch: pytest.MonkeyPatch,
+    base_url: str,
+    url: str,
+    taken: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """A recording never leaves this machine without TLS."""
+    mavi = client(base_url).mavi
+    content = msgspec.json.encode({"code": 200, "data": {"asset_id": "re_1", "signed_url": url}})
+    monkeypatch.setattr(mavi, "_call", lambda *_: (200, content, None))
+    expected = SignedUrl("re_1", url) if taken else None
+    assert await mavi.signed_url("a.mp4", PATIENT) == expected
+
+
+async def test_file_is_not_opened_before_there_is_a_thread_for_it(fake: FakeMavi) -> None:
+    """Each open file holds a chunk in memory, so only as many are open as there are threads."""
+    mavi = client(fake.url).mavi
+    mavi._uploads.slots = asyncio.Semaphore(0)
+    file, opened = a_file(10)
+    nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
+    sending = asyncio.ensure_future(mavi.send(nowhere, file))
+    uploading = asyncio.ensure_future(mavi.upload(file, PATIENT))
+    await asyncio.sleep(0.1)
+    assert opened == []
+    for _ in range(2):
+        mavi._uploads.slots.release()
+    assert await sending is Sent.REFUSED
+    assert isinstance(await uploading, Uploaded)
+
+
+async def test_questions_wait_for_a_thread_of_their_own(fake: FakeMavi) -> None:
+    """No more calls are under way than there are threads."""
+    mavi = client(fake.url).mavi
+    mavi._calls.slots = asyncio.Semaphore(0)
+    asset_id = ready(fake)
+    asking = asyncio.ensure_future(mavi.asset_state(asset_id, PATIENT))
+    making = asyncio.ensure_future(mavi.signed_url("a.mp4", PATIENT))
+    await asyncio.sleep(0.1)
+    assert fake.limiter.requests == {}
+    mavi._calls.slots.release()
+    assert await asking is AssetState.READY
+    assert isinstance(await making, SignedUrl)

@@ -19,10 +19,14 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
     Sent,
+    SignedUrl,
     SubmitAnswer,
+    Unreachable,
+    Uploaded,
     read_metadata_answer,
     read_sent_answer,
     read_submit_answer,
+    read_upload_answer,
 )
 
 ACCEPTED = {"code": 200, "msg": "success", "success": True, "failed": False}
@@ -179,3 +183,59 @@ def test_asset_state_is_read_from_the_metadata(
 def test_sent_answer_is_classified_by_its_status(status: int, expected: Sent) -> None:
     """Nothing else of it is documented."""
     assert read_sent_answer(status) is expected
+
+
+def test_status_300_is_no_success() -> None:
+    """For every endpoint: a redirect is not followed, so its body is not what was asked for."""
+    body = json.dumps(ACCEPTED | {"data": {"task_id": "abc", "asset_id": "re_1"}}).encode()
+    assert read_submit_answer(300, body, None) == Refused(Refusal.ERROR, 300)
+    assert read_upload_answer(300, body, None) == Refused(Refusal.ERROR, 300)
+    assert read_metadata_answer(300, metadata({"upload_status": "SUCCESS"})) is None
+    assert read_sent_answer(300) is Sent.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://signed.example/x", SignedUrl("re_1", "https://signed.example/x")),
+        ("http://127.0.0.1/x", SignedUrl("re_1", "http://127.0.0.1/x")),
+        ("ftp://signed.example/x", Uploaded("re_1")),
+        (7, Uploaded("re_1")),
+        (None, Uploaded("re_1")),
+    ],
+)
+def test_answer_to_an_upload_has_an_address_or_all_the_bytes(url: Any, expected: Any) -> None:
+    """Only an address that HTTP can reach is one."""
+    content = {"code": "0000", "data": {"asset_id": "re_1", "signed_url": url}}
+    assert read_upload_answer(200, json.dumps(content).encode(), None) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (200, "0401", Refused(Refusal.AUTH, 401)),
+        (200, "0402", Refused(Refusal.NO_CREDIT, 402)),
+        (200, "0403", Refused(Refusal.AUTH, 403)),
+        (200, "0409", Refused(Refusal.ERROR, 409)),
+        (200, "0429", RateLimited(3.0)),
+        (200, "9009", Refused(Refusal.AUTH, 403)),
+        (200, "0001", None),
+        (200, "0003", None),
+        (200, "7777", None),
+        (408, None, Unreachable()),
+        (503, None, Unreachable()),
+    ],
+)
+def test_refused_upload_is_read_by_its_status_or_code(
+    status: int, code: str | None, expected: Any
+) -> None:
+    """The older generation of the API sends errors as HTTP 200."""
+    body = json.dumps({"code": code}).encode()
+    assert read_upload_answer(status, body, "3") == expected
+
+
+@pytest.mark.parametrize(("code", "status"), [("0403", 403), ("0409", 409)])
+def test_refusal_inside_a_200_is_read_by_its_code(code: str, status: int) -> None:
+    """Every code that the provider documents has its status."""
+    refusal = Refusal.AUTH if status == 403 else Refusal.ERROR
+    assert submit(200, {"code": code}) == Refused(refusal, status)

@@ -133,3 +133,14 @@ async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
     assert pipeline.provider.submitted == ["re_1"]
     given_up = await pipeline.entry(submission_id_of_asset("re_1"))
     assert (given_up.state, given_up.reason) == (State.REJECTED, "duplicate_asset")
+
+
+async def test_asset_of_a_submission_that_has_expired_may_be_bought(pipeline: Pipeline) -> None:
+    """Firestore may delete an expired submission before the document that names it as owner."""
+    await pipeline.service.run(await pipeline.drop())
+    (expired,) = pipeline.documents.paths("submissions/")
+    del pipeline.documents.content[expired]
+    other = await pipeline.drop("other.mp4")
+    pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
+    assert (await pipeline.service.run(other)).state is State.SUBMITTED
+    assert await pipeline.store.submission_id_of("re_1") == other

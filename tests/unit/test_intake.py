@@ -167,3 +167,12 @@ async def test_enqueue_assets_with_an_outage_returns_the_failed_ones(pipeline: P
     pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
     again = await pipeline.intake.enqueue_assets(SubmitAssets(tuple(taken.failed), {}, force=True))
     assert (again.queued, again.failed) == ([submission_id_of_asset("re_2")], [])
+
+
+async def test_refused_object_says_why_and_how_large_it_may_be(pipeline: Pipeline) -> None:
+    """The caller has asked for it by name, and needs to know what to change."""
+    stored = pipeline.objects.put("a.mp4", b"x" * 1001)
+    with pytest.raises(RequestError) as caught:
+        await pipeline.intake.enqueue_object(SubmitObject("uploads", "a.mp4", None, {}), stored)
+    assert (caught.value.code, caught.value.status) == ("object_refused", 400)
+    assert caught.value.details == {"reason": "too_large", "max_object_bytes": 1000}

@@ -59,14 +59,16 @@ def a_submission(submission_id: str = "s") -> Task:
     )
 
 
+def header(task: Task) -> Task:
+    """Return what a store reads of a task to decide."""
+    return Task(**{name: getattr(task, name) for name in DECIDING_FIELDS})
+
+
 def apply(*incoming: Task) -> Task:
     """Let tasks arrive one after the other, as a store does it: only what changed is written."""
     stored: Task | None = None
     for task in incoming:
-        header = None
-        if stored is not None:
-            header = Task(**{name: getattr(stored, name) for name in DECIDING_FIELDS})
-        merged = merge(header, task)
+        merged = merge(header(stored) if stored else None, task)
         if stored is None or merged.changed is None:
             stored = merged.task
         else:
@@ -207,3 +209,44 @@ def test_merge_of_a_result_alone_is_created_when_it_was_received() -> None:
     first, second = a_result(), a_result(seconds=60, revision="b")
     assert apply(first).created_at == first.received_at
     assert apply(first, second).created_at == second.received_at
+
+
+def test_submission_after_an_early_result_writes_only_its_own_fields() -> None:
+    """Status and expiry are the result's from then on; a failure gets the kind that was bought."""
+    early = a_result(Status.FAILED)
+    merged = merge(early, a_submission())
+    assert merged.outcome is Outcome.STORED
+    assert merged.changed is not None
+    assert sorted(merged.changed) == sorted([*SUBMISSION_FIELDS, "kind", "created_at"])
+    expected = {name: getattr(a_submission(), name) for name in SUBMISSION_FIELDS}
+    expected["created_at"] = a_submission().submitted_at
+    assert merged.task == replace(early, kind=Kind.MULTI_SPEAKER, **expected)
+
+
+def test_result_after_a_submission_writes_only_its_own_fields() -> None:
+    """What the submission and people wrote is not even named in the write."""
+    merged = merge(a_submission(), a_result())
+    assert merged.changed == (*RESULT_FIELDS, "created_at")
+    expected = {name: getattr(a_result(), name) for name in RESULT_FIELDS}
+    assert merged.task == replace(a_submission(), **expected)
+
+
+def test_submission_after_a_result_of_another_kind_keeps_that_kind() -> None:
+    """Somebody else's job, by its shape: that it was bought here changes nothing about it."""
+    early = a_result(Status.UNRECOGNIZED, kind=Kind.AUDIO)
+    assert apply(early, a_submission()).kind is Kind.AUDIO
+
+
+def test_submission_that_is_stored_is_told_apart_by_its_header() -> None:
+    """The same one is a duplicate, another one is superseded."""
+    stored = header(a_submission("first"))
+    assert merge(stored, a_submission("first")).outcome is Outcome.DUPLICATE
+    assert merge(stored, a_submission("second")).outcome is Outcome.SUPERSEDED
+
+
+def test_submission_of_a_task_without_a_result_writes_status_and_expiry() -> None:
+    """Until there is a result, both follow from the submission."""
+    merged = merge(Task(task_id="t", status=Status.OVERDUE), a_submission())
+    assert merged.changed is not None
+    assert {"status", "expires_at"} <= set(merged.changed)
+    assert (merged.task.status, merged.task.expires_at) == (Status.SUBMITTED, expiry(NOW, 30))

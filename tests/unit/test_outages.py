@@ -238,3 +238,36 @@ async def test_run_during_an_outage_uploads_nothing(
             await pipeline.service.run(submission_id)
     assert (await pipeline.entry(submission_id)).uploads == 0
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
+
+
+async def test_listed_asset_that_mavi_does_not_know_is_rejected_at_once(pipeline: Pipeline) -> None:
+    """Nobody here has uploaded it, so there is no reason to doubt that it is not there."""
+    await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
+    submission_id = submission_id_of_asset("re_1")
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.MISSING, AssetState.MISSING]
+    ended = await pipeline.service.run(submission_id)
+    assert ended == RunResult(submission_id, State.REJECTED, reason="asset_not_found")
+
+
+@pytest.mark.parametrize(("hours", "rejected"), [(23, False), (25, True)])
+async def test_uploaded_asset_that_mavi_does_not_know_is_rejected_after_a_day(
+    pipeline: Pipeline,
+    hours: int,
+    rejected: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """A fresh upload that is missing looks like rate limiting; after a day it is believed."""
+    pipeline.provider.answers = [RateLimited()] * 7
+    submission_id = await pipeline.drop()
+    with pytest.raises(RetryLater):
+        await pipeline.service.run(submission_id)
+    pipeline.clock.advance(hours=hours)
+    pipeline.provider.answers = [Ambiguous()]
+    pipeline.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
+    if rejected:
+        ended = await pipeline.service.run(submission_id)
+        assert ended == RunResult(submission_id, State.REJECTED, reason="asset_not_found")
+    else:
+        with pytest.raises(RetryLater):
+            await pipeline.service.run(submission_id)
+    assert len(pipeline.provider.submitted) == 8

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from transcripts.errors import StoreUnavailable
 from transcripts.mavi.rate_limit import ARRIVES_WITHIN_S, RateLimiter, RateLimitTimeout
 
 PATIENT = 1000.0
@@ -184,3 +186,92 @@ async def test_slot_with_a_slow_store_does_not_blame_the_provider() -> None:
     await asyncio.sleep(0)
     assert limiter.wait_s() < 20 * (1.0 + ARRIVES_WITHIN_S) + 1.0
     await asyncio.gather(*busy)
+
+
+async def test_wait_s_after_a_slow_intent_counts_only_the_turns() -> None:
+    """A store that takes 30 seconds to record an intent does not slow the provider down."""
+    time = Time()
+    pacer = time.pacer()
+
+    async def slow() -> None:
+        await asyncio.sleep(0)
+        time.now += 30.0
+
+    async def ask(before_send: Callable[[], Awaitable[None]] | None) -> None:
+        async with pacer.slot(PATIENT, before_send):
+            pass
+
+    await asyncio.gather(ask(None), ask(slow), ask(slow), ask(slow))
+    waiting = [asyncio.ensure_future(ask(None)) for _ in range(10)]
+    await asyncio.sleep(0)
+    assert pacer.wait_s() < 10 * 1.5 + 1.0
+    await asyncio.gather(*waiting)
+
+
+async def test_wait_s_after_a_failed_intent_counts_no_idle_time() -> None:
+    """The turn after a failed intent comes late because of that intent, and teaches nothing."""
+    time = Time()
+    pacer = time.pacer()
+    async with pacer.slot(PATIENT):
+        pass
+    time.now += 1000.0
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        time.now += 20.0
+        raise StoreUnavailable("no store")
+
+    async def ask(before_send: Callable[[], Awaitable[None]] | None) -> None:
+        async with pacer.slot(PATIENT, before_send):
+            pass
+
+    results = await asyncio.gather(ask(fail), ask(None), return_exceptions=True)
+    assert isinstance(results[0], StoreUnavailable)
+    assert results[1] is None
+    waiting = [asyncio.ensure_future(ask(None)) for _ in range(10)]
+    await asyncio.sleep(0)
+    assert 10.0 <= pacer.wait_s() <= 10 * 1.5 + 1.0
+    await asyncio.gather(*waiting)
+
+
+async def test_turn_behind_intents_longer_than_the_patience_raises_store_unavailable() -> None:
+    """Who waits behind a silent store is told so, after its own patience and not an hour later."""
+    time = Time()
+    pacer = time.pacer()
+    sent: list[int] = []
+
+    async def silent() -> None:
+        await asyncio.sleep(0)
+        time.now += 20.0
+        raise StoreUnavailable("no store")
+
+    async def ask(number: int) -> float:
+        with pytest.raises((StoreUnavailable, RateLimitTimeout)) as caught:
+            async with pacer.slot(60.0, silent):
+                sent.append(number)
+        assert isinstance(caught.value, StoreUnavailable)
+        return time.now
+
+    ended = await asyncio.gather(*map(ask, range(40)))
+    assert sent == []
+    assert max(ended) - 100.0 <= 60.0 + 20.0
+    async with pacer.slot(60.0):
+        sent.append(40)
+    assert sent == [40]
+
+
+async def test_turn_comes_as_soon_as_the_answer_before_it_allows() -> None:
+    """Who waits looks again and again: the answer may come while it waits."""
+    time = Time()
+    pacer = time.pacer()
+
+    async def first() -> None:
+        async with pacer.slot(PATIENT):
+            while time.now < 100.2:
+                await asyncio.sleep(0)
+
+    answering = asyncio.ensure_future(first())
+    await asyncio.sleep(0)
+    async with pacer.slot(PATIENT):
+        assert time.now == pytest.approx(101.2, abs=0.1)
+    await answering

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +17,7 @@ from tests.fakes import (
     TryOnce,
 )
 from tests.pipeline import ASSET, ID, ORDER, Pipeline
+from tests.polling import eventually
 from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
@@ -611,3 +613,45 @@ async def test_lease_rejected_twice_uncounts_once() -> None:
     pipeline.service._submitter.submit = submit  # type: ignore[method-assign,assignment] # rejects twice
     await pipeline.refused()
     assert await counted(pipeline) == 1
+
+
+async def test_refusal_is_logged_with_its_code_and_submission(pipeline: Pipeline) -> None:
+    """The log alone tells what was refused, and why."""
+    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+    await pipeline.refused()
+    (event,) = pipeline.lines.named("rejected")
+    assert (event["severity"], event["submission_id"]) == ("WARNING", ID)
+    assert (event["code"], event["http_status"]) == ("provider_no_credit", 402)
+
+
+async def test_repeated_request_after_a_lost_answer_says_what_was_lost(pipeline: Pipeline) -> None:
+    """The reason of the first answer is in the details of every later one."""
+    pipeline.provider.answers = [AnswerLost("ReadTimeout")]
+    await pipeline.refused()
+    assert (await pipeline.refused()).details == {"reason": "ReadTimeout"}
+    (event,) = pipeline.lines.named("answer_lost")
+    assert (event["severity"], event["submission_id"]) == ("ERROR", ID)
+    assert event["reason"] == "ReadTimeout"
+
+
+async def test_error_of_a_purchase_whose_caller_hung_up_is_not_left_over(
+    pipeline: Pipeline,
+) -> None:
+    """Python would print it, with its words, when the task is collected."""
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    try:
+        pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
+        buying = asyncio.ensure_future(pipeline.service.submit(ORDER))
+        while not pipeline.provider.submitted:
+            await asyncio.sleep(0)
+        buying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await buying
+        await eventually(lambda: pipeline.service._submitting == {})
+        await asyncio.sleep(0)
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert complaints == []

@@ -74,6 +74,7 @@ def test_load_with_an_empty_value_counts_it_as_missing() -> None:
         ("MAVI_BASE_URL", "https://user:pass@example.com"),
         ("MAVI_BASE_URL", "https://:pass@example.com"),
         ("MAVI_BASE_URL", "https://user@example.com"),
+        ("MAVI_BASE_URL", "https://example.com#part"),
         ("MAVI_BASE_URL", "https://example.com?key=1"),
         ("MAVI_BASE_URL", "example.com"),
         ("MAVI_API_KEY", "two words"),
@@ -141,3 +142,47 @@ def test_every_entry_has_its_settings() -> None:
     """And the other way round."""
     entries = {path.stem for path in Path("functions").glob("*.py")}
     assert entries == set(FUNCTIONS)
+
+
+STORE = {"GOOGLE_CLOUD_PROJECT"}
+QUEUE = {"SUBMIT_QUEUE", "SUBMIT_URL"}
+
+
+@pytest.mark.parametrize(
+    ("function", "required"),
+    [
+        ("callback", {"CALLBACK_TOKENS", "CALLBACK_TOPIC", "REJECTED_TOPIC"}),
+        ("ingest", STORE | QUEUE),
+        ("submit", STORE | {"MAVI_API_KEY"}),
+        ("subscriber", STORE),
+        ("sweep", STORE | QUEUE),
+    ],
+)
+def test_load_without_anything_names_what_the_function_requires(
+    function: str, required: set[str]
+) -> None:
+    """Neither more nor less: a function without its queue would fail at its first event."""
+    with pytest.raises(SettingsError) as caught:
+        FUNCTIONS[function].load({})
+    problems = caught.value.message.removeprefix("Settings: ").rstrip(".").split("; ")
+    assert set(problems) == {f"{name} is missing" for name in required}
+
+
+@pytest.mark.parametrize(
+    ("function", "secrets"),
+    [
+        ("callback", {"CALLBACK_TOKENS": TOKEN}),
+        ("ingest", {}),
+        ("submit", {"MAVI_API_KEY": "k"}),
+        ("subscriber", {}),
+        ("sweep", {}),
+    ],
+)
+def test_load_of_the_embedded_backend_requires_only_secrets(
+    function: str, secrets: dict[str, str]
+) -> None:
+    """No server and no account."""
+    FUNCTIONS[function].load({"TRANSCRIPTS_BACKEND": "embedded"} | secrets)
+    if secrets:
+        with pytest.raises(SettingsError, match=f"^Settings: {next(iter(secrets))} is missing.$"):
+            FUNCTIONS[function].load({"TRANSCRIPTS_BACKEND": "embedded"})

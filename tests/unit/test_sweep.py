@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +22,14 @@ from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.submission import (
     SpendCounter,
     State,
+    Submission,
     submission_id_of_asset,
     submission_path,
 )
 from transcripts.submissions.sweep import (
     BATCH_LIMIT,
     CONCURRENCY,
+    ITEM_TIMEOUT_S,
     MAX_RUN,
     QUERIES,
     STALLED_AFTER,
@@ -381,3 +385,154 @@ async def test_every_query_of_the_sweep_is_listed_with_its_index(pipeline: Pipel
     pipeline.documents.query = recording  # type: ignore[method-assign] # records what is asked
     await pipeline.sweeper().run()
     assert asked == set(QUERIES)
+
+
+async def test_run_with_a_silent_store_begins_nothing_after_its_deadline(
+    pipeline: Pipeline,
+) -> None:
+    """Five queries of 20 seconds each would take the run beyond its time."""
+    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
+    queries = 0
+
+    def silent(operation: str) -> None:
+        nonlocal queries
+        queries += 1
+        pipeline.clock.advance(seconds=20)
+        raise StoreUnavailable("no store")
+
+    pipeline.documents.before = silent
+    sweeper = pipeline.sweeper(max_run=timedelta(seconds=50))
+    sweeper._retrier = TryOnce()
+    with pytest.raises(StoreUnavailable):
+        await sweeper.run()
+    assert queries == 3
+    assert pipeline.lines.named("swept")[0]["more"] is True
+
+
+async def test_run_with_a_slow_store_leaves_the_rest_to_the_next_run(pipeline: Pipeline) -> None:
+    """Documents that were found but not begun count as more."""
+    for number in range(30):
+        await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
+    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
+
+    def slow(operation: str) -> None:
+        if operation == "commit":
+            pipeline.clock.advance(seconds=20)
+
+    pipeline.documents.before = slow
+    sweeper = pipeline.sweeper(max_run=timedelta(seconds=100))
+    counts = await sweeper.run()
+    assert 5 <= counts.overdue <= 13
+    assert counts.more
+    pipeline.documents.before = lambda _: None
+    rest = await sweeper.run()
+    assert rest == Counts(overdue=30 - counts.overdue)
+
+
+async def test_run_with_a_document_that_takes_too_long_gives_it_up(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other document is done; the run raises, so that the scheduler calls again."""
+    monkeypatch.setattr("transcripts.submissions.sweep.ITEM_TIMEOUT_S", 0.05)
+    await pipeline.service.submit(ORDER)
+    await pipeline.drop()
+    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
+    enqueue = pipeline.queue.enqueue
+
+    async def silent(name: str, submission_id: str) -> None:
+        await asyncio.Event().wait()
+
+    pipeline.queue.enqueue = silent  # type: ignore[method-assign] # one test's own queue
+    with pytest.raises(StoreUnavailable, match="too long"):
+        await pipeline.sweeper().run()
+    assert (await pipeline.task()).status is Status.OVERDUE
+    pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
+
+
+def test_the_longest_run_ends_before_the_timeout_of_the_function() -> None:
+    """A query, or one document, may begin right before the deadline."""
+    text = Path("infra/functions.tf").read_text()
+    found = re.search(r"\n    sweep = \{.*?timeout_s = (\d+)", text, re.DOTALL)
+    assert found is not None
+    longest_s = MAX_RUN.total_seconds() + max(ITEM_TIMEOUT_S, 20.0)
+    assert longest_s <= 0.9 * int(found[1])
+
+
+async def test_run_makes_the_queries_that_have_an_index(pipeline: Pipeline) -> None:
+    """Firestore refuses a query without its composite index, and the emulator does not."""
+    made: set[tuple[str, str, str]] = set()
+    query = pipeline.documents.query
+
+    async def recording(wanted: Query[Any]) -> Any:
+        made.add((wanted.collection, wanted.where[0], wanted.until[0]))
+        return await query(wanted)
+
+    pipeline.documents.query = recording  # type: ignore[method-assign,assignment] # one test's own store
+    await pipeline.sweeper().run()
+    assert made == set(QUERIES)
+
+
+def test_indexes_of_the_database_are_those_of_the_queries() -> None:
+    """Terraform makes them; nothing else does."""
+    pattern = r'collection = "(\w+)", equal = "(\w+)", time = "(\w+)"'
+    found = re.findall(pattern, Path("infra/firestore.tf").read_text())
+    assert set(found) == set(QUERIES)
+
+
+async def test_run_counts_everything_that_it_requeued(pipeline: Pipeline) -> None:
+    """In whichever state it was found."""
+    for number, state in enumerate((State.PENDING, State.PENDING, State.UPLOADING)):
+        submission_id = await pipeline.drop(f"{number}.mp4")
+        entry = replace(await pipeline.entry(submission_id), state=state)
+        await pipeline.documents.commit(Write(submission_path(submission_id), entry))
+    pipeline.clock.advance(seconds=STALLED_AFTER.total_seconds())
+    assert await pipeline.sweeper().run() == Counts(requeued=3)
+
+
+async def test_requeue_whose_answer_was_lost_is_written_once(pipeline: Pipeline) -> None:
+    """What is found as this run has written it needs no other write."""
+    await pipeline.drop()
+    pipeline.clock.advance(seconds=STALLED_AFTER.total_seconds())
+    before = len(pipeline.documents.commits)
+
+    def after(operation: str) -> None:
+        if operation == "commit" and len(pipeline.documents.commits) == before + 1:
+            raise StoreUnavailable("the answer was lost")
+
+    pipeline.documents.after = after
+    assert (await pipeline.sweeper().run()).requeued == 1
+    assert len(pipeline.documents.commits) == before + 1
+
+
+async def test_call_that_is_answered_during_the_sweep_is_not_lost(pipeline: Pipeline) -> None:
+    """Nothing is logged as lost that is not."""
+    await pipeline.service.submit(ORDER)
+    calling = replace(
+        await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
+    )
+    await pipeline.documents.commit(Write(submission_path(ID), calling))
+    query = pipeline.documents.query
+
+    async def answered(wanted: Query[Any]) -> Any:
+        found = await query(wanted)
+        if wanted.type is Submission and found:
+            bought = replace(calling, state=State.SUBMITTED, lease_expires_at=None)
+            await pipeline.documents.commit(Write(submission_path(ID), bought))
+        return found
+
+    pipeline.documents.query = answered  # type: ignore[method-assign,assignment] # one test's own store
+    assert await pipeline.sweeper().run() == Counts()
+    assert pipeline.lines.named("answer_lost") == []
+
+
+async def test_dead_call_is_logged_with_its_submission(pipeline: Pipeline) -> None:
+    """Somebody has to look whether it was paid for."""
+    await pipeline.service.submit(ORDER)
+    calling = replace(
+        await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
+    )
+    await pipeline.documents.commit(Write(submission_path(ID), calling))
+    await pipeline.sweeper().run()
+    (event,) = pipeline.lines.named("answer_lost")
+    assert (event["severity"], event["submission_id"]) == ("ERROR", ID)
+    assert event["reason"] == "process_ended"

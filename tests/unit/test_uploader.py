@@ -376,3 +376,37 @@ async def test_no_line_holds_a_signed_address(pipeline: Pipeline) -> None:
     await pipeline.service.run(await pipeline.drop())
     assert pipeline.lines.named("signed_url_failed")
     assert b"https://signed" not in b"".join(pipeline.lines.raw)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [(Refusal.ERROR, 415), (Refusal.AUTH, 401), (Refusal.NO_CREDIT, 402)],
+)
+async def test_upload_in_one_request_that_is_refused_buys_nothing(
+    pipeline: Pipeline, refusal: Refusal, status: int
+) -> None:
+    """The refusal is the recorded reason, and no asset is submitted."""
+    pipeline.provider.signed = [Refused(Refusal.ERROR, 405)]
+    pipeline.provider.uploads = [Refused(refusal, status)]
+    submission_id = await pipeline.drop()
+    ended = await pipeline.service.run(submission_id)
+    assert ended == RunResult(submission_id, State.REJECTED, reason=refusal)
+    entry = await pipeline.entry(submission_id)
+    assert (entry.state, entry.asset_id) == (State.REJECTED, None)
+    assert pipeline.provider.submitted == []
+
+
+async def test_run_of_an_unknown_submission_is_logged(pipeline: Pipeline) -> None:
+    """The task of the queue is the only trace of it."""
+    await pipeline.service.run("0" * 32)
+    (event,) = pipeline.lines.named("not_on_record")
+    assert (event["severity"], event["submission_id"]) == ("WARNING", "0" * 32)
+
+
+async def test_failed_signed_address_is_logged_with_how_it_failed(pipeline: Pipeline) -> None:
+    """That tells whether the way without signed addresses was taken."""
+    pipeline.provider.sends = [Sent.REFUSED]
+    submission_id = await pipeline.drop()
+    await pipeline.service.run(submission_id)
+    (event,) = pipeline.lines.named("signed_url_failed")
+    assert (event["how"], event["submission_id"]) == ("refused", submission_id)

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from transcripts.errors import StoreUnavailable
+
 ARRIVES_WITHIN_S: Final = 0.5
 """A request has arrived after this many seconds, answered or not."""
 
@@ -50,7 +52,8 @@ class RateLimiter:
         self._waiting = 0
         self._slots = 0
         self._next_slot = float("-inf")
-        self._last_slot = float("-inf")
+        self._last_slot: float | None = None
+        self._intents_s = 0.0
         self._slot_s = interval_s + ARRIVES_WITHIN_S
 
     def wait_s(self) -> float:
@@ -65,21 +68,24 @@ class RateLimiter:
 
         ``before_send`` runs just before the block: it records the intent, which must not be on
         record while other callers are served first. Raises ``RateLimitTimeout`` at once, and
-        whatever ``before_send`` raises; that uses no slot.
+        whatever ``before_send`` raises; that uses no slot. Raises ``StoreUnavailable`` if recording
+        the intents of earlier callers took more than ``max_wait_s``: the store is slow, not Mavi.
         """
         wait_s = self.wait_s()
         if wait_s > max_wait_s:
             raise RateLimitTimeout(wait_s)
         self._waiting += 1
+        intents_s = self._intents_s
         try:
             async with self._lock:
+                if self._intents_s - intents_s > max_wait_s:
+                    raise StoreUnavailable("The store is too slow to record calls of the provider.")
                 await self._wait()
-                free_at = self._clock()
                 if before_send is not None:
-                    await before_send()
+                    await self._record(before_send)
                 self._slots += 1
                 number = self._slots
-                self._learn(free_at, waited=wait_s > 0)
+                self._learn(waited=wait_s > 0)
                 self._next_slot = self._clock() + ARRIVES_WITHIN_S + self._interval_s
         finally:
             self._waiting -= 1
@@ -89,15 +95,28 @@ class RateLimiter:
             if number == self._slots:
                 self._next_slot = min(self._next_slot, self._clock() + self._interval_s)
 
-    def _learn(self, free_at: float, *, waited: bool) -> None:
+    async def _record(self, before_send: Callable[[], Awaitable[object]]) -> None:
+        """Run ``before_send``, and measure how long it takes."""
+        started = self._clock()
+        try:
+            await before_send()
+        except BaseException:
+            # This slot stays unused, so the time until the next one says nothing.
+            self._last_slot = None
+            raise
+        finally:
+            self._intents_s += self._clock() - started
+
+    def _learn(self, *, waited: bool) -> None:
         """Learn how long a slot takes from the time between the last slot and this one.
 
-        Only if the caller waited: else the limiter was idle in between. The time that
-        ``before_send`` takes is not the provider's: a silent store must not look like its limit.
+        Only if the caller waited: else the limiter was idle in between. The time that recording
+        intents takes does not count: a silent store must not look like the provider's limit.
         """
-        if waited:
-            self._slot_s += (free_at - self._last_slot - self._slot_s) * SMOOTHING
-        self._last_slot = self._clock()
+        now = self._clock() - self._intents_s
+        if waited and self._last_slot is not None:
+            self._slot_s += (now - self._last_slot - self._slot_s) * SMOOTHING
+        self._last_slot = now
 
     async def _wait(self) -> None:
         while (left_s := self._next_slot - self._clock()) > 0:

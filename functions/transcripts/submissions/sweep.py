@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from transcripts.errors import Conflict, TransientError
+from transcripts.errors import Conflict, StoreUnavailable, TransientError
 from transcripts.logs import Log
 from transcripts.ports import Documents, Query, Read, Snapshot, SubmitQueue, T, Write
 from transcripts.retry import Retrier
@@ -39,9 +39,12 @@ for a few thousand submissions; an entry that still waits there may be enqueued 
 BATCH_LIMIT: Final = 200
 """How many of each kind one run handles."""
 
-MAX_RUN: Final = timedelta(seconds=200)
-"""A run starts nothing more after this time. Cloud Run and the scheduler end a run after 300 s, and
-one item takes up to a minute while the store is silent."""
+MAX_RUN: Final = timedelta(minutes=3)
+"""A run starts nothing more after this time."""
+
+ITEM_TIMEOUT_S: Final = 60.0
+"""How long one item may take. With ``MAX_RUN`` it is less than the time-out of the function and of
+the scheduler (``infra/functions.tf``)."""
 
 CONCURRENCY: Final = 8
 
@@ -270,7 +273,10 @@ class Sweeper:
                 if self._is_over(run):
                     return
                 try:
-                    done.append(await work(snapshot))
+                    async with asyncio.timeout(ITEM_TIMEOUT_S):
+                        done.append(await work(snapshot))
+                except TimeoutError:
+                    run.outages.append(StoreUnavailable("An item of the sweep took too long."))
                 except TransientError as error:
                     run.outages.append(error)
                 except Exception as error:  # noqa: BLE001 - one bad document must not stop the sweep
