@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SCRIPT: Final = """\
-#!{python}
+#!{python} -IS
 import json, os, re, sys
 folder = {folder!r}
 name = os.path.basename(sys.argv[0])

@@ -75,9 +75,17 @@ class TerraformSandbox:
 
     def plan_of(self, use: str) -> Plan:
         """Return the plan of one of ``USES``; workers share the plans of the unchanged copy."""
-        if self.folder != sandbox_folder():
-            return Plan(lambda: self._use(use), self.source)
-        return Plan(lambda: _shared(use, lambda: self._use(use)), self.source)
+        if use not in self._plans:
+            mine = self.folder != sandbox_folder()
+            shared = (
+                (lambda: self._use(use)) if mine else lambda: _shared(use, lambda: self._use(use))
+            )
+            self._plans[use] = Plan(shared, self.source)
+        return self._plans[use]
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return {}
 
     def _use(self, use: str) -> dict[str, Any]:
         if use == "example":
@@ -100,9 +108,13 @@ class TerraformSandbox:
     def resolved(self) -> list[dict[str, Any]]:
         """Apply everything on mocks, each with values of its own; return the state's resources."""
         if self.folder != sandbox_folder():
-            return self._resolved()
+            return self._state
         resources: list[dict[str, Any]] = _shared("resolved", self._resolved)
         return resources
+
+    @cached_property
+    def _state(self) -> list[dict[str, Any]]:
+        return self._resolved()
 
     def _resolved(self) -> list[dict[str, Any]]:
         tests = self.folder / "resolve-tests"

@@ -197,6 +197,10 @@ def old_images_are_deleted(plan: Plan) -> Iterator[str]:
 
 def a_key_of_your_own_is_used(plan: Plan) -> Iterator[str]:
     """Everything that takes a key has kms_key, and waits for the grants on the key."""
+    for address, body in plan.source.resources.items():
+        granted = "google_kms_crypto_key_iam_member.agents" in plan.source.dependencies(address)
+        if "kms_key_name" in str(body) and not granted:
+            yield f"{address} does not wait for the grants on the key"
     key = plan.variable("kms_key")
     encrypted = {
         "google_firestore_database",
@@ -208,10 +212,6 @@ def a_key_of_your_own_is_used(plan: Plan) -> Iterator[str]:
         keys = {value for path, value in leaves(resource.values) if path.endswith("kms_key_name")}
         if keys != ({key} if key and resource.type in encrypted else set()):
             yield f"{resource.address} is encrypted with {keys}"
-    for address, body in plan.source.resources.items():
-        granted = "google_kms_crypto_key_iam_member.agents" in plan.source.dependencies(address)
-        if "kms_key_name" in str(body) and not granted:
-            yield f"{address} does not wait for the grants on the key"
 
 
 def names_distinguish_environments(plan: Plan) -> Iterator[str]:

@@ -5,6 +5,7 @@ A mutation that goes unnoticed is a check to write. Rewrites that change no mean
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,9 @@ class Change(NamedTuple):
     after: str
     noticed_by: str = ""
     """A policy, a function of test_validations.py, a test as pytest names it, or Terraform."""
+
+    says: str = ""
+    """What the check has to say of it."""
 
 
 def changes(file: str) -> dict[str, list[Change]]:
@@ -107,19 +111,40 @@ def passes(tests: Iterable[str], root: Path) -> bool:
     return done.returncode == 0
 
 
-def groups() -> Iterator[list[Change]]:
-    """Yield the mutations that are tried together, since a plan takes seconds.
+AT_ONCE: Final = int(os.environ.get("MUTATIONS_AT_ONCE", "8"))
+"""How many mutations share a plan, which takes seconds; 1 tries each by itself."""
 
-    Those of wiring and rights have a policy each that nothing else in the group concerns.
+
+def groups() -> list[list[Change]]:
+    """Return the mutations that are made together.
+
+    In one group each is noticed by another policy, or its policy has to say what is wrong.
     """
-    for family, found in FAMILIES.items():
-        size = 6 if family in ("wiring", "rights") else 1
-        yield from (found[start : start + size] for start in range(0, len(found), size))
+    found: list[list[Change]] = []
+    for mutation in MUTATIONS:
+        alone = "::" in mutation.noticed_by or mutation.noticed_by in (TERRAFORM, *FOLDER_CHECKS)
+        group = next((g for g in found if not alone and _fits(mutation, g)), None)
+        if group is None:
+            found.append([mutation])
+        else:
+            group.append(mutation)
+    return found
 
 
-@pytest.mark.parametrize(
-    "group", list(groups()), ids=lambda group: " + ".join(m.name for m in group)
-)
+def _fits(mutation: Change, group: list[Change]) -> bool:
+    """Tell whether a mutation can be made with others."""
+    if len(group) >= AT_ONCE or group[0].noticed_by in (TERRAFORM, *FOLDER_CHECKS):
+        return False
+    return not any(
+        "::" in other.noticed_by
+        or (other.noticed_by == mutation.noticed_by and not (other.says and mutation.says))
+        or (other.file == mutation.file and other.before in mutation.before)
+        or (other.file == mutation.file and mutation.before in other.before)
+        for other in group
+    )
+
+
+@pytest.mark.parametrize("group", groups(), ids=lambda group: " + ".join(m.name for m in group))
 def test_mutation_is_noticed(group: list[Change], tmp_path: Path) -> None:
     """The check that is about the mutation notices it, by itself."""
     if "::" in group[0].noticed_by:
@@ -131,9 +156,10 @@ def test_mutation_is_noticed(group: list[Change], tmp_path: Path) -> None:
     for mutation in group:
         make(mutation._replace(file=mutation.file.removeprefix("infra/")), sandbox.folder)
     for mutation in group:
-        found = next(objections(mutation.noticed_by, sandbox), "")
+        every = objections(mutation.noticed_by, sandbox)
+        found = next((text for text in every if mutation.says in text), "")
         assert found, mutation
-        assert len(group) == 1 or "Error" not in found, found
+        assert len(group) == 1 or "Error: " not in found, found
 
 
 def test_policies_each_notice_a_mutation() -> None:

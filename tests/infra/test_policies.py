@@ -36,7 +36,7 @@ from tests.infra.sandbox import (
 )
 from tests.infra.uses import DISTINCT, KMS_KEY, USES
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.terraform, pytest.mark.timeout(300)]
 
 POLICIES: Final[tuple[Policy, ...]] = (
     *access_policies.POLICIES,

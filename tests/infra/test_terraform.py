@@ -20,6 +20,8 @@ from tests.infra.sandbox import (
     terraform_sandbox,
 )
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.mark.terraform
 def test_configuration_and_examples_are_formatted() -> None:
