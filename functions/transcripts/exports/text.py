@@ -18,6 +18,7 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffe\uf
 
 # No-break blanks hold "20 %" together, and the ideographic blank is as wide as a character.
 _BLANKS: Final = re.compile("[^\\S\u00a0\u2007\u202f\u3000]+")
+_SEVERAL_BLANKS: Final = re.compile(r"(\s)\s+")
 
 
 def encodable(text: str) -> str:
@@ -38,7 +39,8 @@ def one_line(text: str) -> str:
     """Return ``text`` in one line: no control characters, single blanks, none around."""
     if not text.isprintable() or "  " in text:
         text = _BLANKS.sub(" ", _UNPRINTABLE.sub("", encodable(text)))
-    return text.strip(" ")
+        text = _SEVERAL_BLANKS.sub(r"\1", text)
+    return text.strip()
 
 
 def xml_text(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 from unicodedata import category, combining, east_asian_width
 
 NOT_FIRST: Final = frozenset(
-    "!%),.:;?]}¢°’”‰′″℃、。々〉》」』】〕〗〙〞ぁぃぅぇぉっゃゅょゎ゛゜ゝゞ゠"
+    "\u3000!%),.:;?]}¢°’”‰′″℃、。々〉》」』】〕〗〙〞ぁぃぅぇぉっゃゅょゎ゛゜ゝゞ゠"
     "ァィゥェォッャュョヮヵヶ・ーヽヾ！％），．：；？］｝～｡｣､･ｰ…‥–—〜"
 )
 _NOT_LAST: Final = frozenset("([{£¥‘“〈《「『【〔〖〘〝＄（［｛｢￡￥")
