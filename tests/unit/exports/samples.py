@@ -13,11 +13,10 @@ from transcripts.tasks.task import Segment, Source, Speaker, SpeakerName, Task
 
 NAMES: Final = ("Ada Example", "Ben & <Jerry>", "李雷")
 
-SCRIPTS: Final[Mapping[str, str]] = {
+SCRIPTS: Final[dict[str, str]] = {
     "latin": "Über die Brücke, “naïve” façade: c'est déjà l'été à Łódź, não é? " * 3,
-    "han": "我们今天开会讨论这个项目的进展情况。首先请李明介绍一下目前的状况，然后再讨论预算的部分。"
-    * 2,
-    "kana": "今日はプロジェクトの進み具合について、みんなで話し合いましょう。ちょっと待ってくださいね！"
+    "han": "我们今天开会讨论这个项目的进展情况。首先请李明介绍目前的状况，然后再讨论预算。" * 2,
+    "kana": "今日はプロジェクトの進み具合について、話し合いましょう。ちょっと待ってくださいね！"
     * 2,
     "arabic": "مرحبا بكم في هذا الاجتماع، سنبدأ بمناقشة ميزانية المشروع. هل أنتم مستعدون؟ " * 2,
     "devanagari": "नमस्ते, आज हम परियोजना की प्रगति पर चर्चा करेंगे। क्या आप तैयार हैं? " * 2,
@@ -27,7 +26,7 @@ SCRIPTS: Final[Mapping[str, str]] = {
     "emoji": "Well 👨‍👩‍👧‍👦 done 🇩🇪🇫🇷 team 👍🏽! " * 5,
 }
 
-HOSTILE_TEXTS: Final[Mapping[str, str]] = {
+HOSTILE_TEXTS: Final[dict[str, str]] = {
     "tags": "<inaudible> AT&T, 111 << 222 </v> <00:00:01.000> &amp; &lt;",
     "arrow": "a --> b ---> c ----> d <!-- -->",
     "only an arrow": "-->",

@@ -19,14 +19,13 @@ from tests.unit.exports.samples import (
     NAMES,
     NONE,
     SCRIPTS,
-    Segment,
     make_task,
     squeezed,
     transcripts,
     write,
 )
 from transcripts.exports import Options, export
-from transcripts.tasks.task import Source, Task
+from transcripts.tasks.task import Segment, Source, Task
 
 TALK = [
     Segment(0.0, 2.0, "s1", "Hello."),

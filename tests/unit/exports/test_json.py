@@ -13,7 +13,6 @@ from hypothesis import given
 from tests.unit.exports.samples import (
     FIXTURES,
     NAMES,
-    Segment,
     make_task,
     milliseconds,
     renamed,
@@ -21,6 +20,7 @@ from tests.unit.exports.samples import (
     transcripts,
     write,
 )
+from transcripts.tasks.task import Segment
 
 
 def _object(required: dict[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from tests.unit.exports.samples import (
     NAMES,
     NONE,
     SCRIPTS,
-    Segment,
     squeezed,
     transcripts,
     write,
 )
+from transcripts.tasks.task import Segment
 
 
 class Read(NamedTuple):

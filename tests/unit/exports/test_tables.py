@@ -12,13 +12,13 @@ from hypothesis import given
 from tests.unit.exports.samples import (
     FIXTURES,
     NAMES,
-    Segment,
     make_task,
     milliseconds,
     squeezed,
     transcripts,
     write,
 )
+from transcripts.tasks.task import Segment
 
 
 def read_csv(text: str) -> list[dict[str, str]]:

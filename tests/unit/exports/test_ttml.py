@@ -18,12 +18,12 @@ from tests.unit.exports.samples import (
     NAMES,
     NONE,
     SCRIPTS,
-    Segment,
     make_task,
     squeezed,
     transcripts,
     write,
 )
+from transcripts.tasks.task import Segment
 
 TT = "{http://www.w3.org/ns/ttml}"
 TTM = "{http://www.w3.org/ns/ttml#metadata}"

@@ -21,12 +21,12 @@ from tests.unit.exports.samples import (
     NAMES,
     NONE,
     SCRIPTS,
-    Segment,
     make_task,
     squeezed,
     transcripts,
     write,
 )
+from transcripts.tasks.task import Segment
 
 
 class Read(NamedTuple):
@@ -39,7 +39,7 @@ class Read(NamedTuple):
 def by_webvtt(text: str) -> list[Read]:
     """webvtt-py is strict about blocks, and leaves the escapes to its caller."""
     found = []
-    for caption in webvtt.from_string(text, strict=True):
+    for caption in webvtt.from_string(text, strict=True).captions:
         voice = re.match(r"<v ([^>]*)>", caption.raw_text)
         found.append(
             Read(
