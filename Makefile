@@ -33,7 +33,7 @@ demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on t
 run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 	@$(BIN)/transcripts run --backend $(BACKEND)
 
-test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed  ## Run every test of the pipeline, with coverage
+test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed .tools/pyannote/.installed  ## Run every test of the pipeline, with coverage
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m $(PYTEST) tests $(UNTRACED:%=--ignore %) $(INFRA_TESTS:%=--ignore %)
 	@$(BIN)/coverage combine --quiet

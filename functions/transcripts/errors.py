@@ -7,7 +7,8 @@
     │   ├── SettingsError               a variable is missing or bad; the process must not start
     │   ├── RequestError                a caller's request is wrong (4xx)
     │   │   ├── BodyTooLarge            over the limit of the function
-    │   │   └── BodyIncomplete          the connection ended, or stalled, before the body did
+    │   │   ├── BodyIncomplete          the connection ended, or stalled, before the body did
+    │   │   └── UnknownFormat           there is no export of that name
     │   ├── UnreadableCallback          a callback without a usable ``task_id``
     │   ├── PoisonMessage               a message that can never be stored
     │   ├── MessageTooLarge             over what a topic takes, even compressed
@@ -31,7 +32,7 @@ names, tokens or keys, so it may be logged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -107,6 +108,19 @@ class BodyTooLarge(RequestError):
 
 class BodyIncomplete(RequestError):
     """The connection ended, or stalled, before the announced body was there."""
+
+
+class UnknownFormat(RequestError):
+    """There is no export of that name."""
+
+    def __init__(self, formats: Sequence[str]) -> None:
+        """Name the formats that there are."""
+        super().__init__(
+            f"There is no such format. Use one of: {', '.join(formats)}.",
+            code="unknown_format",
+            status=404,
+            details={"formats": list(formats)},
+        )
 
 
 class UnreadableCallback(PermanentError):

@@ -1,0 +1,50 @@
+"""A readable, safe name for the file of an export."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from unicodedata import normalize
+from urllib.parse import quote
+
+from transcripts.exports.registry import find_format
+from transcripts.exports.text import one_line
+from transcripts.exports.transcript import title
+from transcripts.tasks.task import Task
+
+MAX_NAME_BYTES: Final = 150
+"""Of the name without its suffix: file systems take 255 bytes in all."""
+
+# What Windows forbids (https://learn.microsoft.com/windows/win32/fileio/naming-a-file), and marks
+# that can show a name in another order than it has ("gnp.exe" for "exe.png").
+_FORBIDDEN: Final = re.compile(
+    '[<>:"/\\\\|?*\ufeff\u200b\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2060\u2066-\u2069]+'
+)
+_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)")
+_NOT_A_TOKEN: Final = re.compile(r"[^A-Za-z0-9._ -]+")
+
+
+def file_name(task: Task, format_name: str) -> str:
+    """Return the name of the export's file: after the source's, else after an id.
+
+    Raises ``UnknownFormat``.
+    """
+    suffix = find_format(format_name).suffix
+    name = _safe(title(task)) or _safe(task.asset_id or "") or task.task_id
+    return name + suffix
+
+
+def content_disposition(name: str) -> str:
+    """Return a header that makes browsers save a file under that name.
+
+    https://www.rfc-editor.org/rfc/rfc6266#section-4.3: ``filename`` is for old ones.
+    """
+    plain = _NOT_A_TOKEN.sub("_", normalize("NFKD", name).encode("ascii", "replace").decode())
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _safe(text: str) -> str:
+    name = _FORBIDDEN.sub("_", one_line(text)).strip(". ")
+    if _DEVICES.match(name):
+        name = f"_{name}"
+    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ")

@@ -1,0 +1,1 @@
+"""The formats, one module each; ``write`` is the writer."""

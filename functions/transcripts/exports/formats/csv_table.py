@@ -1,0 +1,36 @@
+"""A table of comma-separated values, by RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from transcripts.exports.text import several_lines
+from transcripts.exports.times import decimal_seconds
+from transcripts.exports.transcript import Transcript
+
+_QUOTED: Final = re.compile('[",\r\n]')
+
+# A spreadsheet takes such a cell for a formula; full-width signs too, in East Asian editions
+# (https://owasp.org/www-community/attacks/CSV_Injection).
+_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
+
+
+def write(transcript: Transcript) -> Iterator[str]:
+    """Write a row at a time. ``'`` guards against formulas, unless ``raw`` is asked for."""
+    raw = transcript.options.raw
+    yield "start_s,end_s,speaker_id,speaker,text\r\n"
+    for line in transcript.lines():
+        start, end = decimal_seconds(line.start_ms), decimal_seconds(line.end_ms)
+        name = _cell(line.speaker.name, raw=raw)
+        text = _cell(several_lines(line.text), raw=raw)
+        yield f"{start},{end},{line.speaker.id},{name},{text}\r\n"
+
+
+def _cell(text: str, *, raw: bool) -> str:
+    if not raw and text.startswith(_FORMULA):
+        text = f"'{text}"
+    if _QUOTED.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -1,0 +1,22 @@
+"""RTTM: who speaks when, for diarization tools.
+
+Fields are separated by single blanks, so speakers are written by id (``s1``): tools tear names with
+blanks (https://github.com/NVIDIA/NeMo/issues/8100). A speaker's display name is therefore not seen
+here; two names with one display name are one id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transcripts.exports.times import decimal_seconds
+from transcripts.exports.transcript import Transcript
+
+
+def write(transcript: Transcript) -> Iterator[str]:
+    """Write a segment at a time: onset and duration in seconds."""
+    file = transcript.task.task_id
+    for line in transcript.lines():
+        onset = decimal_seconds(line.start_ms)
+        duration = decimal_seconds(line.end_ms - line.start_ms)
+        yield f"SPEAKER {file} 1 {onset} {duration} <NA> <NA> {line.speaker.id} <NA> <NA>\n"

@@ -1,0 +1,183 @@
+"""Timing and splitting of subtitles."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.exports.samples import (
+    ALWAYS,
+    FIXTURES,
+    NAMES,
+    SCRIPTS,
+    make_task,
+    milliseconds,
+    squeezed,
+    transcripts,
+)
+from transcripts.exports import Options, SpeakerLabels
+from transcripts.exports.cues import Cue, cues, with_names
+from transcripts.exports.speakers import displayed_speakers
+from transcripts.exports.transcript import Transcript
+from transcripts.exports.wrapping import ruler_for
+from transcripts.tasks.task import Segment
+
+SENTENCES = (
+    "The survey came back on Friday, the north wall is damp, and nobody knows why. "
+    "We should probably look at the drainage first, before anything else is decided; "
+    "then the budget can be settled. It is getting late."
+)
+
+
+def transcript(
+    segments: Sequence[Segment], names: Sequence[str] = NAMES, **choices: object
+) -> Transcript:
+    task = make_task(segments, names)
+    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    return Transcript(task, speakers, iter(segments), Options(**choices))  # type: ignore[arg-type]
+
+
+def made(*segments: Segment, **choices: object) -> list[Cue]:
+    return list(cues(transcript(segments, NAMES, **choices), labelled=False))
+
+
+def times(found: Sequence[Cue]) -> list[tuple[int, int]]:
+    return [(cue.start_ms, cue.end_ms) for cue in found]
+
+
+def columns(text: str) -> int:
+    ruler = ruler_for(text)
+    return ruler.columns(0, ruler.size)
+
+
+def test_cue_of_a_short_segment_has_its_times() -> None:
+    """Nothing is changed without need."""
+    assert times(made(Segment(1.0, 3.0, "s1", "Hello."))) == [(1000, 3000)]
+
+
+def test_cue_too_short_to_read_is_extended_where_there_is_room() -> None:
+    """To 5/6 of a second, but not over the next one."""
+    found = made(
+        Segment(1.0, 1.1, "s1", "Yes."),
+        Segment(1.5, 1.6, "s2", "No."),
+        Segment(9.0, 9.1, "s1", "Oh."),
+    )
+    assert times(found) == [(1000, 1500), (1500, 2333), (9000, 9833)]
+
+
+def test_cue_of_a_segment_without_length_can_be_read() -> None:
+    """Several at one time are shown together: each for 5/6 of a second."""
+    found = made(
+        Segment(5.0, 5.0, "s1", "One."),
+        Segment(5.0, 5.0, "s2", "Two."),
+        Segment(9.0, 9.0, "s1", "Three."),
+    )
+    assert times(found) == [(5000, 5833), (5000, 5833), (9000, 9833)]
+
+
+def test_cue_of_few_words_is_not_shown_longer_than_seven_seconds() -> None:
+    """A wrong end would leave it for minutes; it is not torn into pieces."""
+    assert times(made(Segment(0.0, 60.0, "s1", "Hello."))) == [(0, 7000)]
+
+
+def test_cues_of_slow_speech_share_its_time() -> None:
+    """Each at most seven seconds."""
+    found = made(Segment(0.0, 20.0, "s1", "Well, what I wanted to say is, in fact, not new."))
+    assert len(found) == 3
+    assert found[0].start_ms == 0
+    assert all(end - start <= 7000 for start, end in times(found))
+
+
+def test_cues_of_a_long_text_break_after_sentences_and_clauses() -> None:
+    """And have no two times in common (whisperX#608)."""
+    found = made(Segment(0.0, 20.0, "s1", SENTENCES))
+    assert len(found) == 4
+    assert all(cue.text[-1] in ".,;" for cue in found)
+    assert all(a.end_ms <= b.start_ms < b.end_ms for a, b in itertools.pairwise(found))
+
+
+def test_cues_of_overlapping_segments_are_in_the_order_of_their_starts() -> None:
+    """An interjection comes between the parts of what it interrupts."""
+    found = made(Segment(0.0, 20.0, "s1", SENTENCES), Segment(8.0, 9.0, "s2", "Yes."))
+    starts = [cue.start_ms for cue in found]
+    assert starts == sorted(starts)
+    at = [cue.text for cue in found].index("Yes.")
+    assert 0 < at < len(found) - 1
+    assert times(found)[at] == (8000, 9000)
+
+
+def test_cues_of_backward_starts_go_forward() -> None:
+    """WebVTT does not allow what stored results never have."""
+    found = made(Segment(5.0, 6.0, "s1", "One."), Segment(3.0, 4.0, "s2", "Two."))
+    assert [cue.start_ms for cue in found] == [5000, 5000]
+
+
+def test_cues_without_text_are_left_out() -> None:
+    """Readers take an empty cue for the end of the file, or refuse it."""
+    assert made(Segment(0.0, 1.0, "s1", " \n"), Segment(1.0, 2.0, "s1", "\x00")) == []
+
+
+@pytest.mark.parametrize("max_chars", [32, 37, 42])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_cue_has_two_lines_that_fit(script: str, max_chars: int) -> None:
+    """In every script, with a name of the usual length before it, also after an interruption."""
+    segments = [Segment(0.0, 30.0, "s1", SCRIPTS[script] * 3), Segment(9.0, 10.0, "s2", "Yes.")]
+    for labels in SpeakerLabels:
+        source = transcript(segments, ["Ada Example", "Ben"], max_chars=max_chars, speakers=labels)
+        for _, text in with_names(source):
+            lines = text.split("\n")
+            # A name in the other direction has a line of its own.
+            assert len(lines) <= 2 or (len(lines) == 3 and lines[0].endswith(":"))
+            assert all(columns(line) <= max_chars for line in lines), lines
+
+
+@given(transcripts(), st.sampled_from([32, 37, 42]))
+def test_cues_of_any_transcript_keep_their_bounds(segments: list[Segment], max_chars: int) -> None:
+    """At most seven seconds and two lines; short only where the next one comes."""
+    found = made(*segments, max_chars=max_chars)
+    starts = [cue.start_ms for cue in found]
+    assert starts == sorted(starts)
+    said = [milliseconds(segment.start_s) for segment in segments if squeezed(segment.text)]
+    whole = {squeezed(segment.text) for segment in segments}
+    for cue in found:
+        assert 0 < cue.end_ms - cue.start_ms <= 7000
+        if cue.end_ms - cue.start_ms < 833 and squeezed(cue.text) in whole:
+            near = [ms for ms in said if cue.start_ms - 1 <= ms <= cue.end_ms + 1]
+            assert len(near) > 1
+        assert cue.text == cue.text.strip()
+        ruler = ruler_for(cue.text)
+        assert ruler.two_lines_end(0, max_chars, max_chars) == ruler.size
+
+
+@given(transcripts(), st.text(max_size=60), st.sampled_from(SpeakerLabels))
+def test_names_of_any_length_change_no_cue(
+    segments: list[Segment], name: str, labels: SpeakerLabels
+) -> None:
+    """Neither times nor which words are shown together."""
+    short = [
+        (cue.start_ms, cue.end_ms, squeezed(cue.text))
+        for cue, _ in with_names(transcript(segments, speakers=labels))
+    ]
+    long = [
+        (cue.start_ms, cue.end_ms, squeezed(cue.text))
+        for cue, _ in with_names(transcript(segments, [name] * 3, speakers=labels))
+    ]
+    assert long == short
+
+
+def test_cues_leave_room_for_names_where_they_are_asked_for() -> None:
+    """So that a name of up to 14 columns needs no third line."""
+    segments = [Segment(0.0, 6.0, "s1", "word " * 14 + "end.")]
+    assert len(list(cues(transcript(segments), labelled=False))) == 1
+    assert len(list(cues(transcript(segments, speakers=ALWAYS), labelled=True))) == 2
+
+
+def test_fixtures_of_times_are_all_timed() -> None:
+    """Every fixture of reading.md that concerns times gives cues that a player shows."""
+    for segments in FIXTURES.values():
+        for cue in made(*segments):
+            assert 0 < cue.end_ms - cue.start_ms <= 7000

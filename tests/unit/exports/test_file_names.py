@@ -1,0 +1,96 @@
+"""Names of the files of exports."""
+
+from __future__ import annotations
+
+import re
+from email.message import Message
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcripts.errors import UnknownFormat
+from transcripts.exports import content_disposition, file_name
+from transcripts.tasks.task import Source, Task
+
+
+def task(uri: str | None, asset_id: str | None = None) -> Task:
+    source = Source(uri, "1") if uri is not None else None
+    return Task(task_id="0123456789abcdef", asset_id=asset_id, source=source)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("gs://b/Planning meeting.mp4", "Planning meeting.srt"),
+        ("gs://b/2026/01/a.b.mp4", "a.b.srt"),
+        ("gs://b/no-extension", "no-extension.srt"),
+        ("gs://b/会议.m4a", "会议.srt"),
+        ("gs://b/تسجيل.mp3", "تسجيل.srt"),
+        ("gs://b/100%2F.mp4", "100%2F.srt"),
+        ('gs://b/a"b<c>d|e?f*g:h\\i.mp4', "a_b_c_d_e_f_g_h_i.srt"),
+        ("gs://b/CON.mp4", "_CON.srt"),
+        ("gs://b/com1.tar.gz", "_com1.tar.srt"),
+        ("gs://b/a\r\nSet-Cookie: x.mp4", "a Set-Cookie_ x.srt"),
+        ("gs://b/\u202egnp.exe", "_gnp.srt"),
+        ("gs://b/a. .mp4", "a.srt"),
+        ("gs://b/.hidden", "hidden.srt"),
+        ("gs://b/..mp4", "re_1.srt"),
+        ("gs://b/\ud800x.mp4", "\ufffdx.srt"),
+        (None, "re_1.srt"),
+    ],
+)
+def test_file_name_is_that_of_the_source(uri: str | None, name: str) -> None:
+    """Without what a file system or a header would not take, and else the asset's id."""
+    assert file_name(task(uri, "re_1"), "srt") == name
+
+
+def test_file_name_without_source_and_asset_is_the_tasks_id() -> None:
+    """A result that no submission is known for has nothing else."""
+    assert file_name(task(None), "audacity.txt") == "0123456789abcdef.audacity.txt"
+
+
+def test_file_name_is_not_longer_than_file_systems_take() -> None:
+    """And never ends in half a character."""
+    name = file_name(task("gs://b/" + "会" * 300 + ".mp4"), "podcast.json")
+    assert name == "会" * 50 + ".podcast.json"
+
+
+def test_file_name_of_an_unknown_format_is_refused() -> None:
+    """As the export itself is."""
+    with pytest.raises(UnknownFormat):
+        file_name(task(None), "pdf")
+
+
+def read(header: str) -> tuple[str, str]:
+    """Read both names of the header: the plain one by the standard library, as browsers did."""
+    message = Message()
+    message["Content-Disposition"] = header.split("; filename*=", maxsplit=1)[0]
+    plain = message.get_filename()
+    assert plain is not None
+    match = re.fullmatch(r".*; filename\*=UTF-8''([A-Za-z0-9%._~-]*)", header)
+    assert match is not None
+    return plain, unquote(match[1], errors="strict")
+
+
+def test_content_disposition_has_the_name_in_both_forms() -> None:
+    """RFC 6266: the second is for every browser of today."""
+    header = content_disposition("Café 会议 100%.srt")
+    assert read(header) == ("Cafe_ _ 100_.srt", "Café 会议 100%.srt")
+    assert header.startswith('attachment; filename="')
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=300))
+def test_file_name_of_any_object_is_safe(name: str) -> None:
+    """One visible component of a path, and a header of ASCII that holds it."""
+    made = file_name(task(f"gs://b/{name}.mp4", "re_1"), "srt")
+    assert made.endswith(".srt")
+    assert made != ".srt"
+    assert not re.search(r'[<>:"/\\|?*\x00-\x1f\x7f]', made)
+    assert made[0] not in ". "
+    assert len(made.encode()) <= 154
+    header = content_disposition(made)
+    assert header.isascii()
+    assert header.isprintable()
+    assert read(header)[1] == made
