@@ -193,8 +193,8 @@ FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
     (rf"({NUMBER}) tasks? a second", lambda: default("mavi_requests_per_second")),
     (rf"sweep, every ({NUMBER}) minutes", lambda: str(default("sweep_schedule"))[2:4]),
     (rf"(?:kept for|waits in|-kept` for)\D{{0,80}}?({NUMBER}) days", lambda: 31),
-    (rf"makes ({NUMBER}) alerts", lambda: 12),
-    (rf"nothing to \$({NUMBER}) for all", lambda: 18),
+    (rf"(?:makes|creates) ({NUMBER}) alerts", lambda: 12),
+    (rf"to \$({NUMBER}) for all", lambda: 18),
     (rf"within ({NUMBER}) days", lambda: 31),
 )
 """A sentence with a number, and the number that the configuration has."""

@@ -50,7 +50,11 @@ def arguments_are_on_the_list(plan: Plan) -> Iterator[str]:
 
 
 def everything_is_in_the_project(plan: Plan) -> Iterator[str]:
-    """Every project is the given one, the provider's too."""
+    """Every project is the given one, also where something is only read."""
+    for address, body in plan.source.data.items():
+        for argument in ("project", "project_id"):
+            if body.get(argument, "${var.project}") != "${var.project}":
+                yield f"{address}: {argument} is {body[argument]}"
     for resource in plan.resources:
         for path, value in leaves(resource.values):
             if path.split(".")[-1] in ("project", "project_id") and value != plan.project:
