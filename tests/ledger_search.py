@@ -80,8 +80,8 @@ RECORDS: Final[Mapping[At, Mapping[Event, At]]] = {
     At.CALLING: {Event.CALL_REFUSED: At.REFUSED, Event.ANSWER_LOST: At.NOBODY, **_END},
     At.REFUSED: {Event.CALL_STARTED: At.CALLING, **_END},
 }
-"""What a holder may record next, and how far it is then. It releases an entry in ``submitting``
-without an answer if the commit of ``call started`` was not acknowledged, so nothing was sent."""
+"""The records that a holder may make next, and how far it is after each. A holder releases an entry
+in ``submitting`` if the commit of ``call started`` was not acknowledged: nothing was sent."""
 
 
 @dataclass(frozen=True)
