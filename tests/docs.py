@@ -1,19 +1,28 @@
 """The tables in docs/ that are made from the code.
 
-``python -m tests.docs --write`` writes them; ``tests/unit/test_docs.py`` fails if they are stale.
+``python -m tests.docs`` writes them; ``tests/unit/test_docs.py`` fails if they are stale. A table
+of fields keeps what its last column says of each field.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import types
+import typing
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from transcripts.settings import FUNCTIONS
+from transcripts.submissions import submission
 from transcripts.submissions.submission import OPEN, State
 from transcripts.submissions.transitions import TRANSITIONS, Target
+from transcripts.tasks import task
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 
@@ -56,6 +65,52 @@ def _states(states: frozenset[State]) -> str:
     return ", ".join(f"`{state}`" for state in State if state in states)
 
 
+STORED: Final[Mapping[str, type[msgspec.Struct]]] = {
+    name: kind
+    for module in (task, submission)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+}
+"""The stored documents and their parts."""
+
+_TYPES: Final = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    bytes: "bytes",
+    datetime: "timestamp",
+    types.NoneType: "null",
+}
+
+
+def fields(kind: type[msgspec.Struct], contents: Mapping[str, str]) -> Iterator[str]:
+    """Yield the table of a document's fields; ``contents`` says what each one holds."""
+    yield "| field | type | content |"
+    yield "| --- | --- | --- |"
+    for field in msgspec.structs.fields(kind):
+        yield f"| `{field.name}` | {_type(field.type)} | {contents.get(field.name, '')} |"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(map(_type, arguments))
+    if origin is list:
+        return f"array of {_type(arguments[0])}"
+    if origin is dict:
+        return f"map of {_type(arguments[1])}"
+    if issubclass(annotation, StrEnum):
+        return "string"
+    return f"`{annotation.__name__}`" if annotation in STORED.values() else _TYPES[annotation]
+
+
+def contents(table: str) -> dict[str, str]:
+    """Return what the last column of a table of fields says of each one."""
+    rows = (line.split("|") for line in table.splitlines() if line.startswith("| `"))
+    return {row[1].strip(" `"): "|".join(row[3:-1]).strip() for row in rows}
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "settings": settings,
     "transitions": transitions,
@@ -66,10 +121,11 @@ def rendered(text: str) -> str:
     """Return a page with its tables as the code has them."""
 
     def fill(found: re.Match[str]) -> str:
-        table = "\n".join(TABLES[found[1]]())
-        return f"<!-- generated: {found[1]} -->\n{table}\n<!-- end -->"
+        name, table = found[1], found[2]
+        lines = fields(STORED[name], contents(table)) if name in STORED else TABLES[name]()
+        return "\n".join((f"<!-- generated: {name} -->", *lines, "<!-- end -->"))
 
-    return re.sub(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return re.sub(r"<!-- generated: (\w+) -->\n(.*?)<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

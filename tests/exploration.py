@@ -25,7 +25,7 @@ from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, Task
 
 NEW = "[*]"
-LIVES = 700
+LIVES = 150
 LENGTH = 24
 STEPS = [
     "submit",

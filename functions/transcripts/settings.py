@@ -1,8 +1,8 @@
 """The settings of each function, read once from the environment into a frozen object.
 
-Every variable is declared once, as a field of the classes below; README's table is compared with
-them by a test. ``load`` reports every missing or bad variable in ONE error, without its value,
-since a value may be a secret pasted into the wrong place.
+Every variable is declared once, as a field of the classes below; the table in
+``docs/reference.md#settings`` is made from them. ``load`` reports every missing or bad variable in
+ONE error, without its value, since a value may be a secret pasted into the wrong place.
 """
 
 from __future__ import annotations

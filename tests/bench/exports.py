@@ -37,7 +37,7 @@ _WORDS: Final = (
 TASK: Final = Task(
     task_id="0123456789abcdef",
     speakers=[
-        Speaker(f"s{number}", name, 1, 1.0, 0.3, 0.0) for number, name in enumerate(_NAMES, 1)
+        Speaker(f"s{number}", name, 1, 9, 1.0, 0.3, 0.0) for number, name in enumerate(_NAMES, 1)
     ],
 )
 

@@ -18,6 +18,7 @@ from transcripts.settings import FUNCTIONS
 
 DOCUMENTS: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 GUIDE: Final = (ROOT / "docs" / "deploy.md").read_text()
+COST: Final = (ROOT / "docs" / "cost.md").read_text()
 TABLES: Final = Path(__file__).resolve().parent
 SOURCE: Final = Source(ROOT / "infra")
 
@@ -223,8 +224,8 @@ def test_documented_retries_equal_the_configuration() -> None:
 
 
 def numbers() -> Iterator[str]:
-    """Yield every number of the guide that is not in code, with the word after it."""
-    prose = re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    """Yield every number of guide and prices that is not in code, with the word after it."""
+    prose = re.sub(r"^```.*?^```", "", f"{GUIDE}\n{COST}", flags=re.MULTILINE | re.DOTALL)
     prose = re.sub(r"\]\([^)]*\)|`[^`]*`|^#+ .*$", " ", prose, flags=re.MULTILINE)
     for number, word in UNIT.findall(prose):
         if number != "one":  # mostly no number

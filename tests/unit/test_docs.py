@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import subprocess
+import sys
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests import docs
 from transcripts import errors
-from transcripts.submissions.submission import AssetOwner, SpendCounter, Submission
+from transcripts.callbacks.kinds import Kind
+from transcripts.callbacks.message import pack
+from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
+from transcripts.submissions.intake import EnqueueResult
 from transcripts.submissions.submitter import REMEDIES
-from transcripts.tasks.task import Task
+from transcripts.submissions.sweep import Counts
+from transcripts.tasks.merge import Outcome
+from transcripts.uploads.media import RejectReason
 
 ROOT = docs.DOCS.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs.DOCS.glob("*.md"))]
 SOURCES = sorted((ROOT / "functions").rglob("*.py"))
+CODE = sorted(
+    path
+    for folder in ("functions", "cli", "tests", "infra")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".tf", ".hcl", ".example")
+)
 REFERENCE = (docs.DOCS / "reference.md").read_text()
 
 
@@ -39,42 +58,137 @@ def test_generated_tables_are_fresh(page: Path) -> None:
     assert docs.rendered(page.read_text()) == page.read_text()
 
 
-def test_every_error_code_is_listed() -> None:
+def test_generated_tables_describe_every_stored_field() -> None:
+    """Each document and each part of one has a table, without an empty cell."""
+    tables = dict(re.findall(r"<!-- generated: (\w+) -->\n(.*?)<!-- end -->", REFERENCE, re.DOTALL))
+    assert set(docs.STORED) <= set(tables)
+    for name, kind in docs.STORED.items():
+        contents = docs.contents(tables[name])
+        assert [field for field in kind.__struct_fields__ if not contents[field]] == [], name
+
+
+@cache
+def calls() -> list[ast.Call]:
+    """Return every call in the functions; the embedded backend is for development only."""
+    sources = [path for path in SOURCES if "embedded" not in path.parts]
+    trees = [ast.parse(path.read_text()) for path in sources]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def strings(node: ast.AST | None) -> set[str]:
+    """Return the texts that an argument may be."""
+    if isinstance(node, ast.IfExp):
+        return strings(node.body) | strings(node.orelse)
+    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+def number(node: ast.AST | None) -> int | None:
+    """Return the whole number that an argument is."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else None
+
+
+def keyword(call: ast.Call, name: str) -> ast.AST | None:
+    """Return a keyword argument of a call."""
+    return next((each.value for each in call.keywords if each.arg == name), None)
+
+
+def calls_of(*names: str) -> Iterator[tuple[ast.Call, set[str]]]:
+    """Yield the calls of functions of these names, with the texts of their first argument."""
+    for call in calls():
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+        if name in names:
+            yield call, strings(call.args[0]) if call.args else set()
+
+
+def statuses() -> dict[str, set[int]]:
+    """Return every error code of the source with each HTTP status that it is answered with."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for kind in vars(errors).values():
+        declares = isinstance(kind, type) and "code" in vars(kind)
+        if declares and issubclass(kind, errors.TranscriptsError):
+            found[kind.code].add(kind.status)
+    for code, status in errors.SubmissionError.STATUSES.items():
+        found[code].add(status)
+    for call, _ in calls_of("RequestError", "BodyIncomplete", "__init__"):
+        for code in strings(keyword(call, "code")):
+            found[code].add(number(keyword(call, "status")) or 400)
+    for call, codes in calls_of("submission_error"):
+        if (given := number(keyword(call, "status"))) is not None:
+            for code in codes:
+                found[code].add(given)
+    for _, codes in calls_of("UnreadableCallback"):
+        for code in codes:
+            found[code].add(400)
+    found["settings"].clear()  # no function starts to answer it
+    return dict(found)
+
+
+def rows(text: str) -> Iterator[tuple[set[str], str]]:
+    """Yield the names in the first cell of each row, and its second cell."""
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            _, first, second, *_ = line.split("|")
+            yield set(re.findall(r"`([^`]+)`", first)), second.strip()
+
+
+def test_every_error_code_is_listed_with_its_status() -> None:
     """The codes of the source, and no others."""
-    source = "\n".join(path.read_text() for path in SOURCES)
-    raised = set(re.findall(r'\bcode(?:: str)? ?= ?"([a-z_]+)"', source))
-    raised |= set(re.findall(r'UnreadableCallback\("([a-z_]+)"', source))
-    raised |= {str(code) for code in REMEDIES} | set(errors.SubmissionError.STATUSES)
-    assert first_cells(section("## Error codes")) == raised
+    listed = {
+        code: {int(status) for status in re.findall(r"[0-9]{3}", cell)}
+        for codes, cell in rows(section("## Error codes"))
+        for code in codes
+    }
+    assert set(REMEDIES) <= set(listed)
+    assert listed == statuses()
 
 
-@pytest.mark.parametrize(
-    ("heading", "kinds"),
-    [("### tasks", [Task]), ("### submissions", [Submission])],
-)
-def test_every_stored_field_is_listed(heading: str, kinds: list[type[msgspec.Struct]]) -> None:
-    """The fields of the stored documents, and no others."""
-    fields = {name for kind in kinds for name in kind.__struct_fields__}
-    assert first_cells(section(heading)) == fields
+def events() -> dict[str, str]:
+    """Return every event that the functions log, with its severity."""
+    found: dict[str, str] = {}
+    severities = {"info": "INFO", "warning": "WARNING", "error": "ERROR", "unexpected": "ERROR"}
+    for call, names in calls_of(*severities):
+        severity = severities[call.func.attr] if isinstance(call.func, ast.Attribute) else ""
+        if isinstance(call.args[0], ast.JoinedStr):
+            assert ast.unparse(call.args[0]) == "f'result_{outcome}'"
+            names |= {f"result_{outcome}" for outcome in Outcome}
+        found |= dict.fromkeys(names, severity)
+    return found
 
 
-def test_fields_of_the_small_documents_are_named() -> None:
-    """Asset owners and spend counters have a sentence, not a table."""
-    text = section("### submissions")
-    for kind in (AssetOwner, SpendCounter):
-        for name in kind.__struct_fields__:
-            assert f"`{name}`" in text
+def test_every_log_event_is_listed_with_its_severity() -> None:
+    """An operator finds in the reference what a line means; alerts go by severity."""
+    listed = {name: cell for names, cell in rows(section("## Log events")) for name in names}
+    assert listed == events()
 
 
-def test_every_warning_and_error_event_is_listed() -> None:
-    """An operator finds each of them in the reference; the embedded backend is for development."""
-    events: set[str] = set()
-    for path in SOURCES:
-        if "embedded" not in path.parts:
-            events |= set(
-                re.findall(r'\.(?:error|warning|unexpected)\(\s*"([a-z_]+)"', path.read_text())
-            )
-    assert first_cells(section("## Log events")) == events
+def test_every_reason_of_a_rejection_is_listed() -> None:
+    """What the upload, the provider and the storage may say, and nothing else."""
+    not_recorded = {"submit_unknown", "submission_in_progress", "budget_exhausted"}
+    reasons = set(RejectReason) | ({str(code) for code in REMEDIES} - not_recorded)
+    reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
+    reasons |= {REQUESTER_PAYS, UNREADABLE, "duplicate_asset"}
+    for _, codes in calls_of("UploadFailed"):
+        reasons |= codes
+    text = section("## Uploaded objects", (docs.DOCS / "submissions.md").read_text())
+    assert first_cells(text) == reasons
+
+
+def test_messages_are_described_as_they_are_packed() -> None:
+    """Every attribute, and every kind."""
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    packed = pack(b"{}", datetime.now(UTC), {"task_id": "t", "kind": "audio"}, traceparent)
+    text = section("## Messages")
+    attributes, _, kinds = text.partition("`kind` is")
+    for name in packed.attributes:
+        assert f"`{name}`" in attributes
+    assert set(re.findall(r"`(\w+)`", kinds)) == set(Kind)
+
+
+def test_answers_that_count_name_every_field() -> None:
+    """Those of the sweep, and of a list of assets."""
+    answers = section("## Answers")
+    for names in (Counts.__struct_fields__, EnqueueResult.__dataclass_fields__):
+        assert "{" + ", ".join(f'"{name}"' for name in names) + "}" in answers
 
 
 def anchors(page: Path) -> set[str]:
@@ -97,18 +211,30 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 NAMED = re.compile(
-    r"(?<![\w./])((?:functions|tests|docs|infra|cli)/[\w./-]*\w(?:\.py|\.md|\.tf|\.toml|\.txt)?)(?![\w*{])"
+    r"(?<![\w./-])((?:functions|tests|docs|infra|cli|\.ci)/[\w./-]*\w(?:#[\w-]+)?)(?![\w*{/])"
 )
 
 
-@pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda path: str(path.relative_to(ROOT)))
+def prose(path: Path) -> str:
+    """Return what a file says: of Python the comments and docstrings, of all others the whole."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return text
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    return "\n".join([*comments, *(ast.get_docstring(node) or "" for node in nodes)])
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_that_is_named_exists(path: Path) -> None:
-    """In pages, docstrings and comments."""
-    for name in NAMED.findall(path.read_text()):
-        if name.endswith((".tfvars", "production")):
-            continue
-        # A file that the user makes from an example.
-        assert (ROOT / name).exists() or (ROOT / f"{name}.example").exists(), name
+    """In pages, comments and docstrings; an anchor after it is one of the page."""
+    for name, _, anchor in (found.partition("#") for found in NAMED.findall(prose(path))):
+        # A user makes *.tfvars and backend.tf from examples; NAME stands for any name.
+        made = name.endswith(".tfvars") or "NAME" in name or (ROOT / f"{name}.example").exists()
+        assert made or (ROOT / name).exists(), name
+        assert not anchor or anchor in anchors(ROOT / name), f"{name}#{anchor}"
 
 
 def test_readme_is_short() -> None:
@@ -116,15 +242,52 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
+PYTEST = ".venv/bin/python -m pytest "
+REVIEWED = {
+    'curl -X POST "$SUBMIT_URL" -H "Authorization: Bearer $(gcloud auth print-identity-token)"'
+    ' -H "Content-Type: application/json" -d \'{"asset_id": "re_…"}\'': "needs an account",
+}
+"""Commands that no test runs as they are written."""
+
+
+def commands(page: Path) -> set[str]:
+    """Return the commands of a page, each on one line, without comments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    stripped = {" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in lines}
+    return stripped - {""}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_make_command_is_a_target(page: Path) -> None:
-    """Whoever copies a command finds it."""
+def test_every_command_is_a_target_or_a_test_or_reviewed(page: Path) -> None:
+    """Each is a target of make, a run of pytest (below), or in a table that a person has read."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("make "):
-                words = [word for word in line.partition("#")[0].split()[1:] if "=" not in word]
-                assert set(words) <= targets, line
+    of_an_account = (ROOT / "tests" / "deploy" / "documented_commands.txt").read_text().splitlines()
+    for command in commands(page) - set(REVIEWED) - set(of_an_account):
+        words = [word for word in command.split()[1:] if "=" not in word]
+        target = command.startswith("make") and set(words) <= targets
+        assert target or command.startswith(PYTEST), command
+
+
+def test_every_reviewed_command_is_in_a_page() -> None:
+    """A line of the table that no page shows is stale."""
+    assert set(REVIEWED) <= {command for page in PAGES for command in commands(page)}
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(each for page in PAGES for each in commands(page) if each.startswith(PYTEST)),
+)
+def test_commands_that_run_tests_find_some(command: str) -> None:
+    """Collecting is enough: the tests themselves are run anyway."""
+    result = subprocess.run(  # noqa: S603 - a command of our own pages
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *command.split()[3:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_readme_or_contributing_lists_every_package() -> None:

@@ -1,7 +1,5 @@
 """Which names are equal."""
 
-# ruff: noqa: RUF001 - characters that look alike are what is compared here
-
 from __future__ import annotations
 
 import time

@@ -1,7 +1,5 @@
 """Counting words."""
 
-# ruff: noqa: RUF001 - characters that look alike are what is counted here
-
 from __future__ import annotations
 
 import random

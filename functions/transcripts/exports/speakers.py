@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
-from unicodedata import normalize
 
 import msgspec
 
 from transcripts.exports.text import one_line
+from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Speaker, SpeakerName
 
 UNKNOWN: Final = "Unknown"
 """The name of a speaker who has none."""
 
 # Byte-order mark, zero-width space, word joiner, and the marks of writing direction.
-_UNSEEN: Final = re.compile("[\ufeff\u200b\u2060\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 class DisplayedSpeaker(msgspec.Struct, frozen=True):
@@ -55,13 +53,6 @@ class DisplayedSpeakers:
 _UNLISTED: Final = DisplayedSpeaker("s0", UNKNOWN, [], 0, 0, 0.0, 0.0, 0.0, [])
 
 
-def name_key(name: str) -> str:
-    """Return what equal names have in common (section 6a of the contract)."""
-    if not name.isascii():
-        name = normalize("NFC", _UNSEEN.sub("", name))
-    return " ".join(name.split())
-
-
 def display_names(speaker_names: Sequence[SpeakerName]) -> dict[str, str]:
     """Return people's names for speakers by the key of the provider's; a blank one is none."""
     shown = ((each.name, one_line(each.display_name)) for each in speaker_names)
@@ -93,7 +84,7 @@ def _sum(name: str, parts: Sequence[Speaker]) -> DisplayedSpeaker:
         name=name,
         provider_names=[part.name for part in parts],
         segment_count=sum(part.segment_count for part in parts),
-        word_count=sum(getattr(part, "word_count", 0) for part in parts),
+        word_count=sum(part.word_count for part in parts),
         talk_time_s=round(sum(part.talk_time_s for part in parts), 6),
         share=min(sum(part.share for part in parts), 1.0),
         first_start_s=min(part.first_start_s for part in parts),

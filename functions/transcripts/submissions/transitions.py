@@ -10,7 +10,8 @@ always tells what may have happened when a process dies:
 * ``submitted``, ``rejected``, ``submit_unknown``: ended
 
 ``claims`` decides who gets a lease. ``docs/submissions.md`` shows this table and the diagram of all
-states; ``tests/unit/test_transitions.py`` compares them with the code.
+states; ``tests/unit/test_docs.py`` and ``tests/unit/test_state_diagram.py`` compare them with the
+code.
 """
 
 from __future__ import annotations

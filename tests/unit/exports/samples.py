@@ -82,6 +82,7 @@ def make_task(segments: Sequence[Segment], names: Sequence[str] = NAMES, **chang
             id=f"s{number}",
             name=name,
             segment_count=sum(segment.speaker == f"s{number}" for segment in segments),
+            word_count=7 * number,
             talk_time_s=1.5,
             share=0.25,
             first_start_s=float(number),

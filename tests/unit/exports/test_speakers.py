@@ -12,7 +12,7 @@ from transcripts.tasks.task import Speaker, SpeakerName
 
 def provider(*names: str) -> list[Speaker]:
     return [
-        Speaker(f"s{number}", name, number, 0.5 * number, 0.25, 10.0 - number, [f"f{number}"])
+        Speaker(f"s{number}", name, number, 7, 0.5 * number, 0.25, 10.0 - number, [f"f{number}"])
         for number, name in enumerate(names, 1)
     ]
 
