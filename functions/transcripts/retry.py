@@ -1,9 +1,9 @@
-"""Retrying an operation of a store while its error is transient, for a bounded time."""
+"""Retries of store operations: with growing pauses, for a bounded time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from random import random
 from typing import Final, TypeVar
 
@@ -12,11 +12,19 @@ from transcripts.errors import StoreUnavailable
 T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.02
-LONGEST_PAUSE_S: Final = 2.0
+MAX_PAUSE_S: Final = 2.0
+
+
+def backoff(first_s: float, max_s: float) -> Iterator[float]:
+    """Yield pauses in seconds: each is twice the one before, at most ``max_s``; it never ends."""
+    pause_s = first_s
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 2, max_s)
 
 
 class Retrier:
-    """Repeats an operation while it raises ``StoreUnavailable``, at most ``timeout_s`` seconds."""
+    """Repeats an operation while it raises ``StoreUnavailable``, for at most ``timeout_s``."""
 
     def __init__(
         self,
@@ -24,16 +32,20 @@ class Retrier:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random,
     ) -> None:
-        """Take the time limit in seconds; ``jitter`` returns 0 to 1 and spreads collisions."""
+        """Set the time limit; ``jitter`` returns 0 to 1 and spreads callers that collided."""
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._jitter = jitter
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Return what ``operation`` returns; raises its last ``StoreUnavailable`` at the end."""
+        """Return what ``operation`` returns.
+
+        Raises the last ``StoreUnavailable`` when there is no time for another attempt, and every
+        other error at once.
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_s
-        pause_s = FIRST_PAUSE_S
+        pauses_s = backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -41,8 +53,7 @@ class Retrier:
             except TimeoutError as error:
                 raise StoreUnavailable("The store did not answer in time.") from error
             except StoreUnavailable:
-                wait_s = pause_s * (0.5 + self._jitter())
-                if clock() + wait_s >= deadline:
+                pause_s = next(pauses_s) * (0.5 + self._jitter())
+                if clock() + pause_s >= deadline:
                     raise
-            await self._sleep(wait_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            await self._sleep(pause_s)

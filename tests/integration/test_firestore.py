@@ -19,7 +19,7 @@ from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
 from transcripts.errors import StoreUnavailable
 from transcripts.google.documents import FirestoreDocuments
-from transcripts.google.values import fill_fields, fill_list, plain_fields
+from transcripts.google.values import decode_fields, encode_fields, encode_list
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset
@@ -55,7 +55,7 @@ class Counting:
         self.commits: list[list[str]] = []
 
     async def start(self) -> None:
-        calls = await self.documents._connected()
+        calls = await self.documents._connection.calls(10)
 
         def counted_read(request: Any, **options: Any) -> Any:
             self.reads += len(request.documents)
@@ -193,8 +193,8 @@ async def test_read_without_an_identity_is_unavailable(
 
 def plain(values: Sequence[Any]) -> list[Any]:
     document = Document.pb()()
-    fill_list(document.fields["x"].array_value.values, values)
-    return list(plain_fields(document.fields)["x"])
+    encode_list(document.fields["x"].array_value.values, values)
+    return list(decode_fields(document.fields)["x"])
 
 
 def test_fill_fields_of_segments_equals_the_general_way() -> None:
@@ -203,9 +203,9 @@ def test_fill_fields_of_segments_equals_the_general_way() -> None:
     long_way = Document.pb()()
     for part in segments:
         entry = long_way.fields["x"].array_value.values.add()
-        fill_fields(entry.map_value.fields, part, part.__struct_fields__)
+        encode_fields(entry.map_value.fields, part, part.__struct_fields__)
     quick = Document.pb()()
-    fill_list(quick.fields["x"].array_value.values, segments)
+    encode_list(quick.fields["x"].array_value.values, segments)
     assert quick == long_way
     assert plain([1, "a", None]) == [1, "a", None]
 

@@ -131,7 +131,7 @@ async def test_publish_without_a_broker_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is retried until the time limit."""
-    monkeypatch.setattr(publisher_module, "ACKNOWLEDGE_WITHIN_S", 1.0)
+    monkeypatch.setattr(publisher_module, "PUBLISH_TIMEOUT_S", 1.0)
     publisher = PubSubPublisher(f"127.0.0.1:{free_port()}")
     loop = asyncio.get_running_loop()
     begin = loop.time()

@@ -1,4 +1,4 @@
-"""Connecting to a service of Google's: once, in time, and again after a failure."""
+"""Connections to Google's services: shared, with a timeout, and renewed after a failure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from transcripts.google.channel import ChannelError, Connection
 
 
-class Connecting:
-    """Connects when it is told to, or fails."""
+class FakeConnector:
+    """Each attempt ends when the test sets the result of its future."""
 
     def __init__(self) -> None:
         self.attempts: list[asyncio.Future[str]] = []
@@ -19,56 +19,56 @@ class Connecting:
         self.attempts.append(asyncio.get_running_loop().create_future())
         return await self.attempts[-1]
 
-    async def begun(self, number: int) -> asyncio.Future[str]:
+    async def attempt(self, number: int) -> asyncio.Future[str]:
         while len(self.attempts) < number:
             await asyncio.sleep(0)
         return self.attempts[number - 1]
 
 
-async def test_calls_at_once_connect_once() -> None:
-    """Later calls use the same connection."""
-    connecting = Connecting()
-    connection = Connection(connecting)
+async def test_connection_with_concurrent_callers_connects_once() -> None:
+    """Callers before and after the connection exists share one attempt."""
+    connector = FakeConnector()
+    connection = Connection(connector)
     waiting = [asyncio.ensure_future(connection.calls(10)) for _ in range(5)]
-    (await connecting.begun(1)).set_result("connected")
+    (await connector.attempt(1)).set_result("connected")
     assert await asyncio.gather(*waiting) == ["connected"] * 5
     assert await connection.calls(0) == "connected"
-    assert len(connecting.attempts) == 1
+    assert len(connector.attempts) == 1
 
 
 @pytest.mark.parametrize("failure", [ChannelError("no identity"), RuntimeError("a surprise")])
-async def test_calls_after_a_failure_connect_again(failure: Exception) -> None:
-    """For any kind of failure."""
-    connecting = Connecting()
-    connection = Connection(connecting)
+async def test_connection_after_a_failure_connects_again(failure: Exception) -> None:
+    """A failed attempt of any kind is not kept: it would disable the instance permanently."""
+    connector = FakeConnector()
+    connection = Connection(connector)
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connecting.begun(1)).set_exception(failure)
+    (await connector.attempt(1)).set_exception(failure)
     with pytest.raises(type(failure)):
         await waiting
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connecting.begun(2)).set_result("connected")
+    (await connector.attempt(2)).set_result("connected")
     assert await waiting == "connected"
 
 
-async def test_calls_with_a_slow_connection_time_out() -> None:
-    """The attempt goes on and serves later calls."""
-    connecting = Connecting()
-    connection = Connection(connecting)
+async def test_connection_after_a_timeout_continues_the_attempt() -> None:
+    """The caller gets an error at its timeout; a later caller uses the same attempt."""
+    connector = FakeConnector()
+    connection = Connection(connector)
     with pytest.raises(ChannelError, match="not in time"):
         await connection.calls(0.01)
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connecting.begun(1)).set_result("connected")
+    (await connector.attempt(1)).set_result("connected")
     assert await waiting == "connected"
-    assert len(connecting.attempts) == 1
+    assert len(connector.attempts) == 1
 
 
-async def test_calls_cancelled_leave_the_others_connecting() -> None:
-    """The attempt belongs to all of them."""
-    connecting = Connecting()
-    connection = Connection(connecting)
-    gone, stays = (asyncio.ensure_future(connection.calls(10)) for _ in range(2))
-    attempt = await connecting.begun(1)
-    gone.cancel()
+async def test_connection_with_a_cancelled_caller_serves_the_others() -> None:
+    """Cancelling one caller does not cancel the shared attempt."""
+    connector = FakeConnector()
+    connection = Connection(connector)
+    cancelled, remaining = (asyncio.ensure_future(connection.calls(10)) for _ in range(2))
+    attempt = await connector.attempt(1)
+    cancelled.cancel()
     attempt.set_result("connected")
-    assert await stays == "connected"
-    assert gone.cancelled()
+    assert await remaining == "connected"
+    assert cancelled.cancelled()

@@ -1,4 +1,4 @@
-"""Trying again against a store."""
+"""Retries of store operations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from tests.fakes import Sleeper
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
-from transcripts.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, Retrier
+from transcripts.retry import FIRST_PAUSE_S, MAX_PAUSE_S, Retrier
 
 
-async def test_run_with_transient_errors_retries_with_growing_pauses() -> None:
-    """The pauses double, spread by the jitter."""
+async def test_retrier_after_transient_errors_retries_with_growing_pauses() -> None:
+    """Conflicts and outages are retried; each pause is twice the one before, times the jitter."""
     sleeper = Sleeper()
     errors = [StoreUnavailable("a"), Conflict("b"), StoreUnavailable("c")]
 
@@ -25,50 +25,50 @@ async def test_run_with_transient_errors_retries_with_growing_pauses() -> None:
     assert sleeper.slept == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
 
 
-async def test_run_out_of_time_raises_the_last_error() -> None:
-    """No pause starts that could not end in time."""
-    tries = 0
+async def test_retrier_at_its_timeout_raises_the_last_error() -> None:
+    """The retrier does not start a pause that would end after the timeout."""
+    attempts = 0
 
     async def operation() -> None:
-        nonlocal tries
-        tries += 1
+        nonlocal attempts
+        attempts += 1
         raise StoreUnavailable("down")
 
     with pytest.raises(StoreUnavailable, match="down"):
         await Retrier(0.2, asyncio.sleep, lambda: 0.5).run(operation)
-    assert 2 <= tries <= 5
+    assert 2 <= attempts <= 5
 
 
-async def test_run_with_a_hanging_call_times_out() -> None:
-    """The time limit covers the call."""
+async def test_retrier_with_a_hanging_operation_raises_at_its_timeout() -> None:
+    """The timeout limits the operation too, not only the pauses."""
     with pytest.raises(StoreUnavailable, match="in time"):
         await Retrier(0.05).run(lambda: asyncio.sleep(60))
 
 
-async def test_run_with_a_permanent_error_raises_at_once() -> None:
-    """It would be the same again."""
-    tries = 0
+async def test_retrier_after_a_permanent_error_does_not_retry() -> None:
+    """A permanent error is raised after one attempt."""
+    attempts = 0
 
     async def operation() -> None:
-        nonlocal tries
-        tries += 1
+        nonlocal attempts
+        attempts += 1
         raise DocumentRefused("too large")
 
     with pytest.raises(DocumentRefused):
         await Retrier().run(operation)
-    assert tries == 1
+    assert attempts == 1
 
 
-async def test_run_with_many_errors_bounds_the_pauses() -> None:
-    """They do not double for ever."""
+async def test_retrier_after_many_errors_limits_its_pauses() -> None:
+    """A pause is at most ``MAX_PAUSE_S``, times the jitter."""
     sleeper = Sleeper()
-    left = 12
+    failures_left = 12
 
     async def operation() -> None:
-        nonlocal left
-        left -= 1
-        if left:
+        nonlocal failures_left
+        failures_left -= 1
+        if failures_left:
             raise StoreUnavailable("down")
 
     await Retrier(1000.0, sleeper, lambda: 0.5).run(operation)
-    assert max(sleeper.slept) == LONGEST_PAUSE_S
+    assert max(sleeper.slept) == MAX_PAUSE_S

@@ -1,6 +1,6 @@
-"""The backend on Google Cloud: Pub/Sub and Firestore over gRPC.
+"""The backend on Google Cloud: Pub/Sub, Firestore, Cloud Tasks and Cloud Storage.
 
-Both adapters speak the services' own messages, as google-cloud-pubsub and google-cloud-firestore
-ship them, over those libraries' channels. Their high-level clients cost several times the work:
-``docs/performance.md`` has the figures.
+The adapters for Pub/Sub, Firestore and Cloud Tasks use the protobuf messages and gRPC channels of
+Google's client libraries, not their high-level clients, which need several times the CPU time (the
+README has the measurements). Cloud Storage is read through Google's high-level client.
 """

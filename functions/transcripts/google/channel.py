@@ -1,21 +1,25 @@
-"""gRPC channels: to the real services with the process's identity, to an emulator without one."""
+"""gRPC channels, and one way to retry and translate the errors of the calls over them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 import google.auth
 import google.auth.exceptions
 import grpc.aio
 
+from transcripts.errors import TranscriptsError
+
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # An idle instance gets no CPU; its connections may be gone when it wakes up. With keepalive,
-    # TCP closes an unanswered connection after the time-out, soon enough to try again within one
-    # request (https://grpc.io/docs/guides/keepalive/).
+    # An idle instance gets no CPU, so its connections may be dead when it resumes. Keepalive closes
+    # a connection that does not answer within the time-out
+    # (https://grpc.io/docs/guides/keepalive/), which leaves time to retry within one request.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -23,8 +27,22 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
+TRANSIENT: Final = frozenset(
+    {
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""The statuses on which Google's own publisher retries
+(https://github.com/googleapis/python-pubsub/blob/main/google/pubsub_v1/services/publisher/transports/base.py)."""
 
 C = TypeVar("C")
+R = TypeVar("R")
 
 
 class ChannelError(Exception):
@@ -32,29 +50,29 @@ class ChannelError(Exception):
 
 
 class Connection(Generic[C]):
-    """The calls of one service; the first call connects for all.
+    """The calls of one service. The first caller connects; all callers share the connection.
 
-    An attempt that failed is forgotten, so that the next call makes another one.
+    A failed attempt is not kept, so the next call connects again.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[C]]) -> None:
-        """Take how to connect; nothing is done yet."""
+        """Store the function that connects; the first call runs it."""
         self._connect = connect
         self._connecting: asyncio.Future[C] | None = None
         self._calls: C | None = None
 
-    async def calls(self, within_s: float) -> C:
-        """Return the calls, connected in at most ``within_s`` seconds; raises ``ChannelError``."""
+    async def calls(self, timeout_s: float) -> C:
+        """Return the calls, connected within ``timeout_s`` seconds; raises ``ChannelError``."""
         if self._calls is not None:
             return self._calls
         if self._connecting is None:
             self._connecting = asyncio.ensure_future(self._connect())
             self._connecting.add_done_callback(self._connected)
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._connecting)
         except TimeoutError as error:
-            # It goes on: a metadata server that is late is late for the next call, too.
+            # The attempt continues: a later call can use the connection it makes.
             raise ChannelError("not in time") from error
 
     def _connected(self, connecting: asyncio.Future[C]) -> None:
@@ -64,10 +82,11 @@ class Connection(Generic[C]):
 
 
 async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Channel:
-    """Open a channel to the service of ``transport``, a generated transport class of Google's.
+    """Open a channel to the service of ``transport``, one of Google's generated transport classes.
 
-    Finding the credentials may ask the metadata server, which blocks, so it runs in a thread; the
-    channel itself belongs to the running event loop. Raises ``ChannelError``.
+    The channel to an emulator is insecure and has no credentials. Finding the credentials for the
+    real service may block on the metadata server, so it runs in a thread; the channel itself
+    belongs to the running event loop. Raises ``ChannelError``.
     """
     if emulator_host:
         return grpc.aio.insecure_channel(emulator_host, options=CHANNEL_OPTIONS)
@@ -81,8 +100,42 @@ async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Ch
     return channel
 
 
-def describe(error: Exception) -> str:
-    """Say why a call failed: the status's name and the service's own words, shortened."""
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {(error.details() or '')[:200]}"
-    return f"no Google identity ({error})"
+async def retry_transient(
+    attempt: Callable[[], Awaitable[R]], pauses_s: Iterable[float], deadline: float = inf
+) -> R:
+    """Return what ``attempt`` returns, repeated while it fails with a ``TRANSIENT`` status.
+
+    ``pauses_s`` are the seconds before each repetition. The last error is raised when the pauses
+    are used up, and when the next pause would not end before ``deadline`` (the event loop's clock).
+    """
+    clock = asyncio.get_running_loop().time
+    for pause_s in pauses_s:
+        try:
+            return await attempt()
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in TRANSIENT or clock() + pause_s >= deadline:
+                raise
+        await asyncio.sleep(pause_s)
+    return await attempt()
+
+
+@contextmanager
+def translate_errors(
+    service: str,
+    default: type[TranscriptsError],
+    by_status: Mapping[grpc.StatusCode, type[TranscriptsError]] | None = None,
+) -> Iterator[None]:
+    """Raise the errors of ``service``'s calls as the package's own errors.
+
+    A status in ``by_status`` becomes the error it names there; every other status and every
+    ``ChannelError`` becomes ``default``. The message has the status and the first 200 characters of
+    the service's explanation.
+    """
+    try:
+        yield
+    except ChannelError as error:
+        raise default(f"{service}: no Google identity ({error}).") from error
+    except grpc.aio.AioRpcError as error:
+        kind = (by_status or {}).get(error.code(), default)
+        details = (error.details() or "")[:200]
+        raise kind(f"{service}: {error.code().name}: {details}.") from error

@@ -1,12 +1,14 @@
-"""Documents in Firestore, over its own messages: one RPC a read, one a commit.
+"""Documents in Firestore: one RPC for a read, one for a commit.
 
-Writes are optimistic: a commit names the ``update_time`` each document must still have, which needs
-no transaction and no lock (https://cloud.google.com/firestore/docs/transaction-data-contention).
+Concurrency control is optimistic: a commit names the ``update_time`` that each document must still
+have, so it needs neither a transaction nor a lock
+(https://cloud.google.com/firestore/docs/transaction-data-contention).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -24,8 +26,8 @@ from google.cloud.firestore_v1.types import (
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
-from transcripts.google.channel import ChannelError, Connection, describe, open_channel
-from transcripts.google.values import fill_fields, fill_value, plain_fields
+from transcripts.google.channel import Connection, open_channel, translate_errors
+from transcripts.google.values import decode_fields, encode_fields, encode_value
 from transcripts.ports import ABSENT, Query, Read, Snapshot, T, Write
 
 RPC_TIMEOUT_S: Final = 10.0
@@ -42,18 +44,18 @@ _EQUAL: Final = StructuredQuery.FieldFilter.Operator.EQUAL.value
 _AT_MOST: Final = StructuredQuery.FieldFilter.Operator.LESS_THAN_OR_EQUAL.value
 _ASCENDING: Final = StructuredQuery.Direction.ASCENDING.value
 
-_CONFLICTS: Final = frozenset(
-    {
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.NOT_FOUND,
-    }
-)
+_ERRORS: Final = {
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.NOT_FOUND: Conflict,
+    grpc.StatusCode.INVALID_ARGUMENT: DocumentRefused,
+}
+"""Every other status is an outage: ``StoreUnavailable``."""
 
 
 class _Calls(NamedTuple):
-    """The three RPCs that are used, over one channel."""
+    """The three RPCs this adapter uses, over one channel."""
 
     batch_get: Any
     run_query: Any
@@ -64,7 +66,7 @@ class FirestoreDocuments:
     """The documents of one Firestore database."""
 
     def __init__(self, project: str, database: str, emulator_host: str | None) -> None:
-        """Name the database; the connection is made by the first call."""
+        """Name the database; the first call connects."""
         self._database = f"projects/{project}/databases/{database}"
         self._emulator_host = emulator_host
         self._connection: Connection[_Calls] = Connection(self._connect)
@@ -98,54 +100,46 @@ class FirestoreDocuments:
             ),
         )
 
-    async def _connected(self) -> _Calls:
-        try:
-            return await self._connection.calls(RPC_TIMEOUT_S)
-        except ChannelError as error:
-            raise StoreUnavailable(f"Firestore: {describe(error)}.") from error
-
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
-        """Return each document, None where there is none; one RPC for each set of fields."""
-        calls = await self._connected()
+        """Return each document, or None if it does not exist; one RPC for each set of fields."""
         found: dict[str, Any] = {}
-        for fields in {read.fields for read in reads}:
-            names = [self._name(read.path) for read in reads if read.fields == fields]
-            request = _READ_REQUEST(database=self._database, documents=names)
-            if fields is not None:
-                request.mask.field_paths.extend(fields)
-            call = calls.batch_get(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
-            try:
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
+            for fields in {read.fields for read in reads}:
+                names = [self._name(read.path) for read in reads if read.fields == fields]
+                request = _READ_REQUEST(database=self._database, documents=names)
+                if fields is not None:
+                    request.mask.field_paths.extend(fields)
+                call = calls.batch_get(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
                 async for response in call:
                     if response.WhichOneof("result") == "found":
                         found[response.found.name] = response.found
-            except grpc.aio.AioRpcError as error:
-                raise _translated(error) from error
         documents = [(found.get(self._name(read.path)), read) for read in reads]
         return [_snapshot(each, read.type) if each else None for each, read in documents]
 
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         """Return the documents that match, in the order of their time, in one RPC."""
-        calls = await self._connected()
         request = encode_query(self._database, query)
-        call = calls.run_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
-        try:
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
+            call = calls.run_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
             found = [response.document async for response in call if response.HasField("document")]
-        except grpc.aio.AioRpcError as error:
-            raise _translated(error) from error
         return [_snapshot(document, query.type) for document in found]
 
     async def commit(self, *writes: Write) -> None:
-        """Write all or nothing, in one RPC."""
-        calls = await self._connected()
+        """Write all documents or none, in one RPC."""
         request = encode_commit(self._database, writes)
-        try:
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
             await calls.commit(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise _translated(error) from error
+
+
+def _translate_errors() -> AbstractContextManager[None]:
+    return translate_errors("Firestore", StoreUnavailable, _ERRORS)
 
 
 def encode_commit(database: str, writes: Sequence[Write]) -> Any:
-    """Make the ``CommitRequest`` of ``writes``."""
+    """Build the ``CommitRequest`` that makes ``writes``."""
     request = _COMMIT_REQUEST(database=database)
     for write in writes:
         message = request.writes.add()
@@ -155,7 +149,7 @@ def encode_commit(database: str, writes: Sequence[Write]) -> Any:
             names = write.value.__struct_fields__
         else:
             message.update_mask.field_paths.extend(names)
-        fill_fields(message.update.fields, write.value, names)
+        encode_fields(message.update.fields, write.value, names)
         if write.expect == ABSENT:
             message.current_document.exists = False
         elif write.expect is not None:
@@ -164,7 +158,7 @@ def encode_commit(database: str, writes: Sequence[Write]) -> Any:
 
 
 def encode_query(database: str, query: Query[Any]) -> Any:
-    """Make the ``RunQueryRequest``; it needs the composite index of its two fields."""
+    """Build the ``RunQueryRequest``; it needs a composite index on the query's two fields."""
     request = _QUERY_REQUEST(parent=f"{database}/documents")
     structured = request.structured_query
     structured.from_.add(collection_id=query.collection)
@@ -174,7 +168,7 @@ def encode_query(database: str, query: Query[Any]) -> Any:
         part = composite.filters.add().field_filter
         part.field.field_path = name
         part.op = operator
-        fill_value(part.value, value)
+        encode_value(part.value, value)
     structured.order_by.add(field={"field_path": query.until[0]}, direction=_ASCENDING)
     structured.limit.value = query.limit
     for name in query.fields or ():
@@ -183,14 +177,6 @@ def encode_query(database: str, query: Query[Any]) -> Any:
 
 
 def _snapshot(document: Any, kind: type[T]) -> Snapshot[T]:
-    value = msgspec.convert(plain_fields(document.fields), kind)
+    value = msgspec.convert(decode_fields(document.fields), kind)
     version: Timestamp = document.update_time
     return Snapshot(value, version.SerializeToString())
-
-
-def _translated(error: grpc.aio.AioRpcError) -> Exception:
-    if error.code() in _CONFLICTS:
-        return Conflict(f"Firestore: {describe(error)}.")
-    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        return DocumentRefused(f"Firestore: {describe(error)}.")
-    return StoreUnavailable(f"Firestore: {describe(error)}.")

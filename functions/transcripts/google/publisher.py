@@ -1,8 +1,8 @@
-"""Publishing to Pub/Sub so that load makes batches larger, not queues longer.
+"""Publishing to Pub/Sub in batches that grow with the load.
 
-What arrives while a publish RPC is under way goes out together in the next one: one waiter alone
-pays no delay, thirty-two share one RPC, and no timer decides. Each request still waits for its own
-message to be acknowledged, and one failed RPC fails just the requests in it.
+Messages that arrive while a publish RPC is running are sent together in the next RPC. A single
+message is sent at once, since no timer delays it; 32 concurrent messages share one RPC. Each caller
+still waits until its own message is acknowledged, and a failed RPC fails only the messages in it.
 """
 
 from __future__ import annotations
@@ -10,55 +10,49 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import grpc
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
 from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
-from transcripts.google.channel import ChannelError, Connection, describe, open_channel
+from transcripts.google.channel import (
+    Connection,
+    open_channel,
+    retry_transient,
+    translate_errors,
+)
+from transcripts.retry import backoff
 
-ACKNOWLEDGE_WITHIN_S: Final = 10.0
-"""Counted from the moment the first message of a batch arrives."""
+PUBLISH_TIMEOUT_S: Final = 10.0
+"""From the arrival of a batch's first message to its acknowledgment, retries included."""
 
 STALLED_AFTER_S: Final = 1.0
-"""After this time, the next RPC starts although this one has not ended."""
+"""When an RPC takes longer, the next batch is sent without waiting for it."""
 
 MAX_BATCH_MESSAGES: Final = 1_000
 MAX_BATCH_BYTES: Final = 9_950_000
-"""Both a little under the service's limits: https://cloud.google.com/pubsub/quotas#resource_limits."""
+"""Both are a little under the service's limits
+(https://cloud.google.com/pubsub/quotas#resource_limits)."""
 
 MESSAGE_OVERHEAD_BYTES: Final = 1_024
-"""Attributes and framing of one message, at most; see ``callbacks.message``."""
+"""Maximum for the attributes and framing of one message; see ``callbacks.message``."""
 
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
+MAX_PAUSE_S: Final = 2.0
 
 _REQUEST: Final = PublishRequest.pb()
 _RESPONSE: Final = PublishResponse.pb()
 
-_TRANSIENT: Final = frozenset(
-    {
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
-"""What Google's own publisher retries, but for the deadline, which is ours."""
-
 
 class _Batch:
-    """Messages that go out in one RPC, and the future all their senders wait for."""
+    """Messages that one RPC sends, and the future that all their senders await."""
 
     __slots__ = ("acknowledged", "deadline", "request", "size")
 
     def __init__(self, topic: str, loop: asyncio.AbstractEventLoop) -> None:
         self.request = _REQUEST(topic=topic)
         self.size = 0
-        self.deadline = loop.time() + ACKNOWLEDGE_WITHIN_S
+        self.deadline = loop.time() + PUBLISH_TIMEOUT_S
         self.acknowledged: asyncio.Future[None] = loop.create_future()
 
     def has_room(self, size: int) -> bool:
@@ -73,12 +67,12 @@ class _Batch:
     def fail(self, error: Exception) -> None:
         if not self.acknowledged.cancelled():
             self.acknowledged.set_exception(error)
-            # Fetched here once, in case every request of the batch is gone.
+            # Marks the error as retrieved: all awaiting requests may have been cancelled.
             self.acknowledged.exception()
 
 
 class _TopicSender:
-    """The batches of one topic, one RPC at a time but for stalled ones."""
+    """Sends the batches of one topic, one RPC at a time; stalled RPCs do not count."""
 
     def __init__(self, topic: str, publisher: PubSubPublisher) -> None:
         self._topic = topic
@@ -106,7 +100,7 @@ class _TopicSender:
             task.add_done_callback(self._sending.discard)
 
     async def _send(self) -> None:
-        # Taken only now, so that it includes what was published in the same iteration of the loop.
+        # Popped here, not in add(): messages added in the same event loop iteration join the batch.
         batch = self._waiting.pop(0)
         stalled = False
 
@@ -120,7 +114,7 @@ class _TopicSender:
         timer = self._loop.call_later(STALLED_AFTER_S, release)
         try:
             await self._publisher.send(batch.request, batch.deadline)
-        except Exception as error:  # noqa: BLE001 - handed to every request of the batch
+        except Exception as error:  # noqa: BLE001 - every request of the batch raises it
             batch.fail(error)
         else:
             batch.succeed()
@@ -130,22 +124,22 @@ class _TopicSender:
 
 
 class PubSubPublisher:
-    """Publishes to any topics of Pub/Sub; the connection is made by the first message."""
+    """Publishes to any Pub/Sub topic; the first message connects."""
 
     def __init__(self, emulator_host: str | None) -> None:
-        """Take the emulator's ``host:port``, None for the service."""
+        """Set the emulator's ``host:port``, or None for the real service."""
         self._emulator_host = emulator_host
-        self._lanes: dict[str, _TopicSender] = {}
+        self._senders: dict[str, _TopicSender] = {}
         self._connection: Connection[Any] = Connection(self._connect)
 
     async def publish(self, topic: str, message: Message) -> None:
         """Return once Pub/Sub has acknowledged ``message``; see ``ports.Publisher``."""
-        lane = self._lanes.get(topic)
-        if lane is None:
-            lane = self._lanes.setdefault(topic, _TopicSender(topic, self))
-        # Not shielded, which would double the cost of waiting: nothing cancels one request alone,
-        # only the end of the process cancels all of them.
-        await lane.add(message)
+        sender = self._senders.get(topic)
+        if sender is None:
+            sender = self._senders.setdefault(topic, _TopicSender(topic, self))
+        # Not shielded, since a shield doubles the cost of awaiting: requests are cancelled only
+        # all together, when the process ends.
+        await sender.add(message)
 
     async def _connect(self) -> Any:
         channel = await open_channel(PublisherGrpcAsyncIOTransport, self._emulator_host)
@@ -156,20 +150,13 @@ class PubSubPublisher:
         )
 
     async def send(self, request: Any, deadline: float) -> None:
-        """Send one batch, again until ``deadline`` (the loop's clock) if that may help."""
+        """Send one batch, with retries until ``deadline`` (the event loop's clock)."""
         clock = asyncio.get_running_loop().time
         metadata = (("x-goog-request-params", f"topic={request.topic}"),)
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                publish = await self._connection.calls(deadline - clock())
-                await publish(request, timeout=max(deadline - clock(), 0.0), metadata=metadata)
-            except ChannelError as error:
-                raise PublishUnavailable(f"Pub/Sub: {describe(error)}.") from error
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT or clock() + pause_s >= deadline:
-                    raise PublishUnavailable(f"Pub/Sub: {describe(error)}.") from error
-            else:
-                return
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+        async def publish() -> None:
+            call = await self._connection.calls(deadline - clock())
+            await call(request, timeout=max(deadline - clock(), 0.0), metadata=metadata)
+
+        with translate_errors("Pub/Sub", PublishUnavailable):
+            await retry_transient(publish, backoff(FIRST_PAUSE_S, MAX_PAUSE_S), deadline)

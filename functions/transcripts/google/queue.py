@@ -1,13 +1,13 @@
 """The queue of submissions in Cloud Tasks.
 
-The queue's own settings (``infra/queue.tf``) keep the provider's pace and retry; here a task is
-made, under a name by which Cloud Tasks itself refuses a repetition
+The queue's settings (``infra/queue.tf``) limit the rate and retry failed tasks. This module creates
+tasks by name: Cloud Tasks rejects a name it knows, so creating a task twice is safe
 (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#createtaskrequest).
 """
 
 from __future__ import annotations
 
-import asyncio
+from itertools import islice
 from typing import Any, Final
 
 import grpc
@@ -16,35 +16,32 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.cloud.tasks_v2.types import CreateTaskRequest, HttpMethod, Task
 
 from transcripts.errors import QueueUnavailable
-from transcripts.google.channel import ChannelError, Connection, describe, open_channel
+from transcripts.google.channel import (
+    Connection,
+    open_channel,
+    retry_transient,
+    translate_errors,
+)
+from transcripts.retry import backoff
 
 DISPATCH_DEADLINE_S: Final = 1_800
-"""The longest that Cloud Tasks waits for an answer."""
+"""Cloud Tasks waits at most this long for an HTTP answer
+(https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#task)."""
 
 RPC_TIMEOUT_S: Final = 10.0
 FIRST_PAUSE_S: Final = 0.2
-ATTEMPTS: Final = 4
+MAX_PAUSE_S: Final = 2.0
+MAX_ATTEMPTS: Final = 4
 
 _REQUEST: Final = CreateTaskRequest.pb()
 _RESPONSE: Final = Task.pb()
 
-_TRANSIENT: Final = frozenset(
-    {
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
-
 
 class CloudTasksQueue:
-    """One queue of Cloud Tasks, whose tasks POST to the submit function."""
+    """One Cloud Tasks queue; its tasks send POST requests to the submit function."""
 
     def __init__(self, queue: str, url: str, invoker: str, emulator_host: str | None) -> None:
-        """Take the queue's path, submit's address, and the service account tasks come from."""
+        """Set the queue's path, the URL of submit, and the service account that tasks use."""
         self._queue = queue
         self._url = url
         self._invoker = invoker
@@ -60,7 +57,7 @@ class CloudTasksQueue:
         )
 
     def request(self, name: str, submission_id: str) -> Any:
-        """Make the ``CreateTaskRequest``."""
+        """Build the ``CreateTaskRequest``."""
         request = _REQUEST(parent=self._queue)
         task = request.task
         task.name = f"{self._queue}/tasks/{name}"
@@ -75,20 +72,18 @@ class CloudTasksQueue:
         return request
 
     async def enqueue(self, name: str, submission_id: str) -> None:
-        """Make the task; see ``ports.SubmitQueue``."""
+        """Create the task; see ``ports.SubmitQueue``."""
         request = self.request(name, submission_id)
         metadata = (("x-goog-request-params", f"parent={self._queue}"),)
-        for attempts_left in range(ATTEMPTS - 1, -1, -1):
+
+        async def create() -> None:
+            create_task = await self._connection.calls(RPC_TIMEOUT_S)
             try:
-                create_task = await self._connection.calls(RPC_TIMEOUT_S)
                 await create_task(request, timeout=RPC_TIMEOUT_S, metadata=metadata)
-            except ChannelError as error:
-                raise QueueUnavailable(f"Cloud Tasks: {describe(error)}.") from error
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.ALREADY_EXISTS:
-                    return
-                if error.code() not in _TRANSIENT or not attempts_left:
-                    raise QueueUnavailable(f"Cloud Tasks: {describe(error)}.") from error
-            else:
-                return
-            await asyncio.sleep(FIRST_PAUSE_S * 2 ** (ATTEMPTS - 1 - attempts_left))
+                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                    raise
+
+        pauses_s = islice(backoff(FIRST_PAUSE_S, MAX_PAUSE_S), MAX_ATTEMPTS - 1)
+        with translate_errors("Cloud Tasks", QueueUnavailable):
+            await retry_transient(create, pauses_s)
