@@ -31,7 +31,7 @@ from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Task
 
 
-class Office:
+class RecorderUnderTest:
     def __init__(self, retention_days: int = 0, retrier: Retrier | None = None) -> None:
         self.documents = MemoryDocuments()
         self.lines = LogLines()
@@ -46,26 +46,26 @@ def pushed(body: bytes, **changes: str) -> bytes:
 
 async def test_a_pushed_callback_is_stored() -> None:
     """With the time it was received, its revision, its expiry and its body."""
-    office = Office(retention_days=2)
+    under_test = RecorderUnderTest(retention_days=2)
     body = callback_body()
-    assert await office.recorder.record(pushed(body)) is Outcome.STORED
-    task = await office.store.read_task(TASK_ID)
+    assert await under_test.recorder.record(pushed(body)) is Outcome.STORED
+    task = await under_test.store.read_task(TASK_ID)
     assert task is not None
     assert task.received_at == NOW - timedelta(seconds=9)
     assert task.stored_at == NOW
     assert task.expires_at == NOW - timedelta(seconds=9) + timedelta(days=2)
     assert task.revision is not None
-    raw = await office.store.read_raw(TASK_ID, task.revision)
+    raw = await under_test.store.read_raw(TASK_ID, task.revision)
     assert raw is not None
     assert decompress(raw) == body
 
 
 async def test_a_second_delivery_is_a_duplicate() -> None:
     """Acknowledged, and said so."""
-    office = Office()
-    await office.recorder.record(pushed(callback_body()))
-    assert await office.recorder.record(pushed(callback_body())) is Outcome.DUPLICATE
-    assert [event["message"] for event in office.lines.events] == [
+    under_test = RecorderUnderTest()
+    await under_test.recorder.record(pushed(callback_body()))
+    assert await under_test.recorder.record(pushed(callback_body())) is Outcome.DUPLICATE
+    assert [event["message"] for event in under_test.lines.events] == [
         "result_stored",
         "result_duplicate",
     ]
@@ -113,26 +113,26 @@ async def test_record_over_inline_work_bytes_unpacked_works_in_a_thread(
         return prepare(*arguments)
 
     monkeypatch.setattr(recorder, "prepare", watched)
-    office = Office()
-    await office.recorder.record(push)
+    under_test = RecorderUnderTest()
+    await under_test.recorder.record(push)
     assert [each != threading.get_ident() for each in threads] == [in_a_thread]
-    task = await office.store.read_task(TASK_ID)
+    task = await under_test.store.read_task(TASK_ID)
     assert task is not None
     assert task.segment_count == len(task.segments) == 1
 
 
 async def test_record_forged_size_is_poison_before_it_is_unpacked() -> None:
     """A message that says less than it holds is refused at what it says."""
-    office = Office()
+    under_test = RecorderUnderTest()
     with pytest.raises(PoisonMessage, match="more than 100 bytes"):
-        await office.recorder.record(repushed(repeated(INLINE_WORK_BYTES), FORGED))
-    assert office.documents.paths() == []
+        await under_test.recorder.record(repushed(repeated(INLINE_WORK_BYTES), FORGED))
+    assert under_test.documents.paths() == []
 
 
 @pytest.mark.parametrize("changes", [{}, WITHOUT])
 async def test_record_large_unpacked_works_on_few_at_once(changes: dict[str, str | None]) -> None:
     """Each of them may take hundreds of MiB; small ones pass by, and all are stored in the end."""
-    office = Office()
+    under_test = RecorderUnderTest()
     working: list[int] = []
     go_on = asyncio.Event()
 
@@ -142,16 +142,16 @@ async def test_record_large_unpacked_works_on_few_at_once(changes: dict[str, str
             await go_on.wait()
             return await super().save_result(result, raw)
 
-    office.recorder._store = Slow(office.documents, Retrier(20.0, Sleeper()))
+    under_test.recorder._store = Slow(under_test.documents, Retrier(20.0, Sleeper()))
     large = [repushed(repeated(LARGE_BYTES + n), changes) for n in range(5)]
-    lease = [asyncio.ensure_future(office.recorder.record(push)) for push in large]
+    recording = [asyncio.ensure_future(under_test.recorder.record(push)) for push in large]
     await eventually(lambda: len(working) == LARGE_CONCURRENCY)
     small = [pushed(repeated(LARGE_BYTES // 2 + n)) for n in range(3)]
-    lease += [asyncio.ensure_future(office.recorder.record(push)) for push in small]
+    recording += [asyncio.ensure_future(under_test.recorder.record(push)) for push in small]
     await eventually(lambda: len(working) == LARGE_CONCURRENCY + 3)
     assert sum(count >= LARGE_BYTES for count in working) == LARGE_CONCURRENCY
     go_on.set()
-    assert len(await asyncio.gather(*lease)) == len(working) == 8
+    assert len(await asyncio.gather(*recording)) == len(working) == 8
 
 
 def of_items(items: bytes) -> bytes:
@@ -194,26 +194,26 @@ async def test_record_millions_of_items_is_poison() -> None:
     body = of_items((b"[]," * (MAX_ITEMS + 1))[:-1])
     assert len(body) < MAX_BODY_BYTES
     with pytest.raises(PoisonMessage, match="more than 600000 items"):
-        await Office().recorder.record(pushed(body))
+        await RecorderUnderTest().recorder.record(pushed(body))
 
 
-async def test_record_large_does_not_hold_the_event_loop_up() -> None:
-    """While 32 MiB are decoded, another request waits for less than a second at any time."""
-    lags: list[float] = []
+async def test_record_large_does_not_block_the_event_loop() -> None:
+    """While 27 MB are decoded, other requests run; other programs do not add to CPU time."""
+    blocked: list[float] = []
 
     async def beat() -> None:
         while True:
-            begin = time.perf_counter()
+            started = time.process_time()
             await asyncio.sleep(0.005)
-            lags.append(time.perf_counter() - begin)
+            blocked.append(time.process_time() - started)
 
-    beating = asyncio.ensure_future(beat())
-    office = Office()
+    under_test = RecorderUnderTest()
     push = pushed(callback_body(200_000))
-    lags.clear()
-    assert await office.recorder.record(push) is Outcome.STORED
+    beating = asyncio.ensure_future(beat())
+    result, _ = await under_test.recorder._prepare(read_push(push), MAX_BODY_BYTES)
     beating.cancel()
-    assert max(lags, default=0.0) < 1.0
+    assert result.segment_count == 200_000
+    assert max(blocked) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -231,37 +231,37 @@ async def test_record_large_does_not_hold_the_event_loop_up() -> None:
 )
 async def test_poison_is_said_once_and_never_stored(push: bytes) -> None:
     """An error for the log; the broker moves the message to the dead letters."""
-    office = Office(retention_days=1)
+    under_test = RecorderUnderTest(retention_days=1)
     with pytest.raises(PoisonMessage):
-        await office.recorder.record(push)
-    (event,) = office.lines.events
+        await under_test.recorder.record(push)
+    (event,) = under_test.lines.events
     assert (event["message"], event["severity"]) == ("callback_poisoned", "ERROR")
-    assert office.documents.paths() == []
+    assert under_test.documents.paths() == []
 
 
 async def test_a_refused_document_is_poison_too() -> None:
     """It would be refused again."""
-    office = Office()
+    under_test = RecorderUnderTest()
 
     def refuse(operation: str) -> None:
         if operation == "commit":
             raise DocumentRefused("too large")
 
-    office.documents.before = refuse
+    under_test.documents.before = refuse
     with pytest.raises(DocumentRefused):
-        await office.recorder.record(pushed(callback_body()))
-    assert office.lines.named("callback_poisoned")
+        await under_test.recorder.record(pushed(callback_body()))
+    assert under_test.lines.named("callback_poisoned")
 
 
 async def test_a_store_that_is_down_is_no_poison() -> None:
     """The message comes again."""
-    office = Office(retrier=TryOnce())
-    office.documents.before = Outage(10**6)
+    under_test = RecorderUnderTest(retrier=TryOnce())
+    under_test.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
-        await office.recorder.record(pushed(callback_body()))
-    assert office.lines.named("callback_poisoned") == []
-    office.documents.before = lambda _: None
-    assert await office.recorder.record(pushed(callback_body())) is Outcome.STORED
+        await under_test.recorder.record(pushed(callback_body()))
+    assert under_test.lines.named("callback_poisoned") == []
+    under_test.documents.before = lambda _: None
+    assert await under_test.recorder.record(pushed(callback_body())) is Outcome.STORED
 
 
 def test_a_message_without_attributes_is_stored() -> None:
@@ -273,9 +273,9 @@ def test_a_message_without_attributes_is_stored() -> None:
 
 async def test_receive_logs_no_content() -> None:
     """Neither text nor names."""
-    office = Office()
-    await office.recorder.record(pushed(callback_body([{"speaker": "Ada", "text": "hello"}])))
-    text = b"".join(office.lines.raw)
+    under_test = RecorderUnderTest()
+    await under_test.recorder.record(pushed(callback_body([{"speaker": "Ada", "text": "hello"}])))
+    text = b"".join(under_test.lines.raw)
     assert b"missing_time" in text
     assert b"Ada" not in text
     assert b"hello" not in text

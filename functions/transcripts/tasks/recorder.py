@@ -112,9 +112,11 @@ class Recorder:
         return outcome
 
     async def _save(self, push: Push, size: int) -> tuple[Task, Outcome]:
+        result, raw = await self._prepare(push, size)
+        return result, await self._store.save_result(result, raw)
+
+    async def _prepare(self, push: Push, size: int) -> Prepared:
         arguments = (push, self._clock(), self._retention_days)
         if size <= INLINE_WORK_BYTES:
-            result, raw = prepare(*arguments)
-        else:
-            result, raw = await asyncio.to_thread(prepare, *arguments)
-        return result, await self._store.save_result(result, raw)
+            return prepare(*arguments)
+        return await asyncio.to_thread(prepare, *arguments)

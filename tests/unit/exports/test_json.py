@@ -175,7 +175,7 @@ def test_json_head_says_what_it_is_a_transcript_of() -> None:
         "name": "Ada",
         "provider_names": ["Ada Example", "李雷"],
         "segment_count": 2,
-        "word_count": 0,
+        "word_count": 28,
         "talk_time_s": 3.0,
         "share": 0.5,
         "first_start_s": 1.0,
