@@ -6,10 +6,10 @@ locals {
       "anomalies", "faces", "labels", "provider", "segments", "source", "speaker_names", "speakers",
       "usage",
     ]
-    segments    = ["segments"]
-    raw         = ["data"]
-    submissions = ["earlier", "labels", "source"]
-    assets      = []
+    segments       = ["segments"]
+    raw            = ["data"]
+    submissions    = ["labels", "previous_attempts", "source"]
+    assets         = []
     spend_counters = []
   }
   unindexed = merge([

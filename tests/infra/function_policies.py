@@ -57,7 +57,7 @@ def bounds() -> dict[str, Bounds]:
     """Return the bounds of each function, from the constants of its code."""
     push_s = 600 - 30  # https://cloud.google.com/pubsub/docs/subscription-properties
     body_s = constant("transcripts/web.py", "BODY_TIMEOUT_S")
-    publish_s = constant("transcripts/google/publisher.py", "ACKNOWLEDGE_WITHIN_S")
+    publish_s = constant("transcripts/google/publisher.py", "PUBLISH_TIMEOUT_S")
     large_bodies = constant("callback.py", "LARGE_AT_ONCE")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_AT_ONCE")
     uploads = constant("transcripts/submissions/uploader.py", "MAX_UPLOADS")
