@@ -58,8 +58,8 @@ def bounds() -> dict[str, Bounds]:
     push_s = 600 - 30  # https://cloud.google.com/pubsub/docs/subscription-properties
     body_s = constant("transcripts/web.py", "BODY_TIMEOUT_S")
     publish_s = constant("transcripts/google/publisher.py", "PUBLISH_TIMEOUT_S")
-    large_bodies = constant("callback.py", "LARGE_AT_ONCE")
-    large_results = constant("transcripts/tasks/recorder.py", "LARGE_AT_ONCE")
+    large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
+    large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
     uploads = constant("transcripts/submissions/uploader.py", "MAX_UPLOADS")
     chunk_mib = constant("transcripts/google/objects.py", "CHUNK_BYTES") / MIB
     dispatch_s = constant("transcripts/google/queue.py", "DISPATCH_DEADLINE_S")
