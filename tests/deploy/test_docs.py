@@ -13,7 +13,7 @@ import pytest
 from cli.deploy.environment import declared_variables
 from cli.deploy.preflight import FIRST_APIS
 from tests.deploy.conftest import ROOT
-from tests.infra.source import Source, block
+from tests.infra.source import Source
 from transcripts.settings import FUNCTIONS
 
 DOCUMENTS: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -167,13 +167,6 @@ def required(name: str) -> str:
     return found[0]
 
 
-def runtime() -> str:
-    """Return the Python version of the functions, such as 3.13."""
-    function = SOURCE.resources["google_cloudfunctions2_function.this"]
-    text = str(block(function, "build_config")["runtime"]).removeprefix("python")
-    return f"{text[0]}.{text[1:]}"
-
-
 def retry_hours() -> float:
     """Return how long a message is retried before it is a dead letter, in hours."""
     pauses = int(default("max_delivery_attempts")) - 1
@@ -184,7 +177,6 @@ FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
     (r"Python (\d\.\d+)", lambda: required("python")),
     (r"[Tt]erraform (\d\.\d+)", lambda: required("terraform")),
     (r"terraform_version: ~(\d\.\d+)", lambda: required("terraform")),
-    (r"Google runs (\d\.\d+)", runtime),
     (r"`hashicorp/google` (\d\.\d+)", lambda: "7.46"),  # the stand-in's schema
     (rf"({NUMBER}) functions\s+are built", lambda: len(FUNCTIONS)),
     (rf"({NUMBER}) composite indexes", lambda: len(local("indexes"))),
