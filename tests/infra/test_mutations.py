@@ -33,7 +33,16 @@ FOLDER_CHECKS: Final[dict[str, Callable[[Path], Iterable[str]]]] = {
     "wrong_answers": wrong_answers,
     "unclear_messages": unclear_messages,
 }
-COPIED: Final = ("cli", "docs", "functions", "infra", "tests", "Makefile", "README.md")
+COPIED: Final = (
+    "cli",
+    "docs",
+    "functions",
+    "infra",
+    "tests",
+    "Makefile",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 CONFIGURED: Final = ("pyproject.toml", ".gitignore")
 
 
