@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import TASK_ID, callback_body, shape_body, shape_names
 from tests.fakes import NOW, LogLines, RecordingPublisher
-from transcripts.callbacks.message import unpack
-from transcripts.callbacks.receiver import INLINE_WORK_BYTES, Receiver
+from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack
+from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 
 CALLBACKS, REJECTED = "projects/p/topics/callbacks", "projects/p/topics/rejected"

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
 
 from transcripts.callbacks.kinds import identify
-from transcripts.callbacks.message import Message, pack
+from transcripts.callbacks.message import INLINE_WORK_BYTES, Message, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.logs import Log
 from transcripts.ports import Publisher
-
-INLINE_WORK_BYTES: Final = 64 * 1024
-"""A larger body is checked, hashed and compressed in a thread, off the event loop."""
 
 
 class Receiver:
