@@ -126,9 +126,8 @@ def _split(
 
 def _end_near(ruler: Ruler, start: int, columns: float, latest: int) -> int:
     """Return a good end near ``columns``: of a sentence, of a clause, of a word."""
-    wanted = ruler.reach(start, columns)
-    low = ruler.reach(start, columns * 0.6)
-    high = min(latest, ruler.reach(start, columns * 1.4))
+    low, wanted, high = ruler.window(start, columns)
+    high = min(latest, high)
     sentence = clause = -1
     for match in _PAUSE.finditer(ruler.text, low, high):
         at = match.end()

@@ -104,6 +104,11 @@ class Ruler:
         """Return how far ``columns`` go from ``start``."""
         return bisect_right(self._ends, self._ends[start] + columns) - 1
 
+    def window(self, start: int, columns: float) -> tuple[int, int, int]:
+        """Return how far three fifths, all and seven fifths of ``columns`` go from ``start``."""
+        reach = self.reach
+        return reach(start, columns * 0.6), reach(start, columns), reach(start, columns * 1.4)
+
     def last_break(self, start: int, end: int) -> int | None:
         """Return the last place after ``start`` and not after ``end`` where a line may end."""
         if end >= self.size:
@@ -172,7 +177,12 @@ class AsciiRuler(Ruler):
 
     def reach(self, start: int, columns: float) -> int:
         """Return how far ``columns`` go from ``start``."""
-        return min(start + int(columns), self.size)
+        return min(int(start + columns), self.size)
+
+    def window(self, start: int, columns: float) -> tuple[int, int, int]:
+        """Return how far three fifths, all and seven fifths of ``columns`` go from ``start``."""
+        low, wanted = int(start + columns * 0.6), int(start + columns)
+        return low, wanted, min(int(start + columns * 1.4), self.size)
 
     def last_break(self, start: int, end: int) -> int | None:
         """Return the last place after ``start`` and not after ``end`` where a line may end."""

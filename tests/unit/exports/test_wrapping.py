@@ -93,6 +93,8 @@ def test_ascii_is_measured_and_broken_like_any_text(text: str) -> None:
     assert isinstance(ruler_for(text), AsciiRuler)
     for start in range(0, len(text), 7):
         assert fast.reach(start, 20.5) == general.reach(start, 20.5)
+        part = (len(text) - start) / 2
+        assert fast.window(start, part) == general.window(start, part)
         assert fast.line_end(start, 20) == general.line_end(start, 20)
         assert fast.last_break(start, start + 20) == general.last_break(start, start + 20)
         assert fast.two_lines_end(start, 10, 20) == general.two_lines_end(start, 10, 20)
