@@ -45,7 +45,8 @@ def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
     """Yield the cues of a transcript in the order of their starts; what is empty has none.
 
     ``labelled`` leaves room for names, where the options ask for them. Cues overlap only where
-    segments do, or where a segment has no length and no room before the next one.
+    segments do, or where a segment has no time: less than a millisecond for each of its cues, and
+    no room before the next one.
     """
     options = transcript.options
     columns = options.max_chars
