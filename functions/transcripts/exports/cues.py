@@ -17,7 +17,7 @@ from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.text import one_line, right_to_left
 from transcripts.exports.times import MAX_MS
 from transcripts.exports.transcript import Transcript
-from transcripts.exports.wrapping import NOT_FIRST, Ruler, ruler_for, wrap
+from transcripts.exports.wrapping import NOT_FIRST, Ruler, fits_two_lines, ruler_for, wrap
 
 MIN_MS: Final = 833
 MAX_CUE_MS: Final = 7000
@@ -28,8 +28,8 @@ LABEL_COLUMNS: Final = 16
 _SLOW_COLUMNS: Final = 12
 """Text is not split into parts shorter than this only because it is spoken slowly."""
 
-_SENTENCE_END: Final = re.compile(r"[.!?…؟।۔](?=[\"'”’»)\]]* )|[。！？]")
-_CLAUSE_END: Final = re.compile(r"[,;:،؛—–](?=[\"'”’»)\]]* )|[、，；：]")
+# Group 1 or 2 is the end of a sentence; without a group it is that of a clause.
+_PAUSE: Final = re.compile(r"(?:([.!?…؟।۔])|[,;:،؛—–])(?=[\"'”’»)\]]* )|([。！？])|[、，；：]")
 
 
 class Cue(NamedTuple):
@@ -45,7 +45,8 @@ def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
     """Yield the cues of a transcript in the order of their starts; what is empty has none.
 
     ``labelled`` leaves room for names, where the options ask for them. Cues overlap only where
-    segments do, or where a segment has no length and no room before the next one.
+    segments do, or where a segment has no time: less than a millisecond for each of its cues, and
+    no room before the next one.
     """
     options = transcript.options
     columns = options.max_chars
@@ -57,7 +58,7 @@ def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
     count = 0
     for spoken in _spoken(transcript):
         start_ms, end_ms, speaker, text, next_ms = spoken
-        if len(text) <= short and text.isascii() and MIN_MS <= end_ms - start_ms <= MAX_CUE_MS:
+        if MIN_MS <= end_ms - start_ms <= MAX_CUE_MS and fits_two_lines(text, short, columns):
             timed = [Cue(start_ms, end_ms, speaker, text)]
         else:
             ruler = ruler_for(text)
@@ -126,16 +127,21 @@ def _split(
 
 def _end_near(ruler: Ruler, start: int, columns: float, latest: int) -> int:
     """Return a good end near ``columns``: of a sentence, of a clause, of a word."""
-    wanted = ruler.reach(start, columns)
-    low = ruler.reach(start, columns * 0.6)
-    high = min(latest, ruler.reach(start, columns * 1.4))
-    for ends in (_SENTENCE_END, _CLAUSE_END):
-        found = [match.end() for match in ends.finditer(ruler.text, low, high)]
-        if found:
-            end = min(found, key=lambda at: abs(at - wanted))
-            while end < latest and ruler.text[end] in NOT_FIRST:
-                end += 1
-            return end
+    low, wanted, high = ruler.window(start, columns)
+    high = min(latest, high)
+    sentence = clause = -1
+    for match in _PAUSE.finditer(ruler.text, low, high):
+        at = match.end()
+        if match.lastindex is None:
+            if clause < 0 or abs(at - wanted) < abs(clause - wanted):
+                clause = at
+        elif sentence < 0 or abs(at - wanted) < abs(sentence - wanted):
+            sentence = at
+    end = sentence if sentence > 0 else clause
+    if end > 0:
+        while end < latest and ruler.text[end] in NOT_FIRST:
+            end += 1
+        return end
     found_end = ruler.last_break(start, min(wanted, latest))
     if found_end is None or found_end < low:
         found_end = ruler.last_break(start, high)

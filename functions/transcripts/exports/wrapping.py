@@ -104,6 +104,11 @@ class Ruler:
         """Return how far ``columns`` go from ``start``."""
         return bisect_right(self._ends, self._ends[start] + columns) - 1
 
+    def window(self, start: int, columns: float) -> tuple[int, int, int]:
+        """Return how far three fifths, all and seven fifths of ``columns`` go from ``start``."""
+        reach = self.reach
+        return reach(start, columns * 0.6), reach(start, columns), reach(start, columns * 1.4)
+
     def last_break(self, start: int, end: int) -> int | None:
         """Return the last place after ``start`` and not after ``end`` where a line may end."""
         if end >= self.size:
@@ -172,7 +177,12 @@ class AsciiRuler(Ruler):
 
     def reach(self, start: int, columns: float) -> int:
         """Return how far ``columns`` go from ``start``."""
-        return min(start + int(columns), self.size)
+        return min(int(start + columns), self.size)
+
+    def window(self, start: int, columns: float) -> tuple[int, int, int]:
+        """Return how far three fifths, all and seven fifths of ``columns`` go from ``start``."""
+        low, wanted = int(start + columns * 0.6), int(start + columns)
+        return low, wanted, min(int(start + columns * 1.4), self.size)
 
     def last_break(self, start: int, end: int) -> int | None:
         """Return the last place after ``start`` and not after ``end`` where a line may end."""
@@ -183,21 +193,50 @@ class AsciiRuler(Ruler):
 
     def line_end(self, start: int, columns: int) -> int:
         """Return where a line that begins at ``start`` has to end, at the latest."""
-        end = start + columns
-        if end >= self.size:
-            return self.size
-        found = self.text.rfind(" ", start + 1, end + 1)
-        return end if found < 0 else found
+        return _ascii_line_end(self.text, start, columns)
+
+    def two_lines_end(self, start: int, first: int, second: int) -> int:
+        """Return where two lines of these widths, the first from ``start``, end at the latest."""
+        end = _ascii_line_end(self.text, start, first)
+        return _ascii_line_end(self.text, self.next_line(end), second)
 
     def middle(self, columns: int) -> int | None:
         """Return where to break the text in two lines of at most ``columns``; None if nowhere."""
-        half = self.size // 2
-        left = self.text.rfind(" ", max(1, self.size - columns - 1), half + 1)
-        right = self.text.find(" ", half + 1, columns + 1)
-        if left < 0 or right < 0:
-            found = max(left, right)
-            return None if found < 0 else found
-        return left if self._distance(left, half) <= self._distance(right, half) else right
+        return _ascii_middle(self.text, columns)
+
+
+def _ascii_line_end(text: str, start: int, columns: int) -> int:
+    end = start + columns
+    if end >= len(text):
+        return len(text)
+    found = text.rfind(" ", start + 1, end + 1)
+    return end if found < 0 else found
+
+
+def _ascii_middle(text: str, columns: int) -> int | None:
+    size = len(text)
+    half = size // 2
+    left = text.rfind(" ", max(1, size - columns - 1), half + 1)
+    right = text.find(" ", half + 1, columns + 1)
+    if left < 0 or right < 0:
+        found = max(left, right)
+        return None if found < 0 else found
+    farther = size // 8
+    left_distance = half - left - (farther if text[left - 1] in _PAUSES else 0)
+    right_distance = right - half - (farther if text[right - 1] in _PAUSES else 0)
+    return left if left_distance <= right_distance else right
+
+
+def fits_two_lines(text: str, first: int, second: int) -> bool:
+    """Tell whether text fits two lines of these widths."""
+    if not text.isascii():
+        ruler = Ruler(text)
+        return ruler.two_lines_end(0, first, second) >= ruler.size
+    end = _ascii_line_end(text, 0, first)
+    # The blank between two lines takes no room.
+    return (
+        end + 1 + second >= len(text) if text[end : end + 1] == " " else end + second >= len(text)
+    )
 
 
 def ruler_for(text: str) -> Ruler:
@@ -211,7 +250,13 @@ _PAUSES: Final = frozenset(".!?…。！？؟।,;:、，；：،؛—–")
 def wrap(text: str, columns: int) -> str:
     """Break text into lines of at most ``columns``: two of about one length, or more if need be."""
     size = len(text)
-    if size <= columns and (text.isascii() or size * 2 <= columns):
+    if text.isascii():
+        if size <= columns:
+            return text
+        at = _ascii_middle(text, columns) if size <= 2 * columns + 1 else None
+        if at is not None:
+            return f"{text[:at]}\n{text[at + 1 :]}"
+    elif size * 2 <= columns:
         return text
     ruler = ruler_for(text)
     total = ruler.columns(0, size)

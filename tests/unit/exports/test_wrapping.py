@@ -72,8 +72,9 @@ def test_wrap_breaks_east_asian_text_by_its_rules(text: str, lines: str) -> None
 )
 def test_wrap_never_tears_what_readers_take_for_one_character(cluster: str) -> None:
     """Families, flags, skin tones, marks, conjuncts: also in a word longer than a line."""
-    for line in wrap(cluster * 40, 16).split("\n"):
-        assert len(line) % len(cluster) == 0
+    for width in (15, 16):
+        for line in wrap(cluster * 40, width).split("\n"):
+            assert len(line) % len(cluster) == 0
 
 
 @given(TEXTS.map(one_line).filter(bool), st.sampled_from([16, 32, 42]))
@@ -92,6 +93,8 @@ def test_ascii_is_measured_and_broken_like_any_text(text: str) -> None:
     assert isinstance(ruler_for(text), AsciiRuler)
     for start in range(0, len(text), 7):
         assert fast.reach(start, 20.5) == general.reach(start, 20.5)
+        part = (len(text) - start) / 2
+        assert fast.window(start, part) == general.window(start, part)
         assert fast.line_end(start, 20) == general.line_end(start, 20)
         assert fast.last_break(start, start + 20) == general.last_break(start, start + 20)
         assert fast.two_lines_end(start, 10, 20) == general.two_lines_end(start, 10, 20)

@@ -56,4 +56,4 @@ def write(transcript: Transcript) -> Iterator[str]:
 
 
 def _facts(task: Task) -> dict[str, object]:
-    return {name: getattr(task, name) for name in FACTS if hasattr(task, name)}
+    return {name: getattr(task, name) for name in FACTS}
