@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from google.api_core.exceptions import Unauthorized
+from google.cloud.storage._bucket_metadata_cache import BucketMetadataCache
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from transcripts.errors import (
@@ -204,6 +205,18 @@ def test_translate_unauthorized_is_forbidden() -> None:
     """The client has tried with a new token by then; without credentials it does not get so far."""
     error = translate(Unauthorized("no"))  # type: ignore[no-untyped-call] # Google's own
     assert type(error) is ObjectForbidden
+
+
+async def test_read_whole_object_asks_nothing_about_its_bucket(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself the client asks for the bucket in a thread, which this identity may not see."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        BucketMetadataCache, "get_or_queue_fetch", lambda _, bucket: asked.append(bucket)
+    )
+    assert await asyncio.to_thread(read_whole) == CONTENT
+    assert asked == []
 
 
 async def test_stat_object_under_a_customer_key_tells_it(storage: Storage) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ from transcripts.errors import (
 )
 from transcripts.uploads.media import RejectReason
 from transcripts.uploads.stored_object import StoredObject
+
+# For traces, which are off, the client asks in a thread of its own for the bucket of every object
+# that is read. This identity may not see buckets.
+# https://github.com/googleapis/google-cloud-python/tree/main/packages/google-cloud-storage
+os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """What is held of an object at a time: one request each, so neither too small nor too large."""
