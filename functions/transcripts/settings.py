@@ -289,6 +289,11 @@ class SubscriberSettings(StoreSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultsSettings(StoreSettings):
+    """What ``results`` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SubmitSettings(StoreSettings):
     """What ``submit`` reads."""
 
@@ -357,5 +362,6 @@ FUNCTIONS: Final[Mapping[str, type[Settings]]] = {
     "ingest": IngestSettings,
     "callback": CallbackSettings,
     "subscriber": SubscriberSettings,
+    "results": ResultsSettings,
     "sweep": SweepSettings,
 }
