@@ -241,6 +241,7 @@ def secrets_are_pinned_and_hidden(plan: Plan) -> Iterator[str]:
 
 NEEDED_FIRST: Final = {
     "google_cloudfunctions2_function.this": (
+        "google_artifact_registry_repository.functions",
         "google_artifact_registry_repository_iam_member.build",
         "google_compute_router_nat.egress",
         "google_firestore_index.this",
@@ -266,6 +267,12 @@ NEEDED_FIRST: Final = {
         "google_pubsub_topic_iam_member.uploads",
     ),
     "google_cloud_scheduler_job.sweep": ("google_cloud_run_v2_service_iam_member.caller",),
+    "google_compute_router_nat.egress": ("google_compute_router.egress",),
+    "google_firestore_field.expiry": ("google_firestore_database.this",),
+    "google_firestore_field.unindexed": ("google_firestore_database.this",),
+    "google_firestore_index.this": ("google_firestore_database.this",),
+    "google_pubsub_subscription.kept": ("google_pubsub_topic.this",),
+    "google_storage_bucket_object.package": ("google_storage_bucket.source",),
 }
 """What a first apply on an empty project has to make before something else."""
 
