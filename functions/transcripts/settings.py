@@ -140,6 +140,12 @@ def _minutes(text: str) -> int:
     return int(text)
 
 
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def _bytes(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 5 * 1024**4):
         raise ValueError("must be a number of bytes, at most the 5 TiB of an object")
@@ -283,9 +289,25 @@ _MAX_OBJECT_BYTES: Final = _variable(
 )
 
 
+_REDACT_FACES: Final = _variable(
+    "REDACT_FACES",
+    _switch,
+    "`true` stores no face data in tasks; the raw bodies that are kept have it unchanged",
+    default="false",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubscriberSettings(StoreSettings):
     """What ``subscriber`` reads."""
+
+    results_topic: str = _variable(
+        "RESULTS_TOPIC",
+        _matching(_TOPIC, "projects/PROJECT/topics/TOPIC"),
+        "topic that is told of every stored result; without it nobody is told",
+        default="",
+    )
+    redact_faces: bool = _REDACT_FACES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""What the private function ``results`` answers: tasks, transcripts, submissions, accounting."""
