@@ -66,6 +66,7 @@ PORTS: Final = {
     "ingest": 8084,
     "bucket": 8085,
     "sweep": 8086,
+    "results": 8087,
     "mavi": 8090,
 }
 

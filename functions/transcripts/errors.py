@@ -14,6 +14,7 @@
     │   ├── MessageTooLarge             over what a topic takes, even compressed
     │   ├── ObjectNotFound                  an object, or the wanted generation of it, is not there
     │   ├── ObjectUnreadable            the storage will never give us an object; the code says why
+    │   ├── TranscriptIncomplete        pages of a transcript are gone
     │   ├── DocumentRefused             the store will never take such a document
     │   └── SubmissionError             an asset was not bought; the code says why
     └── TransientError                  the same request may work later (503)
@@ -160,6 +161,13 @@ class ObjectUnreadable(PermanentError):
         """Take the stable code, which is recorded as a reason, beside the sentence."""
         super().__init__(message)
         self.code = code
+
+
+class TranscriptIncomplete(PermanentError):
+    """Pages of a transcript are gone, although its task still names them."""
+
+    code = "transcript_incomplete"
+    status = 410
 
 
 class DocumentRefused(PermanentError):

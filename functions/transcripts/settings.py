@@ -310,27 +310,38 @@ class SubscriberSettings(StoreSettings):
     redact_faces: bool = _REDACT_FACES
 
 
+_API_KEY_MEANING: Final = "API key of the Mavi account; results needs it only to delete assets"
+_MAVI_BASE_URL: Final = _variable(
+    "MAVI_BASE_URL",
+    _base_url,
+    "base URL of the Mavi API",
+    default="https://mavi-backend.memories.ai/serve/api/v2",
+)
+_MAVI_REQUESTS_PER_SECOND: Final = _variable(
+    "MAVI_REQUESTS_PER_SECOND",
+    _rate,
+    "the account's limit for each Mavi endpoint",
+    default="1",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsSettings(StoreSettings):
+    """What ``results`` reads."""
+
+    mavi_api_key: Secret | str = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING, default="")
+    mavi_base_url: str = _MAVI_BASE_URL
+    mavi_requests_per_second: float = _MAVI_REQUESTS_PER_SECOND
+    redact_faces: bool = _REDACT_FACES
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubmitSettings(StoreSettings):
     """What ``submit`` reads."""
 
-    mavi_api_key: Secret = _variable(
-        "MAVI_API_KEY",
-        _secret,
-        "API key of the Mavi account",
-    )
-    mavi_base_url: str = _variable(
-        "MAVI_BASE_URL",
-        _base_url,
-        "base URL of the Mavi API",
-        default="https://mavi-backend.memories.ai/serve/api/v2",
-    )
-    mavi_requests_per_second: float = _variable(
-        "MAVI_REQUESTS_PER_SECOND",
-        _rate,
-        "the account's limit for each Mavi endpoint",
-        default="1",
-    )
+    mavi_api_key: Secret = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING)
+    mavi_base_url: str = _MAVI_BASE_URL
+    mavi_requests_per_second: float = _MAVI_REQUESTS_PER_SECOND
     submit_queue: str = _queue(required=False)
     submit_url: str = _submit_url(required=False)
     queue_invoker: str = _INVOKER
@@ -379,5 +390,6 @@ FUNCTIONS: Final[Mapping[str, type[Settings]]] = {
     "ingest": IngestSettings,
     "callback": CallbackSettings,
     "subscriber": SubscriberSettings,
+    "results": ResultsSettings,
     "sweep": SweepSettings,
 }

@@ -27,6 +27,7 @@ from transcripts.errors import (
 from transcripts.mavi.answers import AssetState, Sent, SubmitAnswer, UploadAnswer
 from transcripts.mavi.client import File, MaviClient
 from transcripts.ports import (
+    Count,
     Delete,
     Documents,
     ObjectReader,
@@ -152,6 +153,12 @@ class FaultyDocuments:
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         found: Sequence[Snapshot[T]] = await self._fate.effect(
             f"query {query.collection}", lambda: self._documents.query(query), StoreUnavailable
+        )
+        return found
+
+    async def count(self, *counts: Count) -> Sequence[int]:
+        found: Sequence[int] = await self._fate.effect(
+            "count", lambda: self._documents.count(*counts), StoreUnavailable
         )
         return found
 

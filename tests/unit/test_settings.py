@@ -155,6 +155,7 @@ QUEUE = {"SUBMIT_QUEUE", "SUBMIT_URL"}
         ("ingest", STORE | QUEUE),
         ("submit", STORE | {"MAVI_API_KEY"}),
         ("subscriber", STORE),
+        ("results", STORE),
         ("sweep", STORE | QUEUE),
     ],
 )
@@ -175,6 +176,7 @@ def test_load_without_anything_names_what_the_function_requires(
         ("ingest", {}),
         ("submit", {"MAVI_API_KEY": "k"}),
         ("subscriber", {}),
+        ("results", {}),
         ("sweep", {}),
     ],
 )

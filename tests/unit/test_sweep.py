@@ -379,7 +379,7 @@ async def test_every_query_of_the_sweep_is_listed_with_its_index(pipeline: Pipel
     query_documents = pipeline.documents.query
 
     async def recording(query: Query[Any]) -> Any:
-        asked.add((query.collection, query.where[0], query.until[0]))
+        asked.add((query.collection, query.where[0][0], query.order_by))
         return await query_documents(query)
 
     pipeline.documents.query = recording  # type: ignore[method-assign] # records what is asked
@@ -464,7 +464,7 @@ async def test_run_makes_the_queries_that_have_an_index(pipeline: Pipeline) -> N
     query = pipeline.documents.query
 
     async def recording(wanted: Query[Any]) -> Any:
-        made.add((wanted.collection, wanted.where[0], wanted.until[0]))
+        made.add((wanted.collection, wanted.where[0][0], wanted.order_by))
         return await query(wanted)
 
     pipeline.documents.query = recording  # type: ignore[method-assign,assignment] # one test's own store

@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS document (
     version INTEGER NOT NULL,
     data    TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS document_created_at
+ON document (rtrim(json_extract(data, '$.created_at'), 'Z'), path) WHERE path NOT GLOB '*/*/*';
 CREATE TABLE IF NOT EXISTS version (last INTEGER NOT NULL);
 INSERT INTO version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM version);
 CREATE TABLE IF NOT EXISTS subscription (

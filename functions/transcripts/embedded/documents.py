@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -12,9 +13,11 @@ import msgspec
 from transcripts.embedded.database import Database
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.ids import usable_id, usable_key
-from transcripts.ports import ABSENT, Delete, Query, Read, Snapshot, T, Version, Write
+from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Version, Write
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
+
+_FIELD: Final = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
 class SqliteDocuments:
@@ -39,28 +42,35 @@ class SqliteDocuments:
 
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         """Return the documents that match, in the order of their time."""
+        statement, values = _select(query)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:
-            return connection.execute(
-                "SELECT path, json_extract(data, '$.' || ?) FROM document"
-                " WHERE path GLOB ? AND path NOT GLOB ? AND json_extract(data, '$.' || ?) = ?",
-                (
-                    query.until[0],
-                    f"{query.collection}/*",
-                    f"{query.collection}/*/*",
-                    *query.where,
-                ),
-            ).fetchall()
+        def work(connection: sqlite3.Connection) -> list[Snapshot[T]]:
+            rows = connection.execute(statement, values).fetchall()
+            return [_snapshot(version, data, query) for version, data in rows]
 
         try:
-            rows = await self._database.run(work)
+            return await self._database.run(work)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"SQLite: {error}.") from error
-        # Times are text of varying length, so they are compared here.
-        times = [(datetime.fromisoformat(time), path) for path, time in rows if time is not None]
-        paths = [path for time, path in sorted(times) if time <= query.until[1]][: query.limit]
-        found = await self.read(*(Read(path, query.type, query.fields) for path in paths))
-        return [snapshot for snapshot in found if snapshot is not None]
+
+    async def count(self, *counts: Count) -> Sequence[int]:
+        """Return each number, all in one transaction."""
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            numbers = []
+            for count in counts:
+                conditions, values = _conditions(count.collection, count.where)
+                (number,) = connection.execute(
+                    f"SELECT count(*) FROM document WHERE {conditions}",  # noqa: S608 - see _column
+                    values,
+                ).fetchone()
+                numbers.append(number)
+            return numbers
+
+        try:
+            return await self._database.run(work)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"SQLite: {error}.") from error
 
     async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
         """Return the ids of a collection's documents, in order."""
@@ -116,10 +126,67 @@ def _read(connection: sqlite3.Connection, read: Read[T]) -> Snapshot[T] | None:
     if row is None:
         return None
     version, data = row
-    if read.fields is not None:
-        content: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        data = msgspec.json.encode({k: v for k, v in content.items() if k in read.fields})
-    return Snapshot(msgspec.json.decode(data, type=read.type), _token(version))
+    return _snapshot(version, data, read)
+
+
+def _snapshot(version: int, data: str, wanted: Read[T] | Query[T]) -> Snapshot[T]:
+    content: str | bytes = data
+    if wanted.fields is not None:
+        fields: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        content = msgspec.json.encode({k: v for k, v in fields.items() if k in wanted.fields})
+    return Snapshot(msgspec.json.decode(content, type=wanted.type), _token(version))
+
+
+def _select(query: Query[Any]) -> tuple[str, list[Any]]:
+    """Return the statement of a query, and its values."""
+    conditions, values = _conditions(query.collection, query.where)
+    moment = _sort_key(query.order_by)
+    conditions += f" AND {moment} IS NOT NULL"
+    if query.contains is not None:
+        name, value = query.contains
+        elements = f"json_each(data, '$.{_column(name)}')"
+        conditions += f" AND ? IN (SELECT value FROM {elements})"  # noqa: S608 - see _column
+        values.append(value)
+    for bound, operator in ((query.since, ">="), (query.until, "<=")):
+        if bound is not None:
+            conditions += f" AND {moment} {operator} ?"
+            values.append(_time(bound))
+    if query.after is not None:
+        time, document_id = query.after
+        conditions += f" AND ({moment}, path) {'<' if query.descending else '>'} (?, ?)"
+        values += [_time(time), f"{query.collection}/{document_id}"]
+    direction = "DESC" if query.descending else "ASC"
+    columns = "SELECT version, data FROM document"
+    order = f"ORDER BY {moment} {direction}, path {direction}"
+    return f"{columns} WHERE {conditions} {order} LIMIT ?", [*values, query.limit]
+
+
+def _conditions(collection: str, where: Sequence[tuple[str, str | None]]) -> tuple[str, list[Any]]:
+    conditions = "path GLOB ? AND path NOT GLOB '*/*/*'"
+    values: list[Any] = [f"{collection}/*"]
+    for name, value in where:
+        conditions += f" AND json_extract(data, '$.{_column(name)}') IS ?"
+        values.append(value)
+    return conditions, values
+
+
+def _column(name: str) -> str:
+    """Return the name of a field, which stands in the statement so that an index can be used."""
+    if not _FIELD.fullmatch(name):
+        raise ValueError(f"{name!r} names no field")
+    return name
+
+
+def _sort_key(name: str) -> str:
+    """Return the expression that times are compared by.
+
+    Their text has a fraction or none. Without the Z, the order of the text is that of the times.
+    """
+    return f"rtrim(json_extract(data, '$.{_column(name)}'), 'Z')"
+
+
+def _time(moment: datetime) -> str:
+    return str(msgspec.to_builtins(moment)).rstrip("Z")
 
 
 def _check_version(connection: sqlite3.Connection, path: str, expect: Version | None) -> str | None:
