@@ -32,7 +32,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import File
 from transcripts.mavi.rate_limit import RateLimitTimeout
-from transcripts.ports import Count, Query, Read, Snapshot, T, Write
+from transcripts.ports import Count, Delete, Query, Read, Snapshot, T, Write
 from transcripts.retry import Retrier
 from transcripts.uploads.stored_object import StoredObject
 
@@ -99,6 +99,7 @@ class MemoryDocuments:
         self.reads = 0
         self.queries: list[Query[Any]] = []
         self.commits: list[tuple[Write, ...]] = []
+        self.deleted: list[str] = []
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
 
@@ -116,7 +117,14 @@ class MemoryDocuments:
             content = {name: content[name] for name in read.fields if name in content}
         return Snapshot(msgspec.convert(content, read.type), str(self.versions[read.path]).encode())
 
-    async def commit(self, *writes: Write) -> None:
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        await asyncio.sleep(0)
+        self.before("ids")
+        paths = [path.rpartition("/") for path in self.content]
+        found = [name for parent, _, name in paths if parent == collection and name > after]
+        return sorted(found)[:limit]
+
+    async def commit(self, *writes: Write | Delete) -> None:
         await asyncio.sleep(0)
         self.before("commit")
         for write in writes:
@@ -125,6 +133,8 @@ class MemoryDocuments:
                 raise Conflict("changed meanwhile")
         encoded: dict[str, dict[str, Any]] = {}
         for write in writes:
+            if isinstance(write, Delete):
+                continue
             content = msgspec.to_builtins(write.value, builtin_types=(bytes, datetime))
             if write.fields is not None:
                 old = encoded.get(write.path, self.content.get(write.path, {}))
@@ -132,10 +142,13 @@ class MemoryDocuments:
             if len(msgspec.msgpack.encode(content)) > 1024 * 1024:
                 raise DocumentRefused("too large")
             encoded[write.path] = content
+        for path in [write.path for write in writes if isinstance(write, Delete)]:
+            self.content.pop(path, None)
+            self.deleted.append(path)
         self.content |= encoded
         for path in encoded:
             self.versions[path] = self.versions.get(path, 0) + 1
-        self.commits.append(writes)
+        self.commits.append(tuple(write for write in writes if isinstance(write, Write)))
         self.after("commit")
 
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:

@@ -108,6 +108,17 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Delete:
+    """One document to delete; it is no error if there is none.
+
+    ``expect`` is the version that the document must still have, None for any.
+    """
+
+    path: str
+    expect: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query(Generic[T]):
     """Documents of one collection, in the order of a time; those without that time are left out.
 
@@ -156,8 +167,15 @@ class Documents(Protocol):
         Raises ``StoreUnavailable``.
         """
 
-    async def commit(self, *writes: Write) -> None:
-        """Write all or nothing.
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return at most ``limit`` ids of a collection, in order, without reading the documents.
+
+        ``collection`` is a path, ``tasks`` or ``tasks/id/raw``. Only ids greater than ``after`` are
+        returned. Raises ``StoreUnavailable``.
+        """
+
+    async def commit(self, *writes: Write | Delete) -> None:
+        """Write and delete all or nothing.
 
         Raises ``Conflict`` if a document has not its expected version, ``DocumentRefused``, and
         ``StoreUnavailable`` if the answer was lost: the write may or may not have happened then.

@@ -14,7 +14,7 @@ from tests.builders import callback_body
 from tests.fakes import NOW
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.errors import Conflict, DocumentRefused
-from transcripts.ports import ABSENT, Count, Documents, Query, Read, Write
+from transcripts.ports import ABSENT, Count, Delete, Documents, Query, Read, Write
 from transcripts.submissions.submission import Attempt, State, Submission
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.task import Page, RawChunk, Segment, Source, SpeakerName, Status, Task
@@ -167,6 +167,63 @@ class DocumentsContract:
         (found,) = await documents.read(Read(path, Task))
         assert found is not None
         assert found.value.received_at == moment
+
+    async def test_delete_removes_the_document_only(self, documents: Documents) -> None:
+        """Not those of its subcollections; deleting it again is no error."""
+        path = unique("tasks")
+        page = f"{path}/segments/r-00000"
+        await documents.commit(Write(path, Task(task_id="t")), Write(page, Page([], None)))
+        for _ in range(2):
+            await documents.commit(Delete(path))
+            assert await documents.read(Read(path, Task)) == [None]
+            assert await documents.read(Read(page, Page)) != [None]
+
+    async def test_delete_against_an_old_version_conflicts(self, documents: Documents) -> None:
+        """All writes and deletes of the commit are refused with it."""
+        path, other = unique("tasks"), unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1")), Write(other, Task(task_id="o")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Write(path, Task(task_id="2")))
+        with pytest.raises(Conflict):
+            await documents.commit(Delete(other), Delete(path, expect=found.version))
+        assert None not in await documents.read(Read(path, Task), Read(other, Task))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Delete(path, expect=found.version))
+        assert await documents.read(Read(path, Task)) == [None]
+
+    async def test_commit_against_a_version_of_a_deleted_document_conflicts(
+        self, documents: Documents
+    ) -> None:
+        """A writer that read the document before it was deleted does not make it again."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Delete(path))
+        with pytest.raises(Conflict):
+            await documents.commit(Write(path, Task(task_id="2"), expect=found.version))
+        await documents.commit(Write(path, Task(task_id="3"), expect=ABSENT))
+
+    async def test_ids_lists_a_subcollection_in_batches(self, documents: Documents) -> None:
+        """In order, without those of other documents, other subcollections and deeper levels."""
+        path = unique("tasks")
+        chunk = RawChunk(b"x", None)
+        names = [f"r-0000{n}" for n in (3, 1, 0, 2)]
+        await documents.commit(*(Write(f"{path}/raw/{name}", chunk) for name in names))
+        await documents.commit(
+            Write(path, Task(task_id="t")),
+            Write(f"{path}/segments/s-00000", Page([], None)),
+            Write(f"{path}/raw/r-00000/raw/deep", chunk),
+            Write(f"{path}x/raw/other", chunk),
+        )
+        raw = f"{path}/raw"
+        assert await documents.ids(raw, limit=3) == ["r-00000", "r-00001", "r-00002"]
+        assert await documents.ids(raw, limit=3, after="r-00002") == ["r-00003"]
+        assert await documents.ids(raw, limit=3, after="r-00003") == []
+        assert await documents.ids(f"{path}/segments", limit=3) == ["s-00000"]
+        assert await documents.ids(f"{unique('tasks')}/raw", limit=3) == []
 
     async def test_query_returns_matching_documents_in_order(self, documents: Documents) -> None:
         """One field is equal, another is a time until a bound."""

@@ -383,7 +383,7 @@ class ResultsContract:
         answer = await results.get("/tasks/t")
         assert answer.headers["Content-Type"] == "application/json"
         content = answer.json()
-        hidden = {"pages", "label_pairs"}
+        hidden = {"pages", "label_pairs", "first_page", "deleted_revisions"}
         assert set(content) == set(Task.__struct_fields__) - hidden | {"next_step"}
         shown = msgspec.convert({k: v for k, v in content.items() if k != "next_step"}, Task)
         assert shown.segments == result.segments
@@ -668,6 +668,7 @@ class ResultsContract:
                 "failed": 1,
                 "pending": 1,
                 "overdue": 1,
+                "deleted": 0,
                 "balanced": True,
             },
             "unmatched_tasks": 2,

@@ -11,7 +11,7 @@ from transcripts.mavi.answers import (
     Sent,
     SignedUrl,
 )
-from transcripts.ports import Write
+from transcripts.ports import Delete, Write
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.service import RunResult
@@ -98,7 +98,7 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
     commit = pipeline.documents.commit
     ordered: list[Any] = []
 
-    async def between(*writes: Write) -> None:
+    async def between(*writes: Write | Delete) -> None:
         if not ordered and any(write.path == "assets/re_1" for write in writes):
             ordered.append(None)
             ordered.append(await pipeline.instance().submit(SubmitAsset("re_1", {})))

@@ -80,8 +80,9 @@ def apply(*incoming: Task) -> Task:
 
 
 def test_merge_fields_have_one_writer_each() -> None:
-    """Submission, result or people."""
+    """Submission, result, people or deletion."""
     fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "created_at", "speaker_names"]
+    fields.append("deleted_revisions")
     assert sorted(fields) == sorted(Task.__struct_fields__)
 
 

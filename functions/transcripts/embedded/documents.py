@@ -13,7 +13,7 @@ import msgspec
 from transcripts.embedded.database import Database
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.ids import usable_id, usable_key
-from transcripts.ports import ABSENT, Count, Query, Read, Snapshot, T, Write
+from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Version, Write
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 
@@ -72,8 +72,27 @@ class SqliteDocuments:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"SQLite: {error}.") from error
 
-    async def commit(self, *writes: Write) -> None:
-        """Write all or nothing."""
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return the ids of a collection's documents, in order."""
+        _check(f"{collection}/id")
+        start = f"{collection}/"
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str]]:
+            # "0" follows "/": the range holds every path below the collection.
+            return connection.execute(
+                "SELECT path FROM document WHERE path > ? AND path < ?"
+                " AND instr(substr(path, ?), '/') = 0 ORDER BY path LIMIT ?",
+                (start + after, f"{collection}0", len(start) + 1, limit),
+            ).fetchall()
+
+        try:
+            rows = await self._database.run(work)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"SQLite: {error}.") from error
+        return [path.removeprefix(start) for (path,) in rows]
+
+    async def commit(self, *writes: Write | Delete) -> None:
+        """Write and delete all or nothing."""
         for each in writes:
             _check(each.path)
 
@@ -82,7 +101,11 @@ class SqliteDocuments:
                 "UPDATE version SET last = last + 1 RETURNING last"
             ).fetchone()
             for write in writes:
-                _write(connection, write, version)
+                if isinstance(write, Delete):
+                    _check_version(connection, write.path, write.expect)
+                    connection.execute("DELETE FROM document WHERE path = ?", (write.path,))
+                else:
+                    _write(connection, write, version)
 
         try:
             await self._database.run(work)
@@ -166,16 +189,22 @@ def _time(moment: datetime) -> str:
     return str(msgspec.to_builtins(moment)).rstrip("Z")
 
 
-def _write(connection: sqlite3.Connection, write: Write, version: int) -> None:
+def _check_version(connection: sqlite3.Connection, path: str, expect: Version | None) -> str | None:
+    """Return the document's present content. Raises ``Conflict`` for another version."""
     row = connection.execute(
-        "SELECT version, data FROM document WHERE path = ?", (write.path,)
+        "SELECT version, data FROM document WHERE path = ?", (path,)
     ).fetchone()
     found = ABSENT if row is None else _token(row[0])
-    if write.expect is not None and write.expect != found:
-        raise Conflict(f"SQLite: {write.path.partition('/')[0]} changed meanwhile.")
+    if expect is not None and expect != found:
+        raise Conflict(f"SQLite: {path.partition('/')[0]} changed meanwhile.")
+    return None if row is None else str(row[1])
+
+
+def _write(connection: sqlite3.Connection, write: Write, version: int) -> None:
+    present = _check_version(connection, write.path, write.expect)
     content: dict[str, Any] = msgspec.to_builtins(write.value, builtin_types=(bytes,))
     if write.fields is not None:
-        before = msgspec.json.decode(row[1]) if row else {}
+        before = msgspec.json.decode(present) if present else {}
         content = before | {name: content[name] for name in write.fields}
     if not all(map(usable_key, _keys(content))):
         raise DocumentRefused("SQLite: a key is reserved.")

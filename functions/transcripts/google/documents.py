@@ -32,7 +32,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.google.channel import Connection, open_channel, translate_errors
 from transcripts.google.values import decode_fields, encode_fields, encode_value
-from transcripts.ports import ABSENT, Count, Query, Read, Snapshot, T, Write
+from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Write
 
 RPC_TIMEOUT_S: Final = 10.0
 
@@ -169,8 +169,19 @@ class FirestoreDocuments:
             moment.CopyFrom(response.read_time)
         return number, moment
 
-    async def commit(self, *writes: Write) -> None:
-        """Write all documents or none, in one RPC."""
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return the ids of a collection's documents, in one RPC that reads no field."""
+        request = encode_ids(self._database, collection, limit, after)
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
+            call = calls.run_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+            names = [
+                response.document.name async for response in call if response.HasField("document")
+            ]
+        return [name.rpartition("/")[2] for name in names]
+
+    async def commit(self, *writes: Write | Delete) -> None:
+        """Write and delete all documents or none, in one RPC."""
         request = encode_commit(self._database, writes)
         with _translate_errors():
             calls = await self._connection.calls(RPC_TIMEOUT_S)
@@ -181,22 +192,46 @@ def _translate_errors() -> AbstractContextManager[None]:
     return translate_errors("Firestore", StoreUnavailable, _ERRORS)
 
 
-def encode_commit(database: str, writes: Sequence[Write]) -> Any:
+def encode_commit(database: str, writes: Sequence[Write | Delete]) -> Any:
     """Build the ``CommitRequest`` that makes ``writes``."""
     request = _COMMIT_REQUEST(database=database)
     for write in writes:
         message = request.writes.add()
-        message.update.name = f"{database}/documents/{write.path}"
-        names = write.fields
-        if names is None:
-            names = write.value.__struct_fields__
+        if isinstance(write, Delete):
+            message.delete = f"{database}/documents/{write.path}"
         else:
-            message.update_mask.field_paths.extend(names)
-        encode_fields(message.update.fields, write.value, names)
+            _encode_update(message, f"{database}/documents/{write.path}", write)
         if write.expect == ABSENT:
             message.current_document.exists = False
         elif write.expect is not None:
             message.current_document.update_time.ParseFromString(write.expect)
+    return request
+
+
+def _encode_update(message: Any, name: str, write: Write) -> None:
+    message.update.name = name
+    names = write.fields
+    if names is None:
+        names = write.value.__struct_fields__
+    else:
+        message.update_mask.field_paths.extend(names)
+    encode_fields(message.update.fields, write.value, names)
+
+
+def encode_ids(database: str, collection: str, limit: int, after: str) -> Any:
+    """Build the ``RunQueryRequest`` of a collection's ids; every collection has that index."""
+    parent, _, collection_id = f"{database}/documents/{collection}".rpartition("/")
+    request = _QUERY_REQUEST(parent=parent)
+    structured = request.structured_query
+    structured.from_.add(collection_id=collection_id)
+    structured.select.fields.add(field_path="__name__")
+    structured.order_by.add(field={"field_path": "__name__"}, direction=_ASCENDING)
+    structured.limit.value = limit
+    if after:
+        name = f"{parent}/{collection_id}/{after}"
+        structured.start_at.values.add(reference_value=name)
+        # A cursor that is not before its document starts behind it.
+        structured.start_at.before = False
     return request
 
 

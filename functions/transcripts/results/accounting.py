@@ -29,7 +29,7 @@ class SubmissionCounts(msgspec.Struct, frozen=True):
 
 
 class TaskCounts(msgspec.Struct, frozen=True):
-    """submitted = succeeded + failed + pending + overdue; only tasks with a submission count here.
+    """submitted = succeeded + failed + pending + overdue + deleted; only tasks with a submission.
 
     A task that was bought and whose callback is of another kind (``unrecognized``) breaks the sum.
     """
@@ -39,6 +39,7 @@ class TaskCounts(msgspec.Struct, frozen=True):
     failed: int
     pending: int
     overdue: int
+    deleted: int
     balanced: bool
 
 
@@ -69,7 +70,13 @@ _CALLBACKS: Final = CallbackCounts(
     " the dead letters. callback_rejected counts the rejected ones.",
 )
 
-_STATUSES: Final = (Status.SUCCEEDED, Status.FAILED, Status.SUBMITTED, Status.OVERDUE)
+_STATUSES: Final = (
+    Status.SUCCEEDED,
+    Status.FAILED,
+    Status.SUBMITTED,
+    Status.OVERDUE,
+    Status.DELETED,
+)
 
 COUNTS: Final = (
     Count("submissions"),
@@ -96,7 +103,7 @@ def accounting(numbers: Sequence[int]) -> Accounting:
         balanced=total == sum(states.values()),
     )
     unmatched = by[Count("tasks", (("submission_id", None),))]
-    succeeded, failed, pending, overdue = (
+    succeeded, failed, pending, overdue, deleted = (
         by[Count("tasks", (("status", status),))]
         - by[Count("tasks", (("status", status), ("submission_id", None)))]
         for status in _STATUSES
@@ -107,7 +114,8 @@ def accounting(numbers: Sequence[int]) -> Accounting:
         failed=failed,
         pending=pending,
         overdue=overdue,
-        balanced=bought == succeeded + failed + pending + overdue,
+        deleted=deleted,
+        balanced=bought == succeeded + failed + pending + overdue + deleted,
     )
     return Accounting(
         balanced=submissions.balanced and tasks.balanced,

@@ -18,6 +18,7 @@ _OF_TASKS: Final[Mapping[Status, str]] = {
     " for it: to have the asset transcribed again, submit it with force, which is paid again.",
     Status.FAILED: "Mavi could not transcribe the media: provider says why. Correct the media, or"
     " submit the asset again with force, which is paid again.",
+    Status.DELETED: "The task was deleted. There is nothing to do.",
     Status.UNRECOGNIZED: "The callback is no multi-speaker transcript: kind says which endpoint of"
     " Mavi it belongs to. Its body is kept, and there is nothing to do here.",
 }

@@ -98,6 +98,13 @@ def null_if_true(text: str) -> None:
         raise ValueError("must be true, or left out")
 
 
+def switch(text: str) -> bool:
+    """Read ``true`` or ``false``."""
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def moment(text: str) -> datetime:
     """Read an RFC 3339 time, with its offset from UTC."""
     try:

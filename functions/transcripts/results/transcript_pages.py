@@ -8,11 +8,12 @@ from datetime import datetime
 
 import msgspec
 
-from transcripts.errors import Conflict, RequestError, TranscriptIncomplete
+from transcripts.errors import Conflict, TranscriptIncomplete
 from transcripts.ids import usable_id
 from transcripts.ports import Documents, Read, Snapshot, Version
+from transcripts.results.not_found import task_not_found
 from transcripts.retry import Retrier
-from transcripts.tasks.task import Page, Segment, Task, page_path, task_path
+from transcripts.tasks.task import Page, Segment, Status, Task, page_paths, task_path
 
 
 class _PageHead(msgspec.Struct, frozen=True):
@@ -66,13 +67,9 @@ class TranscriptReader:
     async def _read_task(self, task_id: str) -> Snapshot[Task]:
         if usable_id(task_id):
             (found,) = await self._documents.read(Read(task_path(task_id), Task))
-            if found is not None:
+            if found is not None and found.value.status is not Status.DELETED:
                 return found
-        raise RequestError(
-            "There is no such task. It may have expired, or its id is misspelled.",
-            code="task_not_found",
-            status=404,
-        )
+        raise task_not_found()
 
     async def open(self, snapshot: Snapshot[Task]) -> OpenTranscript:
         """Return the transcript of a task, or of the one that has replaced it in the meantime.
@@ -99,9 +96,7 @@ class TranscriptReader:
         if not task.pages:
             return OpenTranscript(task, snapshot.version, task.segments, self)
         # An answer that has begun can't become an error, so every page must be there before.
-        heads = [
-            Read(_path(task, index), _PageHead, ("expires_at",)) for index in range(task.pages)
-        ]
+        heads = [Read(path, _PageHead, ("expires_at",)) for path in page_paths(task)]
         if None in await self._documents.read(*heads):
             raise _incomplete()
         return OpenTranscript(task, snapshot.version, await self._read_page(task, 0), self)
@@ -111,14 +106,10 @@ class TranscriptReader:
         return await self._retrier.run(lambda: self._read_page(task, index))
 
     async def _read_page(self, task: Task, index: int) -> Sequence[Segment]:
-        (found,) = await self._documents.read(Read(_path(task, index), Page))
+        (found,) = await self._documents.read(Read(page_paths(task)[index], Page))
         if found is None:
             raise _incomplete()
         return found.value.segments
-
-
-def _path(task: Task, index: int) -> str:
-    return page_path(task.task_id, task.revision or "", index)
 
 
 def _incomplete() -> TranscriptIncomplete:

@@ -50,7 +50,9 @@ def task_summary(task: Task) -> TaskSummary:
     return TaskSummary(**fields, next_step=task_next_step(task))
 
 
-HIDDEN_FIELDS: Final = frozenset({"segments", "label_pairs", "pages"})
+HIDDEN_FIELDS: Final = frozenset(
+    {"segments", "label_pairs", "pages", "first_page", "deleted_revisions"}
+)
 """How a task is stored. A whole task is shown without these, and its segments come last."""
 
 
