@@ -84,7 +84,7 @@ locals {
       reaches_mavi  = true
       publishes     = []
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
-      settings      = ["MAVI_BASE_URL", "REDACT_FACES"]
+      settings      = ["MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "REDACT_FACES"]
       # Holds a page of segments for each reader, and one body of 32 MiB that it normalizes again.
       size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
     }
