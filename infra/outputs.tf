@@ -15,7 +15,7 @@ output "results_url" {
 
 output "results_topic" {
   description = "Topic that is told of every stored result; docs/events.md attaches subscribers."
-  value       = google_pubsub_topic.this["results"].id
+  value       = local.topic_paths["results"]
 }
 
 output "upload_bucket" {

@@ -147,7 +147,7 @@ def defaults_equal_the_code(plan: Plan) -> Iterator[str]:
     for settings in FUNCTIONS.values():
         for variable in settings.variables():
             ours = variables.get(variable.name.lower())
-            if ours is None or variable.name == "CALLBACK_TOKENS" or variable.default is None:
+            if ours is None or variable.name in SECRETS or variable.default is None:
                 continue
             if written(ours.get("default")) != variable.default:
                 yield f"{variable.name} is {ours.get('default')} by default"
@@ -237,6 +237,7 @@ def secrets_are_pinned_and_hidden(plan: Plan) -> Iterator[str]:
     wanted = {
         "submit": {"MAVI_API_KEY": f"{plan.prefix}-mavi-api-key"},
         "callback": {"CALLBACK_TOKENS": f"{plan.prefix}-callback-tokens"},
+        "results": {"MAVI_API_KEY": f"{plan.prefix}-mavi-api-key"},
     }
     for name in plan.functions:
         secrets = plan.service(name).get("secret_environment_variables") or []
@@ -338,10 +339,10 @@ def apis_are_enabled(plan: Plan) -> Iterator[str]:
 
 
 def static_ip_decides_the_network(plan: Plan) -> Iterator[str]:
-    """With static_ip submit alone sends everything by one address; without it no network exists."""
+    """With static_ip all that calls Mavi sends by one address; without it no network exists."""
     on = bool(plan.variable("static_ip"))
     for name in plan.functions:
-        wanted = "VPC_EGRESS_ALL_TRAFFIC" if on and name == "submit" else None
+        wanted = "VPC_EGRESS_ALL_TRAFFIC" if on and name in ("submit", "results") else None
         if plan.service(name).get("direct_vpc_egress") != wanted:
             yield f"{name} sends by {plan.service(name).get('direct_vpc_egress')}"
         if bool(plan.service(name).get("direct_vpc_network_interface")) != bool(wanted):
