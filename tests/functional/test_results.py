@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from cli.processes import free_port, function_process
+from tests.contracts.changes import ChangesContract
 from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
@@ -70,6 +71,18 @@ class TestOnFakes(ResultsContract):
 
 
 class TestOnEmbedded(ResultsContract):
+    @pytest.fixture
+    def results(self, on_embedded: Results) -> Results:
+        return on_embedded
+
+
+class TestChangesOnFakes(ChangesContract):
+    @pytest.fixture
+    def results(self, on_fakes: Results) -> Results:
+        return on_fakes
+
+
+class TestChangesOnEmbedded(ChangesContract):
     @pytest.fixture
     def results(self, on_embedded: Results) -> Results:
         return on_embedded
