@@ -16,7 +16,7 @@ from transcripts.tasks.task import Page, Segment, Task, page_path, task_path
 
 
 class _PageHead(msgspec.Struct, frozen=True):
-    """What is read of a page to learn whether it is there."""
+    """The part of a page that is read to learn whether the page exists."""
 
     expires_at: datetime | None = None
 
