@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests import docs
 from tests.contracts.results import a_submission, a_task
-from tests.unit.test_docs import docs as pages
 from tests.unit.test_docs import first_cells, section
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import State
@@ -30,7 +30,7 @@ def test_next_step_of_every_submission_is_a_sentence(state: State) -> None:
 
 def test_next_step_of_a_rejected_submission_follows_its_reason() -> None:
     """Every reason that docs/submissions.md lists has words of its own, but for a broken entry."""
-    text = section("## Uploaded objects", (pages.DOCS / "submissions.md").read_text())
+    text = section("## Uploaded objects", (docs.DOCS / "submissions.md").read_text())
     general = submission_next_step(a_submission("s", state=State.REJECTED))
     steps = {
         reason: submission_next_step(a_submission("s", state=State.REJECTED, reason=reason))
