@@ -685,7 +685,7 @@ class ResultsContract:
         "path", ["/", "/tasks/", "/tasks/t/", "/tasks/t.", "/tasks/a/b", "/view", "/TASKS", "/x"]
     )
     async def test_unknown_path_returns_404(self, results: Results, path: str) -> None:
-        """Whatever the method."""
+        """For every method."""
         assert (await results.error(path, 404))["code"] == "not_found"
         assert (await results.request("POST", path)).status_code == 404
 

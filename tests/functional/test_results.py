@@ -89,7 +89,7 @@ class TestChangesOnEmbedded(ChangesContract):
 
 
 async def test_list_costs_one_query_and_no_read(on_fakes: Results, memory: MemoryDocuments) -> None:
-    """No segment is asked for."""
+    """The query names the fields of a summary, without segments."""
     await on_fakes.put_result()
     memory.reads = 0
     await on_fakes.get("/tasks")
