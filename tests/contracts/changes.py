@@ -475,7 +475,7 @@ class ChangesContract:
         answer = await changing.renormalize()
         assert answer.status_code == 200
         assert answer.json()["segment_count"] == 2
-        assert answer.json()["speakers"][0]["display_name"] == "Countess"
+        assert shown(await changing.rename({}))[ADA] == "Countess"
         again = await changing.results.stored("t")
         assert again.stored_at is not None
         assert again == replace(whole, stored_at=again.stored_at, first_page=again.first_page)

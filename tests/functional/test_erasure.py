@@ -50,7 +50,7 @@ async def test_delete_leaves_no_byte_in_the_file(tmp_path: Path) -> None:
     personal = [word.encode() for word in (ADA, BEN, WORDS, "Mr-Secret", "Countess")]
     before = bytes_of(tmp_path)
     assert [word for word in personal if word not in before] == []
-    # Raw bodies are kept as base64 of their compressed form; the file's pages cut it here and there.
+    # A raw body is kept as base64 of its compressed form, which the file's pages cut in pieces.
     raw = b64encode(compress(body))
     pieces = [raw[at : at + 40] for at in range(0, len(raw) - 40, 1000)]
     raw_pieces = [piece for piece in pieces if piece in before]

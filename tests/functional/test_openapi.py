@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema
 import msgspec
@@ -24,8 +25,10 @@ from transcripts.callbacks.kinds import Kind
 from transcripts.exports import FORMATS
 from transcripts.exports.options import MAX_CHARS, SpeakerLabels
 from transcripts.results import accounting
+from transcripts.results.deletion import Left
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
 from transcripts.results.submissions import FILTERS as SUBMISSION_FILTERS
+from transcripts.results.summaries import NamedSpeaker
 from transcripts.results.tasks import FILTERS as TASK_FILTERS
 from transcripts.results.views import HIDDEN_FIELDS, SubmissionView, TaskSummary
 from transcripts.submissions.submission import Attempt, State
@@ -106,6 +109,8 @@ def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     "TaskSummary": TaskSummary,
+    "NamedSpeaker": NamedSpeaker,
+    "Left": Left,
     "Submission": SubmissionView,
     "Attempt": Attempt,
     **{
@@ -198,9 +203,18 @@ KNOWN: dict[str, dict[str, str]] = {
 """Parts of paths that exist: generated ones hardly ever do."""
 
 
+CHANGES = {
+    "/tasks/{task_id}/speaker_names": "patch",
+    "/tasks/{task_id}/renormalize": "post",
+    "/tasks/{task_id}": "delete",
+}
+"""Paths with a method that changes a task, with that method."""
+
+ONLY_CHANGED = {path for path in CHANGES if "get" not in DESCRIPTION["paths"][path]}
+
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CASES = [
-    *((path, RIGHT, False) for path in sorted(DESCRIPTION["paths"])),
+    *((path, RIGHT, False) for path in sorted(DESCRIPTION["paths"]) if path not in ONLY_CHANGED),
     *((path, RIGHT, True) for path in sorted(KNOWN)),
     # A request without parameters can't be wrong.
     *((path, WRONG, False) for path in sorted({*LISTS, *KNOWN})),
@@ -223,11 +237,41 @@ def test_generated_requests_get_described_answers(
     known: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """Right and wrong ones, against a store with a task and a submission of every kind."""
+    generate(filled, path, "get", mode, KNOWN.get(path) if known else None)
+
+
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        *((path, RIGHT) for path in sorted(CHANGES)),
+        # A request with neither parameters nor a body can't be wrong.
+        ("/tasks/{task_id}", WRONG),
+        ("/tasks/{task_id}/speaker_names", WRONG),
+    ],
+)
+def test_generated_changes_get_described_answers(
+    filled: Results, path: str, mode: GenerationMode
+) -> None:
+    """Of a task that exists at first; it may be deleted by then, which is an answer too."""
+    generate(filled, path, CHANGES[path], mode, {"task_id": "result"})
+
+
+def generate(
+    filled: Results,
+    path: str,
+    method: str,
+    mode: GenerationMode,
+    path_parameters: dict[str, str] | None,
+) -> None:
+    """Send generated requests, and compare each answer with the description."""
     schema = schemathesis.openapi.from_dict(CALLERS)
     schema.app = filled.loaded.app
-    requests = schema[path]["get"].as_strategy(
-        generation_mode=mode, path_parameters=KNOWN.get(path) if known else None
+    requests = schema[path][method].as_strategy(
+        generation_mode=mode, path_parameters=path_parameters
     )
+    # The framework itself answers 404, as text, to a path with a line break.
+    requests = requests.filter(lambda case: "\n" not in unquote(case.formatted_path))
 
     @settings(max_examples=25, phases=[Phase.generate])
     @given(requests)
