@@ -42,7 +42,7 @@ from transcripts.tasks.task import (
 ADA, BEN, _ = SPEAKERS
 OBJECT = "gs://uploads/case-of-Mr-Secret.mp4"
 PERSONAL = ("Ada Example", "Ben Sample", "Mr-Secret", "Countess", "survey came back", "label-7")
-"""What is personal in a bought and renamed task."""
+"""Personal words of a bought and renamed task."""
 
 
 class Changing:
@@ -202,7 +202,7 @@ class ChangesContract:
         assert await changing.etag() == before
 
     async def test_rename_of_a_display_name_is_cleaned(self, changing: Changing) -> None:
-        """Blanks and line breaks become one blank; marks that nobody sees are left out."""
+        """Blanks and line breaks become one blank; invisible marks are removed."""
         await changing.receive(callback_body(2, task_id="t"))
         assert shown(await changing.rename({ADA: "\u202eA\n\t da\ufeff "}))[ADA] == "A da"
 
@@ -390,7 +390,7 @@ class ChangesContract:
         answer = await changing.delete()
         assert answer.status_code == 200
         (left,) = answer.json()["left"]
-        assert (left["what"], left["reason"]) == ("submission", "submission_in_progress")
+        assert (left["part"], left["reason"]) == ("submission", "submission_in_progress")
         await changing.documents.commit(Write(submission_path("s"), entry))
         assert (await changing.delete()).status_code == 204
         entry = await changing.ledger.read("s")
@@ -412,7 +412,7 @@ class ChangesContract:
         assert entry.source is not None
 
     async def test_delete_with_the_asset_tells_what_mavi_says(self, changing: Changing) -> None:
-        """What it did not delete is left, and is tried again by the next request."""
+        """The answer lists an asset that is still there, and the next request tries again."""
         await changing.buy()
         await changing.documents.commit(Write(asset_owner_path("re_1"), AssetOwner("s")))
         await changing.receive(callback_body(2, task_id="t"))
@@ -430,7 +430,7 @@ class ChangesContract:
             answer = await changing.delete(query="?asset=true")
             assert answer.status_code == 200
             (left,) = answer.json()["left"]
-            assert (left["what"], left["reason"]) == ("asset", reason)
+            assert (left["part"], left["reason"]) == ("asset", reason)
         assert (await changing.delete(query="?asset=true")).status_code == 204
         assert asked == ["re_1"] * 3
 

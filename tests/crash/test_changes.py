@@ -2,7 +2,7 @@
 
 Each piece of work is run once undisturbed, which numbers its effects. Then it is run again for each
 of them, in each ``Mode`` that makes a difference there, and then repeated until it ends, as a
-redelivery or a caller does. What must hold then is checked.
+redelivery or a caller does, and its end is checked.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ async def is_gone(case: Case) -> None:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What was there before, what is done, what must hold in the end, and effects it must have."""
+    """The state before, the work, the check of the end, and effects that the work must have."""
 
     before: Callable[[Case], Awaitable[None]] | None
     work: Callable[[Instance], Awaitable[object]]

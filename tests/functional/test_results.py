@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.fake_mavi.server import FakeMavi
 from cli.processes import free_port, function_process
 from tests.contracts.changes import ChangesContract
 from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
+from tests.functional.provider import KEY
 from transcripts import backends
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -239,3 +241,45 @@ async def test_client_of_a_broken_transcript_sees_an_error(
                 async for _ in chunks:
                     pass
         assert (await client.get(path)).status_code == 410
+
+
+async def test_delete_with_the_asset_reaches_mavi(
+    fake: FakeMavi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key the entry deletes Mavi's copy; the second time it is gone already."""
+    environ = {
+        "TRANSCRIPTS_BACKEND": "embedded",
+        "TRANSCRIPTS_DATA_DIR": str(tmp_path),
+        "MAVI_API_KEY": KEY,
+        "MAVI_BASE_URL": fake.url,
+        "MAVI_REQUESTS_PER_SECOND": "1000",
+    }
+    loaded = load("results", environ, monkeypatch)
+    module: Any = loaded.module
+    results = Results(loaded, module.documents, remover(tmp_path))
+    asset_id = fake.add_asset("talk.mp4").asset_id
+    await results.put(a_task("t", asset_id=asset_id))
+    for _ in range(2):
+        answer = await results.request("DELETE", "/tasks/t?asset=true")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert asset_id not in fake.account.assets
+    module.documents._database.close()
+
+
+async def test_renormalize_redacts_faces_if_told(
+    memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raw body has the faces, and they do not come back from there."""
+    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
+    loaded = load("results", ENVIRON | {"REDACT_FACES": "true"}, monkeypatch)
+
+    async def remove(path: str) -> None:
+        del memory.content[path]
+
+    results = Results(loaded, memory, remove)
+    await results.put_result()
+    assert (await results.stored("t")).faces
+    assert (await results.request("POST", "/tasks/t/renormalize")).status_code == 200
+    task = await results.stored("t")
+    assert task.faces == []
+    assert [face for speaker in task.speakers for face in speaker.face_ids] == []
