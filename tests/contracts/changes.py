@@ -21,6 +21,7 @@ from transcripts.retry import Retrier
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     AssetOwner,
+    SpendCounter,
     State,
     Submission,
     asset_owner_path,
@@ -43,6 +44,14 @@ ADA, BEN, _ = SPEAKERS
 OBJECT = "gs://uploads/case-of-Mr-Secret.mp4"
 PERSONAL = ("Ada Example", "Ben Sample", "Mr-Secret", "Countess", "survey came back", "label-7")
 """Personal words of a bought and renamed task."""
+
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "tasks": Task,
+    "submissions": Submission,
+    "assets": AssetOwner,
+    "spend_counters": SpendCounter,
+}
+"""Every collection, with all that its documents may hold."""
 
 
 class Changing:
@@ -115,6 +124,16 @@ class Changing:
         (found,) = await self.documents.read(Read(task_path(task_id), DeletedTask))
         assert found is not None
         return found.value
+
+    async def everything(self) -> bytes:
+        """Return the whole store as JSON: every document that there is."""
+        found: list[object] = []
+        for collection, kind in DOCUMENTS.items():
+            for name in await self.documents.ids(collection, limit=1000):
+                found += await self.documents.read(Read(f"{collection}/{name}", kind))
+                if collection == "tasks":
+                    found += await self.parts(name)
+        return msgspec.json.encode([getattr(each, "value", each) for each in found])
 
     async def parts(self, task_id: str = "t") -> list[str]:
         found: list[str] = []
@@ -281,15 +300,17 @@ class ChangesContract:
         await changing.receive(callback_body(2, task_id="t", code="5000"), seconds=6)
         await changing.rename({ADA: "Countess"})
         assert len(await changing.parts()) > 3
+        before = await changing.everything()
+        for words in ("Mr-Secret", "Countess", "label-7", "Ada Example"):
+            assert words.encode() in before
         answer = await changing.delete()
         assert (answer.status_code, answer.content) == (204, b"")
         assert await changing.parts() == []
         left = await changing.left()
         assert (left.submission_id, left.asset_id, left.status) == ("s", "re_1", Status.DELETED)
         assert len(left.deleted_revisions) == 3
-        (entry,) = await changing.documents.read(Read(submission_path("s"), Submission))
-        assert entry is not None
-        stored = msgspec.json.encode([left, entry.value])
+        stored = await changing.everything()
+        assert b'"deleted"' in stored
         logs = b"".join(changing.lines.raw) + msgspec.json.encode(results.log)
         for words in PERSONAL:
             assert words.encode() not in stored
