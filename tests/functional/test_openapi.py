@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import schemathesis
 import yaml
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -276,6 +276,8 @@ def generate(
     @settings(max_examples=25, phases=[Phase.generate])
     @given(requests)
     def check(case: Case[Any]) -> None:
+        # The framework itself answers a path with a line break.
+        assume("%0A" not in case.formatted_path)
         case.call_and_validate(checks=CHECKS)
 
     check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -189,15 +190,35 @@ async def test_defect_while_streaming_breaks_the_connection(
     async def spoil() -> None:
         memory.content[last] = {"segments": "no list", "expires_at": None}
 
-    async with on_fakes.opened("/tasks/t.vtt") as stream:
-        await stream.run(on_start=spoil)
+    stream = on_fakes.stream("/tasks/t.vtt")
+    await stream.run(on_start=spoil)
     assert not stream.complete
     (line,) = [line for line in on_fakes.log if line["severity"] == "ERROR"]
     assert line["message"] == "unexpected_error"
     assert line["stack"]
 
 
-async def test_summaries_of_many_tasks_are_one_page(on_embedded: Results) -> None:
+@pytest.mark.parametrize("path", ["/tasks/t", "/tasks/t.srt"])
+async def test_client_that_disconnects_ends_the_reading(
+    on_fakes: Results, memory: MemoryDocuments, path: str
+) -> None:
+    """The other pages are not read for it, and nothing is logged."""
+    await on_fakes.put_result(count=4 * LONG)
+    pages = (await on_fakes.stored("t")).pages
+    memory.reads = 0
+    stream = on_fakes.stream(path)
+
+    async def leave() -> None:
+        stream.disconnected.set()
+
+    await stream.run(on_start=leave)
+    assert not stream.complete
+    # The task, the heads of its pages, the first page, and what was on its way.
+    assert memory.reads <= 4 < pages
+    assert [line for line in on_fakes.log if line["severity"] != "INFO"] == []
+
+
+async def test_list_continues_after_its_last_item(on_embedded: Results) -> None:
     """A page in the middle begins after the last one, whatever was added at the top."""
     await on_embedded.put(*(a_task(f"t{number}", number) for number in range(5)))
     first = (await on_embedded.get("/tasks?page_size=2")).json()
@@ -228,14 +249,16 @@ async def test_client_of_a_broken_transcript_sees_an_error(
     """Through the real server, a part of a transcript never looks whole."""
     url, documents = served
     results = Results(on_fakes.loaded, documents, remover(tmp_path))
-    await results.put_result(count=20 * LONG)
+    await results.put_result(count=4 * LONG)
     stored = await results.stored("t")
-    async with httpx.AsyncClient(base_url=url) as client:
+    # A small window, so that the server can't send everything before the page is removed.
+    window = (socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    transport = httpx.AsyncHTTPTransport(socket_options=[window])
+    async with httpx.AsyncClient(base_url=url, transport=transport, timeout=60) as client:
         async with client.stream("GET", path) as answer:
             assert answer.status_code == 200
             chunks = answer.aiter_raw()
             await anext(chunks)
-            # The rest is more than all buffers between the server and here can hold.
             await results.remove(page_path("t", "r1", stored.pages - 1))
             with pytest.raises(httpx.RemoteProtocolError):
                 async for _ in chunks:
