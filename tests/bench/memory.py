@@ -136,7 +136,7 @@ async def measure_submit() -> float:
         options = StackOptions(
             backend=EMULATORS,
             data_dir=Path(folder),
-            functions=("submit", "ingest"),
+            functions=("submit", "ingest", "callback", "subscriber"),
             mavi_per_second=0.0,
         )
         async with Stack(options) as stack:
