@@ -1,4 +1,4 @@
-"""Fakes that keep or record, for tests of what stands before the ports."""
+"""Fakes of the ports that keep or record, for tests of the code that calls the ports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
@@ -69,7 +69,7 @@ class Sleeper:
 
 
 class LogLines:
-    """What a function logged."""
+    """The events that a function logged."""
 
     def __init__(self, function: str = "test") -> None:
         self.raw: list[bytes] = []
@@ -84,7 +84,7 @@ class LogLines:
 
 
 class TryOnce(Retrier):
-    """Gives up at the first failure, and never by the clock of a busy machine."""
+    """A retrier that never retries, so that the speed of a machine does not matter."""
 
     async def run(self, operation: Callable[[], Awaitable[R]]) -> R:
         return await operation()
@@ -191,9 +191,9 @@ class RecordingPublisher:
 
 @dataclass
 class ScriptedProvider:
-    """Answers as told, then accepts everything with a new task each time.
+    """Gives the prepared answers, then accepts every call with a new task.
 
-    ``busy_s`` is how long a turn would take; ``held`` are the bytes that came for each asset.
+    ``busy_s`` is the wait for a slot; ``held`` has the received bytes of each asset.
     """
 
     answers: list[SubmitAnswer] = field(default_factory=list)

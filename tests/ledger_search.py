@@ -35,7 +35,7 @@ NEW: Final = "[*]"
 """The state before an entry exists, as a mermaid diagram writes it."""
 
 LATER: Final = NOW + timedelta(days=1)
-"""When every lease of ``NOW`` has expired and every entry has been idle."""
+"""A time at which every lease of ``NOW`` has expired and every entry is idle."""
 
 MAX_ATTEMPTS: Final = 1
 """How many previous attempts the search follows; two lead to the same changes."""
@@ -45,7 +45,7 @@ Edge = tuple[str, str]
 
 
 class At(StrEnum):
-    """How far a holder has come in ``service``, ``uploader`` and ``submitter``."""
+    """The progress of a holder in ``service``, ``uploader`` and ``submitter``."""
 
     NOBODY = "nobody"
     GRANTED = "granted"
@@ -166,7 +166,7 @@ def _swept(situation: Situation) -> Iterator[Situation]:
 
 
 def _changed_by_another(situation: Situation, entry: Submission) -> Situation:
-    """Return the situation after another writer; the holder goes on if it still has the lease."""
+    """Return the situation after another writer; a holder that has the lease continues."""
     before = situation.entry
     if before is not None and before.lease_id == entry.lease_id:
         return replace(situation, entry=entry)
@@ -211,7 +211,7 @@ def _recorded(situation: Situation) -> Iterator[Situation]:
             yield replace(situation, entry=after, holder=then)
     if holder is At.CALLING:
         yield replace(ended, entry=accept(entry, entry, NOW, task_id))
-        # A holder goes on after a refused call although it could not record the refusal.
+        # A holder continues after a refused call even if it could not record the refusal.
         yield replace(situation, holder=At.REFUSED)
     with suppress(LeaseLost):
         if holder is At.REFUSED:

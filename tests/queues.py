@@ -49,7 +49,7 @@ async def embedded_sending(folder: Path, *, per_second: float = 0.0) -> AsyncIte
         )
         running = asyncio.create_task(runner.run())
         yield sending
-        # Who sends goes first: a connection that comes while a server closes is nobody's.
+        # The sender stops first: a server that closes would not answer its new connections.
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await endpoint.stop()

@@ -1,9 +1,9 @@
 """Every point at which submit, ingest and sweep can fail or die: nothing is bought twice.
 
-Each scenario is run once undisturbed, which numbers its effects: every read, commit, enqueue,
-request and chunk. Then it is run again for every one of them, in each ``Mode`` that makes a
-difference there, and what is redelivered, retried and swept in the cloud is so here, until nothing
-is left to do. No sampling.
+Each scenario runs once without a fault, which numbers its effects: every read, commit, enqueue,
+request and chunk. Then it runs again for every effect, in each ``Mode`` that makes a difference
+there. Redelivery, retries and sweeps follow as in the cloud, until no work is left. Every point is
+tested, none is sampled.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ KEY = "key-of-the-fake"
 
 @dataclass
 class Subject:
-    """What a scenario is about: an object or an asset, under one submission."""
+    """The subject of a scenario: an object or an asset, under one submission."""
 
     submission_id: str
     stored: StoredObject | None = None
@@ -83,11 +83,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A way something is bought.
+    """One way of buying a transcript.
 
-    ``arrive`` is what comes in; ``will_retry`` whether whoever sent it sends it until it is
-    answered, as Pub/Sub does, and again later. ``before`` is what was there in good order, with
-    ``jobs_before`` bought. ``end`` and ``jobs`` are those of an undisturbed run.
+    ``arrive`` sends the request or event. ``will_retry`` tells that its sender repeats it until it
+    is answered, as Pub/Sub does, and once more later. ``before`` makes the initial state, with
+    ``jobs_before`` jobs bought. ``end`` and ``jobs`` are the results of a run without a fault.
     """
 
     arrive: Callable[[Run, Subject], Awaitable[object]]
@@ -102,11 +102,11 @@ class Scenario:
     resubmit_overdue: int = 0
     goes_on_for: timedelta = timedelta(0)
     needs: tuple[str, ...] = ()
-    """Effects that an undisturbed run has to have had; else it tests nothing."""
+    """Effects that a run without a fault must have; otherwise the scenario tests nothing."""
     source: Callable[[Environment], ObjectSource] | None = None
-    """The storage of the objects, if it is not the usual one."""
+    """The storage of the objects, if it is not the default one."""
     assets: int | None = None
-    """How many assets are made at the provider at most, if that matters."""
+    """The maximum of assets made at the provider, if the scenario limits it."""
 
 
 async def event(instance: Run, subject: Subject) -> None:
@@ -142,7 +142,7 @@ async def forced_list(instance: Run, subject: Subject) -> object:
 
 
 async def nothing(_: Run, __: Subject) -> None:
-    """What was begun is all there is; the sweep finds it."""
+    """Send no new request: the sweep finds the work that was begun before."""
 
 
 async def bought_before(environment: Environment, subject: Subject) -> None:
@@ -152,7 +152,7 @@ async def bought_before(environment: Environment, subject: Subject) -> None:
 async def cap_used_up(environment: Environment, _: Subject) -> None:
     other = environment.mavi.add_asset("other.mp4").asset_id
     await Run(environment, FaultPlan()).service.submit(SubmitAsset(other, {}))
-    # Soon it is tomorrow.
+    # The next day begins soon.
     environment.clock.advance(hours=19)
 
 
@@ -187,7 +187,7 @@ async def forbidden_for_most_of_a_day(environment: Environment, subject: Subject
 
 
 class NoQueue:
-    """A queue that never was."""
+    """A queue that loses every task."""
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         raise QueueUnavailable(f"{name} {submission_id}")
@@ -198,7 +198,7 @@ def answers(**statuses: list[int]) -> Callable[[], Faults]:
 
 
 class Refusing:
-    """A storage that refuses to let its objects be read ``until`` a time, None: for ever."""
+    """A storage whose objects cannot be read ``until`` a time; None means never."""
 
     def __init__(
         self, environment: Environment, error: TranscriptsError, until: timedelta | None
@@ -243,7 +243,7 @@ SCENARIOS = {
         source=refusing(ObjectForbidden("as told"), until=timedelta(hours=5)),
         needs=("open", "mavi send"),
     ),
-    # Without a cap, since each day on which it is tried counts one.
+    # No cap: each day on which the purchase is tried would count one.
     "an object that may never be read": Scenario(
         event,
         of_object=True,
@@ -303,7 +303,7 @@ SCENARIOS = {
 
 
 class Backend:
-    """Makes worlds, each with an empty store and an account of its own."""
+    """Makes environments, each with an empty store and an account of its own."""
 
     def __init__(self, folder: Path, emulators: dict[str, str] | None) -> None:
         self._folder = folder
@@ -322,7 +322,7 @@ class Backend:
 
     @asynccontextmanager
     async def environment(self, scenario: Scenario) -> AsyncIterator[tuple[Environment, Subject]]:
-        """Give a new environment and what the scenario is about."""
+        """Return a new environment and the subject of the scenario."""
         async with AsyncExitStack() as exits:
             database = Database(self._folder / uuid4().hex)
             exits.callback(database.close)
@@ -381,7 +381,7 @@ class Backend:
 
 
 class FaultRun:
-    """Runs a scenario in a environment until nothing is left to do, whatever fate has in store."""
+    """Runs a scenario in an environment, with its faults, until no work is left."""
 
     def __init__(
         self, environment: Environment, scenario: Scenario, subject: Subject, fault_plan: FaultPlan
@@ -399,7 +399,7 @@ class FaultRun:
         return await self.environment.store().read(self.subject.submission_id)
 
     async def attempt(self, work: Work) -> bool:
-        """Tell whether it was answered for good; a dead process is replaced by a healthy one."""
+        """Tell whether the call got a final answer; a healthy process replaces a dead one."""
         try:
             await work(self._instance)
         except Killed:
@@ -414,7 +414,7 @@ class FaultRun:
         return True
 
     async def run(self) -> Submission | None:
-        """Let everything come in, and time pass; return the entry at the end."""
+        """Deliver every request and event, and let time pass; return the entry at the end."""
         environment = self.environment
         end = environment.clock() + self.scenario.goes_on_for
         await self._arrive()
@@ -446,23 +446,23 @@ class FaultRun:
 
 
 def running(submission_id: str) -> Work:
-    """Return the queue's request."""
+    """Return the request that the queue sends."""
     return lambda instance: instance.service.run(submission_id)
 
 
 async def sweeping(instance: Run) -> object:
-    """Be the scheduler."""
+    """Sweep, as the scheduler does."""
     return await instance.sweeper.run()
 
 
 async def check(life: FaultRun, entry: Submission | None) -> None:
-    """Assert what holds at the end of every life."""
+    """Assert the facts that hold at the end of every run."""
     scenario, environment = life.scenario, life.environment
     jobs = [job.task_id for job in environment.mavi.account.jobs]
     if scenario.assets is not None:
         assert len(environment.mavi.account.assets) <= scenario.assets
     if entry is None:
-        # Killed before it was on record, and so before whoever asked had an answer.
+        # The process died before it recorded the entry, and so before its caller got an answer.
         assert life.killed
         assert not scenario.will_retry
         assert jobs == []
@@ -479,7 +479,7 @@ async def check(life: FaultRun, entry: Submission | None) -> None:
         and not scenario.will_retry
         and len(jobs) == scenario.jobs_before < scenario.jobs
     ):
-        # Killed before the wish was on record: what was bought before is as it was.
+        # The process died before it recorded the request: the earlier purchase is unchanged.
         assert (entry.state, spent) == (State.SUBMITTED, scenario.jobs_before)
         return
     assert entry.state is scenario.end
@@ -493,7 +493,7 @@ async def check(life: FaultRun, entry: Submission | None) -> None:
 
 
 async def live(backend: Backend, scenario: Scenario, fault_plan: FaultPlan) -> FaultPlan:
-    """Live one life and check its end."""
+    """Run a scenario once and check its end."""
     async with backend.environment(scenario) as (environment, subject):
         life = FaultRun(environment, scenario, subject, fault_plan)
         try:
@@ -511,7 +511,7 @@ async def live(backend: Backend, scenario: Scenario, fault_plan: FaultPlan) -> F
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder in memory, where there is such a thing: thousands of databases are made."""
+    """Provide a folder in memory if the system has one: thousands of databases are made."""
     in_memory = Path("/dev/shm")  # noqa: S108 - only looked for
     if not os.access(in_memory, os.W_OK):
         yield tmp_path
@@ -530,18 +530,18 @@ async def serving(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 @pytest.mark.timeout(600)
 class CrashPoints:
-    """Subclasses give a fixture ``backend``."""
+    """Subclasses provide a fixture ``backend``."""
 
     @pytest.mark.parametrize("name", SCENARIOS)
     async def test_every_point_dying_or_failing_buys_once_and_forgets_nothing(
         self, backend: Backend, name: str
     ) -> None:
-        """Each asset is bought at most once, and each entry is in a known state and can go on."""
+        """Each asset is bought at most once, and each entry is in a state that can continue."""
         scenario = SCENARIOS[name]
         undisturbed = await live(backend, scenario, FaultPlan())
         assert set(scenario.needs) <= set(undisturbed.seen)
         if "mavi signed-url" in undisturbed.seen:
-            # No asset is made before the first byte of its object was read.
+            # No asset is made before the first byte of its object is read.
             assert undisturbed.seen.index("chunk") < undisturbed.seen.index("mavi signed-url")
         slots = asyncio.Semaphore(CONCURRENCY)
 

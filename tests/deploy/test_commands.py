@@ -1,4 +1,4 @@
-"""What the commands print and store, and that no secret reaches an argument."""
+"""The output and the stored values of the commands; no secret reaches an argument."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The zip that is deployed: reproducible, complete, and started as Google's build starts it.
 
-What that build does: https://github.com/GoogleCloudPlatform/buildpacks, ``cmd/python/
-functions_framework``: ``compileall`` over the source, then the process ``functions-framework`` with
+Google's build (https://github.com/GoogleCloudPlatform/buildpacks, ``cmd/python/
+functions_framework``) runs ``compileall`` over the source, then ``functions-framework`` with
 ``FUNCTION_TARGET`` (the entry point) and ``FUNCTION_SOURCE`` (the build's
 ``GOOGLE_FUNCTION_SOURCE``) in its environment.
 """

@@ -1,4 +1,4 @@
-"""The public function."""
+"""The public function ``callback``, through the framework."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
 
 
 async def test_callback_published_returns_200(function: Function) -> None:
-    """With the body that a sender of Mavi's looks for."""
+    """The answer has the body that Mavi's senders check."""
     answer = await function.post(callback_body())
     assert (answer.status_code, answer.json()) == (200, {"code": 0, "msg": "success"})
     assert answer.headers["content-type"] == "application/json"
@@ -74,7 +74,7 @@ async def test_callback_with_either_live_token_returns_200(function: Function, t
 async def test_callback_without_a_live_token_returns_an_empty_404(
     function: Function, method: str, path: str
 ) -> None:
-    """Whatever the method and the path."""
+    """The answer is the same for every method and path."""
     answer = await function.post(callback_body(), path, method=method)
     assert (answer.status_code, answer.content) == (404, b"")
     assert set(answer.headers) == {"content-length"}
@@ -133,7 +133,7 @@ async def test_callback_of_each_endpoint_returns_200(function: Function, name: s
 async def test_callback_without_acknowledgement_returns_503(
     function: Function, body: bytes
 ) -> None:
-    """With ``Retry-After``; the next attempt works."""
+    """The answer has ``Retry-After``, and the next attempt works."""
     function.publisher.down = True
     answer = await function.post(body)
     assert (answer.status_code, answer.json()) == (503, {"error": {"code": "publish_unavailable"}})
@@ -262,7 +262,7 @@ async def test_callback_with_a_stalled_body_returns_408(
 
 
 async def test_callbacks_at_once_get_their_own_answers(function: Function) -> None:
-    """Good, bad and foreign bodies do not affect each other."""
+    """Valid, bad and foreign bodies do not affect each other."""
     bodies = [callback_body(task_id=f"t{n}") if n % 3 else b"bad" for n in range(90)]
     answers = await asyncio.gather(*(function.post(body) for body in bodies))
     assert [answer.status_code for answer in answers] == [200 if n % 3 else 400 for n in range(90)]

@@ -73,7 +73,7 @@ async def test_submit_accepted_is_called_back_once(fake: FakeMavi, webhook: Webh
     ],
 )
 async def test_submit_answer_is_classified(fake: FakeMavi, status: int, expected: Any) -> None:
-    """For each answer that the fake can give."""
+    """Each answer that the fake can give has its own result."""
     fake.faults.answers = {"submit": [status]}
     assert await client(fake.url).submit(ready(fake)) == expected
     assert fake.account.jobs == []
@@ -87,7 +87,7 @@ async def test_submit_with_a_wrong_key_is_refused(fake: FakeMavi) -> None:
 
 
 async def test_submit_without_a_webhook_is_refused(fake: FakeMavi) -> None:
-    """This is the one text that is read."""
+    """The client reads only this text of an error."""
     fake.webhook_url = None
     assert await client(fake.url).submit(ready(fake)) == Refused(Refusal.NO_WEBHOOK, 400)
 
@@ -96,7 +96,7 @@ async def test_submit_without_a_webhook_is_refused(fake: FakeMavi) -> None:
 async def test_submit_accepts_both_success_codes(
     fake: FakeMavi, webhook: Webhook, generation: int
 ) -> None:
-    """In answers and in callbacks."""
+    """Answers and callbacks may have either code."""
     fake.faults.generation = generation
     assert isinstance(await client(fake.url).submit(ready(fake)), Accepted)
     await eventually(lambda: len(webhook.bodies) == 1)
@@ -190,7 +190,7 @@ async def test_submit_redirected_is_not_followed() -> None:
 
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A certificate that nobody trusts."""
+    """A self-signed certificate, which no client trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -254,7 +254,7 @@ async def test_submit_with_a_netrc_sends_the_key(
 
 
 async def test_asset_state_is_read_from_the_metadata(fake: FakeMavi) -> None:
-    """For every upload status, and for a missing asset."""
+    """Every upload status has its state, and so has a missing asset."""
     mavi = client(fake.url)
     fake.faults.upload_delay_s = 3600
     asset = fake.account.add_asset("a.mp4", complete=False)
@@ -271,7 +271,7 @@ async def test_asset_state_is_read_from_the_metadata(fake: FakeMavi) -> None:
 
 
 class Endless:
-    """A file of zeros that is never in memory, and remembers how it was read."""
+    """A file of zeros that is never whole in memory, and records how it was read."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -300,7 +300,7 @@ def a_file(size: int, filename: str = "talk.mp4") -> tuple[File, list[Endless]]:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_send_streams_the_whole_file(fake: FakeMavi, method: str) -> None:
-    """With POST or PUT, and the file is closed."""
+    """POST and PUT both send every byte, and the file is closed."""
     fake.faults.signed_url_method = method
     mavi = client(fake.url).mavi
     signed = await mavi.signed_url("talk.mp4", PATIENT)
@@ -323,13 +323,13 @@ async def test_send_streams_the_whole_file(fake: FakeMavi, method: str) -> None:
 
 
 async def sent(mavi: MaviClient, url: str, file: File) -> Sent:
-    """Send again what broke off: a server may hang up on a verb before it has all the bytes."""
+    """Send again after an interruption: a server may close the connection on a rejected method."""
     first = await mavi.send(url, file)
     return await mavi.send(url, file) if first is Sent.INTERRUPTED else first
 
 
 async def test_send_to_a_refusing_url_is_refused(fake: FakeMavi) -> None:
-    """With both methods; a URL without a server is unreachable."""
+    """Both methods are tried; a URL without a server is unreachable."""
     file, opened = a_file(100_000)
     mavi = client(fake.url).mavi
     nowhere = fake.admin_url.replace("/_fake", "/signed/re_none")
@@ -342,7 +342,7 @@ async def test_send_to_a_refusing_url_is_refused(fake: FakeMavi) -> None:
 
 
 async def test_send_interrupted_uses_the_other_method_next_time() -> None:
-    """Not at once: the bytes may have arrived."""
+    """The same call does not repeat the request: the bytes may have arrived."""
     methods: list[bytes] = []
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -383,7 +383,7 @@ async def test_upload_in_one_request_sends_the_whole_file(fake: FakeMavi) -> Non
     "name", ["a\x01\x00\x7f\x85.mp4", "a\u2028.mp4", "a\ud800.mp4", "x" * 1000 + ".mp4", "😀.mp4"]
 )
 async def test_upload_of_any_name_arrives(fake: FakeMavi, name: str, method: str) -> None:
-    """Both ways of uploading tell the same name, which every server can read."""
+    """Both ways of uploading send the same name, which every server can read."""
     fake.faults.signed_url_method = method
     mavi = client(fake.url).mavi
     file, _ = a_file(1_000, name)
@@ -409,7 +409,7 @@ async def test_upload_of_any_name_arrives(fake: FakeMavi, name: str, method: str
     ],
 )
 async def test_upload_refused_is_classified(fake: FakeMavi, status: int, expected: Any) -> None:
-    """Both ways of uploading."""
+    """Both ways of uploading classify a refusal the same."""
     fake.faults.answers = {"signed_url": [status], "upload": [status]}
     mavi = client(fake.url).mavi
     assert await mavi.signed_url("a.mp4", PATIENT) == expected
@@ -418,7 +418,7 @@ async def test_upload_refused_is_classified(fake: FakeMavi, status: int, expecte
 
 
 async def test_send_of_a_short_file_raises(fake: FakeMavi) -> None:
-    """The server is not left waiting for the rest."""
+    """The connection ends, so that the server does not wait for the rest."""
     file, _ = a_file(1_000_000)
     short = File(file.open, 2_000_000, file.filename)
     mavi = client(fake.url).mavi
@@ -431,7 +431,7 @@ async def test_send_of_a_short_file_raises(fake: FakeMavi) -> None:
 
 
 async def _drip(writer: asyncio.StreamWriter) -> None:
-    """Begin to answer, and never come to an end: a byte at a time restarts every time-out."""
+    """Send an endless answer byte by byte: each byte restarts the time-out of the socket."""
     writer.write(b"HTTP/1.1 200 OK\r\n")
     for _ in range(600):
         writer.write(b"X-Drip: x\r\n")
@@ -471,7 +471,7 @@ async def test_submit_records_the_intent_when_a_thread_is_free(fake: FakeMavi) -
 
 
 async def test_signed_url_with_an_unreadable_answer_is_none(fake: FakeMavi) -> None:
-    """It is no asset."""
+    """An unreadable answer names no asset."""
     for content in (
         b"nonsense",
         b'{"code": 200}',
@@ -488,7 +488,7 @@ async def test_signed_url_with_an_unreadable_answer_is_none(fake: FakeMavi) -> N
 
 
 async def test_calls_of_each_endpoint_have_their_own_rate_limit(fake: FakeMavi) -> None:
-    """One does not delay another."""
+    """A call to one endpoint does not delay a call to another."""
     fake.limiter = Limiter(100.0, time.monotonic)
     mavi = MaviClient(fake.url, Secret(KEY), per_second=100.0)
     begin = time.monotonic()
@@ -512,7 +512,7 @@ UNTRUSTED = ssl.SSLCertVerificationError("self-signed")
 
 
 def wrapped(reason: Exception) -> Exception:
-    """Return a failure as urllib3 hands it to requests: after the last of its tries."""
+    """Return a failure as urllib3 raises it to requests, after its last try."""
     pool = urllib3.HTTPSConnectionPool("mavi.example")
     return urllib3.exceptions.MaxRetryError(pool, "/", reason)
 
@@ -559,7 +559,7 @@ def name_of(error: Exception) -> str:
 async def test_call_that_fails_before_its_first_byte_is_not_sent(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing was bought, so the call may be repeated; a file has not even been begun."""
+    """Nothing was bought, so the call may be repeated; no byte of a file was sent."""
     fail_with(error, monkeypatch)
     mavi = client("https://mavi.example").mavi
     assert isinstance(await mavi.submit("re_1", PATIENT, nothing), NotSent)
@@ -573,7 +573,7 @@ async def test_call_that_fails_before_its_first_byte_is_not_sent(
 async def test_call_that_fails_later_may_have_bought(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request may have arrived whole, so nobody repeats it."""
+    """The request may have arrived completely, so it is not repeated."""
     fail_with(error, monkeypatch)
     mavi = client("https://mavi.example").mavi
     assert isinstance(await mavi.submit("re_1", PATIENT, nothing), AnswerLost)
@@ -588,7 +588,7 @@ async def test_call_that_fails_later_may_have_bought(
 async def test_connection_that_nobody_accepts_is_given_up_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The time to connect is a limit of its own, shorter than that for an answer."""
+    """Connecting has its own limit, which is shorter than that of an answer."""
     timeouts: list[Any] = []
 
     def request(*_: Any, timeout: Any, **__: Any) -> Any:
@@ -606,7 +606,7 @@ async def test_connection_that_nobody_accepts_is_given_up_in_time(
 
 
 async def test_answer_that_is_too_long_is_lost_however_fast_it_comes() -> None:
-    """The size alone ends it, long before the time does."""
+    """The limit of the size ends the call, long before the limit of the time."""
     sent_bytes = 0
 
     async def flood(writer: asyncio.StreamWriter) -> None:
@@ -635,7 +635,7 @@ async def test_answer_of_the_largest_size_is_read_whole() -> None:
 
 
 async def test_answer_that_never_ends_is_lost_however_short_it_is() -> None:
-    """The time alone ends it, in the thread that reads: no thread is left behind with it."""
+    """The limit of the time ends the call in the reading thread, so no thread stays busy."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -692,7 +692,7 @@ async def test_file_is_not_opened_before_there_is_a_thread_for_it(fake: FakeMavi
 
 
 async def test_questions_wait_for_a_thread_of_their_own(fake: FakeMavi) -> None:
-    """No more calls are under way than there are threads."""
+    """The number of threads limits the calls that run at the same time."""
     mavi = client(fake.url).mavi
     mavi._calls.slots = asyncio.Semaphore(0)
     asset_id = ready(fake)

@@ -1,4 +1,4 @@
-"""The function that buys."""
+"""The function ``submit``, through the framework."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Function:
 
 
 async def test_submit_twice_returns_the_same_task(function: Function) -> None:
-    """202, then 200."""
+    """The first answer is 202, the second 200."""
     first, second = await function.post(), await function.post()
     expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
     assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
@@ -59,7 +59,7 @@ async def test_submit_twice_returns_the_same_task(function: Function) -> None:
 
 
 async def test_submit_identical_requests_buys_once(function: Function) -> None:
-    """A hundred at once: one 202, the others 200."""
+    """Of a hundred requests at once, one gets 202 and the others 200."""
     answers = await asyncio.gather(*(function.post() for _ in range(100)))
     assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
     assert function.pipeline.provider.submitted == ["re_1"]
@@ -81,7 +81,7 @@ async def test_submit_identical_requests_buys_once(function: Function) -> None:
 async def test_submit_refused_returns_status_code_and_remedy(
     function: Function, provider_answers: list[Any], states: list[Any], status: int, code: str
 ) -> None:
-    """For every code."""
+    """Every code has its status and its remedy."""
     function.pipeline.provider.answers = list(provider_answers)
     function.pipeline.provider.states = list(states)
     answer = await function.post()
@@ -102,7 +102,7 @@ async def test_submit_after_a_lost_answer_returns_409_until_forced(function: Fun
 
 
 async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``Retry-After``."""
+    """The answer has ``Retry-After``."""
     function = Function(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
     assert (await function.post({"asset_id": "re_2"})).status_code == 202
     answer = await function.post()
@@ -150,7 +150,7 @@ async def test_without_a_store_returns_503(function: Function) -> None:
 
 
 async def test_submit_list_returns_202(function: Function) -> None:
-    """Again it is the same; what was bought is a duplicate."""
+    """The same list gets the same answer; assets that were bought are duplicates."""
     await function.post({"asset_id": "re_1"})
     answer = await function.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
@@ -160,7 +160,7 @@ async def test_submit_list_returns_202(function: Function) -> None:
 
 
 async def test_submit_object_is_enqueued_and_run(function: Function) -> None:
-    """With or without its generation."""
+    """The request may name the object's generation or not."""
     stored = function.pipeline.objects.put("talk.mp4", b"media")
     for body in ({"uri": stored.uri}, {"uri": stored.uri, "generation": "1"}):
         answer = await function.post(body)
@@ -212,7 +212,7 @@ async def test_submit_object_refused_returns_its_reason(
 async def test_submit_object_that_cannot_be_read_tells_why(
     function: Function, error: TranscriptsError, status: int, code: str
 ) -> None:
-    """What somebody can repair is 503, what stays as it is 400."""
+    """An object that an administrator can repair gets 503, every other 400."""
 
     def refuse(*_: object) -> Any:
         raise error

@@ -35,7 +35,7 @@ def constant(file: str, name: str) -> float:
 
 MIB: Final = 1024 * 1024
 BASE_MIB: Final = 100
-"""A function that has loaded its libraries; up to 90 MiB were measured (README, Performance)."""
+"""A function that has loaded its libraries; docs/performance.md has the measured sizes."""
 
 BODY_MIB: Final = constant("transcripts/callbacks/message.py", "MAX_BODY_BYTES") / MIB
 

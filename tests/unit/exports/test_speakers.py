@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcripts.exports.speakers import UNKNOWN, DisplayedSpeakers, displayed_speakers
+from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
+from transcripts.tasks.names import UNKNOWN_SPEAKER
 from transcripts.tasks.task import Speaker, SpeakerName
 
 
@@ -75,7 +76,7 @@ def test_display_name_is_joined_by_any_spelling_of_the_providers_name() -> None:
 def test_display_name_that_nobody_sees_is_none(blank: str) -> None:
     """Then the provider's name is shown, and without that Unknown."""
     assert named(provider("Ada"), Ada=blank).listed[0].name == "Ada"
-    assert named(provider(blank)).listed[0].name == UNKNOWN
+    assert named(provider(blank)).listed[0].name == UNKNOWN_SPEAKER
 
 
 def test_display_name_with_controls_is_one_line() -> None:
@@ -87,7 +88,7 @@ def test_display_name_with_controls_is_one_line() -> None:
 def test_speaker_that_is_not_listed_is_unknown() -> None:
     """A segment is never without a name."""
     found = named(provider("Ada")).of("s9")
-    assert (found.id, found.name) == ("s0", UNKNOWN)
+    assert (found.id, found.name) == ("s0", UNKNOWN_SPEAKER)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=12), max_size=8))
