@@ -84,7 +84,7 @@ def modes_at(name: str) -> list[Mode]:
 
 @dataclass
 class FaultPlan:
-    """Tells which effect fails, and how; without ``point`` none does. ``seen`` names all effects."""
+    """Tells which effect fails, and how; without ``point`` none. ``seen`` names all effects."""
 
     point: int | None = None
     mode: Mode = Mode.KILLED_BEFORE

@@ -293,7 +293,7 @@ SCENARIOS = {
         end=State.SUBMIT_UNKNOWN,
         needs=("commit submissions=submit_unknown",),
     ),
-    "a wish that never reached the queue": Scenario(
+    "a request that never reached the queue": Scenario(
         nothing, will_retry=False, before=recorded_and_died, needs=("enqueue",)
     ),
     "an overdue asset that is bought once more": Scenario(

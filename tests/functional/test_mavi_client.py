@@ -1,4 +1,4 @@
-"""The client against the fake provider, and against servers that answer as nobody should."""
+"""The client against the fake provider, and against servers with broken answers."""
 
 from __future__ import annotations
 

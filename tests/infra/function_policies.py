@@ -41,7 +41,7 @@ BODY_MIB: Final = constant("transcripts/callbacks/message.py", "MAX_BODY_BYTES")
 
 
 class Bounds(NamedTuple):
-    """What a function's size has to hold, and how long its callers wait."""
+    """The memory that a function needs, and the time that its callers wait."""
 
     held_mib: float
     """Beside ``BASE_MIB``, of what does not depend on the concurrency."""
@@ -159,7 +159,7 @@ SAFE_DEFAULTS: Final = {
 
 
 def defaults_are_safe(plan: Plan) -> Iterator[str]:
-    """By default data is protected, nobody but Mavi has access, and optional parts are off."""
+    """By default data is protected, only Mavi has access, and optional parts are off."""
     variables = plan.document["configuration"]["root_module"]["variables"]
     for name, wanted in SAFE_DEFAULTS.items():
         if variables[name].get("default") != wanted:
@@ -267,11 +267,11 @@ NEEDED_FIRST: Final = {
     ),
     "google_cloud_scheduler_job.sweep": ("google_cloud_run_v2_service_iam_member.caller",),
 }
-"""What a first apply on an empty project has to make before something else."""
+"""The resources that a first apply on an empty project makes before those that use them."""
 
 
 def what_is_needed_is_made_first(plan: Plan) -> Iterator[str]:
-    """In a first apply nothing is used before what it needs is there, its API included."""
+    """A first apply makes every resource after those that it needs, its API included."""
     for address, needed in NEEDED_FIRST.items():
         for missing in sorted(set(needed) - plan.source.dependencies(address)):
             yield f"{address} does not wait for {missing}"

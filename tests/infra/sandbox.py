@@ -241,7 +241,7 @@ def _shared(name: str, make: Callable[[], Any]) -> Any:
 
 @cache
 def _initialized() -> TerraformSandbox | str:
-    """Return the sandbox, or the reason why there is none."""
+    """Return the sandbox, or the reason why it cannot be made."""
     if shutil.which("terraform") is None:
         return "terraform is not installed."
     folder = _temporary_folder()

@@ -1,4 +1,4 @@
-"""Whose an asset is: of all who want it, one buys it."""
+"""The owner of an asset: of several submissions for one asset, one buys it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pipeline() -> Pipeline:
 
 
 async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> None:
-    """It shares the purchase with the asset's id."""
+    """An object that names an asset shares the purchase of that asset."""
     stored = pipeline.objects.put("x.txt", b"", metadata={"mavi-asset-id": "re_9"})
     await pipeline.intake.enqueue_upload(stored)
     submission_id = submission_id_of_asset("re_9")
@@ -38,7 +38,7 @@ async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> Non
 
 
 async def test_submit_id_of_an_uploaded_asset_returns_its_purchase(pipeline: Pipeline) -> None:
-    """The object's submission owns the asset."""
+    """The object's submission owns the asset, so submitting its id returns that submission."""
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)
     receipt = await pipeline.service.submit(SubmitAsset("re_1", {}))
@@ -52,7 +52,7 @@ async def test_submit_id_of_an_uploaded_asset_returns_its_purchase(pipeline: Pip
 async def test_upload_owns_its_asset_before_the_first_byte(
     pipeline: Pipeline,
 ) -> None:
-    """Nobody can buy the asset by its id meanwhile."""
+    """No request can buy the asset by its id while the upload runs."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_77", "https://signed/re_77")]
     owners: list[str] = []
@@ -82,7 +82,7 @@ async def test_upload_with_a_known_asset_id_is_a_duplicate(pipeline: Pipeline) -
 
 
 async def test_upload_with_a_submitted_asset_id_is_a_duplicate(pipeline: Pipeline) -> None:
-    """The submission by id came first."""
+    """The submission by asset id came first."""
     await pipeline.service.submit(SubmitAsset("re_1", {}))
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
@@ -114,7 +114,7 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
 async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
     pipeline: Pipeline,
 ) -> None:
-    """The asset has become the object's."""
+    """The object's submission has become the owner of the asset."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
     buy = pipeline.service._submitter.submit
@@ -136,7 +136,7 @@ async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
 
 
 async def test_asset_of_a_submission_that_has_expired_may_be_bought(pipeline: Pipeline) -> None:
-    """Firestore may delete an expired submission before the document that names it as owner."""
+    """Firestore may delete an expired submission before the document that names its asset."""
     await pipeline.service.run(await pipeline.drop())
     (expired,) = pipeline.documents.paths("submissions/")
     del pipeline.documents.content[expired]

@@ -1,4 +1,4 @@
-"""Errors: what an operator reads, and what a caller is answered."""
+"""Errors: the message for an operator, and the answer to a caller."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def test_tree_in_the_docstring_equals_the_classes() -> None:
     tree = [(len(branch) // 4, name) for branch, name in drawn]
     assert tree[0] == (0, "TranscriptsError")
     assert sorted(tree[1:]) == sorted(subclasses(TranscriptsError, 1))
+    assert all(getattr(errors, name).__doc__ for _, name in tree)
     assert {name for depth, name in tree if depth == 1} == {"PermanentError", "TransientError"}
 
 
@@ -86,6 +87,6 @@ def test_status_of_a_submission_error_follows_from_its_code(code: str, status: i
 def test_code_and_status_of_an_error_are_part_of_the_contract(
     name: str, code: str, status: int
 ) -> None:
-    """Callers, the queue and Pub/Sub act on them."""
+    """Callers, the queue and Pub/Sub depend on code and status."""
     error = getattr(errors, name)(SENTENCE)
     assert (error.code, error.status, error.message) == (code, status, SENTENCE)

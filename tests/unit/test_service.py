@@ -55,7 +55,7 @@ def pipeline() -> Pipeline:
 
 
 async def test_submit_new_asset_records_purchase_and_task(pipeline: Pipeline) -> None:
-    """The ledger has the task, and the task has the submission."""
+    """The ledger names the task, and the task names the submission."""
     pipeline = Pipeline(retention_days=3)
     receipt = await pipeline.service.submit(ORDER)
     assert receipt == Receipt("task-1", ID, duplicate=False)
@@ -87,8 +87,8 @@ async def test_submit_records_the_intent_before_the_call(pipeline: Pipeline) -> 
     assert seen == ["submitting"]
 
 
-async def test_claim_of_a_bought_asset_is_already_bought(pipeline: Pipeline) -> None:
-    """Nothing is written."""
+async def test_submit_bought_asset_returns_its_task(pipeline: Pipeline) -> None:
+    """A repeated request writes nothing."""
     await pipeline.service.submit(ORDER)
     for service in (pipeline.service, pipeline.instance()):
         assert await service.submit(ORDER) == Receipt("task-1", ID, duplicate=True)
@@ -96,7 +96,7 @@ async def test_claim_of_a_bought_asset_is_already_bought(pipeline: Pipeline) -> 
 
 
 async def test_submit_identical_requests_share_one_purchase(pipeline: Pipeline) -> None:
-    """Only one of them is no duplicate."""
+    """Exactly one of the requests is no duplicate."""
     receipts = await asyncio.gather(*(pipeline.service.submit(ORDER) for _ in range(100)))
     assert {receipt.task_id for receipt in receipts} == {"task-1"}
     assert [receipt.duplicate for receipt in receipts].count(False) == 1
@@ -104,7 +104,7 @@ async def test_submit_identical_requests_share_one_purchase(pipeline: Pipeline) 
 
 
 async def test_submit_in_racing_instances_buys_once(pipeline: Pipeline) -> None:
-    """The second gets ``submission_in_progress``."""
+    """The second instance answers ``submission_in_progress``."""
     results = await asyncio.gather(
         *(pipeline.instance().submit(ORDER) for _ in range(10)), return_exceptions=True
     )
@@ -119,7 +119,7 @@ async def test_submit_in_racing_instances_buys_once(pipeline: Pipeline) -> None:
 
 
 async def test_submit_identical_requests_share_an_error(pipeline: Pipeline) -> None:
-    """None of them retries by itself."""
+    """No identical request retries after the error."""
     pipeline.provider.answers = [Refused(Refusal.AUTH, 401)]
     results = await asyncio.gather(
         *(pipeline.service.submit(ORDER) for _ in range(5)), return_exceptions=True
@@ -129,7 +129,7 @@ async def test_submit_identical_requests_share_an_error(pipeline: Pipeline) -> N
 
 
 async def test_submit_of_a_disconnected_caller_is_completed(pipeline: Pipeline) -> None:
-    """The purchase is recorded."""
+    """The purchase is recorded although the caller has closed its connection."""
     buying = asyncio.ensure_future(pipeline.service.submit(ORDER))
     while not pipeline.provider.submitted:
         await asyncio.sleep(0)
@@ -165,7 +165,7 @@ async def test_submit_refused_is_recorded_and_can_be_repeated(
 
 @pytest.mark.parametrize("answer", [RateLimited(), NotSent("refused")])
 async def test_submit_that_bought_nothing_is_retried(pipeline: Pipeline, answer: Any) -> None:
-    """After 1, 2, 4 … seconds; meanwhile the entry is ``pending``."""
+    """The pauses are 1, 2, 4 … seconds; meanwhile the entry is ``pending``."""
     pipeline.provider.answers = [answer, answer, answer]
     states: list[str] = []
     sleep = pipeline.sleeper
@@ -191,7 +191,7 @@ async def test_submit_that_bought_nothing_is_retried(pipeline: Pipeline, answer:
 async def test_submit_retries_are_bounded(
     pipeline: Pipeline, answer: Any, code: str, status: int
 ) -> None:
-    """After six, the asset may be submitted again without ``force``."""
+    """After six retries, the asset may be submitted again without ``force``."""
     pipeline.provider.answers = [answer] * 7
     error = await pipeline.refused()
     assert (error.code, error.status) == (code, status)
@@ -203,7 +203,7 @@ async def test_submit_retries_are_bounded(
 
 
 async def test_submit_respects_retry_after(pipeline: Pipeline) -> None:
-    """Within bounds."""
+    """The pause of the provider is used within bounds."""
     pipeline.provider.answers = [RateLimited(5.0), RateLimited(900.0)]
     await pipeline.service.submit(ORDER)
     assert pipeline.sleeper.slept == [5.0, 32.0]
@@ -222,7 +222,7 @@ async def test_submit_respects_retry_after(pipeline: Pipeline) -> None:
 async def test_submit_with_400_reads_the_metadata(
     pipeline: Pipeline, states: list[AssetState | None], code: str, status: int
 ) -> None:
-    """The asset is unknown, or its upload is not complete."""
+    """The metadata tell that the asset is unknown or its upload is not complete."""
     pipeline.provider.answers = [Ambiguous()]
     pipeline.provider.states = list(states)
     error = await pipeline.refused()
@@ -243,7 +243,7 @@ async def test_submit_with_400_reads_the_metadata(
 async def test_submit_with_400_for_a_ready_asset_is_retried(
     pipeline: Pipeline, states: list[AssetState | None]
 ) -> None:
-    """It was rate limiting; the metadata are read once."""
+    """The 400 was rate limiting; the metadata are read once."""
     pipeline.provider.answers = [Ambiguous(), Ambiguous()]
     pipeline.provider.states = list(states)
     assert (await pipeline.service.submit(ORDER)).duplicate is False
@@ -251,7 +251,7 @@ async def test_submit_with_400_for_a_ready_asset_is_retried(
 
 
 async def test_submit_after_a_lost_answer_needs_force(pipeline: Pipeline) -> None:
-    """Both attempts are on record."""
+    """Both attempts are recorded."""
     pipeline.provider.answers = [AnswerLost("timeout")]
     error = await pipeline.refused()
     assert (error.code, error.status, error.details) == (
@@ -271,7 +271,7 @@ async def test_submit_after_a_lost_answer_needs_force(pipeline: Pipeline) -> Non
 
 
 async def test_submit_forced_buys_again(pipeline: Pipeline) -> None:
-    """Two tasks, two purchases, one entry."""
+    """Two purchases have two tasks in one entry."""
     await pipeline.service.submit(ORDER)
     assert (await pipeline.service.submit(FORCED)).task_id == "task-2"
     submission = await pipeline.submission()
@@ -282,7 +282,7 @@ async def test_submit_forced_buys_again(pipeline: Pipeline) -> None:
 
 
 async def test_submit_with_an_early_result_joins_it(pipeline: Pipeline) -> None:
-    """The callback overtakes the answer."""
+    """The callback arrives before the answer."""
     tasks = TaskStore(pipeline.documents, Retrier())
     early: list[asyncio.Task[Any]] = []
 
@@ -309,7 +309,7 @@ async def test_submit_with_an_early_result_joins_it(pipeline: Pipeline) -> None:
 
 
 async def test_submit_at_the_spend_cap_is_refused() -> None:
-    """Until midnight UTC; a rejected purchase does not count."""
+    """Requests are refused until midnight UTC; a rejected purchase does not count."""
     pipeline = Pipeline(cap_per_day=2)
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
     await pipeline.refused()
@@ -354,7 +354,7 @@ async def test_submit_with_outages_at_any_step_buys_once(
 
 
 async def test_submit_accepted_without_a_store_is_recorded_later(pipeline: Pipeline) -> None:
-    """Nothing else knows the task."""
+    """The instance retries, since only it knows the task."""
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
 
     def store_goes_down(_: str) -> None:
@@ -370,7 +370,7 @@ async def test_submit_accepted_without_a_store_is_recorded_later(pipeline: Pipel
 
 
 async def test_submit_accepted_and_not_recorded_returns_the_task(pipeline: Pipeline) -> None:
-    """With 504 and an error in the log; it is not bought twice."""
+    """The answer is 504 and the log has an error; the asset is not bought twice."""
     pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
     pipeline.provider.on_submit = lambda _: setattr(pipeline.documents, "before", Outage(10**9))
     error = await pipeline.refused()
@@ -388,7 +388,7 @@ async def test_submit_accepted_and_not_recorded_returns_the_task(pipeline: Pipel
 
 
 async def test_submit_after_losing_its_lease_stops(pipeline: Pipeline) -> None:
-    """Another instance works on it."""
+    """Another instance works on the entry."""
     other = pipeline.instance()
     pipeline.provider.answers = [RateLimited()]
     pause: Callable[[float], Any] = pipeline.sleeper
@@ -406,7 +406,7 @@ async def test_submit_after_losing_its_lease_stops(pipeline: Pipeline) -> None:
 
 
 async def test_every_error_code_has_a_remedy() -> None:
-    """An operator needs advice."""
+    """Every error tells an operator what to do."""
     assert set(REMEDIES) == set(SubmissionError.STATUSES)
     assert all(len(mend) > 30 for mend in REMEDIES.values())
 
@@ -415,7 +415,7 @@ async def test_every_error_code_has_a_remedy() -> None:
 async def test_submit_forced_and_refused_restores_the_purchase(
     pipeline: Pipeline, refusal: SubmitAnswer
 ) -> None:
-    """The next request finds it."""
+    """The next request finds the previous purchase."""
     await pipeline.service.submit(ORDER)
     pipeline.provider.answers = [refusal] * 8
     await pipeline.refused(FORCED)
@@ -430,7 +430,7 @@ async def test_submit_forced_and_refused_restores_the_purchase(
 async def test_submit_forced_and_refused_restores_the_unknown_purchase(
     pipeline: Pipeline,
 ) -> None:
-    """The next request may still not buy."""
+    """The next request without ``force`` still buys nothing."""
     pipeline.provider.answers = [AnswerLost("gone"), Refused(Refusal.NO_CREDIT, 402)]
     await pipeline.refused()
     await pipeline.refused(FORCED)
@@ -441,7 +441,7 @@ async def test_submit_forced_and_refused_restores_the_unknown_purchase(
 
 
 async def test_submit_forced_without_a_store_is_restored_by_the_sweep() -> None:
-    """The caller got an error and nothing was sent, so nothing may buy it later."""
+    """The caller got an error and nothing was sent, so no later run may buy it."""
     pipeline = Pipeline(cap_per_day=5)
     await pipeline.service.submit(ORDER)
     pipeline.lose_the_store_after_the_claim()
@@ -461,7 +461,7 @@ async def test_submit_forced_without_a_store_is_restored_by_the_sweep() -> None:
 
 
 async def test_reject_repeated_uncounts_once() -> None:
-    """However often its acknowledgement is lost."""
+    """A lost acknowledgement does not uncount the purchase twice."""
     pipeline = Pipeline(cap_per_day=2)
     await pipeline.service.submit(SubmitAsset("re_2", {}))
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -484,7 +484,7 @@ async def test_reject_repeated_uncounts_once() -> None:
 
 
 async def test_submit_forced_during_another_is_in_progress(pipeline: Pipeline) -> None:
-    """It does not share the answer of a request without force."""
+    """A forced request does not share the answer of a request without force."""
     plain, forced = await asyncio.gather(
         pipeline.service.submit(ORDER), pipeline.service.submit(FORCED), return_exceptions=True
     )
@@ -494,7 +494,7 @@ async def test_submit_forced_during_another_is_in_progress(pipeline: Pipeline) -
 
 
 async def test_submit_with_an_unstorable_task_id_logs_it(pipeline: Pipeline) -> None:
-    """It is not bought again."""
+    """The asset is not bought again."""
 
     def before(operation: str) -> None:
         if operation == "commit" and pipeline.provider.submitted:
@@ -508,7 +508,7 @@ async def test_submit_with_an_unstorable_task_id_logs_it(pipeline: Pipeline) -> 
 
 
 async def counted(pipeline: Pipeline, day: str = "2026-01-02") -> int:
-    """Return what counts against the spend cap of a day."""
+    """Return the count of a day against the spend cap."""
     (counter,) = await pipeline.documents.read(Read(f"spend_counters/{day}", SpendCounter))
     return counter.value.submissions if counter else 0
 
@@ -527,7 +527,7 @@ async def test_submit_two_assets_at_once_at_the_cap_buys_one() -> None:
 
 
 async def test_reject_with_a_lost_acknowledgement_uncounts_once() -> None:
-    """The repeated commit meets what the first one has written."""
+    """The repeated commit finds the entry that the first commit has written."""
     pipeline = Pipeline(cap_per_day=9)
     await pipeline.service.submit(SubmitAsset("re_2", {}))
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -546,7 +546,7 @@ async def test_reject_with_a_lost_acknowledgement_uncounts_once() -> None:
 
 
 async def test_reject_on_the_next_day_uncounts_on_the_day_of_the_purchase() -> None:
-    """The cap of the new day is not raised by it."""
+    """The counter of the new day does not change."""
     pipeline = Pipeline(cap_per_day=9)
 
     def midnight(asset_id: str) -> None:
@@ -572,7 +572,7 @@ async def test_run_of_a_listed_asset_that_is_missing_is_rejected() -> None:
 
 
 async def test_run_of_an_uploaded_asset_that_is_missing_is_retried() -> None:
-    """It was there a moment ago, so this is rate limiting."""
+    """The asset existed a moment ago, so the answer means rate limiting."""
     pipeline = Pipeline()
     submission_id = await pipeline.drop()
     pipeline.provider.answers = [Ambiguous()]
@@ -587,7 +587,7 @@ async def test_run_of_an_uploaded_asset_that_is_missing_is_retried() -> None:
 
 
 async def test_run_of_an_upload_that_is_refused_is_rejected() -> None:
-    """Neither way of uploading works: nothing is submitted."""
+    """Neither way of uploading works, so nothing is submitted."""
     pipeline = Pipeline()
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [Refused(Refusal.ERROR, 405)]
@@ -598,14 +598,14 @@ async def test_run_of_an_upload_that_is_refused_is_rejected() -> None:
 
 
 async def test_lease_rejected_twice_uncounts_once() -> None:
-    """The second rejection meets an entry that counts no more."""
+    """The second rejection finds an entry that does not count."""
     pipeline = Pipeline(cap_per_day=9)
     await pipeline.service.submit(SubmitAsset("re_2", {}))
 
     async def submit(lease: Lease, *_: Any) -> Any:
         day = lease.entry.spend_day
         await lease.reject("first")
-        # As if another process had rejected it meanwhile.
+        # The store looks as if another process had rejected the entry meanwhile.
         lease.entry = replace(lease.entry, spend_day=day)
         await lease.reject("second")
         raise SubmissionError("provider_error", "refused")
@@ -616,7 +616,7 @@ async def test_lease_rejected_twice_uncounts_once() -> None:
 
 
 async def test_refusal_is_logged_with_its_code_and_submission(pipeline: Pipeline) -> None:
-    """The log alone tells what was refused, and why."""
+    """The log alone tells which submission was refused, and why."""
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
     await pipeline.refused()
     (event,) = pipeline.lines.named("rejected")
@@ -624,8 +624,8 @@ async def test_refusal_is_logged_with_its_code_and_submission(pipeline: Pipeline
     assert (event["code"], event["http_status"]) == ("provider_no_credit", 402)
 
 
-async def test_repeated_request_after_a_lost_answer_says_what_was_lost(pipeline: Pipeline) -> None:
-    """The reason of the first answer is in the details of every later one."""
+async def test_submit_after_a_lost_answer_repeats_its_reason(pipeline: Pipeline) -> None:
+    """The details of every later answer have the reason of the first one."""
     pipeline.provider.answers = [AnswerLost("ReadTimeout")]
     await pipeline.refused()
     assert (await pipeline.refused()).details == {"reason": "ReadTimeout"}
@@ -634,10 +634,10 @@ async def test_repeated_request_after_a_lost_answer_says_what_was_lost(pipeline:
     assert event["reason"] == "ReadTimeout"
 
 
-async def test_error_of_a_purchase_whose_caller_hung_up_is_not_left_over(
+async def test_submit_of_a_disconnected_caller_retrieves_its_error(
     pipeline: Pipeline,
 ) -> None:
-    """Python would print it, with its words, when the task is collected."""
+    """Otherwise Python would print the error, with its message, when the task is collected."""
     complaints: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))

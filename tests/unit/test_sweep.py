@@ -1,4 +1,4 @@
-"""What nobody is there to do any more."""
+"""The sweep: overdue tasks, expired calls and idle entries."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pipeline() -> Pipeline:
 
 
 async def test_sweep_with_nothing_to_do_changes_nothing(pipeline: Pipeline) -> None:
-    """In an empty store, and with everything in time."""
+    """The store is empty, or everything in it is in time."""
     assert await pipeline.sweeper().run() == Counts()
     await pipeline.service.submit(ORDER)
     await pipeline.drop()
@@ -56,7 +56,7 @@ async def test_sweep_with_nothing_to_do_changes_nothing(pipeline: Pipeline) -> N
 
 
 async def test_sweep_marks_a_late_task_overdue(pipeline: Pipeline) -> None:
-    """Once; a late result replaces that."""
+    """The task is marked once; a late result replaces the status."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     assert await pipeline.sweeper().run() == Counts(overdue=1)
@@ -90,7 +90,7 @@ async def test_sweep_with_a_result_meanwhile_changes_nothing(pipeline: Pipeline)
 
 
 async def test_sweep_resubmits_an_overdue_task_within_its_limit(pipeline: Pipeline) -> None:
-    """It is off by default."""
+    """Resubmission is off by default."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     sweeper = pipeline.sweeper(resubmit_overdue=1)
@@ -104,7 +104,7 @@ async def test_sweep_resubmits_an_overdue_task_within_its_limit(pipeline: Pipeli
 
 
 async def test_sweep_expires_a_call_after_its_lease(pipeline: Pipeline) -> None:
-    """Then it needs ``force``."""
+    """The entry then needs ``force``."""
     await pipeline.service.submit(ORDER)
     calling = replace(
         await pipeline.entry(ID),
@@ -121,7 +121,7 @@ async def test_sweep_expires_a_call_after_its_lease(pipeline: Pipeline) -> None:
 
 
 async def test_sweep_requeues_an_entry_that_was_never_enqueued(pipeline: Pipeline) -> None:
-    """The process ended between the record and the queue."""
+    """The process ended after the record and before the queue."""
     pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
         await pipeline.drop()
@@ -135,7 +135,7 @@ async def test_sweep_requeues_an_entry_that_was_never_enqueued(pipeline: Pipelin
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
 async def test_sweep_requeues_an_idle_entry(pipeline: Pipeline, state: State) -> None:
-    """Once for each time it is idle."""
+    """The entry is enqueued once for each time that it is idle."""
     submission_id = await pipeline.drop()
     entry = replace(await pipeline.entry(submission_id), state=state, lease_id="gone")
     await pipeline.documents.commit(Write(submission_path(submission_id), entry))
@@ -146,7 +146,7 @@ async def test_sweep_requeues_an_idle_entry(pipeline: Pipeline, state: State) ->
 
 
 async def test_sweeps_at_once_act_once(pipeline: Pipeline) -> None:
-    """Each decides on what is stored then."""
+    """Each sweep decides on the stored entry."""
     await pipeline.service.submit(ORDER)
     submission_id = await pipeline.drop()
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -168,7 +168,7 @@ async def test_sweeps_at_once_act_once(pipeline: Pipeline) -> None:
 
 
 async def test_sweep_is_bounded_and_reports_more(pipeline: Pipeline) -> None:
-    """The next run goes on."""
+    """The next run handles the rest."""
     for number in range(BATCH_LIMIT + 3):
         await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -206,7 +206,7 @@ async def test_repetition_after_a_late_result_buys_nothing(pipeline: Pipeline) -
 
 
 async def test_repetition_refused_counts_against_its_limit(pipeline: Pipeline) -> None:
-    """The overdue task is still the purchase."""
+    """The entry still stands for the overdue task."""
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     await pipeline.sweeper(resubmit_overdue=1).run()
@@ -220,7 +220,7 @@ async def test_repetition_refused_counts_against_its_limit(pipeline: Pipeline) -
 
 
 async def test_sweep_with_a_lost_acknowledgement_requeues(pipeline: Pipeline) -> None:
-    """It recognizes its own write."""
+    """The sweep recognizes its own write."""
     submission_id = await pipeline.drop()
     pipeline.clock.advance(seconds=STALLED_AFTER.total_seconds())
     lost = False
@@ -237,13 +237,13 @@ async def test_sweep_with_a_lost_acknowledgement_requeues(pipeline: Pipeline) ->
 
 
 async def comes(pipeline: Pipeline, task_id: str) -> None:
-    """Let the result of a task come."""
+    """Store the result of a task."""
     result = replace(a_result(), task_id=task_id)
     await TaskStore(pipeline.documents, Retrier()).save_result(result, b"raw")
 
 
 async def test_submit_after_a_late_result_buys_nothing() -> None:
-    """Not only a run of the queue."""
+    """This holds for a caller's request as for a run of the queue."""
     pipeline = Pipeline(cap_per_day=5)
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -257,7 +257,7 @@ async def test_submit_after_a_late_result_buys_nothing() -> None:
 
 
 async def test_repetition_after_a_result_of_any_task_buys_nothing() -> None:
-    """The entry then names that task."""
+    """The entry then names the task with the result."""
     pipeline = Pipeline()
     sweeper = pipeline.sweeper(resubmit_overdue=2)
     await pipeline.service.submit(ORDER)
@@ -276,8 +276,8 @@ async def test_repetition_after_a_result_of_any_task_buys_nothing() -> None:
     )
 
 
-async def test_resubmission_limit_holds_for_ever() -> None:
-    """Forced purchases do not count."""
+async def test_resubmission_limit_counts_over_all_runs() -> None:
+    """Forced purchases do not count against the limit."""
     pipeline = Pipeline()
     sweeper = pipeline.sweeper(resubmit_overdue=3)
     await pipeline.service.submit(ORDER)
@@ -292,7 +292,7 @@ async def test_resubmission_limit_holds_for_ever() -> None:
 
 
 async def test_submit_forced_after_a_late_result_buys() -> None:
-    """By a list, too."""
+    """A forced list buys too."""
     pipeline = Pipeline()
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -303,8 +303,8 @@ async def test_submit_forced_after_a_late_result_buys() -> None:
     assert (await pipeline.service.run(ID)).task_id == "task-2"
 
 
-async def test_sweep_with_a_bad_document_goes_on(pipeline: Pipeline) -> None:
-    """It is logged and left."""
+async def test_sweep_with_a_bad_document_handles_the_others(pipeline: Pipeline) -> None:
+    """The bad document is logged and not changed."""
     for asset_id in ("re_1", "re_2", "re_3"):
         await pipeline.service.submit(SubmitAsset(asset_id, {}))
     dead = submission_id_of_asset("re_3")
@@ -323,7 +323,7 @@ async def test_sweep_with_a_bad_document_goes_on(pipeline: Pipeline) -> None:
 
 
 async def test_sweep_without_a_queue_does_the_rest(pipeline: Pipeline) -> None:
-    """It raises at the end, so that the scheduler retries."""
+    """The run raises at the end, so that the scheduler retries."""
     await pipeline.drop()
     await pipeline.service.submit(ORDER)
     pipeline.clock.advance(hours=7)
@@ -335,7 +335,7 @@ async def test_sweep_without_a_queue_does_the_rest(pipeline: Pipeline) -> None:
 
 
 async def test_sweep_of_a_silent_store_starts_nothing_after_its_time(pipeline: Pipeline) -> None:
-    """Cloud Run ends a run after 300 s; what is left is counted as ``more``."""
+    """Cloud Run ends a run after 300 s; the rest is counted as ``more``."""
     for number in range(40):
         await pipeline.drop(f"a/talk-{number}.mp4")
     pipeline.clock.advance(hours=3)
@@ -359,8 +359,8 @@ async def test_sweep_of_a_silent_store_starts_nothing_after_its_time(pipeline: P
     assert (await pipeline.sweeper().run()).requeued == 40
 
 
-async def test_sweep_of_a_silent_store_asks_it_no_more_queries(pipeline: Pipeline) -> None:
-    """A query that is not sent after the time is over reports ``more``, too."""
+async def test_sweep_of_a_silent_store_sends_no_more_queries(pipeline: Pipeline) -> None:
+    """Queries that were not sent in time report ``more``, too."""
     queries = 0
 
     def silent(operation: str) -> None:
@@ -390,7 +390,7 @@ async def test_every_query_of_the_sweep_is_listed_with_its_index(pipeline: Pipel
 async def test_run_with_a_silent_store_begins_nothing_after_its_deadline(
     pipeline: Pipeline,
 ) -> None:
-    """Five queries of 20 seconds each would take the run beyond its time."""
+    """Five queries of 20 s each would take longer than a run may."""
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     queries = 0
 
@@ -410,7 +410,7 @@ async def test_run_with_a_silent_store_begins_nothing_after_its_deadline(
 
 
 async def test_run_with_a_slow_store_leaves_the_rest_to_the_next_run(pipeline: Pipeline) -> None:
-    """Documents that were found but not begun count as more."""
+    """Documents that were found but not begun count as ``more``."""
     for number in range(30):
         await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
@@ -429,10 +429,10 @@ async def test_run_with_a_slow_store_leaves_the_rest_to_the_next_run(pipeline: P
     assert rest == Counts(overdue=30 - counts.overdue)
 
 
-async def test_run_with_a_document_that_takes_too_long_gives_it_up(
+async def test_run_with_a_document_that_takes_too_long_abandons_it(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every other document is done; the run raises, so that the scheduler calls again."""
+    """Every other document is handled; the run raises, so that the scheduler retries."""
     monkeypatch.setattr("transcripts.submissions.sweep.ITEM_TIMEOUT_S", 0.05)
     await pipeline.service.submit(ORDER)
     await pipeline.drop()
@@ -449,7 +449,7 @@ async def test_run_with_a_document_that_takes_too_long_gives_it_up(
     pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
 
 
-def test_the_longest_run_ends_before_the_timeout_of_the_function() -> None:
+def test_longest_run_ends_before_the_timeout_of_the_function() -> None:
     """A query, or one document, may begin right before the deadline."""
     text = Path("infra/functions.tf").read_text()
     found = re.search(r"\n    sweep = \{.*?timeout_s = (\d+)", text, re.DOTALL)
@@ -473,14 +473,14 @@ async def test_run_makes_the_queries_that_have_an_index(pipeline: Pipeline) -> N
 
 
 def test_indexes_of_the_database_are_those_of_the_queries() -> None:
-    """Terraform makes them; nothing else does."""
+    """Only Terraform makes the indexes."""
     pattern = r'collection = "(\w+)", equal = "(\w+)", time = "(\w+)"'
     found = re.findall(pattern, Path("infra/firestore.tf").read_text())
     assert set(found) == set(QUERIES)
 
 
 async def test_run_counts_everything_that_it_requeued(pipeline: Pipeline) -> None:
-    """In whichever state it was found."""
+    """Entries count in whichever state they were found."""
     for number, state in enumerate((State.PENDING, State.PENDING, State.UPLOADING)):
         submission_id = await pipeline.drop(f"{number}.mp4")
         entry = replace(await pipeline.entry(submission_id), state=state)
@@ -490,7 +490,7 @@ async def test_run_counts_everything_that_it_requeued(pipeline: Pipeline) -> Non
 
 
 async def test_requeue_whose_answer_was_lost_is_written_once(pipeline: Pipeline) -> None:
-    """What is found as this run has written it needs no other write."""
+    """An entry that this run has written already is not written again."""
     await pipeline.drop()
     pipeline.clock.advance(seconds=STALLED_AFTER.total_seconds())
     before = len(pipeline.documents.commits)
@@ -505,7 +505,7 @@ async def test_requeue_whose_answer_was_lost_is_written_once(pipeline: Pipeline)
 
 
 async def test_call_that_is_answered_during_the_sweep_is_not_lost(pipeline: Pipeline) -> None:
-    """Nothing is logged as lost that is not."""
+    """The log reports no lost answer."""
     await pipeline.service.submit(ORDER)
     calling = replace(
         await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
@@ -525,8 +525,8 @@ async def test_call_that_is_answered_during_the_sweep_is_not_lost(pipeline: Pipe
     assert pipeline.lines.named("answer_lost") == []
 
 
-async def test_dead_call_is_logged_with_its_submission(pipeline: Pipeline) -> None:
-    """Somebody has to look whether it was paid for."""
+async def test_expired_call_is_logged_with_its_submission(pipeline: Pipeline) -> None:
+    """An operator has to check whether the job was paid for."""
     await pipeline.service.submit(ORDER)
     calling = replace(
         await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
