@@ -84,14 +84,19 @@ def modes_at(name: str) -> list[Mode]:
 
 @dataclass
 class FaultPlan:
-    """Tells which effect fails, and how; without ``point`` none. ``seen`` names all effects."""
+    """Tells which effect fails, and how; without ``point`` none. ``seen`` names all effects.
+
+    The process also dies before the first effect of the name ``dies_before``.
+    """
 
     point: int | None = None
+    dies_before: str | None = None
     mode: Mode = Mode.KILLED_BEFORE
     seen: list[str] = field(default_factory=list)
     dead: bool = False
 
     def _strikes(self, name: str) -> bool:
+        self.dead = self.dead or name == self.dies_before
         if self.dead:
             raise Killed
         self.seen.append(name)

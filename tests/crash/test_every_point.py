@@ -157,16 +157,7 @@ async def cap_used_up(environment: Environment, _: Subject) -> None:
 
 
 async def called_and_died(environment: Environment, subject: Subject) -> None:
-    fault_plan = FaultPlan(mode=Mode.KILLED_BEFORE)
-    instance = Run(environment, fault_plan)
-    undisturbed = fault_plan.before
-
-    def dies_at_the_call(name: str, error: type[TransientError] | None) -> bool:
-        if name == "commit submissions=submitted tasks":
-            fault_plan.dead = True
-        return undisturbed(name, error)
-
-    fault_plan.before = dies_at_the_call  # type: ignore[method-assign] # one scenario's own fate
+    instance = Run(environment, FaultPlan(dies_before="commit submissions=submitted tasks"))
     with pytest.raises(Killed):
         await ordered(instance, subject)
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import nothing
 from tests.pipeline import Pipeline
 from transcripts.mavi.answers import (
-    Sent,
     SignedUrl,
 )
 from transcripts.ports import Write
-from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
@@ -56,13 +55,11 @@ async def test_upload_owns_its_asset_before_the_first_byte(
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_77", "https://signed/re_77")]
     owners: list[str] = []
-    send = pipeline.provider.send
 
-    async def looking(url: str, file: Any) -> Sent:
+    async def read_owner(url: str, file: Any) -> None:
         owners.append(await pipeline.store.submission_id_of("re_77"))
-        return await send(url, file)
 
-    pipeline.provider.send = looking  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = read_owner
     await pipeline.service.run(submission_id)
     assert owners == [submission_id]
 
@@ -95,16 +92,14 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
     """The asset id is submitted while an upload gets it."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
-    commit = pipeline.documents.commit
     ordered: list[Any] = []
 
-    async def between(*writes: Write) -> None:
+    async def submit_by_id(*writes: Write) -> None:
         if not ordered and any(write.path == "assets/re_1" for write in writes):
             ordered.append(None)
             ordered.append(await pipeline.instance().submit(SubmitAsset("re_1", {})))
-        await commit(*writes)
 
-    pipeline.documents.commit = between  # type: ignore[method-assign] # one test's own store
+    pipeline.documents.before_commit = submit_by_id
     ended = await pipeline.service.run(submission_id)
     assert ended == RunResult(submission_id, State.REJECTED, reason="duplicate_asset")
     assert ordered[1].submission_id == submission_id_of_asset("re_1")
@@ -117,17 +112,12 @@ async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
     """The object's submission has become the owner of the asset."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
-    buy = pipeline.service._submitter.submit
-    first = True
 
-    async def after_the_upload(lease: Lease, *arguments: Any) -> Any:
-        nonlocal first
-        if first:
-            first = False
-            await pipeline.instance().run(submission_id)
-        return await buy(lease, *arguments)
+    async def upload(asset_id: str) -> None:
+        pipeline.provider.on_slot = nothing
+        await pipeline.instance().run(submission_id)
 
-    pipeline.service._submitter.submit = after_the_upload  # type: ignore[method-assign,assignment]
+    pipeline.provider.on_slot = upload
     receipt = await pipeline.service.submit(SubmitAsset("re_1", {}))
     assert (receipt.submission_id, receipt.duplicate) == (submission_id, True)
     assert pipeline.provider.submitted == ["re_1"]

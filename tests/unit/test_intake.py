@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import nothing
 from tests.pipeline import Pipeline
 from transcripts.errors import (
     QueueUnavailable,
@@ -153,18 +154,16 @@ async def test_enqueue_assets_after_submit_has_a_new_task_name(pipeline: Pipelin
 
 async def test_enqueue_assets_with_an_outage_returns_the_failed_ones(pipeline: Pipeline) -> None:
     """Forcing the whole list again would buy the other assets twice."""
-    enqueue = pipeline.queue.enqueue
 
-    async def flaky(name: str, submission_id: str) -> None:
+    def flaky(submission_id: str) -> None:
         if submission_id == submission_id_of_asset("re_2"):
             raise QueueUnavailable("no queue")
-        await enqueue(name, submission_id)
 
-    pipeline.queue.enqueue = flaky  # type: ignore[method-assign] # one test's own queue
+    pipeline.queue.before = flaky
     taken = await pipeline.intake.enqueue_assets(SubmitAssets(("re_1", "re_2"), {}, force=True))
     assert taken.queued == [submission_id_of_asset("re_1")]
     assert taken.failed == ["re_2"]
-    pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
+    pipeline.queue.before = nothing
     again = await pipeline.intake.enqueue_assets(SubmitAssets(tuple(taken.failed), {}, force=True))
     assert (again.queued, again.failed) == ([submission_id_of_asset("re_2")], [])
 

@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import (
     Outage,
     TryOnce,
+    nothing,
 )
 from tests.pipeline import CONTENT, Pipeline
 from transcripts.errors import (
@@ -28,7 +29,6 @@ from transcripts.mavi.answers import (
 )
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
 from transcripts.submissions.service import RunResult
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,
@@ -199,7 +199,7 @@ async def test_run_without_mavi_is_retried(pipeline: Pipeline, answer: Any) -> N
 async def test_run_without_a_store_is_retried(pipeline: Pipeline) -> None:
     """An outage of the store rejects nothing."""
     submission_id = await pipeline.drop()
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.restart(retrier=TryOnce())
     pipeline.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
         await pipeline.service.run(submission_id)
@@ -210,19 +210,19 @@ async def test_run_without_a_store_is_retried(pipeline: Pipeline) -> None:
 async def test_run_with_interrupted_storage_is_retried(pipeline: Pipeline) -> None:
     """An outage of the storage rejects nothing."""
     submission_id = await pipeline.drop()
-    real_open = pipeline.objects.open
 
-    def broken(_: Any) -> Any:
-        raise ObjectUnavailable("broken off")
+    def broken(operation: str) -> None:
+        if operation == "open":
+            raise ObjectUnavailable("broken off")
 
-    pipeline.objects.open = broken  # type: ignore[method-assign,assignment] # one test's own storage
+    pipeline.objects.before = broken
     pipeline.provider.states = [AssetState.WAITING] * (MAX_UPLOADS + 1)
     for _ in range(MAX_UPLOADS + 1):
         with pytest.raises(RetryLater) as caught:
             await pipeline.service.run(submission_id)
         # A 503 would slow down the whole queue.
         assert caught.value.status == 409
-    pipeline.objects.open = real_open  # type: ignore[method-assign] # see above
+    pipeline.objects.before = nothing
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 

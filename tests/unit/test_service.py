@@ -34,12 +34,11 @@ from transcripts.ports import Read
 from transcripts.retry import Retrier
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     SpendCounter,
     State,
 )
-from transcripts.submissions.submitter import REMEDIES, Receipt
+from transcripts.submissions.submitter import REMEDIES, CallPolicy, Receipt, Submitter
 from transcripts.submissions.transitions import LEASE
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
@@ -174,7 +173,7 @@ async def test_submit_that_bought_nothing_is_retried(pipeline: Pipeline, answer:
         states.append(pipeline.documents.content[f"submissions/{ID}"]["state"])
         await sleep(seconds)
 
-    pipeline.patch_sleep(sleeping)
+    pipeline.restart(sleep=sleeping)
     assert (await pipeline.service.submit(ORDER)).task_id == "task-4"
     assert sleep.slept == [1.0, 2.0, 4.0]
     assert states == ["pending"] * 3
@@ -284,25 +283,18 @@ async def test_submit_forced_buys_again(pipeline: Pipeline) -> None:
 async def test_submit_with_an_early_result_joins_it(pipeline: Pipeline) -> None:
     """The callback arrives before the answer."""
     tasks = TaskStore(pipeline.documents, Retrier())
-    early: list[asyncio.Task[Any]] = []
+    submission_ids: list[str | None] = []
 
-    def callback(_: str) -> None:
-        early.append(asyncio.ensure_future(tasks.save_result(a_result(), b"raw")))
+    async def callback(_: str) -> None:
+        await tasks.save_result(a_result(), b"raw")
+        early = await tasks.read_task("t")
+        assert early is not None
+        submission_ids.append(early.submission_id)
 
     pipeline.provider.on_submit = callback
-    pipeline.provider.answers = []
-    original = pipeline.provider.submit
-
-    async def submit(asset_id: str, max_wait_s: float, before_send: Any) -> Any:
-        await original(asset_id, max_wait_s, before_send)
-        await asyncio.gather(*early)
-        task = await tasks.read_task("t")
-        assert task is not None
-        assert task.submission_id is None
-        return Accepted("t")
-
-    pipeline.provider.submit = submit  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.answers = [Accepted("t")]
     await pipeline.service.submit(ORDER)
+    assert submission_ids == [None]
     task = await tasks.read_task("t")
     assert task is not None
     assert (task.status, task.submission_id) == (Status.SUCCEEDED, ID)
@@ -324,7 +316,7 @@ async def test_submit_at_the_spend_cap_is_refused() -> None:
 async def test_submit_without_a_store_buys_nothing(pipeline: Pipeline) -> None:
     """Without the ledger there is no purchase."""
     pipeline.documents.before = Outage(10**6)
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.restart(retrier=TryOnce())
     with pytest.raises(StoreUnavailable):
         await pipeline.service.submit(ORDER)
     assert pipeline.provider.submitted == []
@@ -355,7 +347,7 @@ async def test_submit_with_outages_at_any_step_buys_once(
 
 async def test_submit_accepted_without_a_store_is_recorded_later(pipeline: Pipeline) -> None:
     """The instance retries, since only it knows the task."""
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.restart(retrier=TryOnce())
 
     def store_goes_down(_: str) -> None:
         pipeline.documents.before = down
@@ -371,7 +363,7 @@ async def test_submit_accepted_without_a_store_is_recorded_later(pipeline: Pipel
 
 async def test_submit_accepted_and_not_recorded_returns_the_task(pipeline: Pipeline) -> None:
     """The answer is 504 and the log has an error; the asset is not bought twice."""
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.restart(retrier=TryOnce())
     pipeline.provider.on_submit = lambda _: setattr(pipeline.documents, "before", Outage(10**9))
     error = await pipeline.refused()
     assert (error.code, error.status, error.details) == (
@@ -398,7 +390,7 @@ async def test_submit_after_losing_its_lease_stops(pipeline: Pipeline) -> None:
         pipeline.clock.advance(seconds=LEASE.total_seconds())
         assert (await other.submit(ORDER)).duplicate is False
 
-    pipeline.patch_sleep(oversleep)
+    pipeline.restart(sleep=oversleep)
     error = await pipeline.refused()
     assert error.code == "submission_in_progress"
     assert len(pipeline.provider.submitted) == 2
@@ -597,12 +589,10 @@ async def test_run_of_an_upload_that_is_refused_is_rejected() -> None:
     assert pipeline.provider.submitted == []
 
 
-async def test_lease_rejected_twice_uncounts_once() -> None:
-    """The second rejection finds an entry that does not count."""
-    pipeline = Pipeline(cap_per_day=9)
-    await pipeline.service.submit(SubmitAsset("re_2", {}))
+class RejectsTwice(Submitter):
+    """Rejects, and once more with the entry as it was before."""
 
-    async def submit(lease: Lease, *_: Any) -> Any:
+    async def submit(self, lease: Lease, asset_id: str, policy: CallPolicy) -> Receipt:
         day = lease.entry.spend_day
         await lease.reject("first")
         # The store looks as if another process had rejected the entry meanwhile.
@@ -610,7 +600,13 @@ async def test_lease_rejected_twice_uncounts_once() -> None:
         await lease.reject("second")
         raise SubmissionError("provider_error", "refused")
 
-    pipeline.service._submitter.submit = submit  # type: ignore[method-assign,assignment] # rejects twice
+
+async def test_lease_rejected_twice_uncounts_once() -> None:
+    """The second rejection finds an entry that does not count."""
+    pipeline = Pipeline(cap_per_day=9)
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+    submitter = RejectsTwice(pipeline.provider, pipeline.lines.log, clock=pipeline.clock)
+    pipeline.restart(submitter=submitter)
     await pipeline.refused()
     assert await counted(pipeline) == 1
 
@@ -638,9 +634,9 @@ async def test_submit_of_a_disconnected_caller_retrieves_its_error(
     pipeline: Pipeline,
 ) -> None:
     """Otherwise Python would print the error, with its message, when the task is collected."""
-    complaints: list[Any] = []
+    reported: list[Any] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    loop.set_exception_handler(lambda _, context: reported.append(context))
     try:
         pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
         buying = asyncio.ensure_future(pipeline.service.submit(ORDER))
@@ -654,4 +650,4 @@ async def test_submit_of_a_disconnected_caller_retrieves_its_error(
         gc.collect()
     finally:
         loop.set_exception_handler(None)
-    assert complaints == []
+    assert reported == []

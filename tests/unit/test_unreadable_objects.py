@@ -25,7 +25,6 @@ from transcripts.submissions.requests import SubmitObject
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import State
 from transcripts.submissions.uploader import FORBIDDEN_FOR, MAX_UPLOADS
-from transcripts.uploads.stored_object import StoredObject
 
 
 class Reader(io.BytesIO):
@@ -54,24 +53,17 @@ class Bucket(Pipeline):
         self.error: TranscriptsError | None = None
         self.at: str | int = "stat"
         self.readers: list[Reader] = []
-        stat = self.objects.stat
+        self.objects.before = self._fail
+        self.objects.reader = self._reader
 
-        def described(bucket: str, name: str, generation: str | None) -> StoredObject:
-            if self.error is not None and self.at == "stat":
-                raise self.error
-            return stat(bucket, name, generation)
+    def _fail(self, operation: str) -> None:
+        if self.error is not None and self.at == operation:
+            raise self.error
 
-        def opened(stored: StoredObject) -> Reader:
-            content = self.objects.content[stored.bucket, stored.name][1]
-            if self.error is not None and self.at == "open":
-                raise self.error
-            fails_at = self.at if self.error is not None and isinstance(self.at, int) else None
-            error = self.error or ObjectUnavailable("not told")
-            self.readers.append(Reader(content, fails_at, error))
-            return self.readers[-1]
-
-        self.objects.stat = described  # type: ignore[method-assign] # this bucket's own storage
-        self.objects.open = opened  # type: ignore[method-assign] # see above
+    def _reader(self, content: bytes) -> Reader:
+        fails_at = self.at if self.error is not None and isinstance(self.at, int) else None
+        self.readers.append(Reader(content, fails_at, self.error or ObjectUnavailable("never")))
+        return self.readers[-1]
 
     @property
     def assets(self) -> list[str]:
@@ -183,15 +175,13 @@ async def test_run_object_that_always_breaks_off_ends(
     submission_id = await bucket.drop(content=b"x" * 900)
     bucket.error, bucket.at = error, 300
     bucket.provider.states = [AssetState.WAITING] * 99
-    send = bucket.provider.send
 
-    async def in_pieces(url: str, file: Any) -> Sent:
+    def in_pieces(url: str, file: Any) -> None:
         reader = file.open()
         while reader.read(100):
             pass
-        return await send(url, file)
 
-    bucket.provider.send = in_pieces  # type: ignore[method-assign] # one test's own provider
+    bucket.provider.on_send = in_pieces
     for _ in range(MAX_UPLOADS):
         await bucket.retry_later(submission_id)
         bucket.clock.advance(minutes=10)

@@ -236,17 +236,15 @@ async def test_run_of_a_long_upload_keeps_its_lease(
     """The lease is renewed meanwhile; an outage of the store does not end the upload."""
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     submission_id = await pipeline.drop()
-    send = pipeline.provider.send
     leases: list[Any] = []
 
-    async def slow(url: str, file: Any) -> Sent:
+    async def slow(url: str, file: Any) -> None:
         for _ in range(5):
             pipeline.clock.advance(minutes=1)
             await asyncio.sleep(0.03)
             leases.append((await pipeline.entry(submission_id)).lease_expires_at)
-        return await send(url, file)
 
-    pipeline.provider.send = slow  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = slow
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert leases == sorted(set(leases))
     assert leases[-1] == pipeline.clock.now + LEASE
@@ -259,14 +257,13 @@ async def test_run_that_loses_its_lease_stops_the_upload(
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     submission_id = await pipeline.drop()
 
-    async def taken_over(url: str, file: Any) -> Sent:
+    async def taken_over(url: str, file: Any) -> None:
         entry = await pipeline.entry(submission_id)
         other = replace(entry, lease_id="other")
         await pipeline.documents.commit(Write(submission_path(submission_id), other))
         await asyncio.Event().wait()
-        return Sent.ACCEPTED
 
-    pipeline.provider.send = taken_over  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = taken_over
     with pytest.raises(RetryLater):
         await pipeline.service.run(submission_id)
     assert pipeline.provider.submitted == []
@@ -330,16 +327,14 @@ async def test_run_waiting_for_mavi_keeps_its_lease(pipeline: Pipeline) -> None:
     submission_id = await pipeline.drop()
     pipeline.provider.states = [AssetState.UPLOADING] * 20
     other = pipeline.instance()
-    asked = pipeline.provider.asset_state
     refused: list[Any] = []
 
-    async def asking(asset_id: str, max_wait_s: float) -> AssetState | None:
+    async def run_elsewhere(asset_id: str) -> None:
         with pytest.raises(RetryLater) as caught:
             await other.run(submission_id)
         refused.append(caught.value.message)
-        return await asked(asset_id, max_wait_s)
 
-    pipeline.provider.asset_state = asking  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_poll = run_elsewhere
     begin = pipeline.clock.now
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert pipeline.clock.now - begin > LEASE
