@@ -24,7 +24,7 @@ from transcripts.errors import (
     StoreUnavailable,
     SubmissionError,
 )
-from transcripts.ports import Write
+from transcripts.ports import SubmitQueue, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.requests import SubmitAsset
@@ -47,7 +47,8 @@ ASSET = "re_1"
 ID = submission_id_of_asset(ASSET)
 CONTENT = b"a recording of a meeting"
 OVERDUE = timedelta(hours=6)
-ORDER = SubmitAsset(ASSET, {"case": "7"})
+REQUEST = SubmitAsset(ASSET, {"case": "7"})
+FORCED = SubmitAsset(ASSET, {}, force=True)
 
 
 class Pipeline:
@@ -57,7 +58,14 @@ class Pipeline:
     ``instance``, ``sweeper`` and ``restart``.
     """
 
-    def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        retention_days: int = 0,
+        max_object_bytes: int = 1000,
+        queue: SubmitQueue | None = None,
+        **options: Any,
+    ) -> None:
         self.retention_days = retention_days
         self.documents = MemoryDocuments()
         self.clock = Clock()
@@ -72,10 +80,10 @@ class Pipeline:
         self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
         self.intake = Intake(
             self.store,
-            self.queue,
+            queue or self.queue,
             self.lines.log,
             clock=self.clock,
-            max_object_bytes=1000,
+            max_object_bytes=max_object_bytes,
         )
 
     def instance(
@@ -119,7 +127,7 @@ class Pipeline:
         assert found is not None
         return found
 
-    async def refused(self, order: SubmitAsset = ORDER) -> SubmissionError:
+    async def refused(self, order: SubmitAsset = REQUEST) -> SubmissionError:
         with pytest.raises(SubmissionError) as caught:
             await self.service.submit(order)
         return caught.value

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.fakes import nothing
 from tests.pipeline import Pipeline
 from transcripts.mavi.answers import (
@@ -18,11 +16,6 @@ from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,
 )
-
-
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
 
 
 async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> None:

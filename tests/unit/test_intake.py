@@ -30,11 +30,6 @@ from transcripts.submissions.submission import (
 from transcripts.uploads.media import RejectReason
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def test_enqueue_upload_repeated_buys_once(pipeline: Pipeline) -> None:
     """The event is repeated before, during and after the run."""
     submission_id = await pipeline.drop()

@@ -36,11 +36,6 @@ from transcripts.submissions.submission import (
 from transcripts.submissions.uploader import MAX_UPLOADS
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def run_until_it_ends(pipeline: Pipeline, submission_id: str) -> Any:
     """Run the entry again as the queue does, for at most three days."""
     for _ in range(432):

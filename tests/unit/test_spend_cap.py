@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fakes import NOW
-from tests.pipeline import ID, ORDER, Pipeline
+from tests.pipeline import ID, REQUEST, Pipeline
 from transcripts.errors import RetryLater, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import AnswerLost, Refusal, Refused
 from transcripts.ports import Read, Write
@@ -130,7 +130,7 @@ async def test_outcome_of_a_lost_answer_uncounts_nothing() -> None:
 async def test_counter_expires_a_week_after_its_last_purchase() -> None:
     """The counter of a past day is never read."""
     pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     (found,) = await pipeline.documents.read(Read(spend_counter_path(TODAY), SpendCounter))
     assert found is not None
     assert found.value.expires_at == pipeline.clock.now + timedelta(days=7)
@@ -139,7 +139,7 @@ async def test_counter_expires_a_week_after_its_last_purchase() -> None:
 async def test_repetition_refused_uncounts_once() -> None:
     """The previous attempt is restored although the acknowledgement is lost."""
     pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     seen = 0
 
     def after(operation: str) -> None:
@@ -164,7 +164,7 @@ async def test_repetition_forced_on_the_same_day_is_counted() -> None:
     """A forced repetition is a second purchase."""
     pipeline = Pipeline(cap_per_day=2)
     forced = SubmitAsset("re_1", {}, force=True)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     await pipeline.service.submit(forced)
     assert await spent(pipeline) == 2
     assert (await pipeline.refused(forced)).code == "budget_exhausted"

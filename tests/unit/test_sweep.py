@@ -3,61 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.fakes import TryOnce
-from tests.pipeline import ID, OVERDUE, Pipeline
+from tests.pipeline import ID, OVERDUE, REQUEST, Pipeline
 from tests.unit.test_merge import a_result
 from transcripts.errors import QueueUnavailable, StoreUnavailable
-from transcripts.mavi.answers import AnswerLost, Refusal, Refused
-from transcripts.ports import Query, Read, Write
+from transcripts.mavi.answers import AnswerLost
+from transcripts.ports import Query, Write
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import SubmitAsset, SubmitAssets
+from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.submission import (
-    SpendCounter,
     State,
     Submission,
     submission_id_of_asset,
     submission_path,
 )
 from transcripts.submissions.sweep import (
-    BATCH_LIMIT,
-    CONCURRENCY,
-    ITEM_TIMEOUT_S,
-    MAX_RUN,
-    QUERIES,
     STALLED_AFTER,
     Counts,
 )
-from transcripts.submissions.transitions import LEASE, MAX_PREVIOUS_ATTEMPTS
+from transcripts.submissions.transitions import LEASE
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, task_path
-
-ORDER = SubmitAsset("re_1", {})
-
-
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
 
 
 async def test_sweep_with_nothing_to_do_changes_nothing(pipeline: Pipeline) -> None:
     """The store is empty, or everything in it is in time."""
     assert await pipeline.sweeper().run() == Counts()
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     await pipeline.drop()
     assert await pipeline.sweeper().run() == Counts()
 
 
 async def test_sweep_marks_a_late_task_overdue(pipeline: Pipeline) -> None:
     """The task is marked once; a late result replaces the status."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     assert await pipeline.sweeper().run() == Counts(overdue=1)
     assert (await pipeline.task()).status is Status.OVERDUE
@@ -71,7 +55,7 @@ async def test_sweep_marks_a_late_task_overdue(pipeline: Pipeline) -> None:
 
 async def test_sweep_with_a_result_meanwhile_changes_nothing(pipeline: Pipeline) -> None:
     """The task is not bought again either."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     came = False
 
@@ -91,7 +75,7 @@ async def test_sweep_with_a_result_meanwhile_changes_nothing(pipeline: Pipeline)
 
 async def test_sweep_resubmits_an_overdue_task_within_its_limit(pipeline: Pipeline) -> None:
     """Resubmission is off by default."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
     sweeper = pipeline.sweeper(resubmit_overdue=1)
     assert await sweeper.run() == Counts(overdue=1, resubmitted=1)
@@ -105,7 +89,7 @@ async def test_sweep_resubmits_an_overdue_task_within_its_limit(pipeline: Pipeli
 
 async def test_sweep_expires_a_call_after_its_lease(pipeline: Pipeline) -> None:
     """The entry then needs ``force``."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     calling = replace(
         await pipeline.entry(ID),
         state=State.SUBMITTING,
@@ -147,7 +131,7 @@ async def test_sweep_requeues_an_idle_entry(pipeline: Pipeline, state: State) ->
 
 async def test_sweeps_at_once_act_once(pipeline: Pipeline) -> None:
     """Each sweep decides on the stored entry."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     submission_id = await pipeline.drop()
     pipeline.clock.advance(seconds=OVERDUE.total_seconds())
 
@@ -167,15 +151,6 @@ async def test_sweeps_at_once_act_once(pipeline: Pipeline) -> None:
     )
 
 
-async def test_sweep_is_bounded_and_reports_more(pipeline: Pipeline) -> None:
-    """The next run handles the rest."""
-    for number in range(BATCH_LIMIT + 3):
-        await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    assert await pipeline.sweeper().run() == Counts(overdue=BATCH_LIMIT, more=True)
-    assert await pipeline.sweeper().run() == Counts(overdue=3)
-
-
 async def test_sweep_keeps_a_result_without_submission(pipeline: Pipeline) -> None:
     """The job of a lost answer stays visible."""
     pipeline.provider.answers = [AnswerLost("timeout")]
@@ -185,38 +160,6 @@ async def test_sweep_keeps_a_result_without_submission(pipeline: Pipeline) -> No
     assert await pipeline.sweeper().run() == Counts()
     task = await pipeline.task("t")
     assert (task.submission_id, task.status) == (None, Status.SUCCEEDED)
-
-
-async def test_repetition_after_a_late_result_buys_nothing(pipeline: Pipeline) -> None:
-    """The result came while the repetition was queued."""
-    pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    assert (await pipeline.sweeper(resubmit_overdue=1).run()).resubmitted == 1
-    result = replace(a_result(), task_id="task-1")
-    await TaskStore(pipeline.documents, Retrier()).save_result(result, b"raw")
-    ended = await pipeline.service.run(ID)
-    assert (ended.state, ended.task_id) == (State.SUBMITTED, "task-1")
-    entry = await pipeline.entry(ID)
-    assert (entry.state, entry.task_id, entry.previous_attempts) == (State.SUBMITTED, "task-1", [])
-    assert pipeline.provider.submitted == ["re_1"]
-    (budget,) = await pipeline.documents.read(Read("spend_counters/2026-01-02", SpendCounter))
-    assert budget is not None
-    assert budget.value.submissions == 1
-
-
-async def test_repetition_refused_counts_against_its_limit(pipeline: Pipeline) -> None:
-    """The entry still stands for the overdue task."""
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    await pipeline.sweeper(resubmit_overdue=1).run()
-    pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
-    result = await pipeline.service.run(ID)
-    assert (result.state, result.task_id) == (State.SUBMITTED, "task-1")
-    assert result.reason == "repetition: provider_no_credit"
-    entry = await pipeline.entry(ID)
-    assert (entry.state, entry.task_id) == (State.SUBMITTED, "task-1")
-    assert (await pipeline.service.submit(ORDER)).duplicate
 
 
 async def test_sweep_with_a_lost_acknowledgement_requeues(pipeline: Pipeline) -> None:
@@ -234,73 +177,6 @@ async def test_sweep_with_a_lost_acknowledgement_requeues(pipeline: Pipeline) ->
     pipeline.documents.after = after
     assert (await pipeline.sweeper().run()).requeued == 1
     assert f"{submission_id}-1" in pipeline.queue.tasks
-
-
-async def comes(pipeline: Pipeline, task_id: str) -> None:
-    """Store the result of a task."""
-    result = replace(a_result(), task_id=task_id)
-    await TaskStore(pipeline.documents, Retrier()).save_result(result, b"raw")
-
-
-async def test_submit_after_a_late_result_buys_nothing() -> None:
-    """This holds for a caller's request as for a run of the queue."""
-    pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    assert (await pipeline.sweeper(resubmit_overdue=1).run()).resubmitted == 1
-    await comes(pipeline, "task-1")
-    receipt = await pipeline.service.submit(ORDER)
-    assert (receipt.task_id, receipt.duplicate) == ("task-1", True)
-    assert pipeline.provider.submitted == ["re_1"]
-    entry = await pipeline.entry(ID)
-    assert (entry.state, entry.task_id, entry.previous_attempts) == (State.SUBMITTED, "task-1", [])
-
-
-async def test_repetition_after_a_result_of_any_task_buys_nothing() -> None:
-    """The entry then names the task with the result."""
-    pipeline = Pipeline()
-    sweeper = pipeline.sweeper(resubmit_overdue=2)
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    await sweeper.run()
-    await pipeline.service.run(ID)
-    await comes(pipeline, "task-1")
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    assert (await sweeper.run()).resubmitted == 1
-    assert (await pipeline.service.run(ID)).task_id == "task-1"
-    assert pipeline.provider.submitted == ["re_1", "re_1"]
-    entry = await pipeline.entry(ID)
-    assert (entry.task_id, [each.task_id for each in entry.previous_attempts]) == (
-        "task-1",
-        ["task-2"],
-    )
-
-
-async def test_resubmission_limit_counts_over_all_runs() -> None:
-    """Forced purchases do not count against the limit."""
-    pipeline = Pipeline()
-    sweeper = pipeline.sweeper(resubmit_overdue=3)
-    await pipeline.service.submit(ORDER)
-    for _ in range(MAX_PREVIOUS_ATTEMPTS + 5):
-        await pipeline.service.submit(SubmitAsset("re_1", {}, force=True))
-    before = len(pipeline.provider.submitted)
-    for _ in range(10):
-        pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-        await sweeper.run()
-        await pipeline.service.run(ID)
-    assert len(pipeline.provider.submitted) == before + 3
-
-
-async def test_submit_forced_after_a_late_result_buys() -> None:
-    """A forced list buys too."""
-    pipeline = Pipeline()
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    await pipeline.sweeper(resubmit_overdue=1).run()
-    await comes(pipeline, "task-1")
-    taken = await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}, force=True))
-    assert taken.queued == [ID]
-    assert (await pipeline.service.run(ID)).task_id == "task-2"
 
 
 async def test_sweep_with_a_bad_document_handles_the_others(pipeline: Pipeline) -> None:
@@ -325,130 +201,13 @@ async def test_sweep_with_a_bad_document_handles_the_others(pipeline: Pipeline) 
 async def test_sweep_without_a_queue_does_the_rest(pipeline: Pipeline) -> None:
     """The run raises at the end, so that the scheduler retries."""
     await pipeline.drop()
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     pipeline.clock.advance(hours=7)
     pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
         await pipeline.sweeper().run()
     assert (await pipeline.task()).status is Status.OVERDUE
     assert pipeline.lines.named("swept")[0]["overdue"] == 1
-
-
-async def test_sweep_of_a_silent_store_starts_nothing_after_its_time(pipeline: Pipeline) -> None:
-    """Cloud Run ends a run after 300 s; the rest is counted as ``more``."""
-    for number in range(40):
-        await pipeline.drop(f"a/talk-{number}.mp4")
-    pipeline.clock.advance(hours=3)
-    commits: list[datetime] = []
-
-    def silent(operation: str) -> None:
-        if operation == "commit":
-            commits.append(pipeline.clock.now)
-            pipeline.clock.advance(seconds=20)
-            raise StoreUnavailable("silent")
-
-    pipeline.documents.before = silent
-    sweeper = pipeline.sweeper(retrier=TryOnce())
-    with pytest.raises(StoreUnavailable):
-        await sweeper.run()
-    # Those that run at the same time as the last one in time may begin after it.
-    assert len(commits) <= MAX_RUN / timedelta(seconds=20) + CONCURRENCY
-    assert pipeline.lines.named("swept")[0]["more"] is True
-    pipeline.documents.before = lambda _: None
-    assert (await pipeline.sweeper().run()).requeued == 40
-
-
-async def test_sweep_of_a_silent_store_sends_no_more_queries(pipeline: Pipeline) -> None:
-    """Queries that were not sent in time report ``more``, too."""
-    queries = 0
-
-    def silent(operation: str) -> None:
-        nonlocal queries
-        queries += operation == "query"
-        pipeline.clock.advance(seconds=MAX_RUN.total_seconds())
-
-    pipeline.documents.before = silent
-    counts = await pipeline.sweeper().run()
-    assert (queries, counts.more) == (1, True)
-
-
-async def test_run_with_a_silent_store_begins_nothing_after_its_deadline(
-    pipeline: Pipeline,
-) -> None:
-    """Five queries of 20 s each would take longer than a run may."""
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    queries = 0
-
-    def silent(operation: str) -> None:
-        nonlocal queries
-        queries += 1
-        pipeline.clock.advance(seconds=20)
-        raise StoreUnavailable("no store")
-
-    pipeline.documents.before = silent
-    sweeper = pipeline.sweeper(max_run=timedelta(seconds=50), retrier=TryOnce())
-    with pytest.raises(StoreUnavailable):
-        await sweeper.run()
-    assert queries == 3
-    assert pipeline.lines.named("swept")[0]["more"] is True
-
-
-async def test_run_with_a_slow_store_leaves_the_rest_to_the_next_run(pipeline: Pipeline) -> None:
-    """Documents that were found but not begun count as ``more``."""
-    for number in range(30):
-        await pipeline.service.submit(SubmitAsset(f"re_{number}", {}))
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-
-    def slow(operation: str) -> None:
-        if operation == "commit":
-            pipeline.clock.advance(seconds=20)
-
-    pipeline.documents.before = slow
-    sweeper = pipeline.sweeper(max_run=timedelta(seconds=100))
-    counts = await sweeper.run()
-    assert 5 <= counts.overdue <= 13
-    assert counts.more
-    pipeline.documents.before = lambda _: None
-    rest = await sweeper.run()
-    assert rest == Counts(overdue=30 - counts.overdue)
-
-
-async def test_run_with_a_document_that_takes_too_long_abandons_it(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every other document is handled; the run raises, so that the scheduler retries."""
-    monkeypatch.setattr("transcripts.submissions.sweep.ITEM_TIMEOUT_S", 0.05)
-    await pipeline.service.submit(ORDER)
-    await pipeline.drop()
-    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
-    pipeline.queue.before = lambda _: asyncio.Event().wait()
-    with pytest.raises(StoreUnavailable, match="too long"):
-        await pipeline.sweeper().run()
-    assert (await pipeline.task()).status is Status.OVERDUE
-
-
-def test_longest_run_ends_before_the_timeout_of_the_function() -> None:
-    """A query, or one document, may begin right before the deadline."""
-    text = Path("infra/functions.tf").read_text()
-    found = re.search(r"\n    sweep = \{.*?timeout_s = (\d+)", text, re.DOTALL)
-    assert found is not None
-    longest_s = MAX_RUN.total_seconds() + max(ITEM_TIMEOUT_S, 20.0)
-    assert longest_s <= 0.9 * int(found[1])
-
-
-async def test_run_makes_the_queries_that_have_an_index(pipeline: Pipeline) -> None:
-    """Firestore refuses a query without its composite index, and the emulator does not."""
-    await pipeline.sweeper().run()
-    queries = pipeline.documents.queries
-    made = {(query.collection, query.where[0], query.until[0]) for query in queries}
-    assert made == set(QUERIES)
-
-
-def test_indexes_of_the_database_are_those_of_the_queries() -> None:
-    """Only Terraform makes the indexes."""
-    pattern = r'collection = "(\w+)", equal = "(\w+)", time = "(\w+)"'
-    found = re.findall(pattern, Path("infra/firestore.tf").read_text())
-    assert set(found) == set(QUERIES)
 
 
 async def test_run_counts_everything_that_it_requeued(pipeline: Pipeline) -> None:
@@ -478,7 +237,7 @@ async def test_requeue_whose_answer_was_lost_is_written_once(pipeline: Pipeline)
 
 async def test_call_that_is_answered_during_the_sweep_is_not_lost(pipeline: Pipeline) -> None:
     """The log reports no lost answer."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     calling = replace(
         await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
     )
@@ -499,7 +258,7 @@ async def test_call_that_is_answered_during_the_sweep_is_not_lost(pipeline: Pipe
 
 async def test_expired_call_is_logged_with_its_submission(pipeline: Pipeline) -> None:
     """An operator has to check whether the job was paid for."""
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     calling = replace(
         await pipeline.entry(ID), state=State.SUBMITTING, lease_expires_at=pipeline.clock.now
     )

@@ -38,11 +38,6 @@ from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Source
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def test_run_uploads_and_buys_the_object(pipeline: Pipeline) -> None:
     """The object is recorded, queued, streamed to a signed address and bought, with its labels."""
     submission_id = await pipeline.drop(metadata={"mavi-label-case": "7"})
