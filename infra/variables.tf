@@ -300,16 +300,11 @@ variable "function_sizes" {
   validation {
     condition = alltrue([
       for name, size in var.function_sizes : size.timeout_s == null || try(
-        size.timeout_s >= 10 && size.timeout_s <= (name == "submit" ? 3600 : 540), false
+        size.timeout_s >= { submit = 1800, ingest = 30, callback = 260, subscriber = 60, sweep = 270 }[name]
+        && size.timeout_s <= (name == "submit" ? 3600 : 540), false
       )
     ])
-    error_message = "timeout_s must be 10 to 540, below Pub/Sub's acknowledgement deadline of 600; up to 3600 for submit."
-  }
-  validation {
-    # The scheduler's attempt_deadline is the same:
-    # https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
-    condition     = try(var.function_sizes["sweep"].timeout_s >= 15, true)
-    error_message = "sweep's timeout_s must be at least 15, the minimum of Cloud Scheduler."
+    error_message = "timeout_s must be at least what the function's own limits add up to (submit 1800, ingest 30, callback 260, subscriber 60, sweep 270), and at most 540, below Pub/Sub's acknowledgement deadline of 600; 3600 for submit."
   }
   validation {
     condition = alltrue([

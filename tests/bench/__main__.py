@@ -13,7 +13,7 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import exports, load, subscriber
+from tests.bench import exports, load, memory, subscriber
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
 from transcripts.settings import FUNCTIONS
@@ -22,6 +22,7 @@ SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
 WARM_UP_S: Final = 25.0
 """The emulator's compiler shares the cores until then."""
+PARTS: Final = ["start", "subscriber", "exports", "memory", "callback"]
 SERVERS: Final = ("empty", "conventional", "callback")
 
 
@@ -105,7 +106,7 @@ async def _with_emulator(rounds: int, seconds: float) -> None:
 def main() -> None:
     """Measure the parts that the command line names, by default all."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("parts", nargs="*", default=["callback", "exports", "subscriber", "start"])
+    parser.add_argument("parts", nargs="*", default=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
@@ -115,6 +116,8 @@ def main() -> None:
         bench_subscriber(6 * options.rounds)
     if "exports" in options.parts:
         exports.report(options.rounds)
+    if "memory" in options.parts:
+        memory.report()
     if "callback" in options.parts:
         try:
             asyncio.run(_with_emulator(options.rounds, options.seconds))

@@ -37,6 +37,7 @@ class Server:
     """A running function. ``start_s`` is from the process's start to its first answer."""
 
     port: int
+    pid: int
     start_s: float
     memory_mib: float
 
@@ -88,7 +89,8 @@ def serving(name: str, environ: Mapping[str, str] | None = None) -> Iterator[Ser
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended at once")
             sleep(0.002)
-        yield Server(port, perf_counter() - begin, _memory_mib(process.pid))
+        start_s = perf_counter() - begin
+        yield Server(port, process.pid, start_s, _memory_mib(process.pid))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()

@@ -63,6 +63,8 @@ def bounds() -> dict[str, Bounds]:
     uploads = constant("transcripts/submissions/uploader.py", "MAX_UPLOADS")
     chunk_mib = constant("transcripts/google/objects.py", "CHUNK_BYTES") / MIB
     dispatch_s = constant("transcripts/google/queue.py", "DISPATCH_DEADLINE_S")
+    run_s = constant("transcripts/submissions/sweep.py", "MAX_RUN_S")
+    item_s = constant("transcripts/submissions/sweep.py", "ITEM_TIMEOUT_S")
     return {
         # A body, and the message it becomes; a small body for every other request.
         "callback": Bounds(large_bodies * 2 * BODY_MIB, 1, 2 * (body_s + publish_s), 600),
@@ -71,7 +73,8 @@ def bounds() -> dict[str, Bounds]:
         "ingest": Bounds(0, 1, 30, push_s),
         # Normalizing takes up to six times the result; every push may hold a message of 10 MB.
         "subscriber": Bounds(large_results * 6 * BODY_MIB, 10, 60, push_s),
-        "sweep": Bounds(0, 8, 60, 1800),
+        # The last item begins when the run is over; half a minute for the query before it.
+        "sweep": Bounds(0, 8, run_s + item_s + 30, 1800),
     }
 
 
@@ -241,6 +244,7 @@ def secrets_are_pinned_and_hidden(plan: Plan) -> Iterator[str]:
 
 NEEDED_FIRST: Final = {
     "google_cloudfunctions2_function.this": (
+        "google_artifact_registry_repository.functions",
         "google_artifact_registry_repository_iam_member.build",
         "google_compute_router_nat.egress",
         "google_firestore_index.this",
@@ -266,6 +270,12 @@ NEEDED_FIRST: Final = {
         "google_pubsub_topic_iam_member.uploads",
     ),
     "google_cloud_scheduler_job.sweep": ("google_cloud_run_v2_service_iam_member.caller",),
+    "google_compute_router_nat.egress": ("google_compute_router.egress",),
+    "google_firestore_field.expiry": ("google_firestore_database.this",),
+    "google_firestore_field.unindexed": ("google_firestore_database.this",),
+    "google_firestore_index.this": ("google_firestore_database.this",),
+    "google_pubsub_subscription.kept": ("google_pubsub_topic.this",),
+    "google_storage_bucket_object.package": ("google_storage_bucket.source",),
 }
 """The resources that a first apply on an empty project makes before those that use them."""
 

@@ -45,6 +45,15 @@ _LEFT_OUT: Final = shutil.ignore_patterns(
     ".terraform", ".terraform.lock.hcl", "*.tfstate*", "*.tfvars", "*.tfplan", "backend.tf"
 )
 
+IS_WORKER: Final = "PYTEST_XDIST_WORKER" in os.environ
+SHARED_FOLDER: Final = (
+    Path(tempfile.gettempdir()) / f"infra-plans-{os.getppid() if IS_WORKER else os.getpid()}"
+)
+"""What the workers of one test run share; the process that started them removes it."""
+
+if not IS_WORKER:
+    atexit.register(shutil.rmtree, SHARED_FOLDER, ignore_errors=True)
+
 
 class TerraformFailed(Exception):
     """Terraform refused a configuration; the message is its own output."""
@@ -227,12 +236,9 @@ def _mocks() -> str:
 
 def _shared(name: str, make: Callable[[], Any]) -> Any:
     """Make a JSON value once for all workers of this test run."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir()) / f"infra-plans-{run}"
-    folder.mkdir(exist_ok=True)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / f"{name}.json"
-    with (folder / f"{name}.lock").open("w") as lock:
+    SHARED_FOLDER.mkdir(exist_ok=True)
+    path = SHARED_FOLDER / f"{name}.json"
+    with (SHARED_FOLDER / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             path.write_text(json.dumps(make()))

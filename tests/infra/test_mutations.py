@@ -112,6 +112,8 @@ def passes(tests: Iterable[str], root: Path) -> bool:
     done = subprocess.run(  # noqa: S603 - our own tests
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
         cwd=root,
+        # Not a worker of this run: it must not share the plans of the unchanged configuration.
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.infra.function_policies import bounds
 from tests.infra.sandbox import INFRA, planned, refused_arguments
 from tests.infra.source import Source
 from tests.infra.test_policies import refusal
@@ -33,11 +34,11 @@ Case = tuple[dict[str, Any], set[str]]
 def size_bounds(function: str) -> dict[str, tuple[Any, Any]]:
     """Return the least and the most of every whole number in function_sizes."""
     # https://cloud.google.com/run/docs/configuring/request-timeout, and Pub/Sub's deadline of 600 s
-    # less the half minute that a push may be late; 15 s is the least of Cloud Scheduler.
+    # less the half minute that a push may be late.
     most_s = 3600 if function == "submit" else 540
     return {
         "concurrency": (1, 1000),
-        "timeout_s": (15 if function == "sweep" else 10, most_s),
+        "timeout_s": (bounds()[function].shortest_s, most_s),
         "min_instances": (0, MOST),
         "max_instances": (1, 1 if function == "submit" else MOST),
     }

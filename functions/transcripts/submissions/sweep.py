@@ -39,12 +39,12 @@ for a few thousand submissions; an entry that still waits there may be enqueued 
 BATCH_LIMIT: Final = 200
 """How many of each kind one run handles."""
 
-MAX_RUN: Final = timedelta(minutes=3)
+MAX_RUN_S: Final = 180.0
 """A run starts nothing more after this time."""
 
 ITEM_TIMEOUT_S: Final = 60.0
-"""How long one item may take. With ``MAX_RUN`` it is less than the time-out of the function and of
-the scheduler (``infra/functions.tf``)."""
+"""How long one item may take. With ``MAX_RUN_S`` it is less than the time-outs of the function and
+of the scheduler (``infra/functions.tf``)."""
 
 CONCURRENCY: Final = 8
 
@@ -92,7 +92,7 @@ class Sweeper:
         overdue_after: timedelta,
         resubmit_overdue: int = 0,
         retention_days: int = 0,
-        max_run: timedelta = MAX_RUN,
+        max_run: timedelta = timedelta(seconds=MAX_RUN_S),
     ) -> None:
         """Take the store, the queue, a clock (UTC), and after how long a result is overdue."""
         self._documents = documents

@@ -265,20 +265,35 @@ def _restore_previous(entry: Submission, now: datetime, reason: str | None) -> S
 def accept(
     current: Submission | None, leased: Submission, now: datetime, task_id: str
 ) -> Submission:
-    """Record the job that was bought for ``leased``, even if the lease is lost by now."""
+    """Record the job that was bought for ``leased``, even if the lease is lost by now.
+
+    An entry whose purchase is unknown becomes this known one; any other keeps it as an attempt.
+    """
     if current is None or current.lease_id == leased.lease_id:
-        return replace(
-            current or leased,
-            state=State.SUBMITTED,
-            task_id=task_id,
-            reason=None,
-            state_before_call=None,
-            updated_at=now,
-            submitted_at=now,
-            lease_expires_at=None,
-        )
+        return _submitted(current or leased, now, task_id)
+    if current.task_id == task_id:
+        return current
+    if current.state is State.SUBMIT_UNKNOWN:
+        # A restored entry has no holder: its unknown purchase is most likely this very one.
+        attempts = current.previous_attempts
+        if current.lease_id:
+            attempts = add_attempt(current, current.state, None, current.reason, current.updated_at)
+        return _submitted(replace(current, previous_attempts=attempts), now, task_id)
     attempts = add_attempt(current, State.SUBMITTED, task_id, None, now)
     return replace(current, previous_attempts=attempts)
+
+
+def _submitted(entry: Submission, now: datetime, task_id: str) -> Submission:
+    return replace(
+        entry,
+        state=State.SUBMITTED,
+        task_id=task_id,
+        reason=None,
+        state_before_call=None,
+        updated_at=now,
+        submitted_at=now,
+        lease_expires_at=None,
+    )
 
 
 def add_attempt(
