@@ -1,4 +1,4 @@
-"""Fixtures of all layers: a clean environment, and what exists on some machines only."""
+"""Fixtures of all layers: a clean environment, and tools that only some machines have."""
 
 from __future__ import annotations
 

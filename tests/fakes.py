@@ -194,7 +194,7 @@ class Outage:
 
 
 class RecordingPublisher:
-    """Keeps what is published; refuses while ``down``."""
+    """Keeps the published messages; refuses while ``down``."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, Message]] = []

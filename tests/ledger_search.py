@@ -180,7 +180,7 @@ def _next_task_id(entry: Submission) -> str:
 
 
 def _records(entry: Submission, holder: At) -> dict[Event, At]:
-    """Return what the holder may record next; after the grant that depends on the entry."""
+    """Return the records that the holder may make next; after a grant the entry decides."""
     records = dict(RECORDS[holder])
     if holder is At.GRANTED and entry.filename is not None:
         if entry.asset_id is None:

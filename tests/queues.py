@@ -23,7 +23,7 @@ INVOKER = "queue@project.iam.gserviceaccount.com"
 
 
 class Sending:
-    """A queue, what it sends to, and the parts between."""
+    """A queue, the endpoint that it sends to, and the parts between."""
 
     def __init__(self, queue: SubmitQueue, endpoint: SubmitEndpoint) -> None:
         self.queue = queue

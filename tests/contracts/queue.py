@@ -106,7 +106,7 @@ class QueueContract(SendingContract):
         await eventually(lambda: len(sending.endpoint.received) >= 2)
         assert sending.endpoint.counts == {ID: 2}
 
-    async def test_hundreds_at_once_all_arrive(self, sending: QueueUnderTest) -> None:
+    async def test_enqueue_hundreds_at_once_sends_each_once(self, sending: QueueUnderTest) -> None:
         """Each of hundreds of tasks is sent once, with its own id."""
         ids = [f"{number:032x}" for number in range(200)]
         await asyncio.gather(*(sending.queue.enqueue(f"{each}-0", each) for each in ids))

@@ -109,7 +109,7 @@ class FaultPlan:
             self.dead = True
             raise Killed
         if strikes and self.mode is Mode.FAILS and error is not None:
-            raise error("as told")
+            raise error("injected")
         return strikes
 
     def after(self, error: type[TransientError] | None, *, strikes: bool) -> None:
@@ -118,7 +118,7 @@ class FaultPlan:
             self.dead = True
             raise Killed
         if strikes and self.mode is Mode.ANSWER_LOST and error is not None:
-            raise error("as told")
+            raise error("injected")
 
     async def effect(
         self, name: str, call: Callable[[], Awaitable[Any]], error: type[TransientError] | None

@@ -103,30 +103,26 @@ async def sweeping(instance: Run) -> object:
     return await instance.sweeper.run()
 
 
-async def check(life: FaultRun, entry: Submission | None) -> None:
+async def check(run: FaultRun, entry: Submission | None) -> None:
     """Assert the facts that hold at the end of every run."""
-    scenario, environment = life.scenario, life.environment
+    scenario, environment = run.scenario, run.environment
     jobs = [job.task_id for job in environment.mavi.account.jobs]
     if scenario.assets is not None:
         assert len(environment.mavi.account.assets) <= scenario.assets
     if entry is None:
         # The process died before it recorded the entry, and so before its caller got an answer.
-        assert life.killed
+        assert run.killed
         assert not scenario.will_retry
         assert jobs == []
         return
     spent = await environment.spent()
-    if life.left is not None and life.left.state is State.SUBMITTING:
+    if run.left is not None and run.left.state is State.SUBMITTING:
         assert entry.state is State.SUBMIT_UNKNOWN
         most = max(scenario.jobs, 1)
         assert len(jobs) <= most
         assert max(len(jobs), 1) <= spent <= most
         return
-    if (
-        life.killed
-        and not scenario.will_retry
-        and len(jobs) == scenario.jobs_before < scenario.jobs
-    ):
+    if run.killed and not scenario.will_retry and len(jobs) == scenario.jobs_before < scenario.jobs:
         # The process died before it recorded the request: the earlier purchase is unchanged.
         assert (entry.state, spent) == (State.SUBMITTED, scenario.jobs_before)
         return
@@ -140,18 +136,18 @@ async def check(life: FaultRun, entry: Submission | None) -> None:
         assert task.value.submission_id == entry.submission_id
 
 
-async def live(backend: Backend, scenario: Scenario, fault_plan: FaultPlan) -> FaultPlan:
+async def run_once(backend: Backend, scenario: Scenario, fault_plan: FaultPlan) -> FaultPlan:
     """Run a scenario once and check its end."""
     async with backend.environment(scenario) as (environment, subject):
-        life = FaultRun(environment, scenario, subject, fault_plan)
+        fault_run = FaultRun(environment, scenario, subject, fault_plan)
         try:
-            await check(life, await life.run())
+            await check(fault_run, await fault_run.run())
         except AssertionError as error:
             point = (
                 f"{fault_plan.seen[fault_plan.point]}, number {fault_plan.point}"
-                if fault_plan.point
+                if fault_plan.point is not None
                 else "none"
             )
-            left = life.left.state if life.left else None
+            left = fault_run.left.state if fault_run.left else None
             raise AssertionError(f"{fault_plan.mode}: {point}; left {left}: {error}") from error
     return fault_plan

@@ -189,7 +189,7 @@ SCENARIOS = {
     "an object that may not be read for some hours": Scenario(
         event,
         of_object=True,
-        source=refusing(ObjectForbidden("as told"), until=timedelta(hours=5)),
+        source=refusing(ObjectForbidden("injected"), until=timedelta(hours=5)),
         needs=("open", "mavi send"),
     ),
     # No cap: each day on which the purchase is tried would count one.
@@ -198,7 +198,7 @@ SCENARIOS = {
         of_object=True,
         before=forbidden_for_most_of_a_day,
         cap_per_day=0,
-        source=refusing(ObjectForbidden("as told")),
+        source=refusing(ObjectForbidden("injected")),
         needs=("open",),
         end=State.REJECTED,
         jobs=0,
@@ -207,7 +207,7 @@ SCENARIOS = {
     "an object that can never be read": Scenario(
         event,
         of_object=True,
-        source=refusing(ObjectUnreadable("customer_key", "as told")),
+        source=refusing(ObjectUnreadable("customer_key", "injected")),
         needs=("open",),
         end=State.REJECTED,
         jobs=0,

@@ -22,7 +22,7 @@ from tests.crash.fault_plan import (
     Mode,
     modes_at,
 )
-from tests.crash.fault_run import live
+from tests.crash.fault_run import run_once
 from tests.crash.scenarios import SCENARIOS
 
 CONCURRENCY = 6
@@ -49,26 +49,26 @@ class CrashPoints:
     ) -> None:
         """Each asset is bought at most once, and each entry is in a state that can continue."""
         scenario = SCENARIOS[name]
-        undisturbed = await live(backend, scenario, FaultPlan())
-        assert set(scenario.needs) <= set(undisturbed.seen)
-        if "mavi signed-url" in undisturbed.seen:
+        faultless = await run_once(backend, scenario, FaultPlan())
+        assert set(scenario.needs) <= set(faultless.seen)
+        if "mavi signed-url" in faultless.seen:
             # No asset is made before the first byte of its object is read.
-            assert undisturbed.seen.index("chunk") < undisturbed.seen.index("mavi signed-url")
+            assert faultless.seen.index("chunk") < faultless.seen.index("mavi signed-url")
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(point: int, mode: Mode) -> None:
             async with slots:
-                fault_plan = await live(backend, scenario, FaultPlan(point, mode))
+                fault_plan = await run_once(backend, scenario, FaultPlan(point, mode))
                 assert len(fault_plan.seen) > point, "the point was not reached"
 
-        lives = [
+        runs = [
             one(point, mode)
-            for point, effect in enumerate(undisturbed.seen)
+            for point, effect in enumerate(faultless.seen)
             for mode in modes_at(effect)
         ]
-        results = await asyncio.gather(*lives, return_exceptions=True)
+        results = await asyncio.gather(*runs, return_exceptions=True)
         assert [str(result) for result in results if result is not None] == []
-        print(f"{name}: {len(undisturbed.seen)} points, {len(lives)} lives")
+        print(f"{name}: {len(faultless.seen)} points, {len(runs)} runs")
 
 
 class TestEmbedded(CrashPoints):

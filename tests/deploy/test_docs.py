@@ -60,7 +60,7 @@ def test_documented_commands_equal_the_table() -> None:
 
 
 def test_documented_targets_exist() -> None:
-    """Every `make` target that a document names."""
+    """Every `make` target in a document exists."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
     for document in DOCUMENTS:
@@ -234,7 +234,7 @@ def test_documented_numbers_equal_the_table() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_documented_links_lead_to_a_file_and_heading(document: Path) -> None:
-    """Every link that stays inside of the repository."""
+    """Every link inside of the repository has its target."""
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
         path, _, anchor = target.partition("#")
         file = document.parent / path if path else document

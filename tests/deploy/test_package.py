@@ -78,7 +78,7 @@ def test_package_of_same_code_has_same_bytes(tmp_path: Path) -> None:
 
 
 def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
-    """Otherwise the new code would not be deployed."""
+    """Terraform deploys new code only under another name."""
     other = copy_of_source(tmp_path)
     with (other / "submit.py").open("a") as file:
         file.write("# changed\n")

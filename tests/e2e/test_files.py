@@ -113,7 +113,7 @@ async def test_burst_with_repeated_events_buys_each_file_once(start: Start) -> N
 
 
 async def test_submit_killed_during_a_burst_buys_each_file_once(start: Start) -> None:
-    """SIGKILL in the middle of the work loses nothing."""
+    """A SIGKILL in the middle of the work loses nothing."""
     stack = await start(mavi_per_second=50.0, watch_bucket=False)
     running = asyncio.ensure_future(
         burst(stack, objects=150, deliveries=2, random=Random(8), within_s=100)

@@ -162,7 +162,7 @@ async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
 
 
 async def test_submit_many_at_once_buys_each_asset_once(start: Start) -> None:
-    """Fifty assets and a hundred identical requests."""
+    """Fifty assets are submitted by a hundred identical requests."""
     stack = await start(mavi_per_second=0.0)
     assets = [stack.mavi.add_asset(f"{n}.mp4").asset_id for n in range(3)]
     answers = await asyncio.gather(*(submit(stack, asset) for asset in assets * 30))
@@ -203,7 +203,7 @@ async def test_submit_in_two_processes_buys_once(start: Start) -> None:
 
 
 async def test_poison_message_is_dead_lettered(start: Start, backend: str) -> None:
-    """It keeps its data and attributes."""
+    """The dead letter keeps its data and attributes."""
     stack = await start()
     # A newer callback function may write a schema that this subscriber does not know.
     poison = callback_body(task_id="poison")

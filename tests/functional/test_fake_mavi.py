@@ -92,8 +92,8 @@ async def test_callback_fault_applies_once(
     fake: FakeMavi, webhook: Webhook, faults: dict[str, int], posted: int
 ) -> None:
     """The next callback is normal."""
-    for knob, value in faults.items():
-        setattr(fake.faults, knob, value)
+    for name, value in faults.items():
+        setattr(fake.faults, name, value)
     mavi = client(fake.url)
     assert isinstance(await mavi.submit(ready(fake)), Accepted)
     await eventually(lambda: not fake._posting)

@@ -132,8 +132,8 @@ async def test_upload_of_any_name_arrives(fake: FakeMavi, name: str, method: str
     answer = await mavi.upload(file, PATIENT)
     assert isinstance(answer, Uploaded)
     assets = fake.account.assets
-    told = {assets[each].filename for each in (signed.asset_id, answer.asset_id)}
-    assert told == {clean_filename(name)}
+    received = {assets[each].filename for each in (signed.asset_id, answer.asset_id)}
+    assert received == {clean_filename(name)}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ RESOURCE = {
 }
 
 
-def json_error(status: int, reason: str, message: str = "as told") -> web.Response:
+def json_error(status: int, reason: str, message: str = "injected") -> web.Response:
     """Answer as the JSON API does."""
     details = [{"domain": "global", "reason": reason, "message": message}]
     error = {"code": status, "message": message, "errors": details}

@@ -205,8 +205,8 @@ async def test_submit_object_refused_returns_its_reason(
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (ObjectForbidden("as told"), 503, "object_forbidden"),
-        (ObjectUnreadable("requester_pays", "as told"), 400, "requester_pays"),
+        (ObjectForbidden("injected"), 503, "object_forbidden"),
+        (ObjectUnreadable("requester_pays", "injected"), 400, "requester_pays"),
     ],
 )
 async def test_submit_object_that_cannot_be_read_tells_why(

@@ -108,7 +108,7 @@ class FailingTasks:
     async def _create_task(self, request: Any, context: Any) -> Any:
         self.calls += 1
         if self.codes:
-            await context.abort(self.codes.pop(0), "as told")
+            await context.abort(self.codes.pop(0), "injected")
         return request.task
 
 

@@ -1,4 +1,4 @@
-"""Publishing to the Pub/Sub emulator, and what it pushes."""
+"""Publishing to the Pub/Sub emulator, and its pushes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_publish_to_a_missing_topic_is_unavailable(emulators: dict[str, st
 async def test_publish_without_a_broker_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is retried until the time limit."""
+    """Publishing is retried until the time limit."""
     monkeypatch.setattr(publisher_module, "PUBLISH_TIMEOUT_S", 1.0)
     publisher = PubSubPublisher(f"127.0.0.1:{free_port()}")
     loop = asyncio.get_running_loop()
@@ -235,7 +235,7 @@ async def test_publish_to_two_topics_is_independent() -> None:
 
 
 async def test_publish_batch_is_bounded() -> None:
-    """In number and in bytes."""
+    """A batch is bounded in number and in bytes."""
     publisher = WaitingPublisher()
     tasks = [asyncio.ensure_future(publisher.publish(TOPIC, message(n))) for n in range(2_500)]
     large = Message(bytes(4_000_000), {})

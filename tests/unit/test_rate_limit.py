@@ -94,13 +94,13 @@ async def test_slot_later_than_max_wait_raises_at_once() -> None:
         async with pacer.slot(PATIENT):
             pass
 
-    turns = [asyncio.ensure_future(ask()) for _ in range(5)]
+    slots = [asyncio.ensure_future(ask()) for _ in range(5)]
     await asyncio.sleep(0)
     with pytest.raises(RateLimitTimeout) as caught:
         async with pacer.slot(2.0):
-            raise AssertionError("no turn was to be had")
+            raise AssertionError("no slot was free")
     assert 5 < caught.value.wait_s < 9
-    await asyncio.gather(*turns)
+    await asyncio.gather(*slots)
     assert time.now == pytest.approx(104.0)
 
 
@@ -109,7 +109,7 @@ async def test_wait_follows_the_length_of_recent_slots() -> None:
     time = Time()
     pacer = time.pacer()
 
-    async def told(*, answers: int) -> float:
+    async def estimate(*, answers: int) -> float:
         """Return the estimate of an eleventh caller; ``answered`` of ten have fast answers."""
         answered, served = asyncio.Event(), 0
 
@@ -122,16 +122,16 @@ async def test_wait_follows_the_length_of_recent_slots() -> None:
                 if number >= answers:
                     await answered.wait()
 
-        turns = [asyncio.ensure_future(ask(number)) for number in range(10)]
+        slots = [asyncio.ensure_future(ask(number)) for number in range(10)]
         await asyncio.sleep(0)
         wait_s = pacer.wait_s()
-        await asyncio.gather(*turns)
+        await asyncio.gather(*slots)
         time.now += 100.0
         return wait_s
 
-    assert await told(answers=10) == pytest.approx(15.0, abs=2)
-    assert await told(answers=0) == pytest.approx(10.0, abs=2)
-    assert await told(answers=0) == pytest.approx(15.0, abs=2)
+    assert await estimate(answers=10) == pytest.approx(15.0, abs=2)
+    assert await estimate(answers=0) == pytest.approx(10.0, abs=2)
+    assert await estimate(answers=0) == pytest.approx(15.0, abs=2)
 
 
 async def test_before_send_runs_right_before_its_slot() -> None:

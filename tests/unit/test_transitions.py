@@ -215,7 +215,7 @@ def test_accept_after_the_lease_is_lost_adds_a_previous_attempt_once() -> None:
     assert accept(both, mine, NOW, "task-9") == both
 
 
-def test_accept_after_a_restored_unknown_purchase_knows_its_task() -> None:
+def test_accept_after_a_restored_unknown_purchase_records_its_task() -> None:
     """The call expired, another repetition was refused, and then the late answer arrives."""
     mine = held(State.SUBMITTING)
     unknown = a_submission(State.SUBMIT_UNKNOWN, lease_id="", reason="process_ended")
@@ -226,7 +226,7 @@ def test_accept_after_a_restored_unknown_purchase_knows_its_task() -> None:
 
 
 def test_accept_after_another_unknown_purchase_keeps_that_one_as_an_attempt() -> None:
-    """A known task is a better answer to a repeat than two lost ones."""
+    """The entry shows the known task, and keeps the lost answer as a previous attempt."""
     other = a_submission(State.SUBMIT_UNKNOWN, lease_id="other", reason="timeout")
     known = accept(other, held(State.SUBMITTING), LATER, "task-9")
     assert (known.state, known.task_id) == (State.SUBMITTED, "task-9")
