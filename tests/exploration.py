@@ -62,7 +62,7 @@ class RandomRun:
         self.pipeline = Pipeline(cap_per_day=50)
         self.outage = 0.0
         self.pipeline.documents.before = self._before
-        self.pipeline.service._store._retrier = TryOnce()
+        self.pipeline.restart(retrier=TryOnce())
 
     def _before(self, operation: str) -> None:
         if operation == "commit" and self.random.random() < self.outage:
