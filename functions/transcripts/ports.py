@@ -59,11 +59,11 @@ class ObjectReader(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the connection or file."""
 
 
 class ObjectSource(Protocol):
-    """The objects that were uploaded to us; blocking, for threads."""
+    """The uploaded objects; its methods block, so they are called in threads."""
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation, None for the present one.
@@ -111,7 +111,7 @@ class Write:
 class Query(Generic[T]):
     """Documents of one collection: ``where`` a field has a value, and another is ``until`` a time.
 
-    They come in the order of that time, oldest first, at most ``limit``.
+    The oldest come first, at most ``limit``.
     """
 
     collection: str
@@ -129,7 +129,7 @@ class Documents(Protocol):
         """Return the documents that match. Raises ``StoreUnavailable``."""
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
-        """Return each document, None where there is none.
+        """Return each document, or None if it does not exist.
 
         Raises ``StoreUnavailable``.
         """

@@ -26,7 +26,7 @@ WRITES_PER_COMMIT: Final = 3
 (https://cloud.google.com/firestore/quotas#writes_and_transactions), but only 4 to the emulator."""
 
 INLINE_SEGMENTS: Final = 10_000
-"""A longer transcript is cut into pages in a thread, so that it holds up no other request."""
+"""A longer transcript is cut into pages in a thread, so that it does not delay other requests."""
 
 
 class TaskStore:
@@ -93,7 +93,7 @@ class TaskStore:
         return True
 
     async def read_task(self, task_id: str) -> Task | None:
-        """Return a task with all its segments; None if there is none of that id."""
+        """Return a task with all its segments, or None if it does not exist."""
         return await self._retrier.run(lambda: self._read_once(task_id))
 
     async def _read_once(self, task_id: str) -> Task | None:
