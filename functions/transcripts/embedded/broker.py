@@ -263,7 +263,7 @@ def _acknowledge(
 def _refused(
     connection: sqlite3.Connection, subscription: Subscription, delivery: _Delivery, now: datetime
 ) -> None:
-    """Try again later, or give up to the dead-letter topic with Pub/Sub's own attributes."""
+    """Schedule another attempt, or move the message to the dead-letter topic as Pub/Sub does."""
     if subscription.dead_letter_topic and delivery.attempt >= subscription.max_attempts:
         attributes = json.loads(delivery.attributes) | {
             "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.attempt),

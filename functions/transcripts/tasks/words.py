@@ -53,7 +53,7 @@ _DELETED: Final = bytes(
 
 
 def count_words(texts: Sequence[str]) -> int:
-    """Return how many words ``texts`` have together; no word goes on in the next text."""
+    """Return how many words ``texts`` have together; a word ends with its text."""
     count = 0
     for at in range(0, len(texts), _BATCH):
         batch = texts[at : at + _BATCH]
