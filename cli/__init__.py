@@ -1,1 +1,1 @@
-"""What runs on an operator's machine: the `transcripts` command, the local stack, the fake Mavi."""
+"""Programs for an operator's machine: the `transcripts` command, the local stack, the fake Mavi."""

@@ -1,8 +1,8 @@
 """A folder that stands for a bucket: its events, and an endpoint like Cloud Storage's JSON API.
 
-Whatever is copied below ``buckets/<bucket>/`` is an upload; so is a PUT to ``/<bucket>/<object>``.
-What Google's client asks when ``STORAGE_EMULATOR_HOST`` leads here is answered from the same files:
-an object's resource, and its bytes by range (https://cloud.google.com/storage/docs/json_api/v1/objects).
+A file copied below ``buckets/<bucket>/`` is an upload; so is a PUT to ``/<bucket>/<object>``. The
+endpoint serves Google's client, if ``STORAGE_EMULATOR_HOST`` names it, from the same files: an
+object's resource, and its bytes by range (https://cloud.google.com/storage/docs/json_api/v1/objects).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def notification(stored: StoredObject) -> Message:
 
 
 class BucketWatch:
-    """Publishes an event for every file that is new, or new again, and has stopped growing."""
+    """Publishes an event for every new or changed file once it has stopped growing."""
 
     def __init__(self, objects: FolderObjects, publisher: Publisher, topic: str) -> None:
         """Take the folders and where events go."""
@@ -68,7 +68,7 @@ class BucketWatch:
         self._known: dict[Path, int] = {}
 
     async def run(self) -> None:
-        """Watch, for ever."""
+        """Watch until cancelled."""
         while True:
             for bucket, name in await asyncio.to_thread(self._finished):
                 with suppress(ObjectNotFound):
@@ -77,7 +77,7 @@ class BucketWatch:
             await asyncio.sleep(POLL_S)
 
     def _finished(self) -> list[tuple[str, str]]:
-        """Return what is the same as at the last look, and was not announced yet."""
+        """Return the files that did not change since the last call and were not announced yet."""
         finished: list[tuple[str, str]] = []
         growing: dict[Path, tuple[int, int]] = {}
         for path in self._objects.buckets.rglob("*"):
@@ -186,7 +186,7 @@ class BucketServer:
         attributes_path.parent.mkdir(parents=True, exist_ok=True)
         attributes_path.write_bytes(msgspec.json.encode(attributes))
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Under its name only once it is whole, as an object appears in a bucket.
+        # The file gets its name when it is complete, as an object in a bucket does.
         arriving = path.with_name(f".{uuid4().hex}")
         with arriving.open("wb") as file:
             async for chunk in request.content.iter_chunked(CHUNK_BYTES):

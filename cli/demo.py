@@ -50,11 +50,11 @@ _ENDS: Final[dict[str, Callable[[Event], str]]] = {
         f"The callback can never be stored, and goes to the dead letters: {event['reason']}"
     ),
 }
-"""Events after which no result comes, in words."""
+"""Events after which no result will come, as sentences."""
 
 
 class DemoFailed(Exception):
-    """The demo did not reach its end; the message says where it stopped."""
+    """The demo did not complete; the message says where it stopped."""
 
 
 def _say(since: datetime, moment: datetime, hop: str, what: str) -> None:
@@ -118,7 +118,7 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
 
 
 async def _drop(stack: Stack, data_dir: Path, started: datetime) -> None:
-    """Let a file go the same way, from the bucket."""
+    """Upload a file to the bucket and wait for its transcript."""
     print("\nA file dropped into the bucket:\n")
     path = stack.folder / DROPPED
     path.write_bytes(bytes(100_000))

@@ -61,10 +61,10 @@ class PubSubAdmin:
         max_attempts: int = MAX_ATTEMPTS,
         backoff_s: tuple[float, float] | None = None,
     ) -> None:
-        """Make a subscription; it pushes if it has an address, else it keeps.
+        """Make a subscription; it pushes if it has an address, else it keeps its messages.
 
-        ``backoff_s`` None leaves the retry policy out: with one, the emulator stops redelivering
-        when many messages fail together.
+        ``backoff_s`` None sets no retry policy: with one, the emulator stops redelivering when many
+        messages fail together.
         """
         request: dict[str, Any] = {
             "name": subscription_path(name),
@@ -87,11 +87,11 @@ class PubSubAdmin:
         self._subscriber.create_subscription(request=request)
 
     def delete_subscription(self, name: str) -> None:
-        """Delete a subscription: nothing is pushed from then on."""
+        """Delete a subscription; its pushes stop."""
         self._subscriber.delete_subscription(subscription=subscription_path(name))
 
     def pull(self, name: str) -> list[tuple[bytes, dict[str, str]]]:
-        """Take what a keeping subscription has: data and attributes."""
+        """Return and acknowledge the messages of a subscription that keeps them."""
         path = subscription_path(name)
         response = self._subscriber.pull(
             subscription=path, max_messages=1000, timeout=PULL_TIMEOUT_S

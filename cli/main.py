@@ -56,7 +56,7 @@ def demo(backend: str, callback_file: Path | None) -> None:
 @main.command()
 @_backend
 def run(backend: str) -> None:
-    """Keep the whole pipeline up on this machine, until Ctrl-C."""
+    """Run the whole pipeline on this machine until Ctrl-C."""
     _run(run_stack(backend, DATA_DIR / "run"))
 
 

@@ -1,4 +1,4 @@
-"""What the local broker, queue and schedule send requests with."""
+"""The HTTP client of the local broker, queue and schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transcripts.embedded.broker import Post
 
 
 def poster(client: aiohttp.ClientSession) -> Post:
-    """Return a function that posts JSON and gives the status; it raises ``OSError``."""
+    """Return a function that posts JSON and returns the status; it raises ``OSError``."""
 
     async def post(url: str, body: bytes) -> int:
         try:

@@ -1,4 +1,4 @@
-"""Child processes: started, watched, and stopped with everything they started themselves."""
+"""Child processes: starts them, reads their output, and stops them with their own children."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL_S: Final = 0.02
 TAIL_LINES: Final = 15
 
 PORTS: Final = range(20_000, 32_000)
-"""Below those that outgoing connections are given."""
+"""Below the ephemeral ports that the system assigns to outgoing connections."""
 
 _kept: set[int] = set()
 
@@ -34,14 +34,14 @@ OnEvent = Callable[[Event], None]
 
 
 class ProcessFailed(Exception):
-    """A child ended, or did not answer in time; the message holds the end of its output."""
+    """A child ended, or did not answer in time; the message has the end of its output."""
 
 
 def free_port(preferred: int = 0) -> int:
     """Return ``preferred`` if it is free, else any free port of this machine.
 
-    The port is locked for this process, since the server that will use it may take seconds to
-    start: no other process that calls this function gets it.
+    The port is locked until this process ends: no other process gets it from this function, since
+    the server that will use it may need seconds to start.
     """
     candidates = random.sample(PORTS, len(PORTS))
     for port in ([preferred] if preferred else []) + candidates:
@@ -51,9 +51,9 @@ def free_port(preferred: int = 0) -> int:
 
 
 def _keep(port: int) -> bool:
-    """Lock the byte that stands for the port; tells whether it was to be had.
+    """Lock the byte that stands for the port; return whether this succeeded.
 
-    The lock is gone with the process, however that ends.
+    The system releases the lock when the process ends, even after a crash.
     """
     if port in _kept:
         return False
@@ -67,7 +67,7 @@ def _keep(port: int) -> bool:
 
 @cache
 def _lock_file() -> int:
-    """Open the file whose bytes are locked, as long as the process lives."""
+    """Open the file whose bytes are locked; it stays open until the process ends."""
     path = Path(tempfile.gettempdir()) / f"transcripts-ports-{os.getuid()}.lock"
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -83,7 +83,7 @@ def _is_free(port: int) -> bool:
 
 
 class ChildProcess:
-    """A command in its own session, whose output is kept in a file and read line by line."""
+    """A command in its own session; its output is written to a file and read line by line."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class ChildProcess:
         environ: Mapping[str, str],
         on_event: OnEvent | None = None,
     ) -> None:
-        """Take the command and the port it will listen on; nothing is started yet."""
+        """Take the command and the port on which it will listen; ``start`` starts it."""
         self.name = name
         self.port = port
         self._command = command
@@ -108,18 +108,18 @@ class ChildProcess:
 
     @property
     def url(self) -> str:
-        """The address it serves."""
+        """The URL that the process serves."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         if self._process is None:
             raise ProcessFailed(f"{self.name} was not started.")
         return self._process.pid
 
     async def start(self) -> None:
-        """Start, and return when it accepts connections; raises ``ProcessFailed``."""
+        """Start the process; return when it accepts connections. Raises ``ProcessFailed``."""
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -169,10 +169,11 @@ class ChildProcess:
         on_event(event)
 
     def _report(self, what: str) -> str:
-        return f"{self.name} {what}. Its last words ({self._log_file}):\n{''.join(self._tail)}"
+        tail = "".join(self._tail)
+        return f"{self.name} {what}. The end of its output ({self._log_file}):\n{tail}"
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it and its children; returns when it is gone."""
+        """Stop the process and its children; return when the process has ended."""
         process = self._process
         if process is None:
             return
@@ -182,7 +183,7 @@ class ChildProcess:
                 await process.wait()
         except TimeoutError:
             pass
-        # Whatever it started and left behind goes too.
+        # This also ends children that the process left running.
         self._signal(process.pid, signal.SIGKILL)
         await process.wait()
         if self._reading is not None:
@@ -204,7 +205,7 @@ def function_process(
     log_file: Path,
     on_event: OnEvent | None = None,
 ) -> ChildProcess:
-    """Serve one function with the real functions-framework, as it is deployed."""
+    """Return the process that serves one function with functions-framework, as in production."""
     command = [
         str(Path(sys.executable).with_name("functions-framework")),
         "--source",

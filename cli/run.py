@@ -1,4 +1,4 @@
-"""The stack, kept up for a developer to play with."""
+"""`transcripts run`: the stack, running until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUIET: Final = ("severity", "message", "time", "function", "stack")
 
 
 async def interrupted() -> None:
-    """Return when the process is asked to stop."""
+    """Return when the process receives SIGINT or SIGTERM."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,7 +40,7 @@ def _print_event(event: Event) -> None:
 
 
 async def run_stack(backend: str, data_dir: Path) -> None:
-    """Start everything, say where it is, show what happens, stop on Ctrl-C."""
+    """Start the stack, print its addresses and events, and stop on Ctrl-C."""
     print(f"Starting the {backend} stack …", flush=True)
     options = StackOptions(
         backend=backend, data_dir=data_dir, fixed_ports=True, sweep_every_s=SWEEP_EVERY_S

@@ -1,4 +1,4 @@
-"""The whole pipeline on this machine: functions as processes, with broker, queue and store.
+"""Runs the whole pipeline on this machine: functions as processes, with broker, queue and store.
 
 ``embedded`` keeps everything in one SQLite file; ``emulators`` runs the same functions against
 Google's official emulators, with real push subscriptions. In both, a folder stands for the bucket.
@@ -73,7 +73,7 @@ PORTS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """How the stack is run."""
+    """The options of a stack."""
 
     backend: str = EMBEDDED
     data_dir: Path = Path(".transcripts")
@@ -86,7 +86,7 @@ class StackOptions:
     """A callback the fake posts instead of its sample."""
     fixed_ports: bool = False
     sweep_every_s: float = 0.0
-    """0: only when asked."""
+    """Seconds between sweeps; 0 sweeps only on request."""
     queue_backoff_s: float = 10.0
     watch_bucket: bool = True
     """False: the test itself announces its uploads."""

@@ -1,4 +1,4 @@
-"""Showing a stored result the way a person reads it."""
+"""Shows a stored result as text for people."""
 
 from __future__ import annotations
 

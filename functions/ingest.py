@@ -37,7 +37,7 @@ intake = Intake(
 @functions_framework.aio.http
 @error_boundary(log, method="POST")
 async def ingest(request: Request) -> Response:
-    """Answer 204 if the object is enqueued, known or rejected, 422 if there is no event."""
+    """Answer 204 if the object is enqueued, known or rejected, 422 if the body is no event."""
     body = await BodyReader(request, MAX_EVENT_BYTES).read()
     try:
         stored = read_event(header(request, b"ce-type"), body)

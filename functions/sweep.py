@@ -1,4 +1,4 @@
-"""The private function that the scheduler calls: it moves on what has stopped."""
+"""The private function that the scheduler calls: it continues work that has stopped."""
 
 from __future__ import annotations
 

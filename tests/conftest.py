@@ -1,4 +1,4 @@
-"""Fixtures of all layers: a clean environment, and what exists on some machines only."""
+"""Fixtures of all layers: a clean environment, and tools that only some machines have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ALSO = {"FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"}
 
 
 class _Needed(NamedTuple):
-    """What the tests with a marker need, and whether it is here."""
+    """The tool that tests with a marker need, and whether this machine has it."""
 
     what: str
     is_here: Callable[[], bool]
@@ -43,7 +43,7 @@ class _Needed(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why a test that needs it is skipped."""
+        """The reason for skipping a test that needs it."""
         return f"needs {self.what}"
 
 
@@ -61,7 +61,7 @@ _NEEDED = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something that is not here, unless it is required."""
+    """Skip tests whose tools this machine lacks, unless those are required."""
     for marker, needed in _NEEDED.items():
         concerned = [item for item in items if item.get_closest_marker(marker)]
         if not concerned or needed.is_here():
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in the last lines what was not run. Reports come from all workers of a parallel run."""
+    """List the skipped tests in the last lines. All workers of a parallel run send reports."""
     skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     for needed in _NEEDED.values():
         count = sum(needed.reason in words for words in skipped)
@@ -83,7 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep settings, loaded entries and logging of one test from the next."""
+    """Isolate each test's settings, loaded entries and logging from the next test."""
     for name in list(os.environ):
         if name in _SETTINGS | _ALSO or name.endswith("_EMULATOR_HOST"):
             monkeypatch.delenv(name)

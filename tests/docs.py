@@ -48,7 +48,7 @@ def settings() -> Iterator[str]:
 
 
 def transitions() -> Iterator[str]:
-    """Yield the table of what the holder of a lease records."""
+    """Yield the table of the events that the holder of a lease records."""
     yield "| event | allowed in | new state | lease |"
     yield "| --- | --- | --- | --- |"
     for event, row in TRANSITIONS.items():
@@ -85,7 +85,7 @@ _TYPES: Final = {
 
 
 def fields(kind: type[msgspec.Struct], contents: Mapping[str, str]) -> Iterator[str]:
-    """Yield the table of a document's fields; ``contents`` says what each one holds."""
+    """Yield the table of a document's fields; ``contents`` describes each field."""
     yield "| field | type | content |"
     yield "| --- | --- | --- |"
     for field in msgspec.structs.fields(kind):
@@ -106,7 +106,7 @@ def _type(annotation: Any) -> str:
 
 
 def contents(table: str) -> dict[str, str]:
-    """Return what the last column of a table of fields says of each one."""
+    """Return the text of the last column of a table, by field."""
     rows = (line.split("|") for line in table.splitlines() if line.startswith("| `"))
     return {row[1].strip(" `"): "|".join(row[3:-1]).strip() for row in rows}
 

@@ -1,4 +1,4 @@
-"""Random lives of submissions on fakes: which state follows which."""
+"""Random runs of submissions on fakes, and the changes of state in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status, Task
 
 NEW = "[*]"
-LIVES = 150
+RUNS = 150
 LENGTH = 24
 STEPS = [
     "submit",
@@ -54,15 +54,15 @@ FAILED_ANSWERS: list[SubmitAnswer] = [
 ]
 
 
-class Life:
-    """One random life: requests, events, runs, sweeps and faults, in random order."""
+class RandomRun:
+    """One random run: requests, events, runs, sweeps and faults, in random order."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.pipeline = Pipeline(cap_per_day=50)
         self.outage = 0.0
         self.pipeline.documents.before = self._before
-        self.pipeline.service._store._retrier = TryOnce()
+        self.pipeline.restart(retrier=TryOnce())
 
     def _before(self, operation: str) -> None:
         if operation == "commit" and self.random.random() < self.outage:
@@ -146,13 +146,13 @@ class Life:
         return found
 
 
-async def explore(lives: int = LIVES) -> dict[tuple[str, str], int]:
-    """Return every change of state that was seen, and in how many lives."""
+async def explore(runs: int = RUNS) -> dict[tuple[str, str], int]:
+    """Return every change of state that was seen, with the number of its runs."""
     seen: dict[tuple[str, str], int] = {}
-    for seed in range(lives):
-        life = Life(seed)
+    for seed in range(runs):
+        run = RandomRun(seed)
         for _ in range(LENGTH):
-            await life.step()
-        for edge in life.edges():
+            await run.step()
+        for edge in run.edges():
             seen[edge] = seen.get(edge, 0) + 1
     return seen

@@ -1,4 +1,4 @@
-"""Fakes that keep or record, for tests of what stands before the ports."""
+"""Fakes of the ports that keep or record, for tests of the code that calls the ports."""
 
 from __future__ import annotations
 
@@ -38,11 +38,24 @@ from transcripts.uploads.stored_object import StoredObject
 
 R = TypeVar("R")
 
+Hook = Callable[..., object]
+"""A function that a test gives to a fake; the fake awaits the result if it is awaitable."""
+
+
+def nothing(*_: object) -> None:
+    """Do nothing: the default of every hook."""
+
+
+async def _awaited(result: object) -> None:
+    if isinstance(result, Awaitable):
+        await result
+
+
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
@@ -69,7 +82,7 @@ class Sleeper:
 
 
 class LogLines:
-    """What a function logged."""
+    """The events that a function logged."""
 
     def __init__(self, function: str = "test") -> None:
         self.raw: list[bytes] = []
@@ -84,14 +97,18 @@ class LogLines:
 
 
 class TryOnce(Retrier):
-    """Gives up at the first failure, and never by the clock of a busy machine."""
+    """A retrier that never retries, so that the speed of a machine does not matter."""
 
     async def run(self, operation: Callable[[], Awaitable[R]]) -> R:
         return await operation()
 
 
 class MemoryDocuments:
-    """Documents in a dict. ``fail`` may raise before a call, or after it has taken effect."""
+    """Documents in a dict.
+
+    The hooks ``before`` and ``after`` get the name of each operation, before and after its effect;
+    ``before_commit`` gets the writes. Each may raise.
+    """
 
     def __init__(self) -> None:
         self.content: dict[str, dict[str, Any]] = {}
@@ -100,8 +117,9 @@ class MemoryDocuments:
         self.queries: list[Query[Any]] = []
         self.commits: list[tuple[Write, ...]] = []
         self.deleted: list[str] = []
-        self.before: Callable[[str], None] = lambda _: None
-        self.after: Callable[[str], None] = lambda _: None
+        self.before: Callable[[str], None] = nothing
+        self.after: Callable[[str], None] = nothing
+        self.before_commit: Hook = nothing
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
         self.reads += 1
@@ -126,6 +144,7 @@ class MemoryDocuments:
 
     async def commit(self, *writes: Write | Delete) -> None:
         await asyncio.sleep(0)
+        await _awaited(self.before_commit(*writes))
         self.before("commit")
         for write in writes:
             version = str(self.versions[write.path]).encode() if write.path in self.content else b""
@@ -213,7 +232,7 @@ class Outage:
 
 
 class RecordingPublisher:
-    """Keeps what is published; refuses while ``down``."""
+    """Keeps the published messages; refuses while ``down``."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, Message]] = []
@@ -231,9 +250,12 @@ class RecordingPublisher:
 
 @dataclass
 class ScriptedProvider:
-    """Answers as told, then accepts everything with a new task each time.
+    """Gives the prepared answers, then accepts every call with a new task.
 
-    ``busy_s`` is how long a turn would take; ``held`` are the bytes that came for each asset.
+    ``busy_s`` is the wait for a slot; ``held`` has the received bytes of each asset. The hooks get
+    the asset's id: ``on_slot`` before the intent of a submission is recorded, ``on_submit`` after
+    it, ``on_poll`` before the state of the asset is read. ``on_send`` gets the address and the file
+    before the bytes are read.
     """
 
     answers: list[SubmitAnswer] = field(default_factory=list)
@@ -245,7 +267,10 @@ class ScriptedProvider:
     asked: list[str] = field(default_factory=list)
     held: dict[str, bytes] = field(default_factory=dict)
     busy_s: float = 0.0
-    on_submit: Callable[[str], object] = lambda _: None
+    on_slot: Hook = nothing
+    on_submit: Hook = nothing
+    on_poll: Hook = nothing
+    on_send: Hook = nothing
 
     def _slot(self, max_wait_s: float) -> None:
         if self.busy_s > max_wait_s:
@@ -255,18 +280,18 @@ class ScriptedProvider:
         self, asset_id: str, max_wait_s: float, before_send: Callable[[], Awaitable[object]]
     ) -> SubmitAnswer:
         self._slot(max_wait_s)
+        await _awaited(self.on_slot(asset_id))
         await before_send()
         self.submitted.append(asset_id)
         await asyncio.sleep(0)
-        done = self.on_submit(asset_id)
-        if isinstance(done, Awaitable):
-            await done
+        await _awaited(self.on_submit(asset_id))
         if self.answers:
             return self.answers.pop(0)
         return Accepted(f"task-{len(self.submitted)}")
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         self._slot(max_wait_s)
+        await _awaited(self.on_poll(asset_id))
         self.asked.append(asset_id)
         await asyncio.sleep(0)
         return self.states.pop(0) if self.states else AssetState.READY
@@ -282,6 +307,7 @@ class ScriptedProvider:
 
     async def send(self, url: str, file: File) -> Sent:
         await asyncio.sleep(0)
+        await _awaited(self.on_send(url, file))
         content = file.open().read(file.size + 1)
         sent = self.sends.pop(0) if self.sends else Sent.ACCEPTED
         if sent is Sent.ACCEPTED:
@@ -299,15 +325,17 @@ class ScriptedProvider:
 
 
 class MemoryQueue:
-    """Keeps tasks by name, in order; ``down`` refuses them."""
+    """Keeps tasks by name, in order; ``down`` refuses them. ``before`` gets the submission's id."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, str] = {}
         self.asked = 0
         self.down = False
+        self.before: Hook = nothing
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         await asyncio.sleep(0)
+        await _awaited(self.before(submission_id))
         if self.down:
             raise QueueUnavailable("no queue")
         self.asked += 1
@@ -315,11 +343,13 @@ class MemoryQueue:
 
 
 class MemoryObjects:
-    """Objects in memory, each with its generations."""
+    """Objects in memory. ``before`` gets ``stat`` or ``open`` and may raise; ``reader`` opens."""
 
     def __init__(self) -> None:
         self.content: dict[tuple[str, str], tuple[StoredObject, bytes]] = {}
         self.opened = 0
+        self.before: Callable[[str], None] = nothing
+        self.reader: Callable[[bytes], io.BytesIO] = io.BytesIO
 
     def put(
         self, name: str, content: bytes = b"media", *, generation: str = "1", **more: Any
@@ -335,6 +365,10 @@ class MemoryObjects:
         return stored
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
+        self.before("stat")
+        return self._find(bucket, name, generation)
+
+    def _find(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         found = self.content.get((bucket, name))
         if found is None or generation not in (None, found[0].generation):
             raise ObjectNotFound("no such object")
@@ -342,5 +376,6 @@ class MemoryObjects:
 
     def open(self, stored: StoredObject) -> io.BytesIO:
         self.opened += 1
-        self.stat(stored.bucket, stored.name, stored.generation)
-        return io.BytesIO(self.content[stored.bucket, stored.name][1])
+        self.before("open")
+        self._find(stored.bucket, stored.name, stored.generation)
+        return self.reader(self.content[stored.bucket, stored.name][1])

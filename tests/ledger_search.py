@@ -35,7 +35,7 @@ NEW: Final = "[*]"
 """The state before an entry exists, as a mermaid diagram writes it."""
 
 LATER: Final = NOW + timedelta(days=1)
-"""When every lease of ``NOW`` has expired and every entry has been idle."""
+"""A time at which every lease of ``NOW`` has expired and every entry is idle."""
 
 MAX_ATTEMPTS: Final = 1
 """How many previous attempts the search follows; two lead to the same changes."""
@@ -45,9 +45,9 @@ Edge = tuple[str, str]
 
 
 class At(StrEnum):
-    """How far a holder has come in ``service``, ``uploader`` and ``submitter``."""
+    """The progress of a holder in ``service``, ``uploader`` and ``submitter``."""
 
-    NOBODY = "nobody"
+    NO_HOLDER = "no holder"
     GRANTED = "granted"
     RESERVED = "reserved"
     SENDING = "sending"
@@ -57,7 +57,7 @@ class At(StrEnum):
     REFUSED = "refused"
 
 
-_END: Final = {Event.RELEASED: At.NOBODY, Event.REJECTED: At.NOBODY}
+_END: Final = {Event.RELEASED: At.NO_HOLDER, Event.REJECTED: At.NO_HOLDER}
 _BEFORE_BYTES: Final = {Event.OBJECT_FORBIDDEN: At.LEAVING, **_END}
 _SENDING: Final = {
     Event.OBJECT_FORBIDDEN: At.LEAVING,
@@ -66,18 +66,18 @@ _SENDING: Final = {
     **_END,
 }
 RECORDS: Final[Mapping[At, Mapping[Event, At]]] = {
-    At.NOBODY: {},
+    At.NO_HOLDER: {},
     At.GRANTED: {Event.CALL_STARTED: At.CALLING, **_BEFORE_BYTES},
     At.RESERVED: _SENDING,
     At.SENDING: {Event.UPLOAD_FINISHED: At.PROCESSING, **_SENDING},
-    At.LEAVING: {Event.RELEASED: At.NOBODY},
+    At.LEAVING: {Event.RELEASED: At.NO_HOLDER},
     At.PROCESSING: {
         Event.LEASE_RENEWED: At.PROCESSING,
         Event.UPLOAD_DISCARDED: At.LEAVING,
         Event.CALL_STARTED: At.CALLING,
         **_END,
     },
-    At.CALLING: {Event.CALL_REFUSED: At.REFUSED, Event.ANSWER_LOST: At.NOBODY, **_END},
+    At.CALLING: {Event.CALL_REFUSED: At.REFUSED, Event.ANSWER_LOST: At.NO_HOLDER, **_END},
     At.REFUSED: {Event.CALL_STARTED: At.CALLING, **_END},
 }
 """The records that a holder may make next, and how far it is after each. A holder releases an entry
@@ -89,7 +89,7 @@ class Situation:
     """An entry, its holder, and whether a call of a former holder may still be answered."""
 
     entry: Submission | None
-    holder: At = At.NOBODY
+    holder: At = At.NO_HOLDER
     late_answer: bool = False
 
 
@@ -166,12 +166,12 @@ def _swept(situation: Situation) -> Iterator[Situation]:
 
 
 def _changed_by_another(situation: Situation, entry: Submission) -> Situation:
-    """Return the situation after another writer; the holder goes on if it still has the lease."""
+    """Return the situation after another writer; a holder that has the lease continues."""
     before = situation.entry
     if before is not None and before.lease_id == entry.lease_id:
         return replace(situation, entry=entry)
     late_answer = situation.late_answer or situation.holder is At.CALLING
-    return Situation(entry, At.NOBODY, late_answer)
+    return Situation(entry, At.NO_HOLDER, late_answer)
 
 
 def _next_task_id(entry: Submission) -> str:
@@ -180,7 +180,7 @@ def _next_task_id(entry: Submission) -> str:
 
 
 def _records(entry: Submission, holder: At) -> dict[Event, At]:
-    """Return what the holder may record next; after the grant that depends on the entry."""
+    """Return the records that the holder may make next; after a grant the entry decides."""
     records = dict(RECORDS[holder])
     if holder is At.GRANTED and entry.filename is not None:
         if entry.asset_id is None:
@@ -201,9 +201,9 @@ def _recorded(situation: Situation) -> Iterator[Situation]:
     if situation.late_answer:
         former = changed(entry, lease_id="former")
         yield replace(situation, entry=accept(entry, former, NOW, task_id), late_answer=False)
-    if holder is At.NOBODY:
+    if holder is At.NO_HOLDER:
         return
-    ended = replace(situation, holder=At.NOBODY)
+    ended = replace(situation, holder=At.NO_HOLDER)
     yield ended
     for event, then in _records(entry, holder).items():
         with suppress(LeaseLost):
@@ -211,7 +211,7 @@ def _recorded(situation: Situation) -> Iterator[Situation]:
             yield replace(situation, entry=after, holder=then)
     if holder is At.CALLING:
         yield replace(ended, entry=accept(entry, entry, NOW, task_id))
-        # A holder goes on after a refused call although it could not record the refusal.
+        # A holder continues after a refused call even if it could not record the refusal.
         yield replace(situation, holder=At.REFUSED)
     with suppress(LeaseLost):
         if holder is At.REFUSED:

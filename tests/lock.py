@@ -1,9 +1,9 @@
-"""The lock files: what is deployed, run by operators, and tested with.
+"""The lock files: for the deployed functions, for operators, and for tests.
 
-``python -m tests.lock --write`` resolves anew. Three come from `pyproject.toml`; each larger set is
-pinned to the smaller one's versions, so what is tested is what is deployed. One more for each
-``tests/tools/<name>.in``: tools whose requirements contradict ours live in environments of their
-own.
+``python -m tests.lock --write`` resolves them again. Three are made from `pyproject.toml`; each
+larger set is pinned to the smaller one's versions, so the tests use the deployed versions. Each
+``tests/tools/<name>.in`` has its own lock file: the requirements of these tools contradict those of
+the project, so each tool has an environment of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def resolve(source: str, path: str, *options: str) -> None:
 
 
 def write() -> None:
-    """Resolve all of them, the smallest of ours first."""
+    """Resolve all of them, the project's smallest set first."""
     constraint: str | None = None
     for path, extras in LOCKS.items():
         options = [part for extra in extras for part in ("--extra", extra)]

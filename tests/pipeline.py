@@ -1,8 +1,9 @@
-"""Everything around the ledger, on fakes: who buys, a bucket and a queue, and the sweep."""
+"""The pipeline on fakes: service, intake and sweep around one ledger, one bucket and one queue."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from transcripts.errors import (
     StoreUnavailable,
     SubmissionError,
 )
-from transcripts.ports import Write
+from transcripts.ports import SubmitQueue, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.requests import SubmitAsset
@@ -46,13 +47,25 @@ ASSET = "re_1"
 ID = submission_id_of_asset(ASSET)
 CONTENT = b"a recording of a meeting"
 OVERDUE = timedelta(hours=6)
-ORDER = SubmitAsset(ASSET, {"case": "7"})
+REQUEST = SubmitAsset(ASSET, {"case": "7"})
+FORCED = SubmitAsset(ASSET, {}, force=True)
 
 
 class Pipeline:
-    """A purchaser and everything around it. Each ``instance`` is a process of its own."""
+    """A service and the parts around it. Each ``instance`` is a process of its own.
 
-    def __init__(self, *, retention_days: int = 0, **options: Any) -> None:
+    Tests change its behavior by hooks: those of the fakes (``tests.fakes``), and the arguments of
+    ``instance``, ``sweeper`` and ``restart``.
+    """
+
+    def __init__(
+        self,
+        *,
+        retention_days: int = 0,
+        max_object_bytes: int = 1000,
+        queue: SubmitQueue | None = None,
+        **options: Any,
+    ) -> None:
         self.retention_days = retention_days
         self.documents = MemoryDocuments()
         self.clock = Clock()
@@ -61,39 +74,46 @@ class Pipeline:
         self.objects = MemoryObjects()
         self.lines = LogLines()
         self.options = options
-        self._claims = map(str, itertools.count(1))
+        self._lease_ids = map(str, itertools.count(1))
         self.service = self.instance()
         self.queue = MemoryQueue()
         self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
         self.intake = Intake(
             self.store,
-            self.queue,
+            queue or self.queue,
             self.lines.log,
             clock=self.clock,
-            max_object_bytes=1000,
+            max_object_bytes=max_object_bytes,
         )
 
-    def instance(self) -> SubmissionService:
-        log, clock, sleep = self.lines.log, self.clock, self.sleeper
+    def instance(
+        self,
+        *,
+        retrier: Retrier | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        submitter: Submitter | None = None,
+    ) -> SubmissionService:
+        log, clock, sleep = self.lines.log, self.clock, sleep or self.sleeper
         days = self.retention_days
         return SubmissionService(
-            SubmissionStore(self.documents, Retrier(20.0, Sleeper()), days),
-            Submitter(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
+            SubmissionStore(self.documents, retrier or Retrier(20.0, Sleeper()), days),
+            submitter
+            or Submitter(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
             Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
             log,
             clock=clock,
-            new_lease_id=lambda: next(self._claims),
+            new_lease_id=lambda: next(self._lease_ids),
             sleep=sleep,
             **self.options,
         )
 
-    def patch_sleep(self, sleep: Any) -> None:
-        """Let the purchaser sleep another way."""
-        self.service._sleep = self.service._submitter._sleep = sleep
+    def restart(self, **parts: Any) -> None:
+        """Replace the service by a new instance with these parts."""
+        self.service = self.instance(**parts)
 
     def lose_the_store_after_the_claim(self) -> None:
-        """Let the commit after the next one fail until ``documents.before`` is set anew."""
-        self.service._store._retrier = TryOnce()
+        """Let the commit after the next one fail until ``documents.before`` is set again."""
+        self.restart(retrier=TryOnce())
         claimed = len(self.documents.commits) + 1
 
         def before(operation: str) -> None:
@@ -107,19 +127,19 @@ class Pipeline:
         assert found is not None
         return found
 
-    async def refused(self, order: SubmitAsset = ORDER) -> SubmissionError:
+    async def refused(self, order: SubmitAsset = REQUEST) -> SubmissionError:
         with pytest.raises(SubmissionError) as caught:
             await self.service.submit(order)
         return caught.value
 
     async def drop(self, name: str = "a/talk.mp4", content: bytes = CONTENT, **more: Any) -> str:
-        """Put an object into the bucket, let its event come, and return its submission."""
+        """Put an object into the bucket, deliver its event, and return its submission."""
         stored = self.objects.put(name, content, **more)
         await self.intake.enqueue_upload(stored)
         return submission_id_of_object(stored.uri, stored.generation)
 
     async def sender_died(self, submission_id: str) -> None:
-        """Let an upload have been begun, to the asset ``re_7``, by whoever is gone."""
+        """Record that a holder began an upload to the asset ``re_7`` and died."""
         died = replace(
             await self.entry(submission_id),
             state=State.UPLOADING,
@@ -136,10 +156,10 @@ class Pipeline:
         assert found is not None
         return found
 
-    def sweeper(self, **options: Any) -> Sweeper:
+    def sweeper(self, *, retrier: Retrier | None = None, **options: Any) -> Sweeper:
         return Sweeper(
             self.documents,
-            Retrier(20.0, Sleeper()),
+            retrier or Retrier(20.0, Sleeper()),
             self.queue,
             self.lines.log,
             **{"clock": self.clock, "overdue_after": OVERDUE, **options},

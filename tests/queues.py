@@ -23,7 +23,7 @@ INVOKER = "queue@project.iam.gserviceaccount.com"
 
 
 class Sending:
-    """A queue, what it sends to, and the parts between."""
+    """A queue, the endpoint that it sends to, and the parts between."""
 
     def __init__(self, queue: SubmitQueue, endpoint: SubmitEndpoint) -> None:
         self.queue = queue
@@ -49,7 +49,7 @@ async def embedded_sending(folder: Path, *, per_second: float = 0.0) -> AsyncIte
         )
         running = asyncio.create_task(runner.run())
         yield sending
-        # Who sends goes first: a connection that comes while a server closes is nobody's.
+        # The sender stops first: a server that closes would not answer its new connections.
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await endpoint.stop()

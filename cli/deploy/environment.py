@@ -42,7 +42,7 @@ _DECLARATION: Final = re.compile(r'^variable "(\w+)"', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Environment:
-    """What the commands need to know of an environment before Terraform runs."""
+    """The facts about an environment that the commands need before Terraform runs."""
 
     name: str
     var_file: Path
@@ -60,7 +60,7 @@ class Environment:
 
     @property
     def kept(self) -> dict[str, str]:
-        """What a destroy keeps if data is protected: Terraform's address, and the id for import.
+        """The resources that a destroy keeps if data is protected: address and id for import.
 
         The queue holds no data, but Cloud Tasks refuses the name of a deleted queue for days:
         https://cloud.google.com/tasks/docs/deleting-appengine-queues-and-tasks

@@ -14,4 +14,4 @@ class Refused(Exception):
 
 
 class StepFailed(Exception):
-    """A program failed on the way and its output was shown; the message says how to go on."""
+    """A program failed on the way and its output was shown; the message says how to continue."""

@@ -1,4 +1,4 @@
-"""Assets and jobs of the one account the fake has."""
+"""The assets and jobs of the fake's one account."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Account:
         self.jobs: list[Job] = []
 
     def add_asset(self, filename: str, *, complete: bool) -> Asset:
-        """Make an asset; its id exists before any byte of it."""
+        """Make an asset; it has its id before any byte arrives."""
         asset = Asset(
             asset_id=f"re_{next(self._numbers)}",
             filename=filename,
@@ -58,7 +58,7 @@ class Account:
         return asset
 
     def complete(self, asset: Asset, size: int, sha256: str) -> None:
-        """Take note of the last byte."""
+        """Record that the last byte has arrived."""
         asset.size, asset.sha256 = size, sha256
         asset.fails = self._faults.take("upload_fails")
         asset.complete_at = self._clock()

@@ -1,4 +1,4 @@
-"""The bodies the fake posts."""
+"""The bodies of the callbacks that the fake posts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def body_of(content: dict[str, Any], task_id: str, generation: int) -> bytes:
 
 
 def failed() -> dict[str, Any]:
-    """Return a failure. None is documented: this is what the frame of a success suggests."""
+    """Return a failure. No failure is documented; this one follows the frame of a success."""
     return {
         "message": "SUCCESS",
         "data": {"msg": "Multimodal ASR failed", "success": False, "data": None},
@@ -37,7 +37,7 @@ def failed() -> dict[str, Any]:
 
 
 def giant(size_bytes: int) -> dict[str, Any]:
-    """Return a result whose body has nearly ``size_bytes``, and no more."""
+    """Return a result whose body has nearly, but not over, ``size_bytes``."""
     content = shape("multi_speaker")
     lines = content["data"]["data"]["audio_transcription"]
     length_s = lines[-1]["end_time"]

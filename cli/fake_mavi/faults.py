@@ -1,6 +1,7 @@
-"""What goes wrong, and how often.
+"""The faults that the fake injects, and how often.
 
-Each fault counts down: 3 means the next three times, -1 every time. Plain settings stay.
+Each fault is a counter: 3 means the next three times, -1 every time. The plain settings do not
+count down.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """1: code "0000" · 2: code "200" in callbacks · 3: code 200."""
     callback_delay_s: float = 1.0
     upload_delay_s: float = 0.0
-    """From the last byte to ``upload_status`` SUCCESS."""
+    """Time from the last uploaded byte until ``upload_status`` is SUCCESS."""
     rate_limit_status: int = 429
-    """429, or 400 with the text that stands for anything."""
+    """429, or 400 with the same message as every other ambiguous 400."""
     signed_url_method: str = "POST"
     giant_bytes: int = 30_000_000
 
-    # Of callbacks.
+    # Faults of callbacks.
     drop: int = 0
     duplicate: int = 0
     reorder: int = 0
-    """Held back until another callback was posted."""
+    """The callback is held until another one was posted."""
     early: int = 0
-    """Posted before the submit is answered."""
+    """The callback is posted before the submit request is answered."""
     failed: int = 0
     malformed: int = 0
     giant: int = 0
     foreign: int = 0
-    """Posted in the shape of another endpoint, one after the other."""
+    """The callback has the shape of another endpoint; the shapes rotate."""
 
-    # Of submits and other requests.
+    # Faults of requests.
     lost_answer: int = 0
-    """The job is accepted and the connection broken."""
+    """The job is created, then the connection is closed without an answer."""
     upload_fails: int = 0
     answers: dict[str, list[int]] = {}
-    """HTTP statuses given next, by endpoint; 400 is the ambiguous one."""
+    """The next HTTP statuses, by endpoint; 400 has the ambiguous message."""
 
     def take(self, name: str) -> bool:
         """Tell whether a fault applies this time, and count it down."""
@@ -54,6 +55,6 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return left != 0
 
     def take_answer(self, endpoint: str) -> int | None:
-        """Return the status to answer ``endpoint`` with this time, if one is ordered."""
+        """Return the status that the next answer of ``endpoint`` must have, if one is set."""
         ordered = self.answers.get(endpoint)
         return ordered.pop(0) if ordered else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 TOLERANCE: Final = 0.98
-"""Of the interval: a network is not a metronome, and the provider documents no exact rule."""
+"""Fraction of the interval that is tolerated: network delays vary, and no exact rule is known."""
 
 
 class Limiter:

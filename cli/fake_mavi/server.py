@@ -228,7 +228,7 @@ class FakeMavi:
         return task_id if isinstance(task_id, str) and usable_id(task_id) else None
 
     def _work(self, job: Job) -> bytes:
-        """Do the job, which takes a real model minutes: make the body of its callback."""
+        """Make the body of the job's callback; a real model needs minutes for a job."""
         faults, generation = self.faults, self.faults.generation
         if self._recorded is not None:
             return self._recorded
@@ -261,7 +261,7 @@ class FakeMavi:
             await self._post(*self._held.pop())
 
     async def _post(self, job: Job | None, body: bytes) -> None:
-        """Post once, whatever the answer: no retry is documented."""
+        """Post the callback once, whatever the answer: no retry is documented."""
         if self.webhook_url is None or self._client is None:
             return
         status: int | None = None

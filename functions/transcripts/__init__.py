@@ -2,9 +2,11 @@
 
 Where things live:
 
-* ``callbacks``: what Mavi posts to us: reading, classifying, carrying it on a topic
+* ``callbacks``: reads and classifies what Mavi posts, and carries it on a topic
 * ``tasks``: the stored result: its schema, how it is made from a callback, how versions merge
+* ``exports``: a stored result as subtitles, a document, a table or data
 * ``submissions``: the purchase ledger and the act of buying
+* ``uploads``: the events of uploaded objects, and which objects are media
 * ``mavi``: the client of the provider's API
 * ``google`` and ``embedded``: the two backends behind ``ports``
 * ``settings``, ``errors``, ``logs``, ``web``: what every entry file uses

@@ -1,34 +1,35 @@
-"""Every error this package raises on purpose, in two families.
+"""The errors that functions answer, in two families: permanent and transient.
 
 ::
 
     TranscriptsError
-    ├── PermanentError                  repeating the same request can never help
-    │   ├── SettingsError               a variable is missing or bad; the process must not start
-    │   ├── RequestError                a caller's request is wrong (4xx)
-    │   │   ├── BodyTooLarge            over the limit of the function
-    │   │   ├── BodyIncomplete          the connection ended, or stalled, before the body did
-    │   │   └── UnknownFormat           there is no export of that name
-    │   ├── UnreadableCallback          a callback without a usable ``task_id``
-    │   ├── PoisonMessage               a message that can never be stored
-    │   ├── MessageTooLarge             over what a topic takes, even compressed
-    │   ├── ObjectNotFound                  an object, or the wanted generation of it, is not there
-    │   ├── ObjectUnreadable            the storage will never give us an object; the code says why
-    │   ├── TranscriptIncomplete        pages of a transcript are gone
-    │   ├── DocumentRefused             the store will never take such a document
-    │   └── SubmissionError             an asset was not bought; the code says why
-    └── TransientError                  the same request may work later (503)
-        ├── BodyNotReceived                  the HTTP server did not give us the body
-        ├── PublishUnavailable          the broker did not acknowledge in time
-        ├── QueueUnavailable            the queue of submissions did not take a task
-        ├── ObjectUnavailable           the storage did not answer in time
-        │   └── ObjectForbidden         this identity may not read an object
-        ├── RetryLater                      a later run goes on from the recorded state
-        └── StoreUnavailable            the store did not answer in time
-            └── Conflict                another writer changed the document first
+    ├── PermanentError              the pipeline does not retry the request
+    │   ├── SettingsError           a variable is missing or bad; the process must not start
+    │   ├── RequestError            the caller's request is wrong (4xx)
+    │   │   ├── BodyTooLarge        the body is over the function's limit
+    │   │   ├── BodyIncomplete      the body did not arrive completely
+    │   │   └── UnknownFormat       no export has that name
+    │   ├── UnreadableCallback      a callback without a usable ``task_id``
+    │   ├── PoisonMessage           a message that can never be stored
+    │   ├── MessageTooLarge         a message over the topic's limit, even compressed
+    │   ├── ObjectNotFound          the object, or the wanted generation of it, does not exist
+    │   ├── ObjectUnreadable        the storage will never return the object; the code says why
+    │   ├── TranscriptIncomplete    pages of the transcript are gone
+    │   ├── DocumentRefused         the store will never accept the document
+    │   └── SubmissionError         the asset was not bought, or perhaps; the code says which
+    └── TransientError              the same request may work later; the pipeline retries it
+        ├── BodyNotReceived         the HTTP server dropped the body
+        ├── PublishUnavailable      the broker did not acknowledge in time
+        ├── QueueUnavailable        the queue of submissions did not acknowledge a task
+        ├── ObjectUnavailable       the storage did not answer in time
+        │   └── ObjectForbidden     this identity may not read the object
+        ├── RetryLater              a later run continues from the recorded state
+        └── StoreUnavailable        the store did not answer in time
+            └── Conflict            another writer changed the document first
 
 ``code`` is stable and public. ``message`` tells an operator what to do; it never holds text,
-names, tokens or keys, so it may be logged.
+names, tokens or keys, so it may be logged. Exceptions that one module raises for its caller to
+handle, such as ``transitions.LeaseLost``, are never answered, and stand in that module.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from typing import ClassVar
 
 
 class TranscriptsError(Exception):
-    """Base of all; never raised itself."""
+    """The base of both families; never raised itself."""
 
     code: str = "internal"
     status: int = 503
@@ -50,7 +51,7 @@ class TranscriptsError(Exception):
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        """Keep what an answer needs: the sentence, extra facts and seconds to wait."""
+        """Take the parts of an answer: the sentence, extra facts and seconds to wait."""
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
@@ -58,13 +59,16 @@ class TranscriptsError(Exception):
 
 
 class PermanentError(TranscriptsError):
-    """Repeating the same request can never help."""
+    """The pipeline does not retry the request: that cannot help, or might pay twice.
+
+    The caller may repeat it after ``retry_after_s``, if that is set, or after a repair.
+    """
 
     status = 400
 
 
 class TransientError(TranscriptsError):
-    """The same request may work later."""
+    """The same request may work later; queue, topic and scheduler retry it."""
 
     status = 503
 
@@ -108,14 +112,14 @@ class BodyTooLarge(RequestError):
 
 
 class BodyIncomplete(RequestError):
-    """The connection ended, or stalled, before the announced body was there."""
+    """The connection ended, or stalled, before the announced body was complete."""
 
 
 class UnknownFormat(RequestError):
-    """There is no export of that name."""
+    """No export has that name."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        """Name the formats that there are."""
+        """Take the names of all formats."""
         super().__init__(
             f"There is no such format. Use one of: {', '.join(formats)}.",
             code="unknown_format",
@@ -141,21 +145,21 @@ class PoisonMessage(PermanentError):
 
 
 class MessageTooLarge(PermanentError):
-    """Over the 10 MB that Pub/Sub takes in one message, even compressed."""
+    """A message over the 10 MB that Pub/Sub accepts, even compressed."""
 
     code = "message_too_large"
     status = 413
 
 
 class ObjectNotFound(PermanentError):
-    """An object, or the wanted generation of it, is not there."""
+    """The object, or the wanted generation of it, does not exist."""
 
     code = "object_not_found"
     status = 404
 
 
 class ObjectUnreadable(PermanentError):
-    """The storage answers that it will never give us this object; ``code`` tells why."""
+    """The storage answers that it will never return this object; ``code`` tells why."""
 
     def __init__(self, code: str, message: str) -> None:
         """Take the stable code, which is recorded as a reason, beside the sentence."""
@@ -171,7 +175,7 @@ class TranscriptIncomplete(PermanentError):
 
 
 class DocumentRefused(PermanentError):
-    """The store says that it will never take such a document."""
+    """The store answers that it will never accept the document."""
 
     code = "document_refused"
     status = 422
@@ -225,25 +229,25 @@ class PublishUnavailable(TransientError):
 
 
 class QueueUnavailable(TransientError):
-    """The queue of submissions did not take a task; it may or may not be there."""
+    """The queue of submissions did not acknowledge a task; it may or may not have the task."""
 
     code = "queue_unavailable"
 
 
 class ObjectUnavailable(TransientError):
-    """The storage did not answer in time, or broke off."""
+    """The storage did not answer in time, or its answer ended early."""
 
     code = "object_unavailable"
 
 
 class ObjectForbidden(ObjectUnavailable):
-    """The storage does not let us read an object, which an administrator can change."""
+    """This identity may not read the object, which an administrator can change."""
 
     code = "object_forbidden"
 
 
 class RetryLater(TransientError):
-    """The steps done so far are recorded, and a later run goes on from there.
+    """The steps done so far are recorded, and a later run continues from there.
 
     The status is not 503: after that or 429, Cloud Tasks slows down the whole queue
     (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#httprequest).

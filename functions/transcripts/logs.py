@@ -1,12 +1,12 @@
 """Structured logs: one JSON object a line on standard output, as Cloud Logging reads it.
 
 ``message`` is a constant event name; what varies is in fields. A log line never holds text,
-names, tokens or keys. So an unexpected exception is logged by its type and stack, with its message
-only if it is one of ours: an exception raised deep in a parser may quote the input, and one of the
-operating system a file name.
+names, tokens or keys. So an unexpected exception is logged by its type and stack. Only the message
+of a ``TranscriptsError`` is logged: a parser's exception may quote the input, and one of the
+operating system may name a file.
 
-The standard ``logging`` module costs about 10 µs a record against 2 µs here, which counts in the
-callback's hot path; other libraries' records still go the standard way.
+The standard ``logging`` module takes about 10 µs a record against 2 µs here, which matters in the
+callback's hot path. Other libraries still log through ``logging``.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Log:
         self._line("ERROR", event, {**fields, "stack": chain})
 
     def _line(self, severity: str, event: str, fields: dict[str, object]) -> None:
-        """Write one line. Nothing is raised: a log that is gone must not fail a request."""
+        """Write one line; raises nothing, because a closed output must not fail a request."""
         head = {
             "severity": severity,
             "message": event,

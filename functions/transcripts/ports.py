@@ -59,11 +59,11 @@ class ObjectReader(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the connection or file."""
 
 
 class ObjectSource(Protocol):
-    """The objects that were uploaded to us; blocking, for threads."""
+    """The uploaded objects; its methods block, so they are called in threads."""
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation, None for the present one.
@@ -162,7 +162,7 @@ class Documents(Protocol):
         """Return each number, all as they were at one moment. Raises ``StoreUnavailable``."""
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
-        """Return each document, None where there is none.
+        """Return each document, or None if it does not exist.
 
         Raises ``StoreUnavailable``.
         """

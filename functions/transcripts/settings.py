@@ -106,7 +106,7 @@ def _secret(text: str) -> Secret:
 
 
 def _base_url(text: str) -> str:
-    """Read an address. A bad one would be found out by requests only, with money on the table."""
+    """Read an address; otherwise a bad one would fail only after a purchase is recorded."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -161,7 +161,7 @@ def _rate(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every function reads."""
+    """The settings of every function."""
 
     backend: str = _variable(
         "TRANSCRIPTS_BACKEND",
@@ -198,7 +198,7 @@ class Settings:
                 problems.append(f"{variable.name} is missing")
                 continue
             try:
-                # An empty default stands for what may be left out.
+                # An empty default means that the variable is optional.
                 values[field.name] = variable.parse(text) if text else ""
             except ValueError as error:
                 problems.append(f"{variable.name} {error}")
@@ -209,7 +209,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackSettings(Settings):
-    """What ``callback`` reads."""
+    """The settings of ``callback``."""
 
     callback_tokens: tuple[Secret, ...] = _variable(
         "CALLBACK_TOKENS",
@@ -233,7 +233,7 @@ class CallbackSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings(Settings):
-    """What every function with a store reads."""
+    """The settings of every function with a store."""
 
     project: str = _variable(
         "GOOGLE_CLOUD_PROJECT",
@@ -299,7 +299,7 @@ _REDACT_FACES: Final = _variable(
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriberSettings(StoreSettings):
-    """What ``subscriber`` reads."""
+    """The settings of ``subscriber``."""
 
     results_topic: str = _variable(
         "RESULTS_TOPIC",
@@ -337,7 +337,7 @@ class ResultsSettings(StoreSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitSettings(StoreSettings):
-    """What ``submit`` reads."""
+    """The settings of ``submit``."""
 
     mavi_api_key: Secret = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING)
     mavi_base_url: str = _MAVI_BASE_URL
@@ -356,7 +356,7 @@ class SubmitSettings(StoreSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class IngestSettings(StoreSettings):
-    """What ``ingest`` reads."""
+    """The settings of ``ingest``."""
 
     submit_queue: str = _queue(required=True)
     submit_url: str = _submit_url(required=True)
@@ -366,7 +366,7 @@ class IngestSettings(StoreSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings(StoreSettings):
-    """What ``sweep`` reads."""
+    """The settings of ``sweep``."""
 
     submit_queue: str = _queue(required=True)
     submit_url: str = _submit_url(required=True)

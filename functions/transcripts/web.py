@@ -1,4 +1,4 @@
-"""What every entry file needs of HTTP: bounded reading, errors as answers, one outer guard."""
+"""HTTP for every entry file: bounded reading, errors as answers, one outer guard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 JSON: Final = "application/json"
 
 BODY_TIMEOUT_S: Final = 120.0
-"""A body that is not complete after this many seconds is given up."""
+"""The server stops reading a body that is not complete after this many seconds."""
 
 
 def json_answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
@@ -49,7 +49,7 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     if isinstance(error, BodyTooLarge | BodyIncomplete):
-        # What is left of the body must not be taken for the next request.
+        # The rest of the body must not be read as the next request.
         headers["Connection"] = "close"
     return json_answer(error.status, {"error": content}, headers)
 
@@ -72,7 +72,7 @@ def error_boundary(
                 return await handler(request)
             except TranscriptsError as error:
                 if isinstance(error, TransientError):
-                    # The caller tries again without telling anybody why.
+                    # The caller retries, and only this log tells why.
                     log.warning("transient_error", code=error.code, reason=error.message)
                 return error_answer(error, code_only=code_only)
             except Exception as error:  # noqa: BLE001 - the outermost boundary

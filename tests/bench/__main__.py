@@ -1,4 +1,4 @@
-"""``make bench``."""
+"""The measurements of ``make bench``."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def _with_emulator(rounds: int, seconds: float) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for, everything by default."""
+    """Measure the parts that the command line names, by default all."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("parts", nargs="*", default=PARTS)
     parser.add_argument("--rounds", type=int, default=5)

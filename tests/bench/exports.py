@@ -1,4 +1,4 @@
-"""What an export costs: CPU time, and memory while it streams.
+"""The cost of an export: CPU time, and memory while it streams.
 
 The conventional way is a library, or the standard one, that builds the whole file as one string.
 """

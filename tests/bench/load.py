@@ -15,7 +15,7 @@ import uvloop
 
 @dataclass
 class Load:
-    """What a run saw. Times in seconds."""
+    """The counts of a run. Times in seconds."""
 
     begin: float
     end: float

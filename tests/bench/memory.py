@@ -32,7 +32,7 @@ UPLOAD_BYTES: Final = 100 * 1024 * 1024
 MIB: Final = 1024 * 1024
 NO_ANSWER: Final = 0
 STALLED_FOR_S: Final = 30.0
-"""The silent broker holds up each pair of large bodies for 10 s; the peak is reached by then."""
+"""The silent broker delays each pair of large bodies for 10 s; the peak comes before that."""
 
 
 def _result(items: bytes) -> bytes:
@@ -136,7 +136,7 @@ async def measure_submit() -> float:
         options = StackOptions(
             backend=EMULATORS,
             data_dir=Path(folder),
-            functions=("submit", "ingest"),
+            functions=("submit", "ingest", "callback", "subscriber"),
             mavi_per_second=0.0,
         )
         async with Stack(options) as stack:

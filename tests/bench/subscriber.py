@@ -1,4 +1,4 @@
-"""CPU time from a push body to encoded Firestore writes, ours against the conventional way."""
+"""CPU time from a push body to encoded Firestore writes, against the conventional way."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def conventional(body: bytes) -> bytes:
 
 
 def ours(body: bytes) -> bytes:
-    """Do what the subscriber does between its read and its commit, raw block included."""
+    """Do the subscriber's work between its read and its commit, raw block included."""
     now = datetime.now(UTC)
     result, raw = prepare(read_push(body), now, 0)
     *earlier, last = result_writes(merge(None, result), raw, ABSENT)

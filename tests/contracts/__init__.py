@@ -1,1 +1,1 @@
-"""What every implementation of a port must do: run against fakes, embedded and emulators."""
+"""The contract of every port, tested on fakes, the embedded backend and emulators."""

@@ -49,7 +49,7 @@ class DocumentsContract:
     """Subclasses give a fixture ``documents``."""
 
     async def test_commit_then_read_returns_every_type(self, documents: Documents) -> None:
-        """For every document of the schema."""
+        """Every document of the schema is read back unchanged."""
         path = unique("tasks")
         values = [result_task(), submission("s"), Page([Segment(0.0, 1.5, "s1", "Ä")], NOW)]
         values.append(RawChunk(b"\x00\xff" * 1000, None))
@@ -60,7 +60,7 @@ class DocumentsContract:
             assert found.value == value
 
     async def test_read_of_an_absent_document_is_none(self, documents: Documents) -> None:
-        """In the order of the reads."""
+        """The results are in the order of the reads."""
         there, absent = unique("tasks"), unique("tasks")
         await documents.commit(Write(there, Task(task_id="t")))
         found = await documents.read(Read(absent, Task), Read(there, Task), Read(absent, Task))
@@ -99,7 +99,7 @@ class DocumentsContract:
         assert found is not None
 
     async def test_commit_against_an_old_version_conflicts(self, documents: Documents) -> None:
-        """Or against absence."""
+        """A commit against absence of an existing document conflicts, too."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="1"), expect=ABSENT))
         with pytest.raises(Conflict):
@@ -125,7 +125,7 @@ class DocumentsContract:
             await documents.commit(Write(unique("tasks"), Task(task_id="2"), expect=found.version))
 
     async def test_commit_with_a_conflict_writes_nothing(self, documents: Documents) -> None:
-        """Of all its documents."""
+        """None of the documents of the commit is written."""
         there, other = unique("tasks"), unique("submissions")
         await documents.commit(Write(there, Task(task_id="1")))
         with pytest.raises(Conflict):
@@ -136,7 +136,7 @@ class DocumentsContract:
         assert (await documents.read(Read(other, Submission)))[0] is None
 
     async def test_commit_racing_succeeds_once(self, documents: Documents) -> None:
-        """Of twenty writers with the same version."""
+        """Twenty writers have the same version, and one of them succeeds."""
         path = unique("tasks")
         await documents.commit(Write(path, Task(task_id="0")))
         (found,) = await documents.read(Read(path, Task))
@@ -155,12 +155,12 @@ class DocumentsContract:
         assert last.value.task_id == str(winner)
 
     async def test_commit_of_a_document_over_1_mib_is_refused(self, documents: Documents) -> None:
-        """Permanently."""
+        """The refusal is a permanent error."""
         with pytest.raises(DocumentRefused):
             await documents.commit(Write(unique("tasks"), RawChunk(b"x" * 1_100_000, None)))
 
     async def test_commit_keeps_microseconds(self, documents: Documents) -> None:
-        """They decide ties."""
+        """Microseconds decide between results of the same time."""
         path = unique("tasks")
         moment = datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
         await documents.commit(Write(path, Task(task_id="t", received_at=moment)))

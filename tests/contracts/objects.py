@@ -44,7 +44,7 @@ class ObjectsContract:
     """Subclasses give a fixture ``bucket``."""
 
     async def test_stat_returns_the_object(self, bucket: BucketUnderTest) -> None:
-        """Name, generation, type, size and metadata."""
+        """The attributes are name, generation, type, size and metadata."""
         await bucket.put("talks/Köln 1.mp4", b"12345", "video/mp4", {"mavi-label-case": "7"})
         stat = bucket.source.stat
         stored = await asyncio.to_thread(stat, "uploads", "talks/Köln 1.mp4", None)
@@ -78,7 +78,7 @@ class ObjectsContract:
         assert await asyncio.to_thread(whole, reader, 2) == b"12345"
 
     async def test_read_returns_every_byte(self, bucket: BucketUnderTest) -> None:
-        """In several chunks."""
+        """The object is read in several chunks."""
         content = hashlib.sha256(b"x").digest() * (LARGER_THAN_A_CHUNK // 32 + 1)
         await bucket.put("a.mp4", content)
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
@@ -86,7 +86,7 @@ class ObjectsContract:
         assert await asyncio.to_thread(whole, reader, 1024 * 1024) == content
 
     async def test_read_of_an_empty_object_is_empty(self, bucket: BucketUnderTest) -> None:
-        """It is no error."""
+        """Reading an empty object is no error."""
         await bucket.put("empty.mp4", b"")
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "empty.mp4", None)
         assert stored.size == 0
@@ -94,7 +94,7 @@ class ObjectsContract:
         assert await asyncio.to_thread(whole, reader, 100) == b""
 
     async def test_stat_of_a_replaced_generation_raises(self, bucket: BucketUnderTest) -> None:
-        """So does opening it."""
+        """Opening the replaced generation raises, too."""
         await bucket.put("a.mp4", b"first")
         first = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
         await bucket.put("a.mp4", b"second")
@@ -109,7 +109,7 @@ class ObjectsContract:
     async def test_stat_of_a_missing_object_raises(
         self, bucket: BucketUnderTest, name: str
     ) -> None:
-        """The same error."""
+        """The error is the same as for a replaced generation."""
         with pytest.raises(ObjectNotFound):
             await asyncio.to_thread(bucket.source.stat, "uploads", name, None)
         with pytest.raises(ObjectNotFound):

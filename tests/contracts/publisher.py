@@ -25,10 +25,10 @@ class BrokerUnderTest(Protocol):
         """Refuse the next pushes of each message."""
 
     async def pushed(self) -> Sequence[Message]:
-        """Return what was pushed and accepted."""
+        """Return the messages that were pushed and accepted."""
 
     async def dead(self) -> Sequence[Message]:
-        """Return what is on the dead-letter topic."""
+        """Return the messages on the dead-letter topic."""
 
     def attempts(self) -> int:
         """Return how many pushes there were."""
@@ -42,14 +42,14 @@ class BrokerContract:
     """Subclasses give a fixture ``broker``."""
 
     async def test_publish_is_pushed_unchanged(self, broker: BrokerUnderTest) -> None:
-        """Data and attributes."""
+        """The push has the data and the attributes of the message."""
         await broker.publisher.publish(broker.topic, message())
         await eventually(lambda: _count(broker.pushed, 1))
         (received,) = await broker.pushed()
         assert received == message()
 
-    async def test_hundreds_at_once_all_arrive(self, broker: BrokerUnderTest) -> None:
-        """None is lost or mixed up."""
+    async def test_publish_hundreds_at_once_pushes_each_once(self, broker: BrokerUnderTest) -> None:
+        """No message is lost, and each keeps its own data."""
         sent = [message(number) for number in range(300)]
         await asyncio.gather(*(broker.publisher.publish(broker.topic, item) for item in sent))
         await eventually(lambda: _count(broker.pushed, 300), within_s=60)
@@ -57,14 +57,14 @@ class BrokerContract:
         assert received == {item.attributes["task_id"]: item.data for item in sent}
 
     async def test_push_refused_is_repeated(self, broker: BrokerUnderTest) -> None:
-        """A 503 is not the end."""
+        """A message is pushed again after a 503."""
         broker.refuse(2)
         await broker.publisher.publish(broker.topic, message())
         await eventually(lambda: _count(broker.pushed, 1), within_s=60)
         assert broker.attempts() == 3
 
     async def test_push_refused_every_time_is_dead_lettered(self, broker: BrokerUnderTest) -> None:
-        """With its attributes."""
+        """The dead letter keeps the attributes."""
         broker.refuse(1000)
         await broker.publisher.publish(broker.topic, message(7))
         await eventually(lambda: _count(broker.dead, 1), within_s=60)

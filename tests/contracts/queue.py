@@ -1,4 +1,4 @@
-"""The contract of ``ports.SubmitQueue`` and of what sends its tasks."""
+"""The contract of ``ports.SubmitQueue`` and of the runner that sends its tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = "0123456789abcdef0123456789abcdef"
 
 
 class SubmitEndpoint:
-    """Stands where submit stands: counts what the queue sends, and may answer 503."""
+    """A stand-in for submit: counts the requests of the queue, and may answer 503."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None]] = []
@@ -72,16 +72,16 @@ class QueueUnderTest(Protocol):
 
 
 class SendingContract:
-    """What every queue does, Google's own kind of emulator too. Subclasses give ``sending``."""
+    """Tests for every queue and for emulators of Cloud Tasks. Subclasses provide ``sending``."""
 
     async def test_enqueue_sends_the_submission_id(self, sending: QueueUnderTest) -> None:
-        """As JSON, and nothing else."""
+        """The body is JSON with the submission id only."""
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: bool(sending.endpoint.received))
         assert sending.endpoint.received == [(ID, "application/json")]
 
     async def test_enqueue_refused_is_repeated(self, sending: QueueUnderTest) -> None:
-        """Until a 200."""
+        """The queue sends a task again until the answer is 200."""
         sending.endpoint.refusals = 2
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: len(sending.endpoint.received) >= 3)
@@ -91,10 +91,10 @@ class SendingContract:
 
 
 class QueueContract(SendingContract):
-    """What Cloud Tasks promises beyond, by name and rate."""
+    """Tests of names and rate, which an emulator need not keep."""
 
     async def test_enqueue_with_a_known_name_adds_nothing(self, sending: QueueUnderTest) -> None:
-        """While it waits, while it runs, and after it."""
+        """A name is known while its task waits, while it runs, and after it."""
         sending.endpoint.hold.clear()
         await asyncio.gather(*(sending.queue.enqueue(f"{ID}-0", ID) for _ in range(20)))
         await eventually(lambda: bool(sending.endpoint.received))
@@ -106,8 +106,8 @@ class QueueContract(SendingContract):
         await eventually(lambda: len(sending.endpoint.received) >= 2)
         assert sending.endpoint.counts == {ID: 2}
 
-    async def test_hundreds_at_once_all_arrive(self, sending: QueueUnderTest) -> None:
-        """None is lost or mixed up."""
+    async def test_enqueue_hundreds_at_once_sends_each_once(self, sending: QueueUnderTest) -> None:
+        """Each of hundreds of tasks is sent once, with its own id."""
         ids = [f"{number:032x}" for number in range(200)]
         await asyncio.gather(*(sending.queue.enqueue(f"{each}-0", each) for each in ids))
         await eventually(lambda: len(sending.endpoint.received) >= 200)

@@ -1,8 +1,8 @@
-"""A pipeline whose every effect can be the last one: each call of each port is a numbered point.
+"""A pipeline in which every call of a port is a numbered point, where the process can fail or die.
 
-What is real: the store, the queue's store, the object source, the provider's client over HTTP.
-What is not: time, which a clock fakes, and death, which is an exception that nothing in the code
-catches, raised again by whatever the dead instance still tries.
+The store, the queue's store, the object source and the provider's client over HTTP are real. A
+clock fakes the time. An exception that no code catches fakes the death of the process; every later
+call of the dead process raises it again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Killed(BaseException):
 
 
 class Mode(StrEnum):
-    """What happens at a point."""
+    """The fault that happens at a point."""
 
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
@@ -86,41 +86,46 @@ def modes_at(name: str) -> list[Mode]:
 
 @dataclass
 class FaultPlan:
-    """Which effect goes wrong, and how; without ``point`` none does. ``seen`` names them all."""
+    """Tells which effect fails, and how; without ``point`` none. ``seen`` names all effects.
+
+    The process also dies before the first effect of the name ``dies_before``.
+    """
 
     point: int | None = None
+    dies_before: str | None = None
     mode: Mode = Mode.KILLED_BEFORE
     seen: list[str] = field(default_factory=list)
     dead: bool = False
 
     def _strikes(self, name: str) -> bool:
+        self.dead = self.dead or name == self.dies_before
         if self.dead:
             raise Killed
         self.seen.append(name)
         return len(self.seen) - 1 == self.point
 
     def before(self, name: str, error: type[TransientError] | None) -> bool:
-        """Come to an effect; tells whether this is the one that goes wrong."""
+        """Number an effect before it happens; tells whether the fault is at this one."""
         strikes = self._strikes(name)
         if strikes and self.mode is Mode.KILLED_BEFORE:
             self.dead = True
             raise Killed
         if strikes and self.mode is Mode.FAILS and error is not None:
-            raise error("as told")
+            raise error("injected")
         return strikes
 
     def after(self, error: type[TransientError] | None, *, strikes: bool) -> None:
-        """Leave an effect."""
+        """Fail or die after an effect, if the plan says so."""
         if self.dead or (strikes and self.mode is Mode.KILLED_AFTER):
             self.dead = True
             raise Killed
         if strikes and self.mode is Mode.ANSWER_LOST and error is not None:
-            raise error("as told")
+            raise error("injected")
 
     async def effect(
         self, name: str, call: Callable[[], Awaitable[Any]], error: type[TransientError] | None
     ) -> Any:
-        """Do it, or what fate has in store."""
+        """Do the effect, or fail or die instead if the plan says so."""
         strikes = self.before(name, error)
         result = await call()
         self.after(error, strikes=strikes)
@@ -216,7 +221,7 @@ class FaultyObjects:
         try:
             self._fate.after(ObjectUnavailable, strikes=strikes)
         except BaseException:
-            # The death of a process closes its files.
+            # When a process dies, the system closes its files.
             reader.close()
             raise
         return _FaultyReader(reader, self._fate)
@@ -238,9 +243,9 @@ class _FaultyReader:
 
 
 class FaultyProvider:
-    """A provider before and after each of whose requests the process may end.
+    """A provider whose requests are points: the process may die before and after each.
 
-    What else may go wrong with a request, the fake provider does.
+    The fake provider makes the other faults of a request.
     """
 
     def __init__(self, provider: MaviClient, fault_plan: FaultPlan) -> None:
@@ -281,7 +286,7 @@ class FaultyProvider:
 
 
 class Run:
-    """One process of each function, sharing one fate."""
+    """One process of each function; all share one plan of faults."""
 
     def __init__(self, environment: Environment, fault_plan: FaultPlan) -> None:
         documents = FaultyDocuments(environment.documents, fault_plan)
@@ -324,7 +329,7 @@ Work = Callable[[Run], Awaitable[object]]
 
 @dataclass
 class Environment:
-    """What outlives every process: stores, queue, objects, the provider, and time."""
+    """The parts that outlive every process: stores, queue, objects, the provider, and time."""
 
     documents: Documents
     queue: SubmitQueue
@@ -338,7 +343,7 @@ class Environment:
     resubmit_overdue: int = 0
 
     def store(self) -> SubmissionStore:
-        """The ledger, as an onlooker sees it."""
+        """The ledger, read without points."""
         return SubmissionStore(self.documents, Retrier())
 
     async def waiting(self) -> list[tuple[str, str]]:
@@ -361,7 +366,7 @@ class Environment:
         )
 
     async def spent(self) -> int:
-        """Return what counts against the spend cap, over the days that may have passed."""
+        """Return the sum of all spend counters: several days may have passed."""
         days = {(self.clock() - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(4)}
         reads = [Read(f"spend_counters/{day}", SpendCounter) for day in sorted(days)]
         found = await self.documents.read(*reads)

@@ -21,7 +21,7 @@ with open(folder + "/calls", "a") as calls:
     calls.write(json.dumps({{"words": [name, *words], "chdir": chdir, "environ": environ}}) + "\\n")
 text = " ".join([name, *words])
 
-# What the real terraform would do with other ephemeral values, or without them, shows too late.
+# The real terraform would report wrong or missing ephemeral values too late.
 values = {{key: environ.get(key) for key in {ephemeral!r}}}
 if name == "terraform" and words[0] in ("plan", "apply", "import", "destroy"):
     missing = [key for key, value in values.items() if not value]

@@ -1,4 +1,4 @@
-"""What the commands print and store, and that no secret reaches an argument."""
+"""The output and the stored values of the commands; no secret reaches an argument."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def assert_no_secret_in_arguments(programs: FakePrograms) -> None:
 def test_deploy_first_time_plans_creates_agents_and_applies(
     run: Run, undeployed: FakePrograms, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this order; the key is the user's and the token is new."""
+    """The steps have this order; the key is the user's and the token is new."""
     monkeypatch.setenv("MAVI_API_KEY", GIVEN)
     result = run("deploy", "--yes")
     assert result.exit_code == 0, result.output
@@ -187,7 +187,7 @@ def test_deploy_after_failure_with_both_secrets_needs_no_key(
 
 
 def test_deploy_with_unreadable_secret_refuses(run: Run, programs: FakePrograms) -> None:
-    """Otherwise an empty value would be stored."""
+    """Continuing would store an empty value."""
     programs.answer("gcloud secrets versions access latest --secret=transcripts-mavi", "denied", 1)
     result = run("deploy", "--yes")
     assert result.exit_code == 1
@@ -244,7 +244,7 @@ def test_rotate_token_twice_replaces_the_token(run: Run, programs: FakePrograms)
 
 
 def test_rotate_token_retire_with_one_token_refuses(run: Run, programs: FakePrograms) -> None:
-    """Without it Mavi could not call back."""
+    """Without that token Mavi could not call back."""
     result = run("rotate-token", "--yes", "--retire")
     assert "Only one token is live" in result.output
     assert programs.changes == []

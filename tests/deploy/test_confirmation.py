@@ -97,7 +97,7 @@ def test_command_with_a_yes_goes_on(
 def test_command_without_terminal_and_yes_refuses(
     command: str, run: Run, programs: FakePrograms
 ) -> None:
-    """Nobody can answer, so nothing is even asked of the cloud."""
+    """Without a terminal the command cannot ask, so it calls nothing in the cloud."""
     result = run(command)
     assert result.exit_code == 1
     assert "YES=1" in result.output

@@ -1,4 +1,4 @@
-"""What a destroy deletes and keeps, and how a deployment imports what was kept."""
+"""A destroy deletes or keeps each resource, and a deployment imports the kept ones."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_deploy_adopt_imports_what_a_destroy_kept(run: Run, programs: FakeProgra
 def test_deploy_adopt_with_missing_resource_creates_it(
     summary: str, run: Run, programs: FakePrograms
 ) -> None:
-    """Somebody deleted the resource since the destroy."""
+    """A user deleted the resource after the destroy."""
     programs.answer("terraform import", framed(summary, "While attempting to import an"), 1)
     result = run("deploy", "--yes", "--adopt")
     assert result.exit_code == 0, result.output

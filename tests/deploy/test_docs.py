@@ -1,4 +1,4 @@
-"""What the documents tell people to type, to grant and to expect is true."""
+"""The commands, roles and numbers in the documents are true."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_documented_commands_equal_the_table() -> None:
 
 
 def test_documented_targets_exist() -> None:
-    """Every `make` target that a document names."""
+    """Every `make` target in a document exists."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
     for document in DOCUMENTS:
@@ -85,7 +85,7 @@ def test_documented_commands_name_their_project() -> None:
 
 
 def test_documented_first_apis_are_those_that_preflight_checks() -> None:
-    """Before Terraform can enable an API, a person or a service account has to."""
+    """A person or a service account enables the APIs that Terraform needs first."""
     enable = [c for c in documented_commands() if c.startswith("gcloud services enable ")]
     of_actions, first = sorted(
         (set(re.findall(r"\S+\.googleapis\.com", text)) for text in enable), key=len
@@ -199,7 +199,7 @@ FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
 def test_documented_number_equals_the_configuration(
     pattern: str, expected: Callable[[], object]
 ) -> None:
-    """Whatever document says it, and as often as it is said."""
+    """Every occurrence in every document has the number of the configuration."""
     texts = [" ".join(document.read_text().split()) for document in DOCUMENTS]
     found = {match for text in texts for match in re.findall(pattern, text, re.IGNORECASE)}
     wanted = expected()
@@ -236,7 +236,7 @@ def test_documented_numbers_equal_the_table() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_documented_links_lead_to_a_file_and_heading(document: Path) -> None:
-    """Every link that stays inside of the repository."""
+    """Every link inside of the repository has its target."""
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
         path, _, anchor = target.partition("#")
         file = document.parent / path if path else document

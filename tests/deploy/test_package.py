@@ -1,7 +1,7 @@
 """The zip that is deployed: reproducible, complete, and started as Google's build starts it.
 
-What that build does: https://github.com/GoogleCloudPlatform/buildpacks, ``cmd/python/
-functions_framework``: ``compileall`` over the source, then the process ``functions-framework`` with
+Google's build (https://github.com/GoogleCloudPlatform/buildpacks, ``cmd/python/
+functions_framework``) runs ``compileall`` over the source, then ``functions-framework`` with
 ``FUNCTION_TARGET`` (the entry point) and ``FUNCTION_SOURCE`` (the build's
 ``GOOGLE_FUNCTION_SOURCE``) in its environment.
 """
@@ -87,7 +87,7 @@ def test_package_of_same_code_has_same_bytes(tmp_path: Path) -> None:
 
 
 def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
-    """Otherwise the new code would not be deployed."""
+    """Terraform deploys new code only under another name."""
     other = copy_of_source(tmp_path)
     with (other / "submit.py").open("a") as file:
         file.write("# changed\n")

@@ -169,7 +169,7 @@ def test_plan_of_environment_with_other_name_succeeds(run: Run, root: Path) -> N
 def test_deploy_first_in_restricted_region_warns(
     run: Run, root: Path, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first deployment says that Cloud Build may refuse the region, and goes on."""
+    """The first deployment warns that Cloud Build may refuse the region, and continues."""
     monkeypatch.setenv("MAVI_API_KEY", "key-given-by-the-user")
     programs.answer("terraform show -json", '{"format_version": "1.0"}')
     programs.answer("terraform show -json", state(), once_applied=True)

@@ -28,7 +28,7 @@ READ_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Figures:
-    """What became of a burst. ``seconds`` run from the first event to the last stored result."""
+    """The result of a burst; ``seconds`` is from the first event to the last stored result."""
 
     objects: int
     events: int
@@ -41,7 +41,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a burst has come."""
+    """The progress of a burst."""
 
     published: int
     purchases: int
@@ -106,8 +106,8 @@ def _upload(stack: Stack, number: int) -> tuple[str, Message]:
 async def _look(
     stack: Stack, ids: Sequence[str], entries: dict[str, Submission], results: set[str]
 ) -> None:
-    """Read what was not there at the last look: which is bought, and which has its result."""
-    # So many jobs, so many entries: what is not bought yet need not be read.
+    """Read the purchases and results that the last call did not find."""
+    # There are as many entries as jobs, so objects without a job need not be read.
     missing = [each for each in ids if each not in entries]
     for first in range(0, len(missing) if len(stack.mavi.account.jobs) else 0, READ_AT_ONCE):
         part = missing[first : first + READ_AT_ONCE]

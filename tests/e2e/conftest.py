@@ -26,16 +26,16 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def start(backend: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Start a stack with the knobs given; it stops with the test."""
+    """Start a stack with the given faults and options; it stops with the test."""
     async with AsyncExitStack() as exits:
 
         async def start(faults: dict[str, Any] | None = None, **options: Any) -> Stack:
-            knobs = Faults(**{"callback_delay_s": 0.05, **(faults or {})})
+            fault_settings = Faults(**{"callback_delay_s": 0.05, **(faults or {})})
             stack = Stack(
                 StackOptions(
                     backend=backend,
                     data_dir=tmp_path / "data",
-                    faults=knobs,
+                    faults=fault_settings,
                     **{"mavi_per_second": 0.0, "queue_backoff_s": 0.2, **options},
                 )
             )

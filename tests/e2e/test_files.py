@@ -1,4 +1,4 @@
-"""The way of a file, as processes: bucket, ingest, queue, submit, Mavi, and back."""
+"""A file's path through all processes: bucket, ingest, queue, submit, Mavi, and back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def put(stack: Stack, name: str, content: bytes, **headers: str) -> dict[s
 
 
 async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
-    """Wait until the purchase of the present generation of an object has ended."""
+    """Wait until the purchase of the current generation of an object has ended."""
     stored = stack.objects.stat(UPLOADS_BUCKET, name, None)
     submission_id = submission_id_of_object(stored.uri, stored.generation)
     found: list[Submission] = []
@@ -68,7 +68,7 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
 
 
 async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
-    """Uploaded by PUT with labels, or copied into the folder: each once, byte by byte."""
+    """A file uploaded by PUT and a copied one each reach Mavi once, unchanged."""
     stack = await start()
     content = os.urandom(300_000)
     await put(stack, "talk.mp4", content, **{"x-goog-meta-mavi-label-case": "7"})
@@ -113,7 +113,7 @@ async def test_burst_with_repeated_events_buys_each_file_once(start: Start) -> N
 
 
 async def test_submit_killed_during_a_burst_buys_each_file_once(start: Start) -> None:
-    """SIGKILL in the middle of the work loses nothing."""
+    """A SIGKILL in the middle of the work loses nothing."""
     stack = await start(mavi_per_second=50.0, watch_bucket=False)
     running = asyncio.ensure_future(
         burst(stack, objects=150, deliveries=2, random=Random(8), within_s=100)
@@ -140,13 +140,13 @@ async def test_submit_killed_during_a_burst_buys_each_file_once(start: Start) ->
     recorded = {entry.task_id for entry in entries if entry.state is State.SUBMITTED}
     jobs = {job.task_id for job in stack.mavi.account.jobs}
     assert recorded <= jobs
-    # What was bought in the very moment is on record as a call, which nobody repeats.
+    # A job bought at the moment of the kill is recorded as a call, which is not repeated.
     calling = [entry for entry in entries if entry.state is State.SUBMITTING]
     assert len(jobs - recorded) <= len(calling)
 
 
 async def all_on_record(stack: Stack, objects: int) -> list[Submission]:
-    """Return the entries of the whole burst, once each of its events has been taken."""
+    """Return the entries of the whole burst, once each of its events is processed."""
     names = sorted(path.name for path in stack.folder.iterdir())
     assert len(names) == objects
     stats = [stack.objects.stat(UPLOADS_BUCKET, name, None) for name in names]

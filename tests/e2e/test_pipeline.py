@@ -61,7 +61,7 @@ async def result(stack: Stack, task_id: str, status: Status = Status.SUCCEEDED) 
 
 
 async def kept(stack: Stack, topic: str, subscription: str) -> list[dict[str, str]]:
-    """Return the attributes of what a keeping subscription has."""
+    """Return the attributes of the messages of a subscription that keeps them."""
     if stack.options.backend == EMULATORS:
         admin = PubSubAdmin(stack.environ["PUBSUB_EMULATOR_HOST"])
         pulled = await asyncio.to_thread(admin.pull, subscription)
@@ -163,7 +163,7 @@ async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
 
 
 async def test_submit_many_at_once_buys_each_asset_once(start: Start) -> None:
-    """Fifty assets and a hundred identical requests."""
+    """Fifty assets are submitted by a hundred identical requests."""
     stack = await start(mavi_per_second=0.0)
     assets = [stack.mavi.add_asset(f"{n}.mp4").asset_id for n in range(3)]
     answers = await asyncio.gather(*(submit(stack, asset) for asset in assets * 30))
@@ -204,9 +204,9 @@ async def test_submit_in_two_processes_buys_once(start: Start) -> None:
 
 
 async def test_poison_message_is_dead_lettered(start: Start, backend: str) -> None:
-    """It keeps its data and attributes."""
+    """The dead letter keeps its data and attributes."""
     stack = await start()
-    # A newer callback function writes what this subscriber does not know.
+    # A newer callback function may write a schema that this subscriber does not know.
     poison = callback_body(task_id="poison")
     database = Database(stack.options.data_dir)
     publisher: Publisher = SqlitePublisher(database)
@@ -329,7 +329,7 @@ async def continue_pubsub(stack: Stack) -> None:
 
 
 async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> None:
-    """Over the wire, for every method and path."""
+    """The answer is the same for every method and path."""
     stack = await start(functions=("callback",))
     async with aiohttp.ClientSession() as client:
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
@@ -341,7 +341,7 @@ async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> No
 
 
 async def test_callback_of_a_broken_client_publishes_nothing(start: Start) -> None:
-    """A body that is cut off, too large, or never ends."""
+    """The body is cut off, too large, or never ends."""
     stack = await start(functions=("callback",))
     port = stack.processes["callback"].port
     head = f"POST /{stack.token} HTTP/1.1\r\nHost: x\r\n"
@@ -369,7 +369,7 @@ async def test_callback_of_a_broken_client_publishes_nothing(start: Start) -> No
             with suppress(ConnectionError):
                 for _ in range(40):
                     connection.sendall(chunk)
-            # What was answered before the connection was cut is still there to read.
+            # An answer sent before the connection was cut can still be read.
             return connection.recv(1000)
 
     assert (await asyncio.to_thread(flood)).startswith(b"HTTP/1.1 413 ")

@@ -1,4 +1,4 @@
-"""Entries loaded as the framework loads them, and spoken to over ASGI."""
+"""Loads entries as the framework does, and sends them requests over ASGI."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cli.processes import FUNCTIONS
 
 @dataclass(frozen=True)
 class Loaded:
-    """An entry: its module, for replacing adapters, and its application."""
+    """An entry: its module, in which tests replace adapters, and its application."""
 
     module: ModuleType
     app: Any
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Speak HTTP to it, without a network."""
+        """Send HTTP requests to the entry, without a network."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
@@ -38,7 +38,7 @@ class Loaded:
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Call it with just these ASGI messages, as a server would for a strange client."""
+        """Call it with exactly these ASGI messages, as a server does for a broken client."""
         queue = list(messages)
         answer = Answer()
 
@@ -68,7 +68,7 @@ class Loaded:
 
 @dataclass
 class Answer:
-    """What an application sent."""
+    """The answer that an application sent."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Talking to the fake provider, and to servers that answer as told."""
+"""Helpers for tests of the client: the fake provider, servers with given answers, and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transcripts.mavi.answers import (
     AssetState,
     SubmitAnswer,
 )
-from transcripts.mavi.client import MaviClient
+from transcripts.mavi.client import File, MaviClient
 from transcripts.settings import Secret
 
 KEY = "made-up-key"
@@ -25,7 +25,7 @@ PATIENT = 60.0
 
 
 class Webhook:
-    """Records what the fake posts."""
+    """Records the callbacks that the fake posts."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -42,7 +42,7 @@ async def nothing() -> None:
 
 
 class Client:
-    """A client in no hurry and without a pace, called as simply as a test wants."""
+    """A client with a long wait and no rate limit."""
 
     def __init__(self, url: str, key: str = KEY, **options: Any) -> None:
         self.mavi = MaviClient(url, Secret(key), per_second=10_000.0, **options)
@@ -70,7 +70,7 @@ def ready(fake: FakeMavi) -> str:
 
 @asynccontextmanager
 async def server(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
-    """Serve raw bytes to whoever has sent a whole request."""
+    """Answer each whole request with raw bytes."""
 
     handling: set[asyncio.Task[Any]] = set()
 
@@ -95,3 +95,39 @@ async def server(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIterator
         for task in handling:
             task.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
+
+
+def answer_with(content: bytes) -> Callable[[asyncio.StreamWriter], Any]:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(content)
+        await writer.drain()
+
+    return answer
+
+
+class Zeros:
+    """A file of zeros that is never whole in memory, and records how it was read."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self.largest = 0
+        self.closed = False
+
+    def read(self, size: int, /) -> bytes:
+        self.largest = max(self.largest, size)
+        content = bytes(min(size, self.left))
+        self.left -= len(content)
+        return content
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def a_file(size: int, filename: str = "talk.mp4") -> tuple[File, list[Zeros]]:
+    opened: list[Zeros] = []
+
+    def open_file() -> Zeros:
+        opened.append(Zeros(size))
+        return opened[-1]
+
+    return File(open_file, size, filename), opened

@@ -103,7 +103,7 @@ class TestFolder(ObjectsContract):
 
     @pytest.mark.parametrize("name", ["a\0.mp4", "folder"])
     def test_stat_name_that_no_file_has_is_gone(self, tmp_path: Path, name: str) -> None:
-        """A NUL is in no file name, and a folder is no object."""
+        """A file name has no NUL, and a folder is no object."""
         objects = FolderObjects(tmp_path)
         (objects.buckets / "uploads" / "folder").mkdir(parents=True)
         with pytest.raises(ObjectNotFound):
@@ -112,7 +112,7 @@ class TestFolder(ObjectsContract):
     def test_file_that_may_not_be_read_is_forbidden(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As 403 of Cloud Storage: somebody can grant it."""
+        """It is like 403 of Cloud Storage: an administrator can grant the permission."""
         objects = FolderObjects(tmp_path)
         path = objects.path("uploads", "a.mp4")
         path.parent.mkdir(parents=True)
@@ -128,7 +128,7 @@ class TestFolder(ObjectsContract):
             objects.open(stored)
 
     def test_read_that_fails_is_unavailable(self, tmp_path: Path) -> None:
-        """A disk in trouble is no reason to give an object up."""
+        """A failing disk is no reason to reject an object."""
         objects = FolderObjects(tmp_path)
         path = objects.path("uploads", "a.mp4")
         path.parent.mkdir(parents=True)
@@ -150,7 +150,7 @@ class TestCloudStorage(ObjectsContract):
         return Bucket(CloudStorageObjects("local"), server)
 
     def test_stat_without_storage_is_transient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After the retries of Google's client."""
+        """Google's client has retried before."""
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
         with pytest.raises(ObjectUnavailable):
@@ -191,7 +191,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
 async def test_bucket_announces_a_file_once_it_is_complete(
     watched: RecordingPublisher, tmp_path: Path
 ) -> None:
-    """Once for each time it is written, with the fields of a bucket notification."""
+    """Each write causes one event, with the fields of a bucket notification."""
     path = tmp_path / "buckets" / "uploads" / "talks" / "a.mp4"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"12345")
@@ -208,7 +208,7 @@ async def test_bucket_announces_a_file_once_it_is_complete(
 
 
 async def test_bucket_endpoint_answers_like_cloud_storage(server: BucketServer) -> None:
-    """Ranges, missing objects, and names that lead elsewhere."""
+    """It serves ranges, and answers 404 to missing objects and names outside of the bucket."""
     async with aiohttp.ClientSession() as client:
         await client.put(f"{server.url}/uploads/a.mp4", data=b"0123456789")
         object_url = f"{server.url}/storage/v1/b/uploads/o/a.mp4"

@@ -1,4 +1,4 @@
-"""The public function."""
+"""The public function ``callback``, through the framework."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENVIRON = {
 }
 
 
-class Function:
+class CallbackClient:
     """The callback function with fakes inside."""
 
     def __init__(self, loaded: Loaded) -> None:
@@ -43,59 +43,59 @@ class Function:
         return [event["code"] for event in self.lines.named("callback_refused")]
 
     async def post(self, body: bytes, path: str = f"/{NEW}", **options: Any) -> Any:
-        async with self.loaded.client() as client:
-            return await client.request(
-                options.pop("method", "POST"), path, content=body, **options
-            )
+        async with self.loaded.client() as http:
+            return await http.request(options.pop("method", "POST"), path, content=body, **options)
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Function:
-    return Function(load("callback", ENVIRON, monkeypatch))
+def client(monkeypatch: pytest.MonkeyPatch) -> CallbackClient:
+    return CallbackClient(load("callback", ENVIRON, monkeypatch))
 
 
-async def test_callback_published_returns_200(function: Function) -> None:
-    """With the body that a sender of Mavi's looks for."""
-    answer = await function.post(callback_body())
+async def test_callback_published_returns_200(client: CallbackClient) -> None:
+    """The answer has the body that Mavi's senders check."""
+    answer = await client.post(callback_body())
     assert (answer.status_code, answer.json()) == (200, {"code": 0, "msg": "success"})
     assert answer.headers["content-type"] == "application/json"
-    (message,) = function.publisher.on(CALLBACKS)
+    (message,) = client.publisher.on(CALLBACKS)
     assert message.attributes["task_id"] == TASK_ID
 
 
 @pytest.mark.parametrize("token", [OLD, NEW])
-async def test_callback_with_either_live_token_returns_200(function: Function, token: str) -> None:
+async def test_callback_with_either_live_token_returns_200(
+    client: CallbackClient, token: str
+) -> None:
     """Mavi may still post to the old URL."""
-    assert (await function.post(callback_body(), f"/{token}")).status_code == 200
+    assert (await client.post(callback_body(), f"/{token}")).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/wrong", f"/{NEW}x", f"/{NEW}//", f"/a/{NEW}", "/%ff"])
 async def test_callback_without_a_live_token_returns_an_empty_404(
-    function: Function, method: str, path: str
+    client: CallbackClient, method: str, path: str
 ) -> None:
-    """Whatever the method and the path."""
-    answer = await function.post(callback_body(), path, method=method)
+    """The answer is the same for every method and path."""
+    answer = await client.post(callback_body(), path, method=method)
     assert (answer.status_code, answer.content) == (404, b"")
     assert set(answer.headers) == {"content-length"}
-    assert function.publisher.published == []
+    assert client.publisher.published == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_callback_with_token_and_other_method_returns_405(
-    function: Function, method: str
+    client: CallbackClient, method: str
 ) -> None:
     """It is logged: the body may have been a result."""
-    answer = await function.post(callback_body(), method=method)
+    answer = await client.post(callback_body(), method=method)
     assert (answer.status_code, answer.json()) == (405, {"error": {"code": "method_not_allowed"}})
-    assert function.refusals() == ["method_not_allowed"]
+    assert client.refusals() == ["method_not_allowed"]
 
 
-async def test_callback_with_a_byte_order_mark_is_published(function: Function) -> None:
+async def test_callback_with_a_byte_order_mark_is_published(client: CallbackClient) -> None:
     """Some senders write one before their JSON; the body is kept as it came."""
     body = b"\xef\xbb\xbf" + callback_body()
-    assert (await function.post(body)).status_code == 200
-    (message,) = function.publisher.on(CALLBACKS)
+    assert (await client.post(body)).status_code == 200
+    (message,) = client.publisher.on(CALLBACKS)
     assert (message.attributes["task_id"], message.data) == (TASK_ID, body)
 
 
@@ -113,38 +113,38 @@ async def test_callback_with_a_byte_order_mark_is_published(function: Function) 
     ],
 )
 async def test_callback_with_an_unreadable_body_returns_400_with_a_code(
-    function: Function, body: bytes, code: str
+    client: CallbackClient, body: bytes, code: str
 ) -> None:
     """The body is on the rejected topic."""
-    answer = await function.post(body)
+    answer = await client.post(body)
     assert (answer.status_code, answer.json()) == (400, {"error": {"code": code}})
-    (message,) = function.publisher.on(REJECTED)
+    (message,) = client.publisher.on(REJECTED)
     assert message.attributes["reason"] == code
 
 
 @pytest.mark.parametrize("name", shape_names())
-async def test_callback_of_each_endpoint_returns_200(function: Function, name: str) -> None:
+async def test_callback_of_each_endpoint_returns_200(client: CallbackClient, name: str) -> None:
     """Nine endpoints and three other families share one URL."""
-    assert (await function.post(shape_body(name))).status_code == 200
-    assert function.publisher.on(CALLBACKS)[0].attributes["kind"] == name
+    assert (await client.post(shape_body(name))).status_code == 200
+    assert client.publisher.on(CALLBACKS)[0].attributes["kind"] == name
 
 
 @pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
 async def test_callback_without_acknowledgement_returns_503(
-    function: Function, body: bytes
+    client: CallbackClient, body: bytes
 ) -> None:
-    """With ``Retry-After``; the next attempt works."""
-    function.publisher.down = True
-    answer = await function.post(body)
+    """The answer has ``Retry-After``, and the next attempt works."""
+    client.publisher.down = True
+    answer = await client.post(body)
     assert (answer.status_code, answer.json()) == (503, {"error": {"code": "publish_unavailable"}})
     assert int(answer.headers["retry-after"]) > 0
-    function.publisher.down = False
-    assert (await function.post(body)).status_code in (200, 400)
+    client.publisher.down = False
+    assert (await client.post(body)).status_code in (200, 400)
 
 
-async def test_callback_with_an_unexpected_error_returns_503(function: Function) -> None:
+async def test_callback_with_an_unexpected_error_returns_503(client: CallbackClient) -> None:
     """The error is logged once with its stack, without token or content."""
-    module: Any = function.loaded.module
+    module: Any = client.loaded.module
     lines = LogLines("callback")
 
     class Broken:
@@ -153,7 +153,7 @@ async def test_callback_with_an_unexpected_error_returns_503(function: Function)
 
     module.receiver = Broken()
     module.log._write = lines.raw.append
-    answer = await function.post(callback_body())
+    answer = await client.post(callback_body())
     assert (answer.status_code, answer.json()) == (503, {"error": {"code": "internal"}})
     (event,) = lines.events
     assert event["message"] == "unexpected_error"
@@ -161,13 +161,13 @@ async def test_callback_with_an_unexpected_error_returns_503(function: Function)
     assert b"Ada" not in lines.raw[0]
 
 
-async def test_callback_with_a_body_at_the_limit_is_published(function: Function) -> None:
+async def test_callback_with_a_body_at_the_limit_is_published(client: CallbackClient) -> None:
     """One byte more is refused by its length, before it is read."""
     line = callback_body(segments=1000)[:-1]
     body = line + b" " * (MAX_BODY_BYTES - len(line) - 1) + b"}"
     assert len(body) == MAX_BODY_BYTES
-    assert (await function.post(body)).status_code == 200
-    answer = await function.loaded.raw(
+    assert (await client.post(body)).status_code == 200
+    answer = await client.loaded.raw(
         [chunk(body)], path=f"/{NEW}", headers={"content-length": str(MAX_BODY_BYTES + 1)}
     )
     assert (answer.status, answer.received) == (413, 0)
@@ -176,64 +176,64 @@ async def test_callback_with_a_body_at_the_limit_is_published(function: Function
 
 
 async def test_callback_with_a_streaming_body_over_the_limit_returns_413(
-    function: Function,
+    client: CallbackClient,
 ) -> None:
     """The function never holds more than the limit."""
     piece = b" " * (1024 * 1024)
-    answer = await function.loaded.raw([chunk(piece, more=True)] * 100, path=f"/{NEW}")
+    answer = await client.loaded.raw([chunk(piece, more=True)] * 100, path=f"/{NEW}")
     assert answer.status == 413
     assert answer.received == 33
 
 
-async def test_callback_with_a_chunked_body_is_published(function: Function) -> None:
+async def test_callback_with_a_chunked_body_is_published(client: CallbackClient) -> None:
     """The pieces are joined."""
     body = callback_body(segments=40_000)
     pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
     messages = [chunk(piece, more=True) for piece in pieces] + [chunk(b"")]
-    answer = await function.loaded.raw(messages, path=f"/{NEW}")
+    answer = await client.loaded.raw(messages, path=f"/{NEW}")
     assert answer.status == 200
-    (message,) = function.publisher.on(CALLBACKS)
+    (message,) = client.publisher.on(CALLBACKS)
     assert message.attributes["encoding"] == "gzip"
 
 
-async def test_callback_too_large_when_compressed_returns_413(function: Function) -> None:
+async def test_callback_too_large_when_compressed_returns_413(client: CallbackClient) -> None:
     """The body is kept nowhere, so it is logged as an error."""
     body = b'{"task_id": "a", "data": "' + os.urandom(10_000_000).hex().encode() + b'"}'
-    answer = await function.post(body)
+    answer = await client.post(body)
     assert (answer.status_code, answer.json()) == (413, {"error": {"code": "message_too_large"}})
-    assert function.lines.named("callback_too_large")[0]["severity"] == "ERROR"
+    assert client.lines.named("callback_too_large")[0]["severity"] == "ERROR"
 
 
-async def test_callback_with_an_incomplete_body_publishes_nothing(function: Function) -> None:
+async def test_callback_with_an_incomplete_body_publishes_nothing(client: CallbackClient) -> None:
     """The connection has ended before the body."""
-    answer = await function.loaded.raw(
+    answer = await client.loaded.raw(
         [chunk(callback_body()[:50], more=True)], path=f"/{NEW}", headers={"content-length": "999"}
     )
     assert answer.status == 400
     assert json.loads(answer.body) == {"error": {"code": "body_incomplete"}}
-    assert function.publisher.published == []
+    assert client.publisher.published == []
 
 
 async def test_callback_with_a_dropped_body_returns_503(
-    function: Function,
+    client: CallbackClient,
 ) -> None:
     """The HTTP server drops the body of a request with ``Upgrade``."""
-    answer = await function.loaded.raw(
+    answer = await client.loaded.raw(
         [chunk(b"")],
         path=f"/{NEW}",
         headers={"content-length": "999", "upgrade": "h2c", "connection": "Upgrade"},
     )
     assert answer.status == 503
     assert json.loads(answer.body) == {"error": {"code": "body_not_received"}}
-    assert function.publisher.published == []
+    assert client.publisher.published == []
 
 
 async def test_callback_with_a_stalled_body_returns_408(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+    client: CallbackClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other requests are served meanwhile."""
     watch = BodyWatch(0.1)
-    module: Any = function.loaded.module
+    module: Any = client.loaded.module
     module.BodyReader = lambda request, limit: BodyReader(request, limit, watch)
     forever = asyncio.Event()
 
@@ -254,27 +254,27 @@ async def test_callback_with_a_stalled_body_returns_408(
         "query_string": b"",
         "root_path": "",
     }
-    slow = asyncio.ensure_future(function.loaded.app(scope, stalling, send))
-    assert (await function.post(callback_body())).status_code == 200
+    slow = asyncio.ensure_future(client.loaded.app(scope, stalling, send))
+    assert (await client.post(callback_body())).status_code == 200
     await slow
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"]) == {"error": {"code": "body_timeout"}}
 
 
-async def test_callbacks_at_once_get_their_own_answers(function: Function) -> None:
-    """Good, bad and foreign bodies do not affect each other."""
+async def test_callbacks_at_once_get_their_own_answers(client: CallbackClient) -> None:
+    """Valid, bad and foreign bodies do not affect each other."""
     bodies = [callback_body(task_id=f"t{n}") if n % 3 else b"bad" for n in range(90)]
-    answers = await asyncio.gather(*(function.post(body) for body in bodies))
+    answers = await asyncio.gather(*(client.post(body) for body in bodies))
     assert [answer.status_code for answer in answers] == [200 if n % 3 else 400 for n in range(90)]
-    published = {item.attributes["task_id"] for item in function.publisher.on(CALLBACKS)}
+    published = {item.attributes["task_id"] for item in client.publisher.on(CALLBACKS)}
     assert published == {f"t{n}" for n in range(90) if n % 3}
 
 
-async def test_callback_with_a_traceparent_publishes_it(function: Function) -> None:
+async def test_callback_with_a_traceparent_publishes_it(client: CallbackClient) -> None:
     """One trace shows every step."""
     trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
-    await function.post(callback_body(), headers={"traceparent": trace})
-    assert function.publisher.on(CALLBACKS)[0].attributes["traceparent"] == trace
+    await client.post(callback_body(), headers={"traceparent": trace})
+    assert client.publisher.on(CALLBACKS)[0].attributes["traceparent"] == trace
 
 
 def test_start_without_a_setting_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ class TestSqliteBroker(BrokerContract):
         await asyncio.gather(running, return_exceptions=True)
 
     async def test_dead_letter_names_its_source(self, broker: SqliteBroker) -> None:
-        """With Pub/Sub's own attributes."""
+        """The dead letter has Pub/Sub's own attributes."""
         broker.refuse(1000)
         await broker.publisher.publish(TOPIC, message())
 
@@ -163,7 +163,7 @@ class TestSqliteBroker(BrokerContract):
         assert [body["deliveryAttempt"] for body in broker.bodies] == [1, 2, 3, 4, 5]
 
     async def test_delivery_of_a_crashed_broker_is_repeated(self, database: Database) -> None:
-        """Its lease ends without an answer."""
+        """Its lease ends without an answer, and the message is due again."""
         broker = SqliteBroker(database)
         await broker.broker.subscribe()
         await broker.publisher.publish(TOPIC, message())
@@ -197,7 +197,7 @@ class TestSqliteBroker(BrokerContract):
 async def test_publishers_of_a_locked_file_time_out_together(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None waits for the sum of all waits."""
+    """No publisher waits for the sum of all waits."""
     monkeypatch.setattr(embedded_broker, "ACKNOWLEDGE_WITHIN_S", 0.3)
     publisher = SqlitePublisher(database)
     await publisher.publish(TOPIC, Message(b"first", {}))

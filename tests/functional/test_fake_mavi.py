@@ -25,7 +25,7 @@ from transcripts.mavi.answers import (
 
 
 async def test_rate_limit_counts_each_endpoint() -> None:
-    """Above it the answer is 429 or the ambiguous 400, and violations are counted."""
+    """Requests above the limit get 429 or the ambiguous 400, and are counted."""
     now = [100.0]
     fake = FakeMavi(KEY, webhook_url="http://127.0.0.1:1", clock=lambda: now[0])
     await fake.start()
@@ -92,8 +92,8 @@ async def test_callback_fault_applies_once(
     fake: FakeMavi, webhook: Webhook, faults: dict[str, int], posted: int
 ) -> None:
     """The next callback is normal."""
-    for knob, value in faults.items():
-        setattr(fake.faults, knob, value)
+    for name, value in faults.items():
+        setattr(fake.faults, name, value)
     mavi = client(fake.url)
     assert isinstance(await mavi.submit(ready(fake)), Accepted)
     await eventually(lambda: not fake._posting)
@@ -107,7 +107,7 @@ async def test_callback_fault_applies_once(
 
 
 async def test_callback_reordered_comes_after_the_next(fake: FakeMavi, webhook: Webhook) -> None:
-    """The first one waits for the second."""
+    """The first callback waits for the second."""
     fake.faults.reorder = 1
     mavi = client(fake.url)
     first = await mavi.submit(ready(fake))
@@ -119,7 +119,7 @@ async def test_callback_reordered_comes_after_the_next(fake: FakeMavi, webhook: 
 
 
 async def test_callback_early_comes_before_the_answer(fake: FakeMavi, webhook: Webhook) -> None:
-    """Before the answer to the submit."""
+    """The callback is posted before the submit is answered."""
     fake.faults.early = 1
     answer = await client(fake.url).submit(ready(fake))
     assert isinstance(answer, Accepted)
@@ -129,7 +129,7 @@ async def test_callback_early_comes_before_the_answer(fake: FakeMavi, webhook: W
 async def test_callback_foreign_has_the_shape_of_each_endpoint(
     fake: FakeMavi, webhook: Webhook
 ) -> None:
-    """One after the other."""
+    """The shapes of the endpoints rotate."""
     others = [name for name in shape_names() if name != "multi_speaker"]
     fake.faults.foreign = len(others)
     mavi = client(fake.url)
@@ -140,7 +140,7 @@ async def test_callback_foreign_has_the_shape_of_each_endpoint(
 
 
 async def test_callback_refused_is_not_repeated(fake: FakeMavi, webhook: Webhook) -> None:
-    """No retry is documented."""
+    """The provider documents no retry."""
     webhook.status = 503
     await client(fake.url).submit(ready(fake))
     await eventually(lambda: not fake._posting)

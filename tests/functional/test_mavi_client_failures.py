@@ -1,4 +1,4 @@
-"""What a failed request of the client means: never sent, or an answer that is lost."""
+"""A failed request of the client is classified: never sent, or its answer is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def answering_within(url: str, answer_timeout_s: float) -> MaviClient:
-    """Return a client whose calls as a whole may take long: only the answer's own limits count."""
+    """Return a client without a limit of the whole call, to test the limits of the answer."""
     mavi = MaviClient(url, Secret(KEY), per_second=10_000.0, answer_timeout_s=answer_timeout_s)
     mavi._call_within_s = 60.0
     return mavi
@@ -117,7 +117,7 @@ def test_never_sent_only_for_failures_before_the_request(error: Exception, *, ne
 
 
 async def test_signed_url_in_clear_text_is_accepted_only_from_a_clear_text_api() -> None:
-    """A fake Mavi on this machine is http; a recording never leaves in clear text else."""
+    """Only a fake Mavi on this machine is http; recordings are never sent in clear text."""
     for base, accepted in (("http://127.0.0.1:1", True), ("https://mavi.example", False)):
         mavi = MaviClient(base, Secret(KEY), per_second=10_000.0)
 

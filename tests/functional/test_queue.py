@@ -27,7 +27,7 @@ class TestSqliteQueue(QueueContract):
             yield sending
 
     async def test_runner_retries_a_refused_connection(self, sending: Sending) -> None:
-        """It counts like an error answer."""
+        """A refused connection counts like an error answer."""
         port = sending.endpoint.port
         await sending.endpoint.stop()
         await sending.queue.enqueue(f"{ID}-0", ID)
@@ -36,7 +36,7 @@ class TestSqliteQueue(QueueContract):
         await eventually(lambda: bool(sending.endpoint.received))
 
     async def test_runner_waits_for_a_locked_file(self, sending: Sending, tmp_path: Path) -> None:
-        """Then it goes on."""
+        """The runner continues when the file is unlocked."""
         lock = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
         with pytest.raises(QueueUnavailable):
@@ -75,7 +75,7 @@ async def test_runner_keeps_the_rate(tmp_path: Path) -> None:
 
 
 async def test_runner_started_again_sends_unanswered_tasks(tmp_path: Path) -> None:
-    """At once."""
+    """The tasks are sent at once."""
     database, endpoint, clock = Database(tmp_path), SubmitEndpoint(), Clock()
     url = await endpoint.start()
     endpoint.hold.clear()

@@ -19,7 +19,7 @@ from transcripts import serving
 
 TOKEN = "token-of-more-than-thirty-two-characters"
 TIMEOUT_S = 1
-"""What Cloud Run says in this test; a frozen instance sleeps for longer."""
+"""Cloud Run's request time-out in this test; a frozen instance sleeps for longer."""
 
 REQUESTS = {
     "submit": ("/", b"{}", 400),

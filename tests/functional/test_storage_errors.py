@@ -1,4 +1,4 @@
-"""What each answer of Cloud Storage means for an object, through Google's own client."""
+"""The meaning of each answer of Cloud Storage for an object, through Google's own client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RESOURCE = {
 }
 
 
-def json_error(status: int, reason: str, message: str = "as told") -> web.Response:
+def json_error(status: int, reason: str, message: str = "injected") -> web.Response:
     """Answer as the JSON API does."""
     details = [{"domain": "global", "reason": reason, "message": message}]
     error = {"code": status, "message": message, "errors": details}
@@ -49,7 +49,7 @@ def text_error(status: int, text: str) -> web.Response:
 
 
 class Storage:
-    """One object behind the paths that Google's client asks; ``described`` and ``sent`` refuse."""
+    """One object at the paths that Google's client reads; ``described`` and ``sent`` refuse."""
 
     def __init__(self) -> None:
         self.described: Any = None
@@ -92,7 +92,7 @@ async def storage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
     monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
     yield storage
     await runner.cleanup()
-    # The client leaves the connection of a download that it tries again to the collector.
+    # The client does not close the connection of a retried download; the collector does.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
@@ -110,7 +110,7 @@ def cloud_storage() -> Iterator[CloudStorageObjects]:
 
 
 def read_whole() -> bytes:
-    """Do what an upload does: describe, open, read in pieces."""
+    """Describe, open and read in pieces, as an upload does."""
     with cloud_storage() as source:
         return read_with(source)
 
@@ -171,7 +171,7 @@ async def test_read_object_that_is_given_is_whole(storage: Storage) -> None:
 async def test_answer_of_cloud_storage_is_permanent_or_not(
     storage: Storage, at: str, status: int, reason: str, kind: type[TranscriptsError], code: str
 ) -> None:
-    """By Google's own table, whether the object is described or read."""
+    """Google's table decides, both for describing and for reading an object."""
     setattr(storage, at, json_error(status, reason))
     error = await error_of(storage)
     assert (type(error), error.code) == (kind, code)
@@ -195,14 +195,14 @@ async def test_answer_of_cloud_storage_is_permanent_or_not(
 async def test_download_that_answers_with_a_sentence_is_understood(
     storage: Storage, answer: web.Response, kind: type[TranscriptsError], code: str
 ) -> None:
-    """A download is refused in words or XML, and its status decides."""
+    """The refusal of a download is plain text or XML, and its status decides."""
     storage.sent = answer
     error = await error_of(storage)
     assert (type(error), error.code) == (kind, code)
 
 
 def test_translate_unauthorized_is_forbidden() -> None:
-    """The client has tried with a new token by then; without credentials it does not get so far."""
+    """Google's client raises 401 only after a try with a new token."""
     error = translate(Unauthorized("no"))  # type: ignore[no-untyped-call] # Google's own
     assert type(error) is ObjectForbidden
 
@@ -210,7 +210,7 @@ def test_translate_unauthorized_is_forbidden() -> None:
 async def test_read_whole_object_asks_nothing_about_its_bucket(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself the client asks for the bucket in a thread, which this identity may not see."""
+    """The client's default asks for the bucket, which this identity may not read."""
     asked: list[str] = []
     monkeypatch.setattr(
         BucketMetadataCache, "get_or_queue_fetch", lambda _, bucket: asked.append(bucket)
@@ -220,7 +220,7 @@ async def test_read_whole_object_asks_nothing_about_its_bucket(
 
 
 async def test_stat_object_under_a_customer_key_tells_it(storage: Storage) -> None:
-    """Its description may be read by anybody who may read the bucket."""
+    """Every reader of the bucket may read the description of such an object."""
     storage.more = {"customerEncryption": {"encryptionAlgorithm": "AES256", "keySha256": "x"}}
     with cloud_storage() as source:
         stored = await asyncio.to_thread(source.stat, "uploads", "a.mp4", None)

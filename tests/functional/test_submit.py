@@ -1,4 +1,4 @@
-"""The function that buys."""
+"""The function ``submit``, through the framework."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import submission_id_of_asset
 
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up"}
 ID = submission_id_of_asset("re_1")
 
 
-class Function:
+class SubmitClient:
     """Submit with fakes inside."""
 
     def __init__(self, loaded: Loaded, **options: Any) -> None:
@@ -39,30 +38,30 @@ class Function:
         module.objects = self.pipeline.objects
 
     async def post(self, order: Any = None, **options: Any) -> Any:
-        async with self.loaded.client() as client:
+        async with self.loaded.client() as http:
             if "content" not in options:
                 options["json"] = order if order is not None else {"asset_id": "re_1"}
-            return await client.post(options.pop("path", "/"), **options)
+            return await http.post(options.pop("path", "/"), **options)
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Function:
-    return Function(load("submit", ENVIRON, monkeypatch))
+def client(monkeypatch: pytest.MonkeyPatch) -> SubmitClient:
+    return SubmitClient(load("submit", ENVIRON, monkeypatch))
 
 
-async def test_submit_twice_returns_the_same_task(function: Function) -> None:
-    """202, then 200."""
-    first, second = await function.post(), await function.post()
+async def test_submit_twice_returns_the_same_task(client: SubmitClient) -> None:
+    """The first answer is 202, the second 200."""
+    first, second = await client.post(), await client.post()
     expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
     assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
     assert (second.status_code, second.json()) == (200, expected | {"duplicate": True})
 
 
-async def test_submit_identical_requests_buys_once(function: Function) -> None:
-    """A hundred at once: one 202, the others 200."""
-    answers = await asyncio.gather(*(function.post() for _ in range(100)))
+async def test_submit_identical_requests_buys_once(client: SubmitClient) -> None:
+    """Of a hundred requests at once, one gets 202 and the others 200."""
+    answers = await asyncio.gather(*(client.post() for _ in range(100)))
     assert sorted(answer.status_code for answer in answers) == [200] * 99 + [202]
-    assert function.pipeline.provider.submitted == ["re_1"]
+    assert client.pipeline.provider.submitted == ["re_1"]
 
 
 @pytest.mark.parametrize(
@@ -79,33 +78,33 @@ async def test_submit_identical_requests_buys_once(function: Function) -> None:
     ],
 )
 async def test_submit_refused_returns_status_code_and_remedy(
-    function: Function, provider_answers: list[Any], states: list[Any], status: int, code: str
+    client: SubmitClient, provider_answers: list[Any], states: list[Any], status: int, code: str
 ) -> None:
-    """For every code."""
-    function.pipeline.provider.answers = list(provider_answers)
-    function.pipeline.provider.states = list(states)
-    answer = await function.post()
+    """Every code has its status and its remedy."""
+    client.pipeline.provider.answers = list(provider_answers)
+    client.pipeline.provider.states = list(states)
+    answer = await client.post()
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code)
     assert len(error["message"]) > 30
     assert ("retry-after" in answer.headers) == (status == 429)
 
 
-async def test_submit_after_a_lost_answer_returns_409_until_forced(function: Function) -> None:
+async def test_submit_after_a_lost_answer_returns_409_until_forced(client: SubmitClient) -> None:
     """Only ``force`` buys again."""
-    function.pipeline.provider.answers = [AnswerLost("timeout")]
-    assert (await function.post()).status_code == 504
-    again = await function.post()
+    client.pipeline.provider.answers = [AnswerLost("timeout")]
+    assert (await client.post()).status_code == 504
+    again = await client.post()
     assert (again.status_code, again.json()["error"]["code"]) == (409, "submit_unknown")
-    forced = await function.post({"asset_id": "re_1", "force": True})
+    forced = await client.post({"asset_id": "re_1", "force": True})
     assert (forced.status_code, forced.json()["duplicate"]) == (202, False)
 
 
 async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``Retry-After``."""
-    function = Function(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
-    assert (await function.post({"asset_id": "re_2"})).status_code == 202
-    answer = await function.post()
+    """The answer has ``Retry-After``."""
+    client = SubmitClient(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
+    assert (await client.post({"asset_id": "re_2"})).status_code == 202
+    answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exhausted")
     assert int(answer.headers["retry-after"]) > 0
 
@@ -125,48 +124,49 @@ async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyP
     ],
 )
 async def test_submit_with_a_bad_body_returns_4xx(
-    function: Function, options: dict[str, Any], status: int, code: str
+    client: SubmitClient, options: dict[str, Any], status: int, code: str
 ) -> None:
     """Nothing is sent to the provider."""
-    answer = await function.post(**options)
+    answer = await client.post(**options)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert function.pipeline.provider.submitted == []
+    assert client.pipeline.provider.submitted == []
 
 
-async def test_other_method_returns_405(function: Function) -> None:
+async def test_other_method_returns_405(client: SubmitClient) -> None:
     """The answer has the code ``method_not_allowed``."""
-    async with function.loaded.client() as client:
-        assert (await client.get("/")).status_code == 405
+    async with client.loaded.client() as http:
+        assert (await http.get("/")).status_code == 405
 
 
-async def test_without_a_store_returns_503(function: Function) -> None:
+async def test_without_a_store_returns_503(client: SubmitClient) -> None:
     """Nothing is bought."""
-    pipeline = function.pipeline
+    pipeline = client.pipeline
     pipeline.documents.before = Outage(10**6)
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
-    answer = await function.post()
+    module: Any = client.loaded.module
+    module.service = pipeline.instance(retrier=TryOnce())
+    answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
     assert pipeline.provider.submitted == []
 
 
-async def test_submit_list_returns_202(function: Function) -> None:
-    """Again it is the same; what was bought is a duplicate."""
-    await function.post({"asset_id": "re_1"})
-    answer = await function.post({"asset_ids": ["re_1", "re_2", "re_2"]})
+async def test_submit_list_returns_202(client: SubmitClient) -> None:
+    """The same list gets the same answer; assets that were bought are duplicates."""
+    await client.post({"asset_id": "re_1"})
+    answer = await client.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
     assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": [], "failed": []}
-    assert function.pipeline.queue.tasks == {f"{queued}-0": queued}
+    assert client.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 
-async def test_submit_object_is_enqueued_and_run(function: Function) -> None:
-    """With or without its generation."""
-    stored = function.pipeline.objects.put("talk.mp4", b"media")
+async def test_submit_object_is_enqueued_and_run(client: SubmitClient) -> None:
+    """The request may name the object's generation or not."""
+    stored = client.pipeline.objects.put("talk.mp4", b"media")
     for body in ({"uri": stored.uri}, {"uri": stored.uri, "generation": "1"}):
-        answer = await function.post(body)
+        answer = await client.post(body)
         assert answer.status_code == 202
     (submission_id,) = answer.json()["queued"]
-    run = await function.post({"submission_id": submission_id})
+    run = await client.post({"submission_id": submission_id})
     assert run.status_code == 200
     assert run.json() == {
         "submission_id": submission_id,
@@ -174,7 +174,7 @@ async def test_submit_object_is_enqueued_and_run(function: Function) -> None:
         "task_id": "task-1",
         "reason": None,
     }
-    again = await function.post({"uri": stored.uri})
+    again = await client.post({"uri": stored.uri})
     assert again.json()["duplicates"] == [submission_id]
 
 
@@ -193,42 +193,42 @@ async def test_submit_object_is_enqueued_and_run(function: Function) -> None:
     ],
 )
 async def test_submit_object_refused_returns_its_reason(
-    function: Function, order: dict[str, Any], status: int, code: str
+    client: SubmitClient, order: dict[str, Any], status: int, code: str
 ) -> None:
     """Nothing is enqueued."""
-    function.pipeline.objects.put("notes.txt", b"text", content_type="text/plain")
-    answer = await function.post(order)
+    client.pipeline.objects.put("notes.txt", b"text", content_type="text/plain")
+    answer = await client.post(order)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert function.pipeline.queue.tasks == {}
+    assert client.pipeline.queue.tasks == {}
 
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (ObjectForbidden("as told"), 503, "object_forbidden"),
-        (ObjectUnreadable("requester_pays", "as told"), 400, "requester_pays"),
+        (ObjectForbidden("injected"), 503, "object_forbidden"),
+        (ObjectUnreadable("requester_pays", "injected"), 400, "requester_pays"),
     ],
 )
 async def test_submit_object_that_cannot_be_read_tells_why(
-    function: Function, error: TranscriptsError, status: int, code: str
+    client: SubmitClient, error: TranscriptsError, status: int, code: str
 ) -> None:
-    """What somebody can repair is 503, what stays as it is 400."""
+    """An object that an administrator can repair gets 503, every other 400."""
 
     def refuse(*_: object) -> Any:
         raise error
 
-    objects = function.pipeline.objects
+    objects = client.pipeline.objects
     objects.stat = refuse  # type: ignore[method-assign,assignment] # one test's own storage
-    answer = await function.post({"uri": "gs://uploads/a.mp4"})
+    answer = await client.post({"uri": "gs://uploads/a.mp4"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-async def test_run_to_repeat_returns_409_with_retry_after(function: Function) -> None:
+async def test_run_to_repeat_returns_409_with_retry_after(client: SubmitClient) -> None:
     """A 503 would slow down the whole queue."""
-    stored = function.pipeline.objects.put("talk.mp4", b"media")
-    (submission_id,) = (await function.post({"uri": stored.uri})).json()["queued"]
-    function.pipeline.provider.busy_s = 300.0
-    answer = await function.post({"submission_id": submission_id})
+    stored = client.pipeline.objects.put("talk.mp4", b"media")
+    (submission_id,) = (await client.post({"uri": stored.uri})).json()["queued"]
+    client.pipeline.provider.busy_s = 300.0
+    answer = await client.post({"submission_id": submission_id})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "retry_later")
     assert answer.headers["retry-after"] == "300"
 
@@ -236,10 +236,9 @@ async def test_run_to_repeat_returns_409_with_retry_after(function: Function) ->
 async def test_submit_list_without_a_queue_returns_503(monkeypatch: pytest.MonkeyPatch) -> None:
     """Submitting one asset needs no queue."""
     loaded = load("submit", ENVIRON, monkeypatch)
-    function = Function(loaded)
     module: Any = loaded.module
-    function.pipeline.intake._queue = open_queue(module.settings, {})
-    answer = await function.post({"asset_ids": ["re_1"]})
+    client = SubmitClient(loaded, queue=open_queue(module.settings, {}))
+    answer = await client.post({"asset_ids": ["re_1"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
     assert "SUBMIT_QUEUE" in answer.json()["error"]["message"]
-    assert (await function.post({"asset_id": "re_2"})).status_code == 202
+    assert (await client.post({"asset_id": "re_2"})).status_code == 202

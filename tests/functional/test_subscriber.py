@@ -1,4 +1,4 @@
-"""The function that Pub/Sub pushes to."""
+"""The function ``subscriber``, through the framework."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transcripts.tasks.task import Status
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p", "RETENTION_DAYS": "30"}
 
 
-class Function:
+class SubscriberClient:
     """The subscriber with fakes inside."""
 
     def __init__(self, loaded: Loaded) -> None:
@@ -34,13 +34,13 @@ class Function:
         module.recorder = Recorder(self.store, 30, self.lines.log, lambda: NOW)
 
     async def push(self, body: bytes, **options: Any) -> Any:
-        async with self.loaded.client() as client:
-            return await client.request(options.pop("method", "POST"), "/", content=body, **options)
+        async with self.loaded.client() as http:
+            return await http.request(options.pop("method", "POST"), "/", content=body, **options)
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Function:
-    return Function(load("subscriber", ENVIRON, monkeypatch))
+def client(monkeypatch: pytest.MonkeyPatch) -> SubscriberClient:
+    return SubscriberClient(load("subscriber", ENVIRON, monkeypatch))
 
 
 def pushed(body: bytes) -> bytes:
@@ -48,17 +48,17 @@ def pushed(body: bytes) -> bytes:
     return push_body(message.data, message.attributes)
 
 
-async def test_push_stored_returns_204(function: Function) -> None:
-    """Also the second time."""
+async def test_push_stored_returns_204(client: SubscriberClient) -> None:
+    """A repeated delivery gets the same answer."""
     for _ in range(2):
-        answer = await function.push(pushed(callback_body()))
+        answer = await client.push(pushed(callback_body()))
         assert (answer.status_code, answer.content) == (204, b"")
-    task = await function.store.read_task(TASK_ID)
+    task = await client.store.read_task(TASK_ID)
     assert task is not None
     assert task.status is Status.SUCCEEDED
 
 
-async def test_push_as_an_eventarc_event_returns_204(function: Function) -> None:
+async def test_push_as_an_eventarc_event_returns_204(client: SubscriberClient) -> None:
     """Its attributes are headers, its data is the push."""
     headers = {
         "ce-id": "1",
@@ -67,37 +67,37 @@ async def test_push_as_an_eventarc_event_returns_204(function: Function) -> None
         "ce-specversion": "1.0",
         "content-type": "application/json",
     }
-    answer = await function.push(pushed(callback_body()), headers=headers)
+    answer = await client.push(pushed(callback_body()), headers=headers)
     assert answer.status_code == 204
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", push_body(b"no callback", {})])
-async def test_push_of_a_poison_message_returns_422(function: Function, body: bytes) -> None:
-    """It goes to the dead letters."""
-    answer = await function.push(body)
+async def test_push_of_a_poison_message_returns_422(client: SubscriberClient, body: bytes) -> None:
+    """The broker moves the message to the dead-letter topic."""
+    answer = await client.push(body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "poison_message")
-    assert function.lines.named("callback_poisoned")
+    assert client.lines.named("callback_poisoned")
 
 
-async def test_push_without_a_store_returns_503(function: Function) -> None:
-    """The redelivery stores it."""
-    function.documents.before = Outage(10**6)
-    answer = await function.push(pushed(callback_body()))
+async def test_push_without_a_store_returns_503(client: SubscriberClient) -> None:
+    """The repeated delivery stores the result."""
+    client.documents.before = Outage(10**6)
+    answer = await client.push(pushed(callback_body()))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    function.documents.before = lambda _: None
-    assert (await function.push(pushed(callback_body()))).status_code == 204
+    client.documents.before = lambda _: None
+    assert (await client.push(pushed(callback_body()))).status_code == 204
 
 
-async def test_other_method_returns_405(function: Function) -> None:
+async def test_other_method_returns_405(client: SubscriberClient) -> None:
     """The answer has the code ``method_not_allowed``."""
-    answer = await function.push(b"", method="GET")
+    answer = await client.push(b"", method="GET")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
 
 
-async def test_push_too_large_returns_413(function: Function) -> None:
-    """By its length."""
-    answer = await function.push(b"x" * (16 * 1024 * 1024 + 1))
+async def test_push_too_large_returns_413(client: SubscriberClient) -> None:
+    """The announced length decides."""
+    answer = await client.push(b"x" * (16 * 1024 * 1024 + 1))
     assert answer.status_code == 413
 
 

@@ -1,4 +1,4 @@
-"""The function that the scheduler calls."""
+"""The function ``sweep``, through the framework."""
 
 from __future__ import annotations
 
@@ -7,35 +7,49 @@ from typing import Any
 import pytest
 
 from tests.fakes import Outage, TryOnce
-from tests.functional.framework import load
+from tests.functional.framework import Loaded, load
 from tests.functional.test_ingest import ENVIRON
-from tests.pipeline import Pipeline
-from tests.unit.test_sweep import ORDER
+from tests.pipeline import REQUEST, Pipeline
 
 
-async def test_sweep_returns_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a store it returns 503."""
-    loaded = load("sweep", ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}, monkeypatch)
-    pipeline = Pipeline()
-    module: Any = loaded.module
+class SweepClient:
+    """The sweep function with fakes inside."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.pipeline = Pipeline()
+        module: Any = loaded.module
+        module.sweeper = self.pipeline.sweeper(retrier=TryOnce())
+
+    async def call(self, method: str = "POST") -> Any:
+        async with self.loaded.client() as http:
+            return await http.request(method, "/")
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> SweepClient:
+    environ = ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}
+    return SweepClient(load("sweep", environ, monkeypatch))
+
+
+async def test_sweep_returns_its_counts(client: SweepClient) -> None:
+    """The counts are 200; without a store the answer is 503."""
+    module: Any = client.loaded.module
     assert module.settings.overdue_after_minutes == 10
-    module.sweeper = pipeline.sweeper()
-    await pipeline.service.submit(ORDER)
-    pipeline.clock.advance(days=1)
-    async with loaded.client() as client:
-        answer = await client.post("/")
-        assert (answer.status_code, answer.json()) == (
-            200,
-            {
-                "overdue": 1,
-                "submit_unknown": 0,
-                "requeued": 0,
-                "resubmitted": 0,
-                "failed": 0,
-                "more": False,
-            },
-        )
-        module.sweeper._retrier = TryOnce()
-        pipeline.documents.before = Outage(10**6)
-        assert (await client.post("/")).status_code == 503
-        assert (await client.get("/")).status_code == 405
+    await client.pipeline.service.submit(REQUEST)
+    client.pipeline.clock.advance(days=1)
+    answer = await client.call()
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "overdue": 1,
+            "submit_unknown": 0,
+            "requeued": 0,
+            "resubmitted": 0,
+            "failed": 0,
+            "more": False,
+        },
+    )
+    client.pipeline.documents.before = Outage(10**6)
+    assert (await client.call()).status_code == 503
+    assert (await client.call("GET")).status_code == 405

@@ -1,4 +1,4 @@
-"""Policies on alerts: what is watched, from which bound on, and who is notified."""
+"""Policies on alerts: the watched metrics, their bounds, and the notified address."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def silent_losses_raise_alerts(plan: Plan) -> Iterator[str]:
     """With alert_email: dead letters, waiting and old messages, and callbacks not accepted."""
     if not plan.variable("alert_email"):
         if plan.all("monitoring_alert_policy"):
-            yield "alerts that nobody receives"
+            yield "alerts without a recipient"
         return
     found = conditions(plan, "condition_threshold")
     for watch in watches(plan):

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 Clause = tuple[str, str, frozenset[str]]
-"""What is compared, how, and with which values (one of them has to match)."""
+"""The compared field, the operator, and the values (one of them has to match)."""
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+|\s+')
 _COMPARISON: Final = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=~|!~|=|:|<|>)\s*(.*)", re.DOTALL)

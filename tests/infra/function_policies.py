@@ -35,13 +35,13 @@ def constant(file: str, name: str) -> float:
 
 MIB: Final = 1024 * 1024
 BASE_MIB: Final = 100
-"""A function that has loaded its libraries; up to 90 MiB were measured (docs/performance.md)."""
+"""A function that has loaded its libraries; docs/performance.md has the measured sizes."""
 
 BODY_MIB: Final = constant("transcripts/callbacks/message.py", "MAX_BODY_BYTES") / MIB
 
 
 class Bounds(NamedTuple):
-    """What a function's size has to hold, and how long its callers wait."""
+    """The memory that a function needs, and the time that its callers wait."""
 
     held_mib: float
     """Beside ``BASE_MIB``, of what does not depend on the concurrency."""
@@ -173,7 +173,7 @@ SAFE_DEFAULTS: Final = {
 
 
 def defaults_are_safe(plan: Plan) -> Iterator[str]:
-    """By default data is protected, nobody but Mavi has access, and optional parts are off."""
+    """By default data is protected, only Mavi has access, and optional parts are off."""
     variables = plan.document["configuration"]["root_module"]["variables"]
     for name, wanted in SAFE_DEFAULTS.items():
         if variables[name].get("default") != wanted:
@@ -289,11 +289,11 @@ NEEDED_FIRST: Final = {
     "google_pubsub_subscription.kept": ("google_pubsub_topic.this",),
     "google_storage_bucket_object.package": ("google_storage_bucket.source",),
 }
-"""What a first apply on an empty project has to make before something else."""
+"""The resources that a first apply on an empty project makes before those that use them."""
 
 
 def what_is_needed_is_made_first(plan: Plan) -> Iterator[str]:
-    """In a first apply nothing is used before what it needs is there, its API included."""
+    """A first apply makes every resource after those that it needs, its API included."""
     for address, needed in NEEDED_FIRST.items():
         for missing in sorted(set(needed) - plan.source.dependencies(address)):
             yield f"{address} does not wait for {missing}"

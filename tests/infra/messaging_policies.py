@@ -82,7 +82,7 @@ def pushes_end_in_dead_letters(plan: Plan) -> Iterator[str]:
 
 
 def deadlines_are_longer_than_work(plan: Plan) -> Iterator[str]:
-    """Nothing is sent again while it is still being worked on."""
+    """No message or task is sent again while a function still works on it."""
     longest_s = 0.0
     for name, (function, _) in PUSHES.items():
         subscription = pushing(plan).get(plan.topic(name))
@@ -109,7 +109,7 @@ def subscriptions_never_expire(plan: Plan) -> Iterator[str]:
     for subscription in plan.all("pubsub_subscription"):
         if subscription["expiration_policy"] != [{"ttl": ""}]:
             yield f"{subscription.address} expires"
-        # A long weekend with nobody there: a message that is still retried must not be dropped.
+        # A message that is still retried must survive a long weekend without an operator.
         if seconds(subscription["message_retention_duration"]) < 7 * DAY_S:
             yield f"{subscription.address} keeps messages for less than a week"
     if set(keeping(plan)) != {plan.topic(name) for name in KEPT}:

@@ -35,7 +35,7 @@ class Resource:
         return self.address.split("[")[0]
 
     def block(self, *names: str) -> dict[str, Any]:
-        """Return the first block of that name, inside the one before; empty if there is none."""
+        """Return the first block of each name inside the previous one; empty if it is missing."""
         return nested(self.values, *names)
 
 
@@ -51,7 +51,7 @@ class Grant:
 
 
 class Plan:
-    """What Terraform would make, and the source it is planned from; planned when first needed."""
+    """The resources that Terraform would make, and their source; planned at the first use."""
 
     def __init__(self, read: Callable[[], dict[str, Any]], source: Source) -> None:
         self._read = read
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def prefix(self) -> str:
-        """What every name begins with."""
+        """The beginning of every name."""
         return str(self.variable("name"))
 
     @property
@@ -129,7 +129,7 @@ class Plan:
         return {resource.key: resource for resource in self.all("cloudfunctions2_function")}
 
     def service(self, function: str) -> dict[str, Any]:
-        """Return the ``service_config`` of a function; empty if there is none of that name."""
+        """Return the ``service_config`` of a function; empty if the function is missing."""
         found = self.functions.get(function)
         return found.block("service_config") if found else {}
 
@@ -186,7 +186,7 @@ TARGETS: Final = {
 
 
 def nested(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the first block of that name, inside the one before; empty if there is none."""
+    """Return the first block of each name inside the previous one; empty if it is missing."""
     for name in names:
         values = (values.get(name) or [{}])[0]
     return values
@@ -228,4 +228,4 @@ def mebibytes(text: object) -> float:
 
 
 Policy = Callable[[Plan], Iterator[str]]
-"""Yields what is wrong with a plan; its docstring states what has to hold."""
+"""Yields the faults of a plan; its docstring states the rule."""

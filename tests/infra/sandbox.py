@@ -49,7 +49,7 @@ IS_WORKER: Final = "PYTEST_XDIST_WORKER" in os.environ
 SHARED_FOLDER: Final = (
     Path(tempfile.gettempdir()) / f"infra-plans-{os.getppid() if IS_WORKER else os.getpid()}"
 )
-"""What the workers of one test run share; the process that started them removes it."""
+"""The folder that the workers of one test run share; the process that started them removes it."""
 
 if not IS_WORKER:
     atexit.register(shutil.rmtree, SHARED_FOLDER, ignore_errors=True)
@@ -247,7 +247,7 @@ def _shared(name: str, make: Callable[[], Any]) -> Any:
 
 @cache
 def _initialized() -> TerraformSandbox | str:
-    """Return the sandbox, or the reason why there is none."""
+    """Return the sandbox, or the reason why it cannot be made."""
     if shutil.which("terraform") is None:
         return "terraform is not installed."
     folder = _temporary_folder()

@@ -1,4 +1,4 @@
-"""The Terraform configuration as it is written: what no plan shows, such as ``lifecycle``."""
+"""The Terraform configuration as written, with parts that no plan shows, such as ``lifecycle``."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _plain(expression: object) -> str:
 
 
 def block(body: Body, name: str) -> Body:
-    """Return the first nested block of that name; empty if there is none."""
+    """Return the first nested block of that name; empty if it is missing."""
     found: list[Body] = body.get(name) or [{}]
     return found[0]
 

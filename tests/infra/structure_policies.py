@@ -21,7 +21,7 @@ def _table(name: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / f"{name}.toml").read_text())
 
 
-# What may be written at all -----------------------------------------------------------------------
+# Allowed types and arguments ----------------------------------------------------------------------
 
 ARGUMENTS: Final = _table("arguments")
 ANYWHERE: Final = ("description", "display_name", "labels", "user_labels", "project")
@@ -202,7 +202,7 @@ def variables_lead_where_the_table_says(plan: Plan) -> Iterator[str]:
 
 
 def _forms(value: Any) -> re.Pattern[str]:
-    """Match a value by itself or in a longer text; a number also as so many days in seconds."""
+    """Match a value alone or inside a longer text; a number also as that many days in seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return re.compile(rf"(?<![\w.]){re.escape(str(value))}(?![\w.])|\b{value * 86_400}s")
     values = value if isinstance(value, list) else [value]
@@ -259,7 +259,7 @@ REFERENCES: Final = _table("references")
 
 
 def references_lead_to_their_own(resources: list[dict[str, Any]]) -> Iterator[str]:
-    """What is known only after apply comes from the resource that references.toml names."""
+    """A value known only after apply comes from the resource that references.toml names."""
     found = references(resources)
     for attribute, origin in REFERENCES.items():
         if found.get(attribute) != {origin}:

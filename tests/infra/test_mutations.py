@@ -57,7 +57,7 @@ class Change(NamedTuple):
     """A policy, a function of test_validations.py, a test as pytest names it, or Terraform."""
 
     says: str = ""
-    """What the check has to say of it."""
+    """A text that the check's message has to contain."""
 
 
 def changes(file: str) -> dict[str, list[Change]]:
@@ -122,8 +122,8 @@ def passes(tests: Iterable[str], root: Path) -> bool:
     return done.returncode == 0
 
 
-AT_ONCE: Final = int(os.environ.get("MUTATIONS_AT_ONCE", "8"))
-"""How many mutations share a plan, which takes seconds; 1 tries each by itself."""
+GROUP_SIZE: Final = int(os.environ.get("MUTATIONS_AT_ONCE", "8"))
+"""How many mutations share a plan, which takes seconds; with 1, each has its own plan."""
 
 
 def groups() -> list[list[Change]]:
@@ -144,7 +144,7 @@ def groups() -> list[list[Change]]:
 
 def _fits(mutation: Change, group: list[Change]) -> bool:
     """Tell whether a mutation can be made with others."""
-    if len(group) >= AT_ONCE or group[0].noticed_by in (TERRAFORM, *FOLDER_CHECKS):
+    if len(group) >= GROUP_SIZE or group[0].noticed_by in (TERRAFORM, *FOLDER_CHECKS):
         return False
     return not any(
         "::" in other.noticed_by
@@ -157,7 +157,7 @@ def _fits(mutation: Change, group: list[Change]) -> bool:
 
 @pytest.mark.parametrize("group", groups(), ids=lambda group: " + ".join(m.name for m in group))
 def test_mutation_is_noticed(group: list[Change], tmp_path: Path) -> None:
-    """The check that is about the mutation notices it, by itself."""
+    """The check that is named for the mutation notices it, without any other check."""
     if "::" in group[0].noticed_by:
         root = checkout(tmp_path)
         make(group[0], root)
@@ -199,7 +199,7 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> TerraformSandbox:
 def test_rewrites_of_the_configuration_are_accepted(
     check: str, rewritten: TerraformSandbox
 ) -> None:
-    """What changes no meaning violates no policy: at least fifteen rewrites, all at once."""
+    """Rewrites that change no meaning violate no policy: at least fifteen, all at once."""
     assert len(REWRITES) >= 15
     assert list(objections(check, rewritten)) == []
 

@@ -1,4 +1,4 @@
-"""Each policy holds for every use of the configuration, and for whatever else a user may set."""
+"""Each policy holds for every use of the configuration, and for all other user settings."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def violations(name: str, sandbox: TerraformSandbox) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_policy_in_every_use_holds(name: str) -> None:
-    """What the docstring of the policy states."""
+    """The rule in the docstring of the policy holds for every use."""
     try:
         assert list(violations(name, terraform_sandbox())) == []
     except TerraformFailed as error:
@@ -169,7 +169,7 @@ def test_secrets_in_plan_file_and_state_are_absent() -> None:
 def test_example_variables_equal_the_defaults_but_for_project_and_cap(
     plans: dict[str, Plan],
 ) -> None:
-    """Who copies the example gets the safe defaults, and a spend cap above 0 and not absurd."""
+    """A copy of the example has the safe defaults, and a sensible spend cap above 0."""
     example, default = plans["example"], plans["default"]
     differing = {
         name
@@ -202,7 +202,7 @@ FURTHER: Final = """
 
 
 def test_further_function_in_the_table_gets_everything_it_needs(plans: dict[str, Plan]) -> None:
-    """Identity, rights, URL and variables follow from one entry; nobody else gets more rights."""
+    """Identity, rights, URL and variables follow from one entry; no other right is added."""
     sandbox = terraform_sandbox().copy()
     path = sandbox.folder / "functions.tf"
     start = "  functions = {\n"

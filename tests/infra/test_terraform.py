@@ -1,4 +1,4 @@
-"""What terraform and checkov report on ``infra/``, its examples, and what git ignores."""
+"""Reports of terraform and checkov on ``infra/``, its examples, and git's ignored files."""
 
 from __future__ import annotations
 
@@ -155,11 +155,11 @@ def test_checkov_skips_each_have_a_reason() -> None:
 
 
 OF_A_RUN = re.compile(r"\.terraform(?!\.lock\.hcl)|tfstate|\.tfvars$|\.tfplan$")
-"""What a run writes, or a user's own values. A fork commits backend.tf and the lock file."""
+"""Files that a run writes, or that hold a user's values. A fork commits backend.tf and the lock."""
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in this checkout; where there is none, skip."""
+    """Run git in this checkout; skip the test if git does not know the folder."""
     done = subprocess.run(  # noqa: S603 - our own arguments
         ["git", *arguments],  # noqa: S607 - the one of PATH
         cwd=ROOT,

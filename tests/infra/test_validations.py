@@ -1,4 +1,4 @@
-"""The variables accept what is good and refuse what is not, on both sides of every bound."""
+"""The variables accept good values and refuse bad ones, on both sides of every bound."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_variables_all_have_rows_descriptions_and_types() -> None:
 
 
 def test_accepted_values_are_accepted_by_the_code() -> None:
-    """What Terraform lets through would otherwise stop a function at its start."""
+    """A value that Terraform accepts and the code refuses would stop a function at its start."""
     for settings in FUNCTIONS.values():
         for variable in settings.variables():
             row = VARIABLES.get(variable.name.lower(), {"good": []})
@@ -143,7 +143,7 @@ def test_accepted_values_are_accepted_by_the_code() -> None:
 
 
 def test_sizes_that_contradict_each_other_are_refused() -> None:
-    """What shows only when defaults and function_sizes are joined, for every function."""
+    """Contradictions that appear only after merging the defaults are refused for every function."""
     sizes = {
         name: {"cpu": "0.5", "concurrency": 54, "min_instances": 2, "max_instances": 1}
         for name in CALLERS

@@ -1,4 +1,4 @@
-"""The Cloud Tasks adapter over real gRPC: against our own server, and a foreign emulator."""
+"""The Cloud Tasks adapter over real gRPC, on this project's server and on an emulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMULATOR = ROOT / ".tools" / "gcloud-tasks-emulator" / "bin" / "gcloud-tasks-emu
 
 
 class TestOverGrpc(QueueContract):
-    """Names are refused by the server here, with ALREADY_EXISTS, as Cloud Tasks does."""
+    """This project's server rejects known names with ALREADY_EXISTS, as Cloud Tasks does."""
 
     @pytest.fixture
     async def both(self, tmp_path: Path) -> AsyncIterator[tuple[Sending, TasksServer]]:
@@ -40,7 +40,7 @@ class TestOverGrpc(QueueContract):
     async def test_enqueue_sends_name_url_deadline_and_identity(
         self, both: tuple[Sending, TasksServer]
     ) -> None:
-        """As Cloud Tasks needs them."""
+        """The created task has every field that Cloud Tasks needs."""
         sending, server = both
         await sending.queue.enqueue(f"{ID}-3", ID)
         (request,) = server.requests
@@ -55,7 +55,7 @@ class TestOverGrpc(QueueContract):
 
 
 class TestForeignEmulator(SendingContract):
-    """gcloud-tasks-emulator, which nobody here wrote; it repeats names, so only the rest."""
+    """The independent gcloud-tasks-emulator; it accepts known names, so names are not tested."""
 
     @pytest.fixture
     async def sending(self, tmp_path: Path) -> AsyncIterator[Sending]:
@@ -78,7 +78,7 @@ class TestForeignEmulator(SendingContract):
 
 
 class FailingTasks:
-    """A server whose CreateTask fails as told."""
+    """A server whose CreateTask fails with the given status."""
 
     def __init__(self, *codes: grpc.StatusCode) -> None:
         self.codes = list(codes)
@@ -108,7 +108,7 @@ class FailingTasks:
     async def _create_task(self, request: Any, context: Any) -> Any:
         self.calls += 1
         if self.codes:
-            await context.abort(self.codes.pop(0), "as told")
+            await context.abort(self.codes.pop(0), "injected")
         return request.task
 
 
@@ -119,7 +119,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_quick")
 async def test_enqueue_with_a_transient_error_is_retried() -> None:
-    """Then it raises ``QueueUnavailable``."""
+    """It raises ``QueueUnavailable`` after the last retry."""
     failing = FailingTasks(*[grpc.StatusCode.UNAVAILABLE] * 3)
     queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
     await queue.enqueue(f"{ID}-0", ID)

@@ -74,7 +74,7 @@ class Counting:
 
 
 async def test_save_result_takes_one_read_and_one_commit(firestore: FirestoreDocuments) -> None:
-    """A duplicate takes the read only."""
+    """A duplicate takes only the read."""
     counting = Counting(firestore)
     await counting.start()
     task_id = uuid4().hex
@@ -108,7 +108,7 @@ async def test_save_result_of_many_segments_is_paged(firestore: FirestoreDocumen
 async def test_save_result_of_the_largest_body_takes_several_commits(
     firestore: FirestoreDocuments,
 ) -> None:
-    """Nearly 10 MB compressed."""
+    """The body has nearly 10 MB compressed."""
     raw = bytes(9_900_000)
     store = TaskStore(firestore, Retrier())
     task_id = uuid4().hex
@@ -120,7 +120,7 @@ async def test_save_result_of_the_largest_body_takes_several_commits(
 
 
 async def test_save_result_concurrently_reaches_one_end(firestore: FirestoreDocuments) -> None:
-    """Twenty deliveries of five bodies of one task."""
+    """Twenty deliveries of five bodies of one task reach the same result."""
     store = TaskStore(firestore, Retrier())
     task_id = uuid4().hex
     results = [
@@ -141,7 +141,7 @@ async def test_save_result_concurrently_reaches_one_end(firestore: FirestoreDocu
 
 
 async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> None:
-    """A hundred requests in one instance and ten in others."""
+    """A hundred requests run in one instance and ten in others."""
     provider = ScriptedProvider()
     order = SubmitAsset(f"re_{uuid4().int}"[:100], {})
 
@@ -171,7 +171,7 @@ async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> N
 
 
 async def test_read_without_a_server_is_unavailable() -> None:
-    """Within the time limit."""
+    """The error comes within the time limit."""
     documents = FirestoreDocuments("local", "(default)", f"127.0.0.1:{free_port()}")
     with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
         await documents.read(Read("tasks/t", Task))
@@ -224,7 +224,7 @@ def test_decode_of_segments_equals_the_general_way() -> None:
 
 
 def test_fill_value_of_an_unknown_type_raises() -> None:
-    """Nothing is left out silently."""
+    """No value is left out silently."""
     with pytest.raises(TypeError):
         plain([object()])
 

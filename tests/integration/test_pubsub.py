@@ -1,4 +1,4 @@
-"""Publishing to the Pub/Sub emulator, and what it pushes."""
+"""Publishing to the Pub/Sub emulator, and its pushes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_publish_to_a_missing_topic_is_unavailable(emulators: dict[str, st
 async def test_publish_without_a_broker_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is retried until the time limit."""
+    """Publishing is retried until the time limit."""
     monkeypatch.setattr(publisher_module, "PUBLISH_TIMEOUT_S", 1.0)
     publisher = PubSubPublisher(f"127.0.0.1:{free_port()}")
     loop = asyncio.get_running_loop()
@@ -151,20 +151,19 @@ async def test_publish_without_an_identity_is_unavailable(
             await publisher.publish("projects/local/topics/callbacks", message())
 
 
-class Wire:
-    """Stands in for the RPC: records requests, answers when told."""
+class WaitingPublisher(PubSubPublisher):
+    """A publisher without a service: it records each request, which the test then answers."""
 
-    def __init__(self, publisher: PubSubPublisher) -> None:
+    def __init__(self) -> None:
+        super().__init__("unused:1")
         self.requests: list[ProtobufMessage] = []
         self.answers: list[asyncio.Future[None]] = []
 
-        async def send(request: Any, deadline: float) -> None:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.requests.append(request)
-            self.answers.append(future)
-            await future
-
-        publisher.send = send  # type: ignore[method-assign] # one test's own wire
+    async def send(self, request: Any, deadline: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.requests.append(request)
+        self.answers.append(future)
+        await future
 
     def sizes(self) -> list[int]:
         return [len(request.messages) for request in self.requests]  # type: ignore[attr-defined] # a PublishRequest
@@ -180,94 +179,88 @@ TOPIC = "projects/local/topics/callbacks"
 
 async def test_publish_during_an_rpc_shares_the_next_one() -> None:
     """The first message goes out at once."""
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    publisher = WaitingPublisher()
     first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
     await settle()
     rest = [asyncio.ensure_future(publisher.publish(TOPIC, message(n))) for n in range(100)]
     await settle()
-    assert wire.sizes() == [1]
-    wire.answers[0].set_result(None)
+    assert publisher.sizes() == [1]
+    publisher.answers[0].set_result(None)
     await first
     await settle()
-    assert wire.sizes() == [1, 100]
+    assert publisher.sizes() == [1, 100]
     assert not any(task.done() for task in rest)
-    wire.answers[1].set_result(None)
+    publisher.answers[1].set_result(None)
     await asyncio.gather(*rest)
 
 
 async def test_publish_rpc_failed_fails_only_its_messages() -> None:
     """Later messages are sent."""
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    publisher = WaitingPublisher()
     first = asyncio.ensure_future(publisher.publish(TOPIC, message()))
     await settle()
     second = asyncio.ensure_future(publisher.publish(TOPIC, message()))
-    wire.answers[0].set_exception(PublishUnavailable("no"))
+    publisher.answers[0].set_exception(PublishUnavailable("no"))
     with pytest.raises(PublishUnavailable):
         await first
     await settle()
-    wire.answers[1].set_result(None)
+    publisher.answers[1].set_result(None)
     await second
 
 
 async def test_publish_rpc_stalled_does_not_delay_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a second the next batch is sent beside it."""
     monkeypatch.setattr(publisher_module, "STALLED_AFTER_S", 0.05)
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    publisher = WaitingPublisher()
     stalled = asyncio.ensure_future(publisher.publish(TOPIC, message()))
     await settle()
     waiting = asyncio.ensure_future(publisher.publish(TOPIC, message()))
-    await eventually(lambda: len(wire.requests) == 2)
-    wire.answers[1].set_result(None)
+    await eventually(lambda: len(publisher.requests) == 2)
+    publisher.answers[1].set_result(None)
     await waiting
     assert not stalled.done()
-    wire.answers[0].set_result(None)
+    publisher.answers[0].set_result(None)
     await stalled
 
 
 async def test_publish_to_two_topics_is_independent() -> None:
     """A rejected callback does not wait for accepted ones."""
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    publisher = WaitingPublisher()
     both = [asyncio.ensure_future(publisher.publish(f"{TOPIC}{n}", message())) for n in range(2)]
     await settle()
-    assert wire.sizes() == [1, 1]
-    for answer in wire.answers:
+    assert publisher.sizes() == [1, 1]
+    for answer in publisher.answers:
         answer.set_result(None)
     await asyncio.gather(*both)
 
 
 async def test_publish_batch_is_bounded() -> None:
-    """In number and in bytes."""
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    """A batch is bounded in number and in bytes."""
+    publisher = WaitingPublisher()
     tasks = [asyncio.ensure_future(publisher.publish(TOPIC, message(n))) for n in range(2_500)]
     large = Message(bytes(4_000_000), {})
     tasks += [asyncio.ensure_future(publisher.publish(TOPIC, large)) for _ in range(5)]
     while not all(task.done() for task in tasks):
         await settle()
-        for answer in wire.answers:
+        for answer in publisher.answers:
             if not answer.done():
                 answer.set_result(None)
-    assert sum(wire.sizes()) == 2_505
-    assert max(wire.sizes()) == MAX_BATCH_MESSAGES
-    assert all(request.ByteSize() <= MAX_BATCH_BYTES for request in wire.requests)
+    assert sum(publisher.sizes()) == 2_505
+    assert max(publisher.sizes()) == MAX_BATCH_MESSAGES
+    assert all(request.ByteSize() <= MAX_BATCH_BYTES for request in publisher.requests)
 
 
 async def test_publish_cancelled_does_not_disturb_its_batch() -> None:
     """No exception is left unretrieved."""
-    publisher = PubSubPublisher("unused:1")
-    wire = Wire(publisher)
+    publisher = WaitingPublisher()
     for outcome in (None, PublishUnavailable("no")):
         gone = asyncio.ensure_future(publisher.publish(TOPIC, message()))
         await settle()
         gone.cancel()
         await settle()
         if outcome is None:
-            wire.answers[-1].set_result(None)
+            publisher.answers[-1].set_result(None)
         else:
-            wire.answers[-1].set_exception(outcome)
+            publisher.answers[-1].set_exception(outcome)
         await settle()
         assert gone.cancelled()

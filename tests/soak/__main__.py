@@ -1,4 +1,4 @@
-"""Upload thousands of files at once, announce each three times, and count what it costs.
+"""Upload thousands of files at once, announce each three times, and measure the cost.
 
 ``python -m tests.soak [--objects 5000] [--per-second 50] [--backend emulators]``. Time is scaled:
 the fake Mavi allows ``per-second`` requests to each endpoint where Mavi allows one.
@@ -55,7 +55,7 @@ async def soak(backend: str, objects: int, per_second: float, seed: int) -> Figu
 
 
 def main() -> int:
-    """Print the figures; the exit code tells whether any of the promises was broken."""
+    """Print the figures; the exit code tells whether every check passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--backend", choices=[EMBEDDED, EMULATORS], default=EMBEDDED)
     parser.add_argument("--objects", type=int, default=5_000)

@@ -1,4 +1,4 @@
-"""What an answer of the provider means for our money."""
+"""Classifying the provider's answers: was a job bought?"""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def submit(status: int, content: Any, retry_after: str | None = None) -> SubmitA
 
 @pytest.mark.parametrize("code", [200, "200", "0000"])
 def test_submit_answer_accepted_has_a_task(code: Any) -> None:
-    """The code may be a number or a string."""
+    """The code of an accepted answer may be a number or a string."""
     content = ACCEPTED | {"code": code, "data": {"task_id": "abc"}}
     assert submit(200, content) == Accepted("abc")
 
@@ -74,7 +74,7 @@ def test_submit_answer_accepted_has_a_task(code: Any) -> None:
 def test_submit_answer_refused_is_classified(
     status: int, code: Any, expected: SubmitAnswer
 ) -> None:
-    """By HTTP status, or by the code inside a 200 of the older generation."""
+    """The HTTP status decides, or the code inside a 200 of the older generation."""
     assert submit(status, {"code": code, "msg": "Request has exceeded the limit."}) == expected
 
 
@@ -95,7 +95,7 @@ def test_submit_answer_refused_is_classified(
     ],
 )
 def test_submit_answer_unclear_is_lost(content: Any) -> None:
-    """It may stand for a job, so it is not repeated."""
+    """An unclear answer may mean a job, so the request is not repeated."""
     assert isinstance(submit(200, content), AnswerLost)
 
 
@@ -105,7 +105,7 @@ def test_submit_answer_unreadable_is_lost() -> None:
 
 
 def test_submit_answer_without_a_webhook_is_read_from_its_text() -> None:
-    """Its remedy differs."""
+    """A missing webhook has another remedy than other refusals."""
     text = "An async request requires at least one webhook."
     assert submit(400, {"code": 400, "msg": text}) == Refused(Refusal.NO_WEBHOOK, 400)
     assert submit(400, {"code": 400, "msg": "webhook"}) == Ambiguous()
@@ -117,7 +117,7 @@ def test_submit_answer_without_a_webhook_is_read_from_its_text() -> None:
     [(None, 0.0), ("7", 7.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("99999", 0.0)],
 )
 def test_retry_after_of_any_form_is_bounded(header: str | None, seconds: float) -> None:
-    """The provider documents none."""
+    """The provider documents no form of ``Retry-After``."""
     assert submit(429, {}, header) == RateLimited(seconds)
 
 
@@ -126,7 +126,7 @@ def test_retry_after_of_any_form_is_bounded(header: str | None, seconds: float) 
     st.binary(max_size=50) | JSON_VALUES.map(lambda v: json.dumps(v).encode()),
 )
 def test_submit_answer_of_any_bytes_is_classified(status: int, body: bytes) -> None:
-    """Nothing is raised, and a 5xx never means that nothing was bought."""
+    """No answer raises, and a 5xx never means that nothing was bought."""
     answer = read_submit_answer(status, body, None)
     if status >= 500:
         assert isinstance(answer, AnswerLost)
@@ -166,7 +166,7 @@ def metadata(*resources: Any, code: Any = 200) -> bytes:
 def test_asset_state_is_read_from_the_metadata(
     status: int, body: bytes, expected: AssetState | None
 ) -> None:
-    """For every upload status, and for a missing asset."""
+    """Every upload status has its state, and so has a missing asset."""
     assert read_metadata_answer(status, body) == expected
 
 
@@ -183,12 +183,12 @@ def test_asset_state_is_read_from_the_metadata(
     ],
 )
 def test_sent_answer_is_classified_by_its_status(status: int, expected: Sent) -> None:
-    """Nothing else of it is documented."""
+    """The provider documents nothing else about this answer."""
     assert read_sent_answer(status) is expected
 
 
 def test_status_300_is_no_success() -> None:
-    """For every endpoint: a redirect is not followed, so its body is not what was asked for."""
+    """Redirects are not followed, so the body of a 3xx is not the answer of the endpoint."""
     body = json.dumps(ACCEPTED | {"data": {"task_id": "abc", "asset_id": "re_1"}}).encode()
     assert read_submit_answer(300, body, None) == Refused(Refusal.ERROR, 300)
     assert read_upload_answer(300, body, None) == Refused(Refusal.ERROR, 300)
@@ -206,8 +206,8 @@ def test_status_300_is_no_success() -> None:
         (None, Uploaded("re_1")),
     ],
 )
-def test_answer_to_an_upload_has_an_address_or_all_the_bytes(url: Any, expected: Any) -> None:
-    """Only an address that HTTP can reach is one."""
+def test_upload_answer_has_an_address_or_an_asset(url: Any, expected: Any) -> None:
+    """An address counts only if HTTP can reach it."""
     content = {"code": "0000", "data": {"asset_id": "re_1", "signed_url": url}}
     assert read_upload_answer(200, json.dumps(content).encode(), None) == expected
 
@@ -228,16 +228,16 @@ def test_answer_to_an_upload_has_an_address_or_all_the_bytes(url: Any, expected:
         (503, None, Unreachable()),
     ],
 )
-def test_refused_upload_is_read_by_its_status_or_code(
-    status: int, code: str | None, expected: Any
-) -> None:
+def test_upload_answer_refused_is_classified(status: int, code: str | None, expected: Any) -> None:
     """The older generation of the API sends errors as HTTP 200."""
     body = json.dumps({"code": code}).encode()
     assert read_upload_answer(status, body, "3") == expected
 
 
 @pytest.mark.parametrize(("code", "status"), [("0403", 403), ("0409", 409)])
-def test_refusal_inside_a_200_is_read_by_its_code(code: str, status: int) -> None:
+def test_submit_answer_refused_inside_a_200_is_classified_by_its_code(
+    code: str, status: int
+) -> None:
     """Every code that the provider documents has its status."""
     refusal = Refusal.AUTH if status == 403 else Refusal.ERROR
     assert submit(200, {"code": code}) == Refused(refusal, status)

@@ -1,18 +1,15 @@
-"""Whose an asset is: of all who want it, one buys it."""
+"""The owner of an asset: of several submissions for one asset, one buys it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.fakes import nothing
 from tests.pipeline import Pipeline
 from transcripts.mavi.answers import (
-    Sent,
     SignedUrl,
 )
 from transcripts.ports import Delete, Write
-from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
@@ -21,13 +18,8 @@ from transcripts.submissions.submission import (
 )
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> None:
-    """It shares the purchase with the asset's id."""
+    """An object that names an asset shares the purchase of that asset."""
     stored = pipeline.objects.put("x.txt", b"", metadata={"mavi-asset-id": "re_9"})
     await pipeline.intake.enqueue_upload(stored)
     submission_id = submission_id_of_asset("re_9")
@@ -38,7 +30,7 @@ async def test_object_naming_an_asset_is_not_uploaded(pipeline: Pipeline) -> Non
 
 
 async def test_submit_id_of_an_uploaded_asset_returns_its_purchase(pipeline: Pipeline) -> None:
-    """The object's submission owns the asset."""
+    """The object's submission owns the asset, so submitting its id returns that submission."""
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)
     receipt = await pipeline.service.submit(SubmitAsset("re_1", {}))
@@ -52,17 +44,15 @@ async def test_submit_id_of_an_uploaded_asset_returns_its_purchase(pipeline: Pip
 async def test_upload_owns_its_asset_before_the_first_byte(
     pipeline: Pipeline,
 ) -> None:
-    """Nobody can buy the asset by its id meanwhile."""
+    """No request can buy the asset by its id while the upload runs."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_77", "https://signed/re_77")]
     owners: list[str] = []
-    send = pipeline.provider.send
 
-    async def looking(url: str, file: Any) -> Sent:
+    async def read_owner(url: str, file: Any) -> None:
         owners.append(await pipeline.store.submission_id_of("re_77"))
-        return await send(url, file)
 
-    pipeline.provider.send = looking  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = read_owner
     await pipeline.service.run(submission_id)
     assert owners == [submission_id]
 
@@ -82,7 +72,7 @@ async def test_upload_with_a_known_asset_id_is_a_duplicate(pipeline: Pipeline) -
 
 
 async def test_upload_with_a_submitted_asset_id_is_a_duplicate(pipeline: Pipeline) -> None:
-    """The submission by id came first."""
+    """The submission by asset id came first."""
     await pipeline.service.submit(SubmitAsset("re_1", {}))
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
@@ -95,16 +85,14 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
     """The asset id is submitted while an upload gets it."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
-    commit = pipeline.documents.commit
     ordered: list[Any] = []
 
-    async def between(*writes: Write | Delete) -> None:
+    async def submit_by_id(*writes: Write | Delete) -> None:
         if not ordered and any(write.path == "assets/re_1" for write in writes):
             ordered.append(None)
             ordered.append(await pipeline.instance().submit(SubmitAsset("re_1", {})))
-        await commit(*writes)
 
-    pipeline.documents.commit = between  # type: ignore[method-assign] # one test's own store
+    pipeline.documents.before_commit = submit_by_id
     ended = await pipeline.service.run(submission_id)
     assert ended == RunResult(submission_id, State.REJECTED, reason="duplicate_asset")
     assert ordered[1].submission_id == submission_id_of_asset("re_1")
@@ -114,20 +102,15 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
 async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
     pipeline: Pipeline,
 ) -> None:
-    """The asset has become the object's."""
+    """The object's submission has become the owner of the asset."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
-    buy = pipeline.service._submitter.submit
-    first = True
 
-    async def after_the_upload(lease: Lease, *arguments: Any) -> Any:
-        nonlocal first
-        if first:
-            first = False
-            await pipeline.instance().run(submission_id)
-        return await buy(lease, *arguments)
+    async def upload(asset_id: str) -> None:
+        pipeline.provider.on_slot = nothing
+        await pipeline.instance().run(submission_id)
 
-    pipeline.service._submitter.submit = after_the_upload  # type: ignore[method-assign,assignment]
+    pipeline.provider.on_slot = upload
     receipt = await pipeline.service.submit(SubmitAsset("re_1", {}))
     assert (receipt.submission_id, receipt.duplicate) == (submission_id, True)
     assert pipeline.provider.submitted == ["re_1"]
@@ -136,7 +119,7 @@ async def test_submit_id_that_an_upload_got_meanwhile_returns_its_purchase(
 
 
 async def test_asset_of_a_submission_that_has_expired_may_be_bought(pipeline: Pipeline) -> None:
-    """Firestore may delete an expired submission before the document that names it as owner."""
+    """Firestore may delete an expired submission before the document that names its asset."""
     await pipeline.service.run(await pipeline.drop())
     (expired,) = pipeline.documents.paths("submissions/")
     del pipeline.documents.content[expired]

@@ -23,7 +23,7 @@ from transcripts.web import BodyReader, BodyWatch, error_boundary
 
 
 def a_request(messages: Sequence[dict[str, Any]], **headers: str) -> Request:
-    """Return a request whose body comes in these messages, and then never ends."""
+    """Return a request whose body has these messages, and then never ends."""
     left = list(messages)
 
     async def receive() -> dict[str, Any]:
@@ -42,7 +42,7 @@ GONE = {"type": "http.disconnect"}
 
 
 async def test_read_of_a_whole_body_stops_its_watch() -> None:
-    """The handler may take longer afterwards."""
+    """The handler may run longer than the limit after the body is read."""
     watch = BodyWatch(0.04)
     assert await BodyReader(a_request([WHOLE]), 100, watch).read() == b"body"
     await asyncio.sleep(0.2)
@@ -55,7 +55,7 @@ async def test_read_of_a_whole_body_stops_its_watch() -> None:
 async def test_read_that_fails_stops_its_watch(
     messages: list[dict[str, Any]], error: type[TranscriptsError]
 ) -> None:
-    """Handling the error may take longer."""
+    """Handling the error may take longer than the limit."""
     watch = BodyWatch(0.04)
     with pytest.raises(error):
         await BodyReader(a_request(messages), 7, watch).read()
@@ -63,7 +63,7 @@ async def test_read_that_fails_stops_its_watch(
     assert watch.expired == set()
 
 
-async def test_read_of_a_stalled_body_raises_and_its_task_goes_on() -> None:
+async def test_read_of_a_stalled_body_raises_and_its_task_continues() -> None:
     """The cancellation of the task is undone."""
     watch = BodyWatch(0.04)
     with pytest.raises(BodyIncomplete) as caught:
@@ -112,7 +112,7 @@ async def answered(error: Exception) -> tuple[Response, LogLines]:
 
 @pytest.mark.parametrize("error", [StoreUnavailable("no store"), RetryLater("on its way")])
 async def test_boundary_logs_a_transient_error(error: TranscriptsError) -> None:
-    """The caller tries again without telling why."""
+    """The caller retries, and only the log tells why."""
     response, lines = await answered(error)
     assert response.status_code == error.status
     (event,) = lines.events

@@ -1,4 +1,4 @@
-"""Who may buy, and what is recorded when."""
+"""Granting and refusing leases, and the records of each decision."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def a_submission(state: State, **changes: Any) -> Submission:
 
 
 def test_submission_id_is_a_hash_of_the_asset() -> None:
-    """The first 32 hex digits of the SHA-256 of ``asset:<id>``."""
+    """The id is the first 32 hex digits of the SHA-256 of ``asset:<id>``."""
     assert submission_id_of_asset("re_1") == hashlib.sha256(b"asset:re_1").hexdigest()[:32]
 
 
 def test_claim_of_a_new_asset_grants_a_lease() -> None:
-    """For five minutes."""
+    """The lease lasts five minutes."""
     change = claim(None, None, a_request())
     submission = change.submission
     assert submission is not None
@@ -84,7 +84,7 @@ def test_claim_of_a_new_asset_grants_a_lease() -> None:
 
 
 def test_claim_of_a_bought_asset_is_already_bought() -> None:
-    """Nothing is written."""
+    """A claim of a bought asset writes nothing."""
     bought = a_submission(State.SUBMITTED)
     change = claim(bought, None, a_request())
     assert (change.decision, change.submission) == (AlreadyBought(bought), None)
@@ -93,21 +93,21 @@ def test_claim_of_a_bought_asset_is_already_bought() -> None:
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("state", OPEN)
 def test_claim_while_leased_is_in_progress(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
-    """Even a forced one."""
+    """A forced claim is refused too."""
     change = claim(a_submission(state), None, a_request(force=force))
     assert change.decision == InProgress(claims.RETRY_AFTER_S)
     assert change.submission is None
 
 
 def test_claim_while_leased_returns_retry_after() -> None:
-    """Never more than the rest of the lease."""
+    """The time to wait is never more than the rest of the lease."""
     held = a_submission(State.PENDING, lease_expires_at=NOW + timedelta(seconds=2.5))
     assert claim(held, None, a_request()).decision == InProgress(3)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
 def test_claim_after_the_lease_grants_another(state: State) -> None:
-    """The next holder goes on from the recorded state."""
+    """The next holder continues from the recorded state."""
     expired = a_submission(state, lease_expires_at=NOW)
     change = claim(expired, None, a_request())
     assert isinstance(change.decision, LeaseGranted)
@@ -116,7 +116,7 @@ def test_claim_after_the_lease_grants_another(state: State) -> None:
 
 
 def test_claim_after_an_expired_call_is_unknown() -> None:
-    """The request may have been sent."""
+    """The former holder may have sent the request."""
     expired = a_submission(State.SUBMITTING, lease_expires_at=NOW - timedelta(seconds=1))
     change = claim(expired, None, a_request())
     assert isinstance(change.decision, PurchaseUnknown)
@@ -125,7 +125,7 @@ def test_claim_after_an_expired_call_is_unknown() -> None:
 
 
 def test_claim_of_an_unknown_purchase_needs_force() -> None:
-    """The lost answer stays on record."""
+    """A forced claim keeps the lost answer as a previous attempt."""
     unknown = a_submission(State.SUBMIT_UNKNOWN, reason="time-out")
     assert claim(unknown, None, a_request()).decision == PurchaseUnknown("time-out")
     forced = claim(unknown, None, a_request(force=True)).submission
@@ -136,7 +136,7 @@ def test_claim_of_an_unknown_purchase_needs_force() -> None:
 
 
 def test_claim_forced_keeps_the_previous_attempt() -> None:
-    """Both jobs were paid for."""
+    """Both jobs were paid for, so both are recorded."""
     forced = claim(a_submission(State.SUBMITTED), None, a_request(force=True)).submission
     assert forced is not None
     assert (forced.state, forced.task_id) == (State.PENDING, None)
@@ -144,7 +144,7 @@ def test_claim_forced_keeps_the_previous_attempt() -> None:
 
 
 def test_claim_forced_many_times_keeps_a_bounded_list() -> None:
-    """A document has a size limit."""
+    """The list is bounded because a document has a size limit."""
     submission = a_submission(State.SUBMITTED)
     for _ in range(MAX_PREVIOUS_ATTEMPTS + 5):
         forced = claim(submission, None, a_request(force=True)).submission
@@ -162,7 +162,7 @@ def test_claim_of_a_rejected_asset_grants_a_lease() -> None:
 
 
 def test_claim_with_its_own_lease_is_granted() -> None:
-    """The acknowledgement of its commit was lost."""
+    """The lease was committed, but the acknowledgement of the commit was lost."""
     claimed = claim(None, None, a_request()).submission
     change = claim(claimed, None, a_request())
     assert isinstance(change.decision, LeaseGranted)
@@ -170,7 +170,7 @@ def test_claim_with_its_own_lease_is_granted() -> None:
 
 
 def test_claim_at_the_spend_cap_is_refused() -> None:
-    """Until midnight UTC."""
+    """The claim is refused until midnight UTC."""
     first = claim(None, None, a_request(cap_per_day=2))
     assert first.counter is not None
     assert first.counter.submissions == 1
@@ -185,7 +185,7 @@ def test_claim_at_the_spend_cap_is_refused() -> None:
 
 
 def test_claim_without_a_cap_counts_nothing() -> None:
-    """It writes one document less."""
+    """A purchase without a cap writes no counter."""
     assert claim(None, None, a_request()).counter is None
 
 
@@ -197,7 +197,7 @@ def test_claim_of_a_bought_asset_at_the_cap_is_already_bought() -> None:
 
 
 def test_claim_after_a_crash_is_counted_once() -> None:
-    """The first lease was counted."""
+    """The lease of the crashed holder was counted."""
     expired = a_submission(State.PENDING, lease_expires_at=NOW, spend_day="2026-01-02")
     change = claim(expired, SpendCounter(1), a_request(cap_per_day=1))
     assert isinstance(change.decision, LeaseGranted)
@@ -207,14 +207,14 @@ def test_claim_after_a_crash_is_counted_once() -> None:
 
 
 def test_uncounted_counter_is_never_below_zero() -> None:
-    """Without a counter there is none."""
+    """Uncounting a counter that does not exist gives None."""
     assert claims.uncounted(SpendCounter(3)) == SpendCounter(2)
     assert claims.uncounted(SpendCounter(0)) == SpendCounter(0)
     assert claims.uncounted(None) is None
 
 
 def test_enqueue_new_asset_is_queued() -> None:
-    """No holder has it until a run claims it."""
+    """The entry has no holder until a run claims it."""
     change = enqueue(None, a_request(lease_id=""))
     assert change.submission is not None
     assert change.decision == Queued(change.submission)
@@ -226,7 +226,7 @@ def test_enqueue_new_asset_is_queued() -> None:
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("state", OPEN)
 def test_enqueue_twice_has_the_same_task_name(state: State, force: bool) -> None:  # noqa: FBT001 - parametrized
-    """Cloud Tasks refuses the repetition."""
+    """Cloud Tasks rejects the second task because it knows the name."""
     current = a_submission(state, enqueue_count=3, queued=True)
     change = enqueue(current, a_request(force=force))
     assert (change.decision, change.submission) == (Queued(current), None)
@@ -234,7 +234,7 @@ def test_enqueue_twice_has_the_same_task_name(state: State, force: bool) -> None
 
 
 def test_enqueue_of_an_ended_purchase_is_not_queued() -> None:
-    """Bought, maybe bought, or rejected without a retry."""
+    """The asset is bought, maybe bought, or rejected without a retry."""
     bought, rejected = a_submission(State.SUBMITTED), a_submission(State.REJECTED)
     assert enqueue(bought, a_request()).decision == AlreadyBought(bought)
     unknown = a_submission(State.SUBMIT_UNKNOWN, reason="time-out")
@@ -256,7 +256,7 @@ def test_enqueue_of_an_ended_purchase_is_not_queued() -> None:
     ],
 )
 def test_enqueue_again_has_a_new_task_name(state: State, changes: dict[str, Any]) -> None:
-    """Cloud Tasks remembers the old one; the asset stays known."""
+    """Cloud Tasks remembers the old name; the entry keeps its asset."""
     current = a_submission(state, enqueue_count=1, asset_id="re_9")
     change = enqueue(current, a_request(asset_id=None, **changes))
     assert isinstance(change.decision, Queued)
@@ -265,12 +265,12 @@ def test_enqueue_again_has_a_new_task_name(state: State, changes: dict[str, Any]
 
 
 def test_claim_of_an_unknown_submission_is_not_found() -> None:
-    """It may have expired."""
+    """The entry may have expired."""
     assert claim(None, None, a_request(asset_id=None)).decision == NotFound()
 
 
 def test_claim_of_a_rejected_entry_without_retry_is_already_rejected() -> None:
-    """A repeated task of the queue is no request to retry."""
+    """A repeated task of the queue does not retry a rejected entry."""
     rejected = a_submission(State.REJECTED)
     assert claim(rejected, None, a_request(retry_rejected=False)).decision == AlreadyRejected(
         rejected
@@ -295,7 +295,7 @@ IDLE = timedelta(hours=2)
 
 @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
 def test_requeued_idle_entry_has_a_new_task_name(state: State) -> None:
-    """It keeps its state."""
+    """The entry keeps its state."""
     stalled = a_submission(state, lease_expires_at=None, updated_at=NOW - IDLE)
     found = claims.requeued(stalled, NOW, IDLE)
     assert found is not None
@@ -309,7 +309,7 @@ def test_requeued_idle_entry_has_a_new_task_name(state: State) -> None:
 
 
 def test_expire_call_of_a_live_lease_is_none() -> None:
-    """Its answer may still come."""
+    """The answer of the call may still arrive."""
     dead = a_submission(State.SUBMITTING, lease_expires_at=NOW)
     found = claims.expire_call(dead, NOW)
     assert found is not None
@@ -319,7 +319,7 @@ def test_expire_call_of_a_live_lease_is_none() -> None:
 
 
 def test_resubmitted_overdue_task_is_bounded() -> None:
-    """Only while the entry stands for that task."""
+    """A task is bought again only while the entry stands for that task."""
     bought = a_submission(State.SUBMITTED)
     change = claims.resubmitted(bought, "t", a_request(), 1)
     assert change.submission is not None

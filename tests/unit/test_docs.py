@@ -1,4 +1,4 @@
-"""The README and docs/ say what the code does, and every place that is named exists."""
+"""The README and docs/ describe the code, and every path in them exists."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFERENCE = (docs.DOCS / "reference.md").read_text()
 
 
 def section(heading: str, text: str = REFERENCE) -> str:
-    """Return what stands under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next heading of its level or above."""
     level = len(heading.partition(" ")[0])
     rest = text.split(f"\n{heading}\n")[1]
     return re.split(rf"\n#{{2,{level}}} ", rest)[0]
@@ -54,7 +54,7 @@ def first_cells(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", sorted(docs.DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_generated_tables_are_fresh(page: Path) -> None:
-    """``python -m tests.docs`` writes them."""
+    """Every generated table equals the output of ``python -m tests.docs``."""
     assert docs.rendered(page.read_text()) == page.read_text()
 
 
@@ -132,7 +132,7 @@ def rows(text: str) -> Iterator[tuple[set[str], str]]:
 
 
 def test_every_error_code_is_listed_with_its_status() -> None:
-    """The codes of the source, and no others."""
+    """The reference lists the codes of the source, and no others."""
     listed = {
         code: {int(status) for status in re.findall(r"[0-9]{3}", cell)}
         for codes, cell in rows(section("## Error codes"))
@@ -162,7 +162,7 @@ def test_every_log_event_is_listed_with_its_severity() -> None:
 
 
 def test_every_reason_of_a_rejection_is_listed() -> None:
-    """What the upload, the provider and the storage may say, and nothing else."""
+    """The page lists each reason of upload, provider and storage, and no others."""
     not_recorded = {"submit_unknown", "submission_in_progress", "budget_exhausted"}
     reasons = set(RejectReason) | ({str(code) for code in REMEDIES} - not_recorded)
     reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
@@ -174,7 +174,7 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
 
 
 def test_messages_are_described_as_they_are_packed() -> None:
-    """Every attribute, and every kind."""
+    """The reference names every attribute and every kind."""
     traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
     packed = pack(b"{}", datetime.now(UTC), {"task_id": "t", "kind": "audio"}, traceparent)
     text = section("## Messages")
@@ -185,7 +185,7 @@ def test_messages_are_described_as_they_are_packed() -> None:
 
 
 def test_answers_that_count_name_every_field() -> None:
-    """Those of the sweep, and of a list of assets."""
+    """The reference shows every field of the answers of the sweep and of a list."""
     answers = section("## Answers")
     for names in (Counts.__struct_fields__, EnqueueResult.__dataclass_fields__):
         assert "{" + ", ".join(f'"{name}"' for name in names) + "}" in answers
@@ -199,7 +199,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Files and anchors of links to this project."""
+    """Every link to a file or anchor of this project has its target."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if target.startswith(("https://", "mailto:")):
             continue
@@ -216,7 +216,7 @@ NAMED = re.compile(
 
 
 def prose(path: Path) -> str:
-    """Return what a file says: of Python the comments and docstrings, of all others the whole."""
+    """Return the prose of a file: of Python the comments and docstrings, of others all text."""
     text = path.read_text()
     if path.suffix != ".py":
         return text
@@ -229,7 +229,7 @@ def prose(path: Path) -> str:
 
 @pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_that_is_named_exists(path: Path) -> None:
-    """In pages, comments and docstrings; an anchor after it is one of the page."""
+    """A path in a page, comment or docstring exists; an anchor after it is one of the page."""
     for name, _, anchor in (found.partition("#") for found in NAMED.findall(prose(path))):
         # A user makes *.tfvars and backend.tf from examples; NAME stands for any name.
         made = name.endswith(".tfvars") or "NAME" in name or (ROOT / f"{name}.example").exists()
@@ -238,7 +238,7 @@ def test_every_path_that_is_named_exists(path: Path) -> None:
 
 
 def test_readme_is_short() -> None:
-    """Details live in docs/."""
+    """Details are in docs/."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
@@ -260,7 +260,7 @@ def commands(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_a_target_or_a_test_or_reviewed(page: Path) -> None:
-    """Each is a target of make, a run of pytest (below), or in a table that a person has read."""
+    """A command is a make target, a run of pytest (see below), or in the reviewed table."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     of_an_account = (ROOT / "tests" / "deploy" / "documented_commands.txt").read_text().splitlines()
     for command in commands(page) - set(REVIEWED) - set(of_an_account):
@@ -270,7 +270,7 @@ def test_every_command_is_a_target_or_a_test_or_reviewed(page: Path) -> None:
 
 
 def test_every_reviewed_command_is_in_a_page() -> None:
-    """A line of the table that no page shows is stale."""
+    """Every line of the table is a command of a page."""
     assert set(REVIEWED) <= {command for page in PAGES for command in commands(page)}
 
 
@@ -279,7 +279,7 @@ def test_every_reviewed_command_is_in_a_page() -> None:
     sorted(each for page in PAGES for each in commands(page) if each.startswith(PYTEST)),
 )
 def test_commands_that_run_tests_find_some(command: str) -> None:
-    """Collecting is enough: the tests themselves are run anyway."""
+    """The commands collect tests; the suite runs these tests anyway."""
     result = subprocess.run(  # noqa: S603 - a command of our own pages
         [sys.executable, "-m", "pytest", "--collect-only", "-q", *command.split()[3:]],
         cwd=ROOT,
@@ -291,7 +291,7 @@ def test_commands_that_run_tests_find_some(command: str) -> None:
 
 
 def test_readme_or_contributing_lists_every_package() -> None:
-    """A reader knows from it where a thing lives."""
+    """A reader finds there the place of each package."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for folder in (ROOT / "functions" / "transcripts").iterdir():
         if folder.is_dir() and (folder / "__init__.py").exists():

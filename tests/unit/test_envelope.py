@@ -29,7 +29,7 @@ JSON_VALUES = st.recursive(
 
 @pytest.mark.parametrize("code", ["0000", "200", 200])
 def test_read_envelope_of_every_generation_has_its_code(code: str | int) -> None:
-    """Three generations of documents have three codes."""
+    """Three generations of the documentation have three codes."""
     envelope = read_envelope(callback_body(code=code))
     assert (envelope.task_id, decode(envelope.code)) == (TASK_ID, code)
 
@@ -42,7 +42,7 @@ def test_read_envelope_of_every_shape_has_its_task_id(name: str) -> None:
 
 
 def test_read_envelope_without_parts_has_nulls() -> None:
-    """Only ``task_id`` is needed."""
+    """Only ``task_id`` is required."""
     envelope = read_envelope(b'{"task_id": "a"}')
     assert [decode(part) for part in (envelope.code, envelope.message, envelope.data)] == [None] * 3
 
@@ -61,13 +61,13 @@ def test_read_envelope_without_parts_has_nulls() -> None:
     ],
 )
 def test_read_envelope_with_half_an_emoji_is_repaired(text: bytes, expected: str) -> None:
-    """A text was cut in the middle of one."""
+    """The text was cut inside an emoji."""
     envelope = read_envelope(b'{"task_id": "a", "data": "' + text + b'"}')
     assert decode(envelope.data) == expected
 
 
 def test_read_envelope_with_duplicate_keys_takes_the_last() -> None:
-    """Every JSON library does so."""
+    """JSON libraries do the same."""
     assert read_envelope(b'{"task_id": "a", "task_id": "b"}').task_id == "b"
 
 
@@ -99,7 +99,7 @@ def test_read_envelope_with_duplicate_keys_takes_the_last() -> None:
     ],
 )
 def test_read_envelope_of_no_callback_raises_its_code(body: bytes, code: str) -> None:
-    """Both ways of reading agree."""
+    """Both ways of reading raise the same code."""
     with pytest.raises(UnreadableCallback) as caught:
         read_envelope(body)
     assert caught.value.code == code
@@ -113,7 +113,7 @@ def test_read_envelope_of_no_callback_raises_its_code(body: bytes, code: str) ->
     ["a", "A-_9", "0" * 128, "_", "__", "___", "__a", "a__", "-", TASK_ID],
 )
 def test_read_envelope_with_a_usable_task_id_returns_it(task_id: str) -> None:
-    """It is opaque, but safe as the id of a document."""
+    """Any id that is safe as a document's id is accepted."""
     assert usable_id(task_id)
 
 
@@ -122,15 +122,15 @@ def test_read_envelope_with_a_usable_task_id_returns_it(task_id: str) -> None:
     ["", "0" * 129, "a/b", "..", ".", "a b", "a\n", "ä", "__a__", "____", "a\x00", "../a"],
 )
 def test_read_envelope_with_an_unusable_task_id_raises(task_id: str) -> None:
-    """Reserved names, path parts, and what is not ASCII."""
+    """Reserved names, parts of a path, and characters beyond ASCII are rejected."""
     assert not usable_id(task_id)
     with pytest.raises(UnreadableCallback):
         read_envelope(callback_body(task_id=task_id))
 
 
 @given(st.binary(max_size=200))
-def test_read_envelope_of_any_bytes_raises_one_error(body: bytes) -> None:
-    """Or returns an envelope."""
+def test_read_envelope_of_any_bytes_returns_or_raises_one_error(body: bytes) -> None:
+    """Any bytes give an envelope or ``UnreadableCallback``."""
     try:
         read_envelope(body)
     except UnreadableCallback as error:
@@ -139,7 +139,7 @@ def test_read_envelope_of_any_bytes_raises_one_error(body: bytes) -> None:
 
 @given(st.data())
 def test_read_envelope_of_a_damaged_callback_raises_one_error(data: st.DataObject) -> None:
-    """It is cut off, or has one changed byte."""
+    """A callback that is cut off, or has one changed byte, raises no other error."""
     body = bytearray(callback_body())
     body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(body)))
@@ -167,20 +167,20 @@ def test_decode_of_a_huge_number_is_infinite(number: str) -> None:
 
 
 def test_decode_of_deep_nesting_raises_poison_message() -> None:
-    """A part can be skipped at a depth at which it can't be built."""
+    """JSON can be skipped at a depth at which objects cannot be built from it."""
     deep = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises(PoisonMessage):
         decode(deep)
 
 
 def test_read_envelope_of_a_large_body_builds_nothing() -> None:
-    """Its parts stay raw."""
+    """The parts of a large body stay raw."""
     content = callback(segments=[{"text": "x" * 1000}] * 1000)
     assert memoryview(read_envelope(msgspec.json.encode(content)).data).nbytes > 1_000_000
 
 
 def test_read_envelope_of_a_large_text_takes_little_memory() -> None:
-    """One emoji makes a whole text take four times the body."""
+    """A text with one emoji would take four times the body if it were decoded whole."""
     body = b'{"task_id": "a", "data": "' + "\U0001f600".encode() + b"x" * 4_000_000 + b'"}'
     tracemalloc.start()
     read_envelope(body)
@@ -191,7 +191,7 @@ def test_read_envelope_of_a_large_text_takes_little_memory() -> None:
 
 @pytest.mark.parametrize("at", [65_535, 65_536, 65_537, 100_000])
 def test_read_envelope_with_bad_utf8_raises(at: int) -> None:
-    """Also at the borders of the pieces."""
+    """Bad UTF-8 is found at the borders of the checked pieces too."""
     head = b'{"task_id": "a", "data": "'
     for text, good in (("ä".encode(), True), (b"\xc3x", False), (b"\xff", False)):
         body = head + b"x" * (at - len(head) - 1) + text + b'"}'

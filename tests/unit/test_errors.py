@@ -1,6 +1,9 @@
-"""Errors: what an operator reads, and what a caller is answered."""
+"""Errors: the message for an operator, and the answer to a caller."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,14 +13,32 @@ from transcripts.errors import BodyTooLarge, RequestError, SubmissionError, Tran
 SENTENCE = "Ask again later."
 
 
+def subclasses(kind: type[TranscriptsError], depth: int) -> Iterator[tuple[int, str]]:
+    """Yield the classes below ``kind`` as the module's docstring draws them, with their depths."""
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield depth, below.__name__
+            yield from subclasses(below, depth + 1)
+
+
+def test_tree_in_the_docstring_equals_the_classes() -> None:
+    """The drawing has every error under its base, in families of permanent and transient ones."""
+    drawn = re.findall(r"^ {4}([│├└─ ]*)(\w+)", errors.__doc__ or "", re.MULTILINE)
+    tree = [(len(branch) // 4, name) for branch, name in drawn]
+    assert tree[0] == (0, "TranscriptsError")
+    assert sorted(tree[1:]) == sorted(subclasses(TranscriptsError, 1))
+    assert all(getattr(errors, name).__doc__ for _, name in tree)
+    assert {name for depth, name in tree if depth == 1} == {"PermanentError", "TransientError"}
+
+
 def test_text_of_an_error_is_its_message() -> None:
-    """Whatever arguments it was made of: the text is what a traceback shows."""
+    """A traceback shows the message, for errors with a message of their own and for others."""
     assert str(BodyTooLarge(7)) == BodyTooLarge(7).message == "The body is over 7 bytes."
     assert str(SubmissionError("submit_unknown", SENTENCE)) == SENTENCE
 
 
 def test_details_of_an_error_are_a_copy() -> None:
-    """What the caller of the constructor changes later is not answered."""
+    """A later change of the mapping that a caller passed does not change the answer."""
     given = {"reason": "folder"}
     error = RequestError("No.", details=given)
     given["reason"] = "changed"
@@ -66,6 +87,6 @@ def test_status_of_a_submission_error_follows_from_its_code(code: str, status: i
 def test_code_and_status_of_an_error_are_part_of_the_contract(
     name: str, code: str, status: int
 ) -> None:
-    """Callers, the queue and Pub/Sub act on them."""
+    """Callers, the queue and Pub/Sub depend on code and status."""
     error = getattr(errors, name)(SENTENCE)
     assert (error.code, error.status, error.message) == (code, status, SENTENCE)

@@ -19,7 +19,7 @@ RETRIED = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL"} | {
 }
 
 
-def rpc_error(code: grpc.StatusCode, details: str = "as told") -> AioRpcError:
+def rpc_error(code: grpc.StatusCode, details: str = "injected") -> AioRpcError:
     return AioRpcError(code, Metadata(), Metadata(), details)
 
 
@@ -53,7 +53,7 @@ async def test_retry_transient_repeats_the_statuses_that_google_repeats(
 
 
 async def test_retry_transient_without_pauses_left_raises_the_last_error() -> None:
-    """Three pauses are four attempts."""
+    """Three pauses allow four attempts."""
     call = Call(*(rpc_error(grpc.StatusCode.UNAVAILABLE, str(n)) for n in range(9)))
     with pytest.raises(AioRpcError) as raised:
         await retry_transient(call, [0.0] * 3)
@@ -70,7 +70,7 @@ async def test_retry_transient_with_a_pause_beyond_the_deadline_raises_at_once()
 
 
 def test_translate_errors_by_status_hides_all_but_a_short_explanation() -> None:
-    """A status that the adapter names has its own error; every other is an outage."""
+    """A status in ``by_status`` has its own error; every other status is an outage."""
     by_status = {grpc.StatusCode.ABORTED: Conflict}
     for code, kind in ((grpc.StatusCode.ABORTED, Conflict), (grpc.StatusCode.OK, StoreUnavailable)):
         with (

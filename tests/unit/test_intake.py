@@ -1,4 +1,4 @@
-"""What comes in to be queued: events, lists, and objects that callers name."""
+"""Enqueueing purchases: upload events, lists of assets, and objects that callers name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import nothing
 from tests.pipeline import Pipeline
 from transcripts.errors import (
     QueueUnavailable,
@@ -29,13 +30,8 @@ from transcripts.submissions.submission import (
 from transcripts.uploads.media import RejectReason
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def test_enqueue_upload_repeated_buys_once(pipeline: Pipeline) -> None:
-    """Before, during and after the run."""
+    """The event is repeated before, during and after the run."""
     submission_id = await pipeline.drop()
     stored = pipeline.objects.content["uploads", "a/talk.mp4"][0]
     for _ in range(3):
@@ -79,7 +75,7 @@ async def test_run_of_a_replaced_object_is_rejected(pipeline: Pipeline) -> None:
 async def test_enqueue_upload_rejected_is_recorded_once(
     pipeline: Pipeline, name: str, more: dict[str, Any], reason: RejectReason
 ) -> None:
-    """It is not enqueued."""
+    """A rejected upload is not enqueued."""
     submission_id = await pipeline.drop(name, **more)
     await pipeline.drop(name, **more)
     entry = await pipeline.entry(submission_id)
@@ -89,7 +85,7 @@ async def test_enqueue_upload_rejected_is_recorded_once(
 
 
 async def test_enqueue_upload_without_a_queue_is_recorded(pipeline: Pipeline) -> None:
-    """The event is delivered again, or the sweep finds the entry."""
+    """Pub/Sub delivers the event again, or the sweep finds the entry."""
     pipeline.queue.down = True
     with pytest.raises(QueueUnavailable):
         await pipeline.drop()
@@ -102,7 +98,7 @@ async def test_enqueue_upload_without_a_queue_is_recorded(pipeline: Pipeline) ->
 
 
 async def test_enqueue_object_rejected_raises_its_reason(pipeline: Pipeline) -> None:
-    """400 ``object_refused``."""
+    """The answer is 400 ``object_refused``."""
     stored = pipeline.objects.put("a.txt", content_type="text/plain")
     with pytest.raises(RequestError) as caught:
         await pipeline.intake.enqueue_object(SubmitObject("uploads", "a.txt", None, {}), stored)
@@ -110,7 +106,7 @@ async def test_enqueue_object_rejected_raises_its_reason(pipeline: Pipeline) -> 
 
 
 async def test_enqueue_assets_has_one_task_each(pipeline: Pipeline) -> None:
-    """Each under its own name."""
+    """Each asset has a task with its own name."""
     assets = tuple(f"re_{n}" for n in range(1000))
     taken = await pipeline.intake.enqueue_assets(SubmitAssets(assets, {"batch": "1"}))
     assert len(taken.queued) == len(set(taken.queued)) == len(pipeline.queue.tasks) == 1000
@@ -124,7 +120,7 @@ async def test_enqueue_assets_has_one_task_each(pipeline: Pipeline) -> None:
 
 
 async def test_submit_failing_leaves_a_queued_entry_to_the_queue(pipeline: Pipeline) -> None:
-    """Mavi is busy, or the asset is not ready."""
+    """Submitting fails because Mavi is busy or the asset is not ready."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.busy_s = 90.0
@@ -138,7 +134,7 @@ async def test_submit_failing_leaves_a_queued_entry_to_the_queue(pipeline: Pipel
 
 
 async def test_enqueue_assets_after_submit_has_a_new_task_name(pipeline: Pipeline) -> None:
-    """Cloud Tasks remembers the old one."""
+    """Cloud Tasks remembers the old name."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -152,25 +148,23 @@ async def test_enqueue_assets_after_submit_has_a_new_task_name(pipeline: Pipelin
 
 
 async def test_enqueue_assets_with_an_outage_returns_the_failed_ones(pipeline: Pipeline) -> None:
-    """Forcing the whole list again would buy the others twice."""
-    enqueue = pipeline.queue.enqueue
+    """Forcing the whole list again would buy the other assets twice."""
 
-    async def flaky(name: str, submission_id: str) -> None:
+    def flaky(submission_id: str) -> None:
         if submission_id == submission_id_of_asset("re_2"):
             raise QueueUnavailable("no queue")
-        await enqueue(name, submission_id)
 
-    pipeline.queue.enqueue = flaky  # type: ignore[method-assign] # one test's own queue
+    pipeline.queue.before = flaky
     taken = await pipeline.intake.enqueue_assets(SubmitAssets(("re_1", "re_2"), {}, force=True))
     assert taken.queued == [submission_id_of_asset("re_1")]
     assert taken.failed == ["re_2"]
-    pipeline.queue.enqueue = enqueue  # type: ignore[method-assign] # see above
+    pipeline.queue.before = nothing
     again = await pipeline.intake.enqueue_assets(SubmitAssets(tuple(taken.failed), {}, force=True))
     assert (again.queued, again.failed) == ([submission_id_of_asset("re_2")], [])
 
 
-async def test_refused_object_says_why_and_how_large_it_may_be(pipeline: Pipeline) -> None:
-    """The caller has asked for it by name, and needs to know what to change."""
+async def test_enqueue_object_refused_has_reason_and_size_limit(pipeline: Pipeline) -> None:
+    """The caller learns from the error what to change."""
     stored = pipeline.objects.put("a.mp4", b"x" * 1001)
     with pytest.raises(RequestError) as caught:
         await pipeline.intake.enqueue_object(SubmitObject("uploads", "a.mp4", None, {}), stored)

@@ -51,7 +51,9 @@ def expected(value: Any) -> list[Item | None]:
         ("[[{}], [[]]]", [None, None]),
     ],
 )
-def test_read_items_of_any_shape(text: str, found: list[Item | None]) -> None:
+def test_read_items_of_any_shape_yields_objects_and_none(
+    text: str, found: list[Item | None]
+) -> None:
     """Objects are read, a structure in a field is null, and anything else is no item."""
     assert read(text) == found
 
@@ -89,12 +91,12 @@ def test_read_items_of_any_json_does_not_raise(value: Any) -> None:
 
 @pytest.mark.parametrize("item", ["{}", "1", '""', "[]"])
 def test_read_items_over_the_limit_raises_poison(item: str) -> None:
-    """A list of more items than any transcript has is refused, whatever its items are."""
+    """A list with more items than any transcript is refused, whatever the items are."""
     with pytest.raises(PoisonMessage, match="more than 600000 items"):
         read("[" + ",".join([item] * (MAX_ITEMS + 1)) + "]")
 
 
 def test_read_items_nested_too_deep_raises_poison() -> None:
-    """An item that no decoder takes can never be stored."""
+    """An item that no decoder accepts can never be stored."""
     with pytest.raises(PoisonMessage, match="nested too deep"):
         read("[" * 100_000 + "]" * 100_000)

@@ -24,13 +24,13 @@ def classify(data: Any) -> Kind:
 
 
 @pytest.mark.parametrize("name", shape_names())
-def test_every_documented_shape_is_recognised(name: str) -> None:
-    """The shape's file bears the name of its kind."""
+def test_classify_every_documented_shape_has_its_kind(name: str) -> None:
+    """The file of a shape has the name of its kind."""
     assert kind_of(read_envelope(shape_body(name)).data) == name
 
 
-def test_there_is_a_shape_for_every_kind() -> None:
-    """No kind is there that no document shows."""
+def test_every_kind_has_a_documented_shape() -> None:
+    """No kind is undocumented."""
     assert set(shape_names()) == {kind.value for kind in Kind} - {"unknown"}
 
 
@@ -59,14 +59,14 @@ def test_there_is_a_shape_for_every_kind() -> None:
         ({"status": 0, "data": {"text": "x"}}, "stream"),
     ],
 )
-def test_variants(data: Any, kind: str) -> None:
-    """Empty lists, missing parts and unknown fields are told as far as they can be."""
+def test_classify_incomplete_shapes_finds_their_kind(data: Any, kind: str) -> None:
+    """Empty lists, missing parts and unknown fields are classified as far as possible."""
     assert classify(data) == kind
 
 
 @pytest.mark.parametrize("items", ["1,", '"ab",', "{},", "[],", '{"text": "x"},'])
-def test_a_list_of_millions_is_not_built(items: str) -> None:
-    """A body of 32 MiB that holds one must not take a gigabyte of the public function."""
+def test_classify_list_of_millions_builds_no_objects(items: str) -> None:
+    """A body of 32 MiB with such a list must not take a gigabyte of the public function."""
     listed = (items * (4 * 1024 * 1024 // len(items)))[:-1].encode()
     body = b'{"task_id": "a", "data": {"data": {"data": [' + listed + b"]}}}"
     tracemalloc.start()
@@ -77,22 +77,22 @@ def test_a_list_of_millions_is_not_built(items: str) -> None:
 
 
 @pytest.mark.parametrize("cut", ["[{", '[{"text": "x"}, ', "[1, [[[", '["'])
-def test_what_is_cut_off_at_the_bound_is_left_out(cut: str) -> None:
-    """Items are told as far as they are whole there."""
+def test_classify_ignores_items_cut_off_at_the_bound(cut: str) -> None:
+    """Only items that are complete within the bound are read."""
     whole = '[{"other": 1}, ' + " " * kinds._FIRST_BYTES + '{"text": "x"}]'
     assert kind_of(msgspec.Raw(b'{"data": {"data": ' + whole.encode() + b"}}")) is Kind.UNKNOWN
     assert list(kinds._items(msgspec.Raw(cut.encode()))) in ([], [{"text": "x"}], [1])
 
 
 @given(JSON_VALUES)
-def test_any_data_has_one_kind(data: Any) -> None:
-    """Classifying never fails, and the short way agrees with the long one."""
+def test_classify_any_data_has_one_kind(data: Any) -> None:
+    """Classifying never raises, and the fast way agrees with the slow way."""
     assert classify(data) in Kind
 
 
 @given(JSON_VALUES)
-def test_the_short_way_agrees_on_our_own_shape(extra: Any) -> None:
-    """Whatever else a multi-speaker callback holds."""
+def test_fast_way_agrees_on_multi_speaker_callbacks(extra: Any) -> None:
+    """Both ways agree whatever a multi-speaker callback holds."""
     content = callback(inner={"more": extra}, data={"more": extra}, more=extra)
     body = json.dumps(content).encode()
     envelope = read_envelope(body)

@@ -8,7 +8,7 @@ from transcripts.logs import Log
 
 
 def test_line_is_one_json_object() -> None:
-    """With severity, message, time and fields."""
+    """A line has severity, message, time and fields."""
     lines = LogLines("callback")
     lines.log.info("published", task_id="t")
     lines.log.warning("rejected")
@@ -43,15 +43,15 @@ def test_unexpected_error_shows_its_stack_without_its_message() -> None:
     assert any("test_logs.py" in line for line in stack)
 
 
-def test_unexpected_error_of_ours_keeps_its_message() -> None:
-    """It holds no content, and an operator needs it."""
+def test_unexpected_transcripts_error_keeps_its_message() -> None:
+    """The message holds no content, and an operator needs it."""
     lines = LogLines()
     lines.log.unexpected("a", StoreUnavailable("Firestore: UNAVAILABLE"))
     assert lines.events[0]["stack"][0] == "StoreUnavailable: Firestore: UNAVAILABLE"
 
 
-def test_unexpected_error_of_the_system_shows_its_number_only() -> None:
-    """Its message may hold a file name, which may be a person's name."""
+def test_unexpected_os_error_shows_its_code_only() -> None:
+    """The message may hold a file name, which may be a person's name."""
     lines = LogLines()
     lines.log.unexpected("a", FileNotFoundError(2, "No such file", "/data/Ada Example.mp4"))
     lines.log.unexpected("b", OSError("Ada Example"))
@@ -70,7 +70,7 @@ def test_line_that_cannot_be_written_raises_nothing() -> None:
 
 
 def test_line_with_a_field_that_cannot_be_encoded_is_written_without_its_fields() -> None:
-    """Half an emoji is no text in UTF-8."""
+    """A lone surrogate has no UTF-8."""
     lines = LogLines()
     lines.log.warning("rejected", reason="\ud83d")
     (event,) = lines.events

@@ -68,22 +68,22 @@ def encoded(**changes: Any) -> bytes:
     return json.dumps(RESOURCE | changes).encode()
 
 
-def test_both_forms_mean_the_same() -> None:
-    """A CloudEvent in binary mode, and the push of a notification."""
+def test_read_event_of_both_forms_is_the_same_object() -> None:
+    """A CloudEvent in binary mode and the push of a notification describe the same object."""
     assert read_event(FINALIZED, encoded()) == EXPECTED
     assert read_event(None, push_body(encoded(), NOTIFICATION)) == EXPECTED
     assert EXPECTED.uri == "gs://uploads/2026/talk.mp4"
 
 
-def test_a_pubsub_event_of_eventarc_is_a_push() -> None:
-    """Its type is that of Pub/Sub, its body the push."""
+def test_read_event_of_pubsub_through_eventarc_is_a_push() -> None:
+    """Its type is that of Pub/Sub, its body is the push."""
     event_type = "google.cloud.pubsub.topic.v1.messagePublished"
     assert read_event(event_type, push_body(encoded(), NOTIFICATION)) == EXPECTED
 
 
 @pytest.mark.parametrize("other", ["OBJECT_DELETE", "OBJECT_METADATA_UPDATE", "OBJECT_ARCHIVE"])
-def test_other_events_are_nothing_to_us(other: str) -> None:
-    """In either form."""
+def test_read_event_of_another_type_is_none(other: str) -> None:
+    """Events of other types are ignored in either form."""
     assert read_event(None, push_body(encoded(), NOTIFICATION | {"eventType": other})) is None
     assert read_event("google.cloud.storage.object.v1.deleted", encoded()) is None
 
@@ -101,15 +101,15 @@ def test_other_events_are_nothing_to_us(other: str) -> None:
         {"metadata": [1]},
     ],
 )
-def test_what_is_no_object_is_poison(changes: dict[str, Any]) -> None:
-    """It can never become one."""
+def test_read_event_without_an_object_raises_poison(changes: dict[str, Any]) -> None:
+    """Such an event can never become an object."""
     with pytest.raises(PoisonMessage):
         read_event(FINALIZED, encoded(**changes))
 
 
 @given(st.binary(max_size=100) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
-def test_any_body_is_an_object_or_poison(body: bytes) -> None:
-    """Nothing else is raised, in either form."""
+def test_read_event_of_any_body_returns_or_raises_poison(body: bytes) -> None:
+    """No other error is raised, in either form."""
     for event_type in (FINALIZED, None):
         with contextlib.suppress(PoisonMessage):
             read_event(event_type, body)
@@ -122,8 +122,8 @@ def stored(name: str = "talk.mp4", **changes: Any) -> StoredObject:
 
 
 @pytest.mark.parametrize("extension", sorted(VIDEO | AUDIO))
-def test_every_documented_format_is_taken(extension: str) -> None:
-    """By its name, in any case, with a content type that says nothing."""
+def test_classify_every_documented_format_is_media(extension: str) -> None:
+    """The extension counts in any case, with a content type that tells nothing."""
     for name in (f"a/b.{extension}", f"B.{extension.upper()}"):
         for content_type in (None, "", "application/octet-stream"):
             found = classify(stored(name, content_type=content_type), LIMIT)
@@ -144,8 +144,10 @@ def test_every_documented_format_is_taken(extension: str) -> None:
         ("talk.mp4", "Application/MP4", "talk.mp4"),
     ],
 )
-def test_by_name_and_content_type(name: str, content_type: str, filename: str) -> None:
-    """Mavi is told a name with an extension."""
+def test_classify_by_name_and_content_type_is_media(
+    name: str, content_type: str, filename: str
+) -> None:
+    """The name at Mavi always has an extension."""
     assert classify(stored(name, content_type=content_type), LIMIT) == Media(filename)
 
 
@@ -167,7 +169,9 @@ def test_by_name_and_content_type(name: str, content_type: str, filename: str) -
         ("talk.mp4", {"metadata": {"mavi-asset-id": "../x"}}, RejectReason.BAD_ASSET_ID),
     ],
 )
-def test_what_is_refused_and_why(name: str, changes: dict[str, Any], reason: RejectReason) -> None:
+def test_classify_rejected_object_has_its_reason(
+    name: str, changes: dict[str, Any], reason: RejectReason
+) -> None:
     """The reason is recorded, so it must be the right one."""
     assert classify(stored(name, **changes), LIMIT) is reason
 
@@ -192,7 +196,7 @@ LEFT_OUT = {
     "qtvr": "panoramas",
     "vob": "a part of a disc",
 }
-"""Extensions of the databases that are no recordings, and why."""
+"""Extensions in the databases that are no recordings, with the reason."""
 
 
 def facts() -> list[list[str]]:
@@ -202,7 +206,7 @@ def facts() -> list[list[str]]:
 
 
 def test_content_types_are_those_of_the_mime_databases() -> None:
-    """Each type and alias in the databases has a format, and no type is of our own making."""
+    """Each type and alias in the databases has a format, and no type is invented."""
     known: dict[str, str] = {}
     for _, content_type, relation, *value in facts():
         known[content_type] = FORMAT_OF_TYPE[content_type]
@@ -212,7 +216,7 @@ def test_content_types_are_those_of_the_mime_databases() -> None:
 
 
 def test_extensions_are_those_of_the_mime_databases() -> None:
-    """Each extension stands for the format of its type, but for those that are no recordings."""
+    """Each extension has the format of its type, except those that are no recordings."""
     known = {
         value[0]: FORMAT_OF_TYPE[content_type]
         for _, content_type, relation, *value in facts()
@@ -228,8 +232,8 @@ def test_extensions_are_those_of_the_mime_databases() -> None:
 
 
 @pytest.mark.parametrize("content_type", sorted(FORMAT_OF_TYPE))
-def test_judge_registered_content_type_makes_a_nameless_recording_media(content_type: str) -> None:
-    """Mavi is told the extension of the format that the type stands for."""
+def test_classify_registered_type_without_extension_is_media(content_type: str) -> None:
+    """The name at Mavi gets the extension of the content type's format."""
     filename = f"talk.{FORMAT_OF_TYPE[content_type]}"
     assert classify(stored("talk", content_type=content_type), LIMIT) == Media(filename)
     with_parameter = f"{content_type.upper()} ; codecs=opus"
@@ -240,8 +244,8 @@ def test_judge_registered_content_type_makes_a_nameless_recording_media(content_
     ("name", "filename"),
     [("a/talk.m4v", "talk.m4v.mp4"), ("VOICE.OPUS", "VOICE.OPUS.ogg"), ("a.qt", "a.qt.mov")],
 )
-def test_judge_other_extension_of_a_documented_format_is_media(name: str, filename: str) -> None:
-    """Mavi is told the documented extension after the name that the uploader gave."""
+def test_classify_other_extension_of_a_documented_format_is_media(name: str, filename: str) -> None:
+    """The documented extension is appended to the uploader's name."""
     for content_type in (None, "application/octet-stream", "video/x-m4v"):
         assert classify(stored(name, content_type=content_type), LIMIT) == Media(filename)
 
@@ -249,8 +253,8 @@ def test_judge_other_extension_of_a_documented_format_is_media(name: str, filena
 @pytest.mark.parametrize(
     "content_type", sorted(UNINFORMATIVE_TYPES | {"text/plain; charset=utf-8"})
 )
-def test_judge_uninformative_type_does_not_overrule_a_media_extension(content_type: str) -> None:
-    """Clients send these types for any file, and a refused lease is lost."""
+def test_classify_uninformative_type_keeps_the_media_extension(content_type: str) -> None:
+    """Clients send these types for any file, and a rejected recording is lost."""
     assert classify(stored("talk.mp4", content_type=content_type), LIMIT) == Media("talk.mp4")
     assert classify(stored("notes.txt", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
     assert classify(stored("talk", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
@@ -260,8 +264,8 @@ def test_judge_uninformative_type_does_not_overrule_a_media_extension(content_ty
     "content_type",
     ["text/html", "image/jpeg", "application/json", "application/pdf", "application/gzip"],
 )
-def test_judge_type_of_something_else_overrules_a_media_extension(content_type: str) -> None:
-    """A saved error page keeps the name of the file that was asked for."""
+def test_classify_type_of_something_else_overrules_a_media_extension(content_type: str) -> None:
+    """A saved error page has the name of the requested file."""
     assert classify(stored("talk.mp4", content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
 
 
@@ -279,7 +283,7 @@ def test_judge_type_of_something_else_overrules_a_media_extension(content_type: 
         "call.interview",
     ],
 )
-def test_judge_tail_that_is_no_extension_leaves_the_content_type_to_decide(name: str) -> None:
+def test_classify_tail_that_is_no_extension_uses_the_content_type(name: str) -> None:
     """A point in a title does not make an extension."""
     filename = f"{name.rpartition('/')[2]}.mp4"
     assert classify(stored(name, content_type="video/mp4"), LIMIT) == Media(filename)
@@ -289,14 +293,14 @@ def test_judge_tail_that_is_no_extension_leaves_the_content_type_to_decide(name:
 @pytest.mark.parametrize(
     "name", ["notes.txt", "NOTES.TXT", "talk.mp4.gz", "a.7z", "talk.mp4.part", "x.parquet", "a.srt"]
 )
-def test_judge_other_extension_is_not_media_whatever_the_type(name: str) -> None:
+def test_classify_other_extension_is_not_media_whatever_the_type(name: str) -> None:
     """People see the name; a content type may be a guess."""
     for content_type in ("video/mp4", "audio/mpeg"):
         assert classify(stored(name, content_type=content_type), LIMIT) is RejectReason.NOT_MEDIA
 
 
-def test_judge_blanks_around_a_name_do_not_hide_its_extension() -> None:
-    """They are left out of the name that Mavi is told."""
+def test_classify_name_with_blanks_around_it_keeps_its_extension() -> None:
+    """The name at Mavi has no blanks around it."""
     assert classify(stored("a/ talk.mp4 "), LIMIT) == Media("talk.mp4")
 
 
@@ -315,8 +319,8 @@ DIGEST = "Zm9vYmFyYmF6cXV4Zm9vYg"
         f"a/talk.mp4-{DIGEST};{DIGEST};0001-0032.part",
     ],
 )
-def test_judge_temporary_part_of_an_upload_is_refused(name: str) -> None:
-    """It has the type of its source, and is deleted once the whole is composed of the parts."""
+def test_classify_temporary_part_of_an_upload_is_rejected(name: str) -> None:
+    """A part has the type of its source, and is deleted after the object is composed."""
     metadata = {"mavi-asset-id": "re_7"}
     for more in ({}, {"metadata": metadata}):
         part = stored(name, content_type="video/mp4", **more)
@@ -327,12 +331,12 @@ def test_judge_temporary_part_of_an_upload_is_refused(name: str) -> None:
     "name",
     ["a/parallel_composite_uploads/talk.mp4", "notgcloud/tmp/parallel_composite_uploads/talk.mp4"],
 )
-def test_judge_folder_of_a_similar_name_is_no_temporary_part(name: str) -> None:
-    """Only the folders that the tools use are left out."""
+def test_classify_folder_of_a_similar_name_is_no_temporary_part(name: str) -> None:
+    """Only the folders that the tools use are excluded."""
     assert classify(stored(name), LIMIT) == Media("talk.mp4")
 
 
-def test_judge_apple_double_file_is_refused() -> None:
+def test_classify_apple_double_file_is_rejected() -> None:
     """macOS keeps a file's attributes under its name with ``._`` in front."""
     for content_type in ("video/mp4", "application/octet-stream", None):
         assert (
@@ -343,8 +347,8 @@ def test_judge_apple_double_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "br", "identity, gzip", "zstd"])
-def test_judge_compressed_object_is_refused(encoding: str) -> None:
-    """Its bytes are no lease until somebody unpacks them."""
+def test_classify_compressed_object_is_rejected(encoding: str) -> None:
+    """The stored bytes are a recording only after unpacking."""
     packed = stored(content_type="audio/wav", content_encoding=encoding)
     assert classify(packed, LIMIT) is RejectReason.COMPRESSED
     known = stored(content_encoding=encoding, metadata={"mavi-asset-id": "re_7"})
@@ -352,13 +356,13 @@ def test_judge_compressed_object_is_refused(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", "utf-8", "binary", "aws-chunked"])
-def test_judge_other_content_encoding_changes_nothing(encoding: str | None) -> None:
-    """The bytes are as they were: the field is only filled in wrongly."""
+def test_classify_other_content_encoding_changes_nothing(encoding: str | None) -> None:
+    """The bytes are unchanged: the uploader has only filled in the field wrongly."""
     assert classify(stored(content_encoding=encoding), LIMIT) == Media("talk.mp4")
 
 
-def test_judge_object_under_a_customer_key_is_refused() -> None:
-    """Only whoever sends the key may read it, and nobody sends us one."""
+def test_classify_object_under_a_customer_key_is_rejected() -> None:
+    """Reading it needs the customer's key, which this pipeline does not have."""
     assert classify(stored(customer_encrypted=True), LIMIT) is RejectReason.CUSTOMER_KEY
 
 
@@ -372,16 +376,16 @@ def test_read_event_tells_how_the_bytes_are_stored() -> None:
     assert (EXPECTED.content_encoding, EXPECTED.customer_encrypted) == (None, False)
 
 
-def test_metadata_steer() -> None:
-    """An asset that is at Mavi needs no upload, whatever the object is; a false skip is none."""
+def test_classify_metadata_skip_or_name_an_asset() -> None:
+    """An object at Mavi needs no upload, whatever it is; ``mavi-skip: false`` skips nothing."""
     metadata = {"mavi-asset-id": "re_7"}
     assert classify(stored("x.txt", size=0, metadata=metadata), LIMIT) == KnownAsset("re_7")
     for value in ("", "0", "false", "No"):
         assert classify(stored(metadata={"mavi-skip": value}), LIMIT) == Media("talk.mp4")
 
 
-def test_labels_come_from_metadata() -> None:
-    """Only those meant as such, cut to what is stored."""
+def test_labels_of_metadata_have_the_prefix() -> None:
+    """Only metadata with the prefix are labels, cut to the stored size."""
     metadata = {"mavi-label-case": "7", "mavi-label-": "x", "other": "y"}
     assert labels_of(stored(metadata=metadata)) == {"case": "7"}
     many = {f"mavi-label-{n:03d}{'k' * 99}": "v" * 999 for n in range(99)}
@@ -392,8 +396,8 @@ def test_labels_come_from_metadata() -> None:
 
 
 @given(TEXTS, TEXTS, st.integers(0, 2**50))
-def test_any_object_has_a_verdict(name: str, content_type: str, size: int) -> None:
-    """Nothing is raised for any name or type."""
+def test_classify_any_object_returns(name: str, content_type: str, size: int) -> None:
+    """No name or type raises."""
     verdict = classify(stored(name, content_type=content_type, size=size), LIMIT)
     if isinstance(verdict, Media):
         assert verdict.filename.rpartition(".")[2].lower() in VIDEO | AUDIO
@@ -412,8 +416,10 @@ def test_any_object_has_a_verdict(name: str, content_type: str, size: int) -> No
         ("gs://bucket/" + "x" * 1025, None),
     ],
 )
-def test_addresses(uri: str, parts: tuple[str, str] | None) -> None:
-    """As Cloud Storage names buckets and objects."""
+def test_split_uri_follows_the_names_of_cloud_storage(
+    uri: str, parts: tuple[str, str] | None
+) -> None:
+    """Only names that Cloud Storage allows are accepted."""
     assert split_uri(uri) == parts
 
 
@@ -421,6 +427,6 @@ def test_addresses(uri: str, parts: tuple[str, str] | None) -> None:
     ("generation", "usable"),
     [("1", True), ("1767323045678901", True), ("", False), ("-1", False), ("1" * 21, False)],
 )
-def test_generations(generation: str, usable: bool) -> None:  # noqa: FBT001 - parametrized
-    """Numbers, as strings."""
+def test_usable_generation_is_a_number_as_a_string(generation: str, usable: bool) -> None:  # noqa: FBT001 - parametrized
+    """Only digits are accepted."""
     assert usable_generation(generation) is usable

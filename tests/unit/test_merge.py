@@ -1,4 +1,4 @@
-"""How what arrives is joined with what is stored."""
+"""Merging an incoming result or submission into the stored task."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def a_submission(submission_id: str = "s") -> Task:
 
 
 def header(task: Task) -> Task:
-    """Return what a store reads of a task to decide."""
+    """Return the fields of a task that a store reads to decide."""
     return Task(**{name: getattr(task, name) for name in DECIDING_FIELDS})
 
 
 def apply(*incoming: Task) -> Task:
-    """Let tasks arrive one after the other, as a store does it: only what changed is written."""
+    """Merge tasks one after the other, as a store does: only changed fields are written."""
     stored: Task | None = None
     for task in incoming:
         merged = merge(header(stored) if stored else None, task)
@@ -86,14 +86,14 @@ def apply(*incoming: Task) -> Task:
 
 
 def test_merge_fields_have_one_writer_each() -> None:
-    """Submission, result, people or deletion."""
+    """Each field is written by the submission, the result, people or a deletion."""
     fields = [*SUBMISSION_FIELDS, *RESULT_FIELDS, "created_at", "speaker_names"]
     fields.append("deleted_revisions")
     assert sorted(fields) == sorted(Task.__struct_fields__)
 
 
 def test_merge_same_result_is_a_duplicate() -> None:
-    """Nothing is written, even if it was received at another time."""
+    """Nothing is written, even if the result was received at another time."""
     merged = merge(a_result(), a_result(seconds=60))
     assert (merged.outcome, merged.changed) == (Outcome.DUPLICATE, ())
 
@@ -107,7 +107,7 @@ def test_merge_same_result_is_a_duplicate() -> None:
     ],
 )
 def test_merge_succeeded_beats_failed_beats_unrecognized(better: Status, worse: Status) -> None:
-    """Whichever comes or was received later."""
+    """The order of delivery and the time of receipt do not matter."""
     good, bad = a_result(better, revision="a"), a_result(worse, seconds=60, revision="b")
     assert merge(good, bad).outcome is Outcome.SUPERSEDED
     assert merge(bad, good).outcome is Outcome.STORED
@@ -115,26 +115,26 @@ def test_merge_succeeded_beats_failed_beats_unrecognized(better: Status, worse: 
 
 
 def test_merge_same_status_keeps_the_later_received() -> None:
-    """In any order of delivery."""
+    """The order of delivery does not matter."""
     early, late = a_result(seconds=1, revision="z"), a_result(seconds=2, revision="a")
     assert apply(early, late).revision == apply(late, early).revision == "a"
 
 
 def test_merge_same_time_keeps_the_greater_hash() -> None:
-    """The same on every machine."""
+    """Every machine decides the same."""
     one, two = a_result(revision="a"), a_result(revision="b")
     assert apply(one, two).revision == apply(two, one).revision == "b"
 
 
 def test_merge_result_replaces_overdue() -> None:
-    """Being late is no result."""
+    """An overdue task has no result, so any result replaces that status."""
     overdue = replace(a_submission(), status=Status.OVERDUE)
     for status in (Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED):
         assert apply(overdue, a_result(status)).status == status
 
 
 def test_merge_early_result_is_joined_with_its_submission() -> None:
-    """The result's own fields stay."""
+    """The result keeps its own fields."""
     early = apply(a_result())
     assert early.submission_id is None
     joined = apply(a_result(), a_submission())
@@ -145,7 +145,7 @@ def test_merge_early_result_is_joined_with_its_submission() -> None:
 
 
 def test_merge_second_submission_is_superseded() -> None:
-    """The first one stays."""
+    """The first submission stays."""
     stored = apply(a_submission("first"))
     assert merge(stored, a_submission("first")).outcome is Outcome.DUPLICATE
     merged = merge(stored, a_submission("second"))
@@ -153,7 +153,7 @@ def test_merge_second_submission_is_superseded() -> None:
 
 
 def test_merge_keeps_speaker_names() -> None:
-    """After a later result and a late submission."""
+    """The names survive a later result and a late submission."""
     edited = replace(a_result(), speaker_names=[SpeakerName("Speaker 1", "Ada")])
     for later in (a_result(seconds=60, revision="b"), a_submission()):
         merged = merge(edited, later)
@@ -162,7 +162,7 @@ def test_merge_keeps_speaker_names() -> None:
 
 
 def test_merge_failure_without_a_shape_has_the_bought_kind() -> None:
-    """In either order."""
+    """The kind is the same in either order of submission and failure."""
     failure = a_result(Status.FAILED)
     assert apply(failure).kind is Kind.UNKNOWN
     assert apply(failure, a_submission()).kind is Kind.MULTI_SPEAKER
@@ -181,7 +181,7 @@ RESULTS = st.builds(
 
 @given(st.lists(RESULTS, min_size=1, max_size=4, unique_by=lambda task: task.revision), st.data())
 def test_merge_in_any_order_reaches_the_same_end(results: list[Task], data: st.DataObject) -> None:
-    """With repeated deliveries."""
+    """Deliveries in any order, with repetitions, reach the same task."""
     deliveries = [*results, a_submission()]
     expected = apply(*deliveries)
     repeated = deliveries + data.draw(st.lists(st.sampled_from(deliveries), max_size=4))
@@ -189,7 +189,7 @@ def test_merge_in_any_order_reaches_the_same_end(results: list[Task], data: st.D
 
 
 def test_merge_every_permutation_reaches_the_same_end() -> None:
-    """One delivery of each kind."""
+    """Every order of one delivery of each kind reaches the same task."""
     deliveries = [
         a_result(Status.SUCCEEDED, 0, "a"),
         a_result(Status.SUCCEEDED, 1, "b"),
@@ -203,7 +203,7 @@ def test_merge_every_permutation_reaches_the_same_end() -> None:
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED])
 def test_merge_of_both_sides_is_the_same_in_either_order(status: Status) -> None:
-    """Every field of a result that comes first survives its submission."""
+    """Every field of an early result survives its submission."""
     result, submission = a_result(status, seconds=60), a_submission()
     early, late = apply(result, submission), apply(submission, result)
     assert early == late
@@ -212,14 +212,14 @@ def test_merge_of_both_sides_is_the_same_in_either_order(status: Status) -> None
 
 
 def test_merge_of_a_result_alone_is_created_when_it_was_received() -> None:
-    """A later result of the same task moves it."""
+    """A later result of the same task moves ``created_at``."""
     first, second = a_result(), a_result(seconds=60, revision="b")
     assert apply(first).created_at == first.received_at
     assert apply(first, second).created_at == second.received_at
 
 
 def test_submission_after_an_early_result_writes_only_its_own_fields() -> None:
-    """Status and expiry are the result's from then on; a failure gets the kind that was bought."""
+    """The result sets status and expiry; a failure gets the kind that was bought."""
     early = a_result(Status.FAILED)
     merged = merge(early, a_submission())
     assert merged.outcome is Outcome.STORED
@@ -231,7 +231,7 @@ def test_submission_after_an_early_result_writes_only_its_own_fields() -> None:
 
 
 def test_result_after_a_submission_writes_only_its_own_fields() -> None:
-    """What the submission and people wrote is not even named in the write."""
+    """The write names no field of the submission or of people."""
     merged = merge(a_submission(), a_result())
     assert merged.changed == (*RESULT_FIELDS, "created_at")
     expected = {name: getattr(a_result(), name) for name in RESULT_FIELDS}
@@ -239,20 +239,20 @@ def test_result_after_a_submission_writes_only_its_own_fields() -> None:
 
 
 def test_submission_after_a_result_of_another_kind_keeps_that_kind() -> None:
-    """Somebody else's job, by its shape: that it was bought here changes nothing about it."""
+    """The result has the shape of another endpoint, and its purchase does not change that."""
     early = a_result(Status.UNRECOGNIZED, kind=Kind.AUDIO)
     assert apply(early, a_submission()).kind is Kind.AUDIO
 
 
-def test_submission_that_is_stored_is_told_apart_by_its_header() -> None:
-    """The same one is a duplicate, another one is superseded."""
+def test_merge_stored_submission_is_compared_by_its_id() -> None:
+    """The same submission is a duplicate, another one is superseded."""
     stored = header(a_submission("first"))
     assert merge(stored, a_submission("first")).outcome is Outcome.DUPLICATE
     assert merge(stored, a_submission("second")).outcome is Outcome.SUPERSEDED
 
 
 def test_submission_of_a_task_without_a_result_writes_status_and_expiry() -> None:
-    """Until there is a result, both follow from the submission."""
+    """Without a result, both fields follow from the submission."""
     merged = merge(Task(task_id="t", status=Status.OVERDUE), a_submission())
     assert merged.changed is not None
     assert {"status", "expires_at"} <= set(merged.changed)

@@ -32,8 +32,8 @@ LABELS = {"task_id": "a", "kind": "unknown"}
 TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
 
-def test_attributes_are_those_of_the_contract() -> None:
-    """Names and forms that other versions rely on."""
+def test_pack_has_the_attributes_of_the_contract() -> None:
+    """Other versions rely on the names and forms."""
     body = callback_body()
     message = pack(body, NOW, LABELS, TRACE)
     assert message.attributes == {
@@ -49,15 +49,15 @@ def test_attributes_are_those_of_the_contract() -> None:
     assert message.data == body
 
 
-def test_a_whole_second_has_its_microseconds() -> None:
+def test_pack_time_without_fraction_has_microseconds() -> None:
     """The form of a time does not depend on its value."""
     message = pack(b"{}", NOW.replace(microsecond=0), LABELS)
     assert message.attributes["received_at"] == "2026-01-02T03:04:05.000000Z"
 
 
 @pytest.mark.parametrize("trace", ["", "nonsense", TRACE + "x", TRACE.upper(), "x" * 5000])
-def test_a_bad_traceparent_is_left_out(trace: str) -> None:
-    """An attribute may have 1,024 bytes, and a header is the caller's."""
+def test_pack_with_a_bad_traceparent_leaves_it_out(trace: str) -> None:
+    """An attribute may have 1,024 bytes, and the caller chooses the header."""
     assert "traceparent" not in pack(b"{}", NOW, LABELS, trace).attributes
 
 
@@ -65,22 +65,22 @@ def test_a_bad_traceparent_is_left_out(trace: str) -> None:
     ("size", "encoding"),
     [(COMPRESS_OVER_BYTES, "identity"), (COMPRESS_OVER_BYTES + 1, "gzip")],
 )
-def test_only_large_bodies_are_compressed(size: int, encoding: str) -> None:
-    """The border is 8 KiB."""
+def test_pack_compresses_only_large_bodies(size: int, encoding: str) -> None:
+    """Bodies over 8 KiB are compressed."""
     message = pack(b"x" * size, NOW, LABELS)
     assert message.attributes["encoding"] == encoding
     assert message.attributes["sha256"] == hashlib.sha256(b"x" * size).hexdigest()
 
 
-def test_compression_is_the_same_every_time() -> None:
-    """No time in it, and anybody's gzip reads it."""
+def test_compress_is_the_same_every_time() -> None:
+    """The header has no time, and every gzip program reads the data."""
     body = callback_body(200)
     assert compress(body) == compress(body)
     assert gzip.decompress(compress(body)) == body
 
 
 @given(st.binary(max_size=20_000))
-def test_there_and_back(body: bytes) -> None:
+def test_unpack_returns_what_was_packed(body: bytes) -> None:
     """Body, time and checksum survive, compressed or not."""
     message = pack(body, NOW, LABELS)
     carried = unpack(message.data, message.attributes, NOW + timedelta(days=1))
@@ -101,7 +101,7 @@ def test_pack_body_that_repeats_itself_fits_whatever_its_size() -> None:
 def test_pack_body_too_large_at_level_1_is_compressed_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A body that fits only at a higher level is sent at that level, not refused."""
+    """A body that fits only at a higher level is sent at that level."""
     choose = random.Random(7)
     words = ["".join(choose.choices("etaoinshrdlu", k=choose.randint(2, 9))) for _ in range(300)]
     body = " ".join(choose.choices(words, k=100_000)).encode()
@@ -112,19 +112,19 @@ def test_pack_body_too_large_at_level_1_is_compressed_better(
     assert unpack(message.data, message.attributes, NOW).body == body
 
 
-def test_what_does_not_compress_is_refused() -> None:
-    """Random bytes are no transcript."""
+def test_pack_incompressible_body_over_the_limit_raises() -> None:
+    """Random bytes do not fit a message."""
     with pytest.raises(MessageTooLarge):
         pack(os.urandom(11_000_000), NOW, LABELS)
 
 
-def test_a_hand_made_message_is_understood() -> None:
-    """Without attributes: identity, received when it was published."""
+def test_unpack_without_attributes_is_accepted() -> None:
+    """Without attributes the body is plain, and was received when it was published."""
     carried = unpack(b"{}", {}, NOW)
     assert (carried.body, carried.received_at) == (b"{}", NOW)
 
 
-def test_times_in_other_zones_are_utc() -> None:
+def test_unpack_time_in_another_zone_is_utc() -> None:
     """A replay may write an offset."""
     zone = timezone(timedelta(hours=2))
     text = datetime(2026, 1, 1, 2, tzinfo=zone).isoformat()
@@ -149,21 +149,23 @@ def test_times_in_other_zones_are_utc() -> None:
         (b"{}", {"received_at": "0001-01-01T00:00:00+14:00"}),
     ],
 )
-def test_what_can_not_be_right_is_poison(data: bytes, attributes: dict[str, str]) -> None:
-    """Each is refused for good."""
+def test_unpack_contradictory_message_raises_poison(
+    data: bytes, attributes: dict[str, str]
+) -> None:
+    """Each contradiction is refused permanently."""
     with pytest.raises(PoisonMessage):
         unpack(data, attributes, NOW)
 
 
 @pytest.mark.parametrize("size", ["", "9" * 10, "-1", "1e3", "٣", "none", None])
 def test_unpacked_bytes_without_a_usable_size_is_the_largest(size: str | None) -> None:
-    """A message of an older version, or made by hand, may hold anything."""
+    """A message of an older version, or made by hand, may hold a body of any size."""
     attributes = {"encoding": "gzip"} | ({} if size is None else {"size": size})
     assert unpacked_bytes(b"", attributes) == MAX_BODY_BYTES
 
 
 def test_unpacked_bytes_is_the_size_of_the_body() -> None:
-    """Compressed or not, up to what a body may have."""
+    """Compressed or not, the size is at most that of the largest body."""
     small, large = pack(b"{}", NOW, LABELS), pack(b" " * 100_000, NOW, LABELS)
     assert unpacked_bytes(small.data, small.attributes) == 2
     assert unpacked_bytes(large.data, large.attributes) == 100_000
@@ -184,8 +186,8 @@ def test_unpack_forged_size_takes_no_more_memory_than_it_says() -> None:
     assert peak < 300_000
 
 
-def test_a_bomb_is_not_unpacked() -> None:
-    """A few kilobytes that unpack to more than any body are refused, not held."""
+def test_unpack_gzip_bomb_raises_early() -> None:
+    """A few kilobytes that unpack to more than any body are refused before they fill the memory."""
     bomb = zlib.compressobj(level=9, wbits=31)
     data = bomb.compress(b"\0" * (MAX_BODY_BYTES + 2)) + bomb.flush()
     with pytest.raises(PoisonMessage):

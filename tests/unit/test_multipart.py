@@ -1,4 +1,4 @@
-"""The file name that the provider is told."""
+"""Multipart bodies, and the file name that they send to the provider."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from transcripts.mavi.multipart import MAX_FILENAME_BYTES, MultipartFile, clean_
         ("a\ufffe\uffff\ufdd0\U0001ffff.mp4", "a____.mp4"),
     ],
 )
-def test_clean_filename_replaces_what_breaks_a_header(filename: str, cleaned: str) -> None:
-    """Any other character stays as the uploader wrote it."""
+def test_clean_filename_replaces_characters_that_break_a_header(
+    filename: str, cleaned: str
+) -> None:
+    """Every other character stays as the uploader wrote it."""
     assert clean_filename(filename) == cleaned
 
 
@@ -43,14 +45,14 @@ def test_clean_filename_replaces_what_breaks_a_header(filename: str, cleaned: st
     ],
 )
 def test_clean_filename_long_name_is_cut_before_its_extension(filename: str, cleaned: str) -> None:
-    """Between characters, at the bytes that a file system takes."""
+    """The name is cut between characters, at the limit of file systems in bytes."""
     assert clean_filename(filename) == cleaned
 
 
 @given(st.text(st.characters(), max_size=400))
 @example("\ud800.mp4")
 def test_clean_filename_any_name_is_safe(filename: str) -> None:
-    """It is valid UTF-8, short, has no control character, and cleaning it again changes nothing."""
+    """Cleaned names are valid, short UTF-8 without controls; cleaning twice changes nothing."""
     cleaned = clean_filename(filename)
     assert len(cleaned.encode()) <= MAX_FILENAME_BYTES
     categories = {unicodedata.category(character) for character in cleaned}

@@ -1,4 +1,4 @@
-"""Which names are equal."""
+"""The key that equal names share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = st.text(
     + [f"Jo{char}sé{char} Díaz{char}" for char in UNSEEN],
 )
 def test_name_key_of_one_name_is_the_same(spelling: str) -> None:
-    """Normal form, blanks, and characters that nobody sees make no difference."""
+    """Normal form, blanks and unseen characters make no difference."""
     assert name_key(spelling) == "José Díaz"
 
 
@@ -55,7 +55,7 @@ def test_name_key_of_different_names_differs(name: str, other: str) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "\ufeff", "\u200b \u200d", "\u200c", UNSEEN])
 def test_name_key_of_nothing_seen_is_empty(name: str) -> None:
-    """Joiners at the ends join nothing."""
+    """A name of blanks, unseen characters and joiners has no key."""
     assert name_key(name) == ""
     assert is_blank(name)
     assert trim(name) == ""
@@ -72,7 +72,7 @@ def test_name_key_of_a_key_is_the_key(name: str) -> None:
 
 @pytest.mark.parametrize("char", [" ", "\u3000", "\u200b", "\u200d"])
 def test_name_key_of_megabytes_takes_linear_time(char: str) -> None:
-    """A name of a million blanks inside is no way to keep the function busy."""
+    """A name of a million blanks must not keep the function busy."""
     begin = time.process_time()
     assert name_key("é" + char * 1_000_000 + "é")
     assert trim("é" + char * 1_000_000 + "é")

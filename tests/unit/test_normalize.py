@@ -1,4 +1,4 @@
-"""From the provider's words to the stored result."""
+"""Making the stored result from the provider's body."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def anomalies(task: Task) -> dict[str, tuple[int, int]]:
     return {item.code: (item.count, item.first_index) for item in task.anomalies}
 
 
-def test_the_documented_callback() -> None:
-    """Every field of the schema, from the provider's own sample."""
+def test_normalize_documented_callback_fills_every_field() -> None:
+    """The provider's own sample sets every field of the schema."""
     task = result(shape_body("multi_speaker"))
     assert (task.status, task.kind, task.submission_id, task.pages) == (
         "succeeded",
@@ -83,36 +83,36 @@ def test_the_documented_callback() -> None:
 
 
 @pytest.mark.parametrize("code", ["0000", "200", 200, 200.0, None, " 200 "])
-def test_good_codes_of_every_generation(code: Any) -> None:
-    """A code that is not there claims nothing."""
+def test_normalize_success_code_of_every_generation_succeeds(code: Any) -> None:
+    """A missing code does not decide."""
     assert result(callback_body(code=code)).status == "succeeded"
 
 
 @pytest.mark.parametrize("code", ["0429", 500, "500", 0, "", True, [], {"a": 1}, 9.5])
-def test_any_other_code_is_a_failure(code: Any) -> None:
-    """Even with a transcript beside it; what was sent is kept."""
+def test_normalize_other_code_is_a_failure(code: Any) -> None:
+    """A transcript beside the code does not change that; the provider's message is kept."""
     task = result(callback_body(code=code))
     assert (task.status, task.segments, task.kind) == ("failed", [], "multi_speaker")
     assert task.provider is not None
 
 
 @pytest.mark.parametrize("success", [False, "false", "False"])
-def test_success_false_is_a_failure(success: Any) -> None:
-    """The outer frame may say SUCCESS all the same."""
+def test_normalize_success_false_is_a_failure(success: Any) -> None:
+    """A code of success in the outer frame does not change that."""
     task = result(callback_body(data={"success": success, "msg": "no audio", "data": None}))
     assert (task.status, task.kind) == ("failed", "unknown")
     assert task.provider == Provider("0000", "SUCCESS", "no audio")
 
 
 @pytest.mark.parametrize("data", [None, "text", [], 7, {}])
-def test_a_bad_code_fails_whatever_the_data(data: Any) -> None:
-    """No shape is needed to know a failure."""
+def test_normalize_bad_code_fails_whatever_the_data(data: Any) -> None:
+    """The code of a failure decides before the shape."""
     assert result(json.dumps(callback(code=500) | {"data": data}).encode()).status == "failed"
 
 
 @pytest.mark.parametrize("name", [name for name in shape_names() if name != "multi_speaker"])
-def test_other_endpoints_are_unrecognised(name: str) -> None:
-    """They are kept with what they say of themselves, and nothing is made of them."""
+def test_normalize_other_endpoints_are_unrecognized(name: str) -> None:
+    """Their code and message are kept, and no result is made of their data."""
     task = result(shape_body(name))
     assert (task.status, task.kind, task.segments) == ("unrecognized", name, [])
     assert task.provider is not None
@@ -120,15 +120,15 @@ def test_other_endpoints_are_unrecognised(name: str) -> None:
 
 
 @pytest.mark.parametrize("silence", [None, []])
-def test_silence_is_a_result(silence: Any) -> None:
-    """No segments, no speakers, no length: succeeded."""
+def test_normalize_silence_succeeds(silence: Any) -> None:
+    """A result without segments, speakers and length has succeeded."""
     task = result(callback_body(inner={"audio_transcription": silence, "faces": None}))
     assert (task.status, task.duration_s, task.speakers, task.faces) == ("succeeded", 0.0, [], [])
     assert task.anomalies == []
 
 
-def test_normalise_unsorted_segments_sorts_by_start_alone() -> None:
-    """Overlap is speech, not an error; segments that begin together keep their order."""
+def test_normalize_unsorted_segments_sorts_by_start_alone() -> None:
+    """Overlapping segments are no error; segments that begin together keep their order."""
     task = of(
         [
             segment(start_time=5.0, end_time=6.0, text="c"),
@@ -142,15 +142,15 @@ def test_normalise_unsorted_segments_sorts_by_start_alone() -> None:
     assert task.duration_s == 9.0
 
 
-def test_normalise_same_start_is_in_order_whatever_the_ends() -> None:
-    """A shorter segment behind a longer one of the same start is where it belongs."""
+def test_normalize_same_start_is_in_order_whatever_the_ends() -> None:
+    """A shorter segment after a longer one with the same start is in order."""
     task = of([segment(start_time=1.0, end_time=9.0), segment(start_time=1.0, end_time=2.0)])
     assert [part.end_s for part in task.segments] == [9.0, 2.0]
     assert task.anomalies == []
 
 
-def test_normalise_segment_without_times_keeps_its_place() -> None:
-    """Its start and end are the end of the segment before it; no speaker is renumbered."""
+def test_normalize_segment_without_times_keeps_its_place() -> None:
+    """It starts and ends where the previous segment ends; speakers keep their numbers."""
     untimed = {"speaker": "Ben", "text": "yes"}
     task = of(
         [
@@ -170,8 +170,8 @@ def test_normalise_segment_without_times_keeps_its_place() -> None:
     assert anomalies(task) == {"missing_time": (2, 1)}
 
 
-def test_reversed_and_negative_times_are_mended() -> None:
-    """Swapped, and raised to zero; counted with the provider's index."""
+def test_normalize_reversed_and_negative_times_are_repaired() -> None:
+    """Times are swapped or raised to zero, and counted with the provider's index."""
     task = of(
         [
             segment(0),
@@ -216,14 +216,16 @@ def test_reversed_and_negative_times_are_mended() -> None:
         ("9" * 13 + ":00", [2], (0.0, 0.0)),
     ],
 )
-def test_times_of_any_type(start: Any, end: Any, expected: tuple[float, float]) -> None:
+def test_normalize_times_of_any_type_are_read(
+    start: Any, end: Any, expected: tuple[float, float]
+) -> None:
     """A string may be a number, with a point or a comma, or a clock time of two or three parts."""
     task = of([segment(start_time=start, end_time=end)])
     assert (task.segments[0].start_s, task.segments[0].end_s) == expected
 
 
-def test_missing_speaker_and_text() -> None:
-    """The segment is kept: somebody unknown, saying nothing."""
+def test_normalize_segment_without_speaker_and_text_is_kept() -> None:
+    """The segment has the speaker Unknown and an empty text."""
     task = of(
         [
             segment(0, speaker=None),
@@ -243,13 +245,13 @@ def test_missing_speaker_and_text() -> None:
     assert [part.text for part in task.segments if part.text == "8"] == ["8"]
 
 
-def test_what_is_no_segment_is_left_out_and_counted() -> None:
-    """Null and strings in the list do not lose the rest."""
+def test_normalize_items_that_are_no_segments_are_counted() -> None:
+    """Null and strings in the list do not lose the other segments."""
     task = of([None, "text", segment(0), 7])
     assert (task.segment_count, anomalies(task)) == (1, {"not_an_object": (3, 0)})
 
 
-def test_a_transcription_that_is_no_list_is_counted() -> None:
+def test_normalize_transcription_that_is_no_list_is_counted() -> None:
     """An object counts as one segment, a string as silence."""
     one = result(callback_body(inner={"audio_transcription": segment(0)}))
     none = result(callback_body(inner={"audio_transcription": "text"}))
@@ -258,22 +260,22 @@ def test_a_transcription_that_is_no_list_is_counted() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ufeff", "\u200b \u200e\n", "\u2060\u00a0"])
-def test_normalise_text_of_nothing_seen_is_empty(text: str) -> None:
-    """It is stored as the empty text, and counted as missing."""
+def test_normalize_text_of_unseen_characters_is_empty(text: str) -> None:
+    """The text is stored as empty, and counted as missing."""
     task = of([segment(0, text=text)])
     assert [part.text for part in task.segments] == [""]
     assert anomalies(task) == {"missing_text": (1, 0)}
     assert (task.word_count, task.character_count) == (0, 0)
 
 
-def test_normalise_text_with_unseen_characters_is_kept() -> None:
+def test_normalize_text_with_unseen_characters_is_kept() -> None:
     """A text is stored as the provider sent it."""
     task = of([segment(0, text="\ufeff क\u094d\u200dष ")])
     assert [part.text for part in task.segments] == ["\ufeff क\u094d\u200dष "]
 
 
-def test_normalise_repairs_are_counted_by_the_providers_index() -> None:
-    """Items that are left out, and the order of the result, do not shift ``first_index``."""
+def test_normalize_repairs_are_counted_by_the_providers_index() -> None:
+    """Left-out items and sorting do not shift ``first_index``."""
     late, early = segment(9, text="x" * 450_000), segment(1, text="y" * 250_000)
     task = of([None, late, early])
     assert anomalies(task) == {"not_an_object": (1, 0), "split_text": (2, 1), "unsorted": (1, 2)}
@@ -282,8 +284,8 @@ def test_normalise_repairs_are_counted_by_the_providers_index() -> None:
     assert anomalies(task)["too_many_speakers"] == (2, MAX_SPEAKERS + 1)
 
 
-def test_normalise_shortened_faces_and_models_are_counted() -> None:
-    """What does not fit is cut or left out, and that is said."""
+def test_normalize_shortened_faces_and_models_are_counted() -> None:
+    """Anomalies count the values that were cut or left out."""
     faces = [{"name": "A"}, {"name": "ä" * 300}, {"face_id": "x" * 201}, LONG_URI]
     usage = [{"prompt_tokens": 1}] * (MAX_MODELS + 2)
     task = of([], inner={"faces": faces, "usage_metadata": usage})
@@ -307,8 +309,8 @@ LONG_URI = {"face_file_protocol": "gs", "face_file_bucket": "b", "face_file_blob
         (LONG_URI, Face(None, None, None)),
     ],
 )
-def test_incomplete_faces(face: dict[str, Any], expected: Face) -> None:
-    """A face without an address is a face."""
+def test_normalize_incomplete_faces_are_kept(face: dict[str, Any], expected: Face) -> None:
+    """A face without an address is kept."""
     assert result(callback_body(inner={"faces": [face, None]})).faces == [expected]
 
 
@@ -330,8 +332,8 @@ def test_incomplete_faces(face: dict[str, Any], expected: Face) -> None:
         ({"prompt_tokens": 10**400}, (0, 0, 0.0)),
     ],
 )
-def test_usage_as_list_object_or_nothing(usage: Any, expected: Any) -> None:
-    """Summed over the models; nonsense counts as nothing."""
+def test_normalize_usage_as_list_or_object_is_summed(usage: Any, expected: Any) -> None:
+    """Usage is summed over the models; bad numbers count as 0."""
     found = result(callback_body(inner={"usage_metadata": usage})).usage
     if expected is None:
         assert found is None
@@ -340,20 +342,20 @@ def test_usage_as_list_object_or_nothing(usage: Any, expected: Any) -> None:
         assert (found.prompt_tokens, found.output_tokens, found.duration_s) == expected
 
 
-def test_usage_under_its_other_name() -> None:
-    """One page calls it ``usage``."""
+def test_normalize_usage_under_its_other_name_is_read() -> None:
+    """One page of the documentation calls it ``usage``."""
     task = result(callback_body(inner={"usage_metadata": None, "usage": {"prompt_tokens": 4}}))
     assert task.usage is not None
     assert task.usage.prompt_tokens == 4
 
 
-def test_unknown_fields_are_ignored() -> None:
+def test_normalize_unknown_fields_are_ignored() -> None:
     """New fields of the provider change nothing."""
     body = callback_body(inner={"new": 1}, data={"new": [1]}, new={"a": 1})
     assert result(body) == result(callback_body())
 
 
-def test_numbers_beyond_a_float_do_not_lose_a_result() -> None:
+def test_normalize_number_beyond_a_float_keeps_the_result() -> None:
     """1e999 is correct JSON."""
     body = callback_body().replace(b'"end_time":3.5', b'"end_time":1e999')
     task = result(body)
@@ -362,7 +364,7 @@ def test_numbers_beyond_a_float_do_not_lose_a_result() -> None:
 
 
 @pytest.mark.parametrize("code", [b"1e999", b"-1e999", b"1e300"])
-def test_a_code_beyond_all_numbers_is_stored_as_words(code: bytes) -> None:
+def test_normalize_code_beyond_a_float_is_stored_as_text(code: bytes) -> None:
     """Not every store has infinity."""
     task = result(b'{"task_id": "a", "code": %s, "data": null}' % code)
     assert task.status is Status.FAILED
@@ -370,8 +372,8 @@ def test_a_code_beyond_all_numbers_is_stored_as_words(code: bytes) -> None:
     assert isinstance(task.provider.code, str)
 
 
-def test_everything_but_the_segments_is_bounded() -> None:
-    """The largest of everything at once leaves room in the document."""
+def test_normalize_bounds_everything_but_the_segments() -> None:
+    """The largest values of all fields together leave room in the document."""
     long = "ä" * 10_000
     face = {
         "face_id": long,
@@ -399,15 +401,15 @@ def test_everything_but_the_segments_is_bounded() -> None:
 
 
 @given(JSON_VALUES)
-def test_any_transcription_is_stored(value: Any) -> None:
-    """Nothing in the transcript makes normalizing fail."""
+def test_normalize_any_transcription_does_not_raise(value: Any) -> None:
+    """No content of the transcript makes normalizing fail."""
     body = json.dumps(callback(inner={"audio_transcription": value})).encode()
     check(body)
 
 
 @given(JSON_VALUES, JSON_VALUES)
-def test_any_frame_is_stored(value: Any, other: Any) -> None:
-    """Nothing around the transcript does."""
+def test_normalize_any_frame_does_not_raise(value: Any, other: Any) -> None:
+    """No content beside the transcript makes normalizing fail."""
     check(json.dumps(callback(code=value, message=other) | {"data": value}).encode())
     check(json.dumps(callback(data={"msg": value, "success": other})).encode())
     check(json.dumps(callback(inner={"faces": value, "usage_metadata": other})).encode())
@@ -429,8 +431,8 @@ SEGMENTS = st.lists(
 
 
 @given(SEGMENTS)
-def test_whatever_the_segments_the_result_is_sound(segments: list[Any]) -> None:
-    """Sorted, no time negative, every speaker known, counts and shares right."""
+def test_normalize_any_segments_give_a_consistent_result(segments: list[Any]) -> None:
+    """Segments are sorted, times are not negative, speakers are known, and sums are right."""
     task = check(json.dumps(callback(segments)).encode())
     if task is None:
         return
@@ -455,7 +457,7 @@ def test_whatever_the_segments_the_result_is_sound(segments: list[Any]) -> None:
 
 
 def check(body: bytes) -> Task | None:
-    """Normalize, and see that the result can be encoded; None for what is no JSON."""
+    """Normalize, and check that the result can be encoded; None if the body is no JSON."""
     try:
         task = result(body)
     except UnreadableCallback:
@@ -466,7 +468,7 @@ def check(body: bytes) -> Task | None:
 
 
 def test_anomalies_are_listed_in_order() -> None:
-    """By code, so that two runs store the same."""
+    """They are sorted by code, so that two runs store the same."""
     task = of([{}, segment(0, text=None)])
     assert task.anomalies == sorted(task.anomalies, key=lambda item: item.code)
     assert task.anomalies[0] == Anomaly("missing_speaker", 1, 0)

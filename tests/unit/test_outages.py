@@ -1,4 +1,4 @@
-"""What only time mends, and what looks like it, rejects nothing and sends nothing twice."""
+"""Outages and rate limits reject no submission and repeat no upload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import (
     Outage,
     TryOnce,
+    nothing,
 )
 from tests.pipeline import CONTENT, Pipeline
 from transcripts.errors import (
@@ -28,7 +29,6 @@ from transcripts.mavi.answers import (
 )
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
 from transcripts.submissions.service import RunResult
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,
@@ -36,13 +36,8 @@ from transcripts.submissions.submission import (
 from transcripts.submissions.uploader import MAX_UPLOADS
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
 async def run_until_it_ends(pipeline: Pipeline, submission_id: str) -> Any:
-    """Come again as the queue does, for at most three days."""
+    """Run the entry again as the queue does, for at most three days."""
     for _ in range(432):
         try:
             return await pipeline.service.run(submission_id)
@@ -55,7 +50,7 @@ async def run_until_it_ends(pipeline: Pipeline, submission_id: str) -> Any:
     "sends", [[Sent.UNREACHABLE], [Sent.REFUSED]], ids=["the address", "the other way"]
 )
 async def test_upload_unreachable_is_not_counted(pipeline: Pipeline, sends: list[Sent]) -> None:
-    """However many runs meet it."""
+    """Runs that cannot connect do not count, however many they are."""
     submission_id = await pipeline.drop()
     for _ in range(3 * MAX_UPLOADS):
         pipeline.provider.states = [AssetState.WAITING]
@@ -70,7 +65,7 @@ async def test_upload_unreachable_is_not_counted(pipeline: Pipeline, sends: list
 
 
 async def test_upload_interrupted_every_time_is_rejected(pipeline: Pipeline) -> None:
-    """After a bounded number of tries."""
+    """An upload is rejected after a bounded number of interrupted runs."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED] * 99
     pipeline.provider.states = [AssetState.WAITING] * 99
@@ -80,7 +75,7 @@ async def test_upload_interrupted_every_time_is_rejected(pipeline: Pipeline) -> 
 
 
 async def test_upload_complete_after_a_lost_answer_is_not_repeated(pipeline: Pipeline) -> None:
-    """The asset has all bytes."""
+    """Mavi has all bytes of the asset."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED]
     with pytest.raises(RetryLater):
@@ -95,7 +90,7 @@ async def test_upload_complete_after_a_lost_answer_is_not_repeated(pipeline: Pip
 async def test_upload_of_a_crashed_holder_is_looked_up_first(
     pipeline: Pipeline, state: AssetState | None
 ) -> None:
-    """Without an answer about it, no byte is sent."""
+    """No byte is sent before the asset's state is known."""
     submission_id = await pipeline.drop()
     await pipeline.sender_died(submission_id)
     pipeline.provider.states = [state]
@@ -105,7 +100,7 @@ async def test_upload_of_a_crashed_holder_is_looked_up_first(
 
 
 async def test_repetition_of_an_object_uses_its_asset(pipeline: Pipeline) -> None:
-    """Although one answer about it was lost."""
+    """A lost read of the asset's state does not cause a second upload."""
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)
     stored, _ = pipeline.objects.content.pop(("uploads", "a/talk.mp4"))
@@ -117,7 +112,7 @@ async def test_repetition_of_an_object_uses_its_asset(pipeline: Pipeline) -> Non
 
 
 async def test_submit_during_an_upload_does_not_finish_it(pipeline: Pipeline) -> None:
-    """The bytes are sent by the next run."""
+    """The next run sends the bytes."""
     submission_id = await pipeline.drop()
     pipeline.provider.sends = [Sent.INTERRUPTED]
     with pytest.raises(RetryLater):
@@ -146,7 +141,7 @@ async def test_submit_refused_for_now_leaves_the_entry_queued(
 
 
 async def test_run_of_a_missing_asset_is_rejected_after_a_day(pipeline: Pipeline) -> None:
-    """Before that, the 400 may be rate limiting."""
+    """Within the first day, the 400 may be rate limiting."""
     missing = AssetState.MISSING
     pipeline.provider.states = [missing] * 9
     one = await pipeline.drop("1.mp4")
@@ -163,7 +158,7 @@ async def test_run_of_a_missing_asset_is_rejected_after_a_day(pipeline: Pipeline
 
 
 async def test_run_of_a_new_asset_with_400_is_retried(pipeline: Pipeline) -> None:
-    """It may be rate limiting."""
+    """The 400 may be rate limiting."""
     submission_id = await pipeline.drop()
     pipeline.provider.answers = [Ambiguous()]
     pipeline.provider.states = [AssetState.READY, AssetState.MISSING, AssetState.MISSING]
@@ -173,8 +168,8 @@ async def test_run_of_a_new_asset_with_400_is_retried(pipeline: Pipeline) -> Non
     assert pipeline.objects.opened == 1
 
 
-async def test_run_with_a_failed_poll_goes_on(pipeline: Pipeline) -> None:
-    """Even after a day."""
+async def test_run_with_a_failed_poll_continues(pipeline: Pipeline) -> None:
+    """A failed poll does not reject an upload, even after a day."""
     pipeline.provider.answers = [RateLimited()] * 7
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):
@@ -186,7 +181,7 @@ async def test_run_with_a_failed_poll_goes_on(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("answer", [RateLimited(), NotSent("ConnectionError")])
 async def test_run_without_mavi_is_retried(pipeline: Pipeline, answer: Any) -> None:
-    """Nothing is rejected."""
+    """An outage of Mavi rejects nothing."""
     pipeline.provider.answers = [answer] * 7
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):
@@ -197,9 +192,9 @@ async def test_run_without_mavi_is_retried(pipeline: Pipeline, answer: Any) -> N
 
 
 async def test_run_without_a_store_is_retried(pipeline: Pipeline) -> None:
-    """Nothing is rejected."""
+    """An outage of the store rejects nothing."""
     submission_id = await pipeline.drop()
-    pipeline.service._store = SubmissionStore(pipeline.documents, TryOnce())
+    pipeline.restart(retrier=TryOnce())
     pipeline.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
         await pipeline.service.run(submission_id)
@@ -208,21 +203,21 @@ async def test_run_without_a_store_is_retried(pipeline: Pipeline) -> None:
 
 
 async def test_run_with_interrupted_storage_is_retried(pipeline: Pipeline) -> None:
-    """Nothing is rejected."""
+    """An outage of the storage rejects nothing."""
     submission_id = await pipeline.drop()
-    real_open = pipeline.objects.open
 
-    def broken(_: Any) -> Any:
-        raise ObjectUnavailable("broken off")
+    def broken(operation: str) -> None:
+        if operation == "open":
+            raise ObjectUnavailable("broken off")
 
-    pipeline.objects.open = broken  # type: ignore[method-assign,assignment] # one test's own storage
+    pipeline.objects.before = broken
     pipeline.provider.states = [AssetState.WAITING] * (MAX_UPLOADS + 1)
     for _ in range(MAX_UPLOADS + 1):
         with pytest.raises(RetryLater) as caught:
             await pipeline.service.run(submission_id)
-        # By 503 the queue would slow down for everybody.
+        # A 503 would slow down the whole queue.
         assert caught.value.status == 409
-    pipeline.objects.open = real_open  # type: ignore[method-assign] # see above
+    pipeline.objects.before = nothing
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
@@ -240,8 +235,8 @@ async def test_run_during_an_outage_uploads_nothing(
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
 
 
-async def test_listed_asset_that_mavi_does_not_know_is_rejected_at_once(pipeline: Pipeline) -> None:
-    """Nobody here has uploaded it, so there is no reason to doubt that it is not there."""
+async def test_run_of_a_listed_missing_asset_is_rejected_at_once(pipeline: Pipeline) -> None:
+    """This pipeline did not upload the asset, so the answer that it is missing is trusted."""
     await pipeline.intake.enqueue_assets(SubmitAssets(("re_1",), {}))
     submission_id = submission_id_of_asset("re_1")
     pipeline.provider.answers = [Ambiguous()]
@@ -251,12 +246,12 @@ async def test_listed_asset_that_mavi_does_not_know_is_rejected_at_once(pipeline
 
 
 @pytest.mark.parametrize(("hours", "rejected"), [(23, False), (25, True)])
-async def test_uploaded_asset_that_mavi_does_not_know_is_rejected_after_a_day(
+async def test_run_of_an_uploaded_missing_asset_is_rejected_after_a_day(
     pipeline: Pipeline,
     hours: int,
     rejected: bool,  # noqa: FBT001 - parametrized
 ) -> None:
-    """A fresh upload that is missing looks like rate limiting; after a day it is believed."""
+    """The answer that a fresh upload is missing may be rate limiting."""
     pipeline.provider.answers = [RateLimited()] * 7
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):

@@ -22,14 +22,14 @@ def encoded_size(value: object) -> int:
     return len(encode_commit(DATABASE, [Write("tasks/t", value)]).SerializeToString())  # type: ignore[arg-type] # every stored document is a Struct
 
 
-def test_a_usual_result_is_one_document() -> None:
+def test_paged_usual_result_is_one_document() -> None:
     """An hour of speech stays whole."""
     task = result_task(600)
     assert paginate(task) == (task, [])
 
 
-def test_twenty_thousand_segments_are_paged() -> None:
-    """In order, complete, every page and the task itself inside a document."""
+def test_paged_result_of_20_000_segments_keeps_each_in_order() -> None:
+    """Every page and the task itself fit a document."""
     task = result(callback_body([segment(n, text="ä" * 60) for n in range(20_000)]))
     stored, pages = paginate(task)
     assert stored.segments == []
@@ -39,8 +39,8 @@ def test_twenty_thousand_segments_are_paged() -> None:
     assert all(encoded_size(Page(page, NOW)) < HARD_LIMIT for page in pages)
 
 
-def test_the_border_is_below_what_the_store_takes() -> None:
-    """The largest result that stays whole fits a document with room to spare."""
+def test_paged_largest_whole_result_fits_a_document() -> None:
+    """The largest result without pages fits a document with room to spare."""
     low, high = 1, 20_000
     while low < high - 1:
         middle = (low + high) // 2
@@ -52,7 +52,7 @@ def test_the_border_is_below_what_the_store_takes() -> None:
 
 
 @given(st.lists(st.text(max_size=300), max_size=80), st.integers(200, 5000))
-def test_any_limit_keeps_every_segment(texts: list[str], limit: int) -> None:
+def test_paged_at_any_limit_keeps_every_segment(texts: list[str], limit: int) -> None:
     """A page has at least one segment, and no more than fit."""
     task = result(callback_body([segment(n, text="x" + text) for n, text in enumerate(texts)]))
     stored, pages = paginate(task, limit)
@@ -63,21 +63,21 @@ def test_any_limit_keeps_every_segment(texts: list[str], limit: int) -> None:
     assert [part for page in pages for part in page] == task.segments
 
 
-def test_silence_is_never_paged() -> None:
-    """There is nothing to cut, however small the limit."""
+def test_paged_silence_is_one_document() -> None:
+    """Silence has no segments to cut, however small the limit."""
     stored, pages = paginate(result(callback_body([])), 1)
     assert (stored.pages, pages) == (0, [])
 
 
 @given(st.binary(max_size=100), st.integers(1, 40))
-def test_blocks_are_complete_and_never_none(raw: bytes, limit: int) -> None:
-    """Even nothing is one block, so that it can be told from what is missing."""
+def test_chunks_of_any_body_are_complete_and_not_empty(raw: bytes, limit: int) -> None:
+    """An empty body has one block, so that it differs from a missing one."""
     cut = chunks(raw, limit)
     assert b"".join(cut) == raw
     assert len(cut) >= 1
     assert all(len(block) <= limit for block in cut)
 
 
-def test_a_raw_block_fits_a_document() -> None:
-    """With its framing."""
+def test_raw_block_with_its_framing_fits_a_document() -> None:
+    """A block and its framing are under the document limit."""
     assert RAW_CHUNK_BYTES < HARD_LIMIT - 10_000

@@ -16,7 +16,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.lock import LOCKS, TOOLS, locked
-from transcripts import errors
 from transcripts.settings import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,18 +46,18 @@ def run_python(code: str) -> str:
 
 
 def test_import_of_every_module_needs_no_environment() -> None:
-    """No setting, credentials, network or file."""
+    """Importing needs no setting, credentials, network or file."""
     run_python("\n".join(f"import {module}" for module in MODULES))
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if ".google." not in name])
 def test_import_of_other_modules_loads_no_google_client(module: str) -> None:
-    """Only ``google/`` does."""
+    """Only ``google/`` loads Google's clients."""
     assert run_python(f"import {module}, sys\n{PRINT_GOOGLE}").strip() == "[]"
 
 
 def test_command_runs_from_any_folder(tmp_path: Path) -> None:
-    """No dependency brings a package of the same name."""
+    """No dependency installs a package of the same name."""
     result = subprocess.run(  # noqa: S603 - our own command
         [Path(sys.executable).with_name("transcripts"), "--help"],
         cwd=tmp_path,
@@ -73,7 +72,7 @@ def test_command_runs_from_any_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_embedded_entry_loads_no_google_client(name: str) -> None:
-    """As the framework loads it."""
+    """The entry is loaded as the framework loads it."""
     out = run_python(
         "import os, sys, functions_framework\n"
         "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
@@ -126,7 +125,7 @@ def closure(extras: tuple[str, ...]) -> dict[str, list[Requirement]]:
 
 @pytest.mark.parametrize("path", sorted(LOCKS))
 def test_lock_file_is_fresh(path: str) -> None:
-    """It pins what pyproject.toml requires."""
+    """The lock file pins the requirements of pyproject.toml."""
     locked, needed = pins(path), closure(LOCKS[path])
     assert set(needed) <= set(locked), "run: make lock"
     extra = {name for name in set(locked) - set(needed) if not locked[name][1]}
@@ -139,7 +138,7 @@ def test_lock_file_is_fresh(path: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(LOCKS))
 def test_installed_packages_are_the_locked_ones(path: str) -> None:
-    """Tests prove something only of the pinned versions."""
+    """Tests are valid only for the pinned versions."""
     for name, (version, marker) in pins(path).items():
         if not marker or Requirement(f"{name} ; {marker}").marker.evaluate():  # type: ignore[union-attr] # it has one
             assert metadata.version(name) == version
@@ -147,7 +146,7 @@ def test_installed_packages_are_the_locked_ones(path: str) -> None:
 
 @pytest.mark.parametrize("path", [*LOCKS, *map(locked, TOOLS)])
 def test_lock_file_has_hashes_and_no_url(path: str) -> None:
-    """The installer decides on the index."""
+    """The installer chooses the index."""
     text = (ROOT / path).read_text()
     names = re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)
     assert set(map(canonicalize_name, names)) == set(pins(path))
@@ -177,12 +176,3 @@ def test_larger_lock_files_agree_with_the_deployed_one() -> None:
     deployed = pins("functions/requirements.txt")
     for path in LOCKS:
         assert deployed.items() <= pins(path).items()
-
-
-def test_every_error_is_in_the_tree() -> None:
-    """In the docstring of the module."""
-    tree = errors.__doc__ or ""
-    for name, value in vars(errors).items():
-        if isinstance(value, type) and issubclass(value, errors.TranscriptsError):
-            assert name in tree
-            assert value.__doc__

@@ -15,8 +15,8 @@ from transcripts.errors import PoisonMessage
 from transcripts.push import read_push
 
 
-def test_a_push_as_pubsub_sends_it() -> None:
-    """Both spellings of the names are sent; the documented one is read."""
+def test_read_push_as_pubsub_sends_it_has_its_message() -> None:
+    """Pub/Sub sends both spellings of the names; the documented one is read."""
     content = {
         "message": {
             "attributes": {"task_id": "t"},
@@ -35,8 +35,8 @@ def test_a_push_as_pubsub_sends_it() -> None:
     assert (found.attempt, found.message.message_id) == (3, "2070443601311540")
 
 
-def test_what_may_be_missing() -> None:
-    """A message has data or attributes; the attempt is only there with dead letters."""
+def test_read_push_without_optional_parts_is_read() -> None:
+    """A message has data or attributes; only dead-letter policies add the attempt."""
     found = read_push(b'{"message": {"messageId": "1"}}')
     assert (found.message.data, found.message.attributes, found.attempt) == (b"", {}, None)
 
@@ -58,8 +58,8 @@ def test_what_may_be_missing() -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_push_is_poison(body: bytes) -> None:
-    """It can never become one."""
+def test_read_push_of_another_body_raises_poison(body: bytes) -> None:
+    """Such a body can never become a push."""
     with pytest.raises(PoisonMessage):
         read_push(body)
 
@@ -67,14 +67,14 @@ def test_what_is_no_push_is_poison(body: bytes) -> None:
 @given(
     st.binary(), st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.just("v"))
 )
-def test_there_and_back(data: bytes, attributes: dict[str, str]) -> None:
-    """Any data, any attributes."""
+def test_read_push_returns_data_and_attributes(data: bytes, attributes: dict[str, str]) -> None:
+    """Any data and any attributes survive."""
     found = read_push(push_body(data, attributes))
     assert (found.message.data, found.message.attributes) == (data, attributes)
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes_are_a_push_or_poison(body: bytes) -> None:
-    """Nothing else is raised."""
+def test_read_push_of_any_bytes_returns_or_raises_poison(body: bytes) -> None:
+    """No other error is raised."""
     with contextlib.suppress(PoisonMessage):
         read_push(body)

@@ -15,7 +15,7 @@ PATIENT = 1000.0
 
 
 class Time:
-    """A loop's clock that sleeping advances; turns wait one at a time."""
+    """An event loop's clock that sleeping advances; one caller waits at a time."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -29,7 +29,7 @@ class Time:
 
 
 async def test_slots_are_an_interval_apart_and_in_order() -> None:
-    """First come, first served."""
+    """Callers get slots in the order of their calls."""
     time = Time()
     pacer = time.pacer()
     served: list[tuple[int, float]] = []
@@ -54,7 +54,7 @@ async def test_slot_after_a_slow_request_waits_for_its_answer() -> None:
 
 
 async def test_slot_during_a_long_request_does_not_wait_for_it() -> None:
-    """An upload takes minutes."""
+    """An upload takes minutes, and does not delay the next request that long."""
     time = Time()
     pacer = time.pacer()
     done = asyncio.Event()
@@ -73,7 +73,7 @@ async def test_slot_during_a_long_request_does_not_wait_for_it() -> None:
 
 
 async def test_slots_unused_are_not_saved() -> None:
-    """The next caller waits for nothing, and the one after it a whole interval."""
+    """After an idle time one caller gets a slot at once, and the next waits a whole interval."""
     time = Time()
     pacer = time.pacer()
     async with pacer.slot(PATIENT):
@@ -86,7 +86,7 @@ async def test_slots_unused_are_not_saved() -> None:
 
 
 async def test_slot_later_than_max_wait_raises_at_once() -> None:
-    """With the estimated wait; others lose no slot."""
+    """The error has the estimated wait, and other callers lose no slot."""
     time = Time()
     pacer = time.pacer()
 
@@ -94,23 +94,23 @@ async def test_slot_later_than_max_wait_raises_at_once() -> None:
         async with pacer.slot(PATIENT):
             pass
 
-    turns = [asyncio.ensure_future(ask()) for _ in range(5)]
+    slots = [asyncio.ensure_future(ask()) for _ in range(5)]
     await asyncio.sleep(0)
     with pytest.raises(RateLimitTimeout) as caught:
         async with pacer.slot(2.0):
-            raise AssertionError("no turn was to be had")
+            raise AssertionError("no slot was free")
     assert 5 < caught.value.wait_s < 9
-    await asyncio.gather(*turns)
+    await asyncio.gather(*slots)
     assert time.now == pytest.approx(104.0)
 
 
 async def test_wait_follows_the_length_of_recent_slots() -> None:
-    """The first estimate is the slow one."""
+    """The first estimate is the slowest."""
     time = Time()
     pacer = time.pacer()
 
-    async def told(*, answers: int) -> float:
-        """Return what one more is told while ten wait, of whom so many are answered at once."""
+    async def estimate(*, answers: int) -> float:
+        """Return the estimate of an eleventh caller; ``answered`` of ten have fast answers."""
         answered, served = asyncio.Event(), 0
 
         async def ask(number: int) -> None:
@@ -122,20 +122,20 @@ async def test_wait_follows_the_length_of_recent_slots() -> None:
                 if number >= answers:
                     await answered.wait()
 
-        turns = [asyncio.ensure_future(ask(number)) for number in range(10)]
+        slots = [asyncio.ensure_future(ask(number)) for number in range(10)]
         await asyncio.sleep(0)
         wait_s = pacer.wait_s()
-        await asyncio.gather(*turns)
+        await asyncio.gather(*slots)
         time.now += 100.0
         return wait_s
 
-    assert await told(answers=10) == pytest.approx(15.0, abs=2)
-    assert await told(answers=0) == pytest.approx(10.0, abs=2)
-    assert await told(answers=0) == pytest.approx(15.0, abs=2)
+    assert await estimate(answers=10) == pytest.approx(15.0, abs=2)
+    assert await estimate(answers=0) == pytest.approx(10.0, abs=2)
+    assert await estimate(answers=0) == pytest.approx(15.0, abs=2)
 
 
 async def test_before_send_runs_right_before_its_slot() -> None:
-    """No intent waits on record."""
+    """No intent is recorded while its caller waits."""
     time = Time()
     pacer = time.pacer()
     intents: list[float] = []
@@ -156,7 +156,7 @@ async def test_before_send_runs_right_before_its_slot() -> None:
 
 
 async def test_before_send_raising_uses_no_slot() -> None:
-    """Nothing was sent."""
+    """The request was not sent."""
     time = Time()
     pacer = time.pacer()
 
@@ -170,7 +170,7 @@ async def test_before_send_raising_uses_no_slot() -> None:
 
 
 async def test_slot_with_a_slow_store_does_not_blame_the_provider() -> None:
-    """The time that recording an intent takes is not learned as the provider's."""
+    """The time of recording an intent is not counted as the provider's."""
     time = Time()
     limiter = time.pacer()
 
@@ -188,8 +188,8 @@ async def test_slot_with_a_slow_store_does_not_blame_the_provider() -> None:
     await asyncio.gather(*busy)
 
 
-async def test_wait_s_after_a_slow_intent_counts_only_the_turns() -> None:
-    """A store that takes 30 seconds to record an intent does not slow the provider down."""
+async def test_wait_s_after_a_slow_intent_counts_only_the_slots() -> None:
+    """A store that takes 30 s to record an intent does not lengthen the estimated slots."""
     time = Time()
     pacer = time.pacer()
 
@@ -209,7 +209,7 @@ async def test_wait_s_after_a_slow_intent_counts_only_the_turns() -> None:
 
 
 async def test_wait_s_after_a_failed_intent_counts_no_idle_time() -> None:
-    """The turn after a failed intent comes late because of that intent, and teaches nothing."""
+    """The slot after a failed intent is late because of that intent, so it is not measured."""
     time = Time()
     pacer = time.pacer()
     async with pacer.slot(PATIENT):
@@ -234,8 +234,8 @@ async def test_wait_s_after_a_failed_intent_counts_no_idle_time() -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_turn_behind_intents_longer_than_the_patience_raises_store_unavailable() -> None:
-    """Who waits behind a silent store is told so, after its own patience and not an hour later."""
+async def test_slot_behind_intents_longer_than_max_wait_raises_store_unavailable() -> None:
+    """The caller behind a silent store gets the error after ``max_wait_s``."""
     time = Time()
     pacer = time.pacer()
     sent: list[int] = []
@@ -260,8 +260,8 @@ async def test_turn_behind_intents_longer_than_the_patience_raises_store_unavail
     assert sent == [40]
 
 
-async def test_turn_comes_as_soon_as_the_answer_before_it_allows() -> None:
-    """Who waits looks again and again: the answer may come while it waits."""
+async def test_slot_begins_as_soon_as_the_answer_before_it_allows() -> None:
+    """A waiting caller checks repeatedly whether the previous answer has come."""
     time = Time()
     pacer = time.pacer()
 

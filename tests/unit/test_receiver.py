@@ -31,7 +31,7 @@ def under_test() -> ReceiverUnderTest:
 async def test_receive_publishes_the_body_with_its_attributes(
     under_test: ReceiverUnderTest,
 ) -> None:
-    """On the topic of callbacks."""
+    """The message goes to the topic of callbacks."""
     body = callback_body()
     await under_test.receiver.receive(body, None)
     (message,) = under_test.publisher.on(CALLBACKS)
@@ -48,13 +48,13 @@ async def test_receive_publishes_the_body_with_its_attributes(
 async def test_receive_of_every_endpoint_is_published(
     under_test: ReceiverUnderTest, name: str
 ) -> None:
-    """One URL serves them all."""
+    """Callbacks of every endpoint use one URL."""
     await under_test.receiver.receive(shape_body(name), None)
     assert under_test.publisher.on(CALLBACKS)[0].attributes["kind"] == name
 
 
 async def test_receive_of_a_large_body_runs_in_a_thread(under_test: ReceiverUnderTest) -> None:
-    """The message is the same."""
+    """A large body makes the same message as it would without a thread."""
     body = callback_body(segments=2000)
     assert len(body) > INLINE_WORK_BYTES
     await under_test.receiver.receive(body, None)
@@ -64,7 +64,7 @@ async def test_receive_of_a_large_body_runs_in_a_thread(under_test: ReceiverUnde
 
 
 async def test_receive_of_an_unreadable_body_keeps_it(under_test: ReceiverUnderTest) -> None:
-    """On the rejected topic, with the reason."""
+    """The body goes to the rejected topic, with the reason."""
     body = b'{"task_id": "cut off'
     with pytest.raises(UnreadableCallback):
         await under_test.receiver.receive(body, None)
@@ -76,7 +76,7 @@ async def test_receive_of_an_unreadable_body_keeps_it(under_test: ReceiverUnderT
 
 @pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
 async def test_receive_without_a_broker_raises(under_test: ReceiverUnderTest, body: bytes) -> None:
-    """For a readable and an unreadable body."""
+    """The error is raised for a readable and an unreadable body."""
     under_test.publisher.down = True
     with pytest.raises(PublishUnavailable):
         await under_test.receiver.receive(body, None)
@@ -87,7 +87,7 @@ async def test_receive_without_a_broker_raises(under_test: ReceiverUnderTest, bo
 async def test_receive_of_a_too_large_body_is_logged(
     under_test: ReceiverUnderTest, prefix: bytes
 ) -> None:
-    """It is kept nowhere."""
+    """Such a body is not kept, so the log has an error."""
     body = prefix + os.urandom(10_000_000).hex().encode() + b'"}'
     with pytest.raises(MessageTooLarge):
         await under_test.receiver.receive(body, None)
@@ -96,7 +96,7 @@ async def test_receive_of_a_too_large_body_is_logged(
 
 
 async def test_receive_logs_no_content(under_test: ReceiverUnderTest) -> None:
-    """Neither text nor names."""
+    """The log holds no text and no names."""
     await under_test.receiver.receive(callback_body(), None)
     with pytest.raises(UnreadableCallback):
         await under_test.receiver.receive(callback_body()[:-1], None)

@@ -1,4 +1,4 @@
-"""From a pushed message to the stored result."""
+"""Storing the result of a pushed message."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def pushed(body: bytes, **changes: str) -> bytes:
     return push_body(message.data, message.attributes | changes)
 
 
-async def test_a_pushed_callback_is_stored() -> None:
-    """With the time it was received, its revision, its expiry and its body."""
+async def test_record_pushed_callback_stores_its_result() -> None:
+    """The task has the time of receipt, its revision, its expiry and its body."""
     under_test = RecorderUnderTest(retention_days=2)
     body = callback_body()
     assert await under_test.recorder.record(pushed(body)) is Outcome.STORED
@@ -60,8 +60,8 @@ async def test_a_pushed_callback_is_stored() -> None:
     assert decompress(raw) == body
 
 
-async def test_a_second_delivery_is_a_duplicate() -> None:
-    """Acknowledged, and said so."""
+async def test_record_second_delivery_is_a_duplicate() -> None:
+    """The delivery is acknowledged, and logged as a duplicate."""
     under_test = RecorderUnderTest()
     await under_test.recorder.record(pushed(callback_body()))
     assert await under_test.recorder.record(pushed(callback_body())) is Outcome.DUPLICATE
@@ -103,7 +103,7 @@ async def test_record_over_inline_work_bytes_unpacked_works_in_a_thread(
     in_a_thread: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The unpacked size decides; a message that does not say it counts as large."""
+    """The unpacked size decides; a message without its size counts as large."""
     push = repushed(body, changes)
     assert len(read_push(push).message.data) < 1_000
     threads: list[int] = []
@@ -122,7 +122,7 @@ async def test_record_over_inline_work_bytes_unpacked_works_in_a_thread(
 
 
 async def test_record_forged_size_is_poison_before_it_is_unpacked() -> None:
-    """A message that says less than it holds is refused at what it says."""
+    """A message that holds more than its size is refused at that size."""
     under_test = RecorderUnderTest()
     with pytest.raises(PoisonMessage, match="more than 100 bytes"):
         await under_test.recorder.record(repushed(repeated(INLINE_WORK_BYTES), FORGED))
@@ -131,7 +131,7 @@ async def test_record_forged_size_is_poison_before_it_is_unpacked() -> None:
 
 @pytest.mark.parametrize("changes", [{}, WITHOUT])
 async def test_record_large_unpacked_works_on_few_at_once(changes: dict[str, str | None]) -> None:
-    """Each of them may take hundreds of MiB; small ones pass by, and all are stored in the end."""
+    """Few large messages run at once, small ones do not wait for them, and all are stored."""
     under_test = RecorderUnderTest()
     working: list[int] = []
     go_on = asyncio.Event()
@@ -160,7 +160,7 @@ def of_items(items: bytes) -> bytes:
 
 
 def test_prepare_hostile_body_needs_memory_in_proportion_to_it() -> None:
-    """Whatever a body holds, it takes at most ten times its size, or 500 bytes a segment."""
+    """A body takes at most ten times its size, or 500 bytes a segment."""
     size = 512 * 1024
     strings = (b'"ab",' * (size // 5))[:-1]
     bodies = {
@@ -190,7 +190,7 @@ def test_prepare_hostile_body_needs_memory_in_proportion_to_it() -> None:
 
 
 async def test_record_millions_of_items_is_poison() -> None:
-    """They would take more memory than there is, at every delivery."""
+    """They would take more memory than the instance has, at every delivery."""
     body = of_items((b"[]," * (MAX_ITEMS + 1))[:-1])
     assert len(body) < MAX_BODY_BYTES
     with pytest.raises(PoisonMessage, match="more than 600000 items"):
@@ -198,7 +198,7 @@ async def test_record_millions_of_items_is_poison() -> None:
 
 
 async def test_record_large_does_not_block_the_event_loop() -> None:
-    """While 27 MB are decoded, other requests run; other programs do not add to CPU time."""
+    """Other requests run while 27 MB are decoded; CPU time is measured, not clock time."""
     blocked: list[float] = []
 
     async def beat() -> None:
@@ -229,8 +229,8 @@ async def test_record_large_does_not_block_the_event_loop() -> None:
         pushed(callback_body(), sha256="0" * 64),
     ],
 )
-async def test_poison_is_said_once_and_never_stored(push: bytes) -> None:
-    """An error for the log; the broker moves the message to the dead letters."""
+async def test_record_poison_logs_one_error_and_stores_nothing(push: bytes) -> None:
+    """The broker moves the message to the dead-letter topic."""
     under_test = RecorderUnderTest(retention_days=1)
     with pytest.raises(PoisonMessage):
         await under_test.recorder.record(push)
@@ -239,8 +239,8 @@ async def test_poison_is_said_once_and_never_stored(push: bytes) -> None:
     assert under_test.documents.paths() == []
 
 
-async def test_a_refused_document_is_poison_too() -> None:
-    """It would be refused again."""
+async def test_record_refused_document_is_a_permanent_error() -> None:
+    """The store would refuse the document at every delivery."""
     under_test = RecorderUnderTest()
 
     def refuse(operation: str) -> None:
@@ -253,8 +253,8 @@ async def test_a_refused_document_is_poison_too() -> None:
     assert under_test.lines.named("callback_poisoned")
 
 
-async def test_a_store_that_is_down_is_no_poison() -> None:
-    """The message comes again."""
+async def test_record_without_a_store_is_a_transient_error() -> None:
+    """The broker delivers the message again."""
     under_test = RecorderUnderTest(retrier=TryOnce())
     under_test.documents.before = Outage(10**6)
     with pytest.raises(StoreUnavailable):
@@ -264,8 +264,8 @@ async def test_a_store_that_is_down_is_no_poison() -> None:
     assert await under_test.recorder.record(pushed(callback_body())) is Outcome.STORED
 
 
-def test_a_message_without_attributes_is_stored() -> None:
-    """Made by hand, or by another tool: received when it was published."""
+def test_record_message_without_attributes_is_stored() -> None:
+    """A message made by hand counts as received when it was published."""
     prepared = prepare(read_push(push_body(callback_body(), {})), NOW, 0)
     assert prepared.result.received_at is not None
     assert prepared.result.received_at.isoformat() == "2026-01-02T03:04:05.678000+00:00"

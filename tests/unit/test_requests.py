@@ -14,7 +14,7 @@ from transcripts.submissions.requests import SubmitAsset, check_content_type, re
 
 
 def test_read_request_of_an_asset_returns_it() -> None:
-    """With labels and force."""
+    """The request may have labels and ``force``."""
     assert read_request(b'{"asset_id": "re_1"}') == SubmitAsset("re_1", {}, force=False)
     body = {"asset_id": "re_1", "labels": {"case": "7"}, "force": True}
     assert read_request(json.dumps(body).encode()) == SubmitAsset("re_1", {"case": "7"}, force=True)
@@ -49,7 +49,7 @@ def test_read_request_of_a_bad_body_raises_its_code(body: bytes, code: str) -> N
 
 
 def test_read_request_with_an_unknown_field_raises() -> None:
-    """Ignoring it would buy something else."""
+    """Ignoring an unknown field might buy something else."""
     with pytest.raises(RequestError) as caught:
         read_request(b'{"asset_id": "re_1", "forse": true}')
     assert "forse" in caught.value.message
@@ -65,7 +65,7 @@ def test_read_request_with_an_unknown_field_raises() -> None:
     ],
 )
 def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> None:
-    """They are stored with every task."""
+    """Labels are stored with every task."""
     with pytest.raises(RequestError) as caught:
         read_request(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
     assert caught.value.code == "invalid_labels"
@@ -73,13 +73,13 @@ def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> No
 
 @pytest.mark.parametrize("value", ["application/json", "Application/JSON; charset=utf-8"])
 def test_check_content_type_of_json_passes(value: str) -> None:
-    """With or without parameters."""
+    """Parameters of the content type are allowed."""
     check_content_type(value)
 
 
 @pytest.mark.parametrize("value", [None, "", "text/plain", "application/x-www-form-urlencoded"])
 def test_check_content_type_of_another_raises_415(value: str | None) -> None:
-    """It names the header to send."""
+    """The message names the header to send."""
     with pytest.raises(RequestError) as caught:
         check_content_type(value)
     assert caught.value.status == 415
@@ -87,8 +87,8 @@ def test_check_content_type_of_another_raises_415(value: str | None) -> None:
 
 
 @given(st.binary(max_size=100) | JSON_VALUES.map(lambda v: json.dumps(v).encode()))
-def test_read_request_of_any_bytes_raises_one_error(body: bytes) -> None:
-    """Or returns a request."""
+def test_read_request_of_any_bytes_returns_or_raises_one_error(body: bytes) -> None:
+    """Any bytes give a request or ``RequestError``."""
     try:
         read_request(body)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""What expires, and when: never what is open, never a purchase before its task."""
+"""Expiry: open entries never expire, and a purchase never expires before its task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transcripts.submissions.submission import State, submission_id_of_asset, su
 
 
 def expire(pipeline: Pipeline) -> set[str]:
-    """Delete what Firestore would have by now; return its collections."""
+    """Delete every document whose time of expiry has passed; return their collections."""
     gone = [
         path
         for path, content in pipeline.documents.content.items()
@@ -27,7 +27,7 @@ def expire(pipeline: Pipeline) -> set[str]:
 
 
 async def test_submission_expires_with_its_task() -> None:
-    """Counted from the day of the purchase."""
+    """The days count from the day of the purchase."""
     pipeline = Pipeline(retention_days=30, cap_per_day=1)
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     await pipeline.service.run(one)
@@ -45,7 +45,7 @@ async def test_submission_expires_with_its_task() -> None:
 
 
 async def test_submission_waiting_for_the_cap_does_not_expire() -> None:
-    """A backlog may be old."""
+    """A backlog may be older than the retention."""
     pipeline = Pipeline(retention_days=2, cap_per_day=1)
     waiting = [await pipeline.drop(f"{number}.mp4") for number in range(5)]
     for _ in waiting:
@@ -58,7 +58,7 @@ async def test_submission_waiting_for_the_cap_does_not_expire() -> None:
 
 
 async def test_asset_owner_expires_with_its_submission() -> None:
-    """Else its id could be bought again."""
+    """If the owner expired earlier, the asset's id could be bought again."""
     pipeline = Pipeline(retention_days=30)
     submission_id = await pipeline.drop()
     pipeline.provider.answers = [Refused(Refusal.NO_CREDIT, 402)]
@@ -77,7 +77,7 @@ async def test_asset_owner_expires_with_its_submission() -> None:
 
 
 async def test_rejected_upload_expires() -> None:
-    """It ends when it is recorded."""
+    """The days count from the time of its record."""
     pipeline = Pipeline(retention_days=30)
     submission_id = await pipeline.drop("notes.txt", content_type="text/plain")
     assert (await pipeline.entry(submission_id)).expires_at == pipeline.clock.now + timedelta(

@@ -27,7 +27,7 @@ SUBMIT = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "sk-made-up"}
 
 
 def test_load_without_optional_variables_has_defaults() -> None:
-    """Only the required ones are given."""
+    """Only the required variables are set."""
     settings = SubmitSettings.load(SUBMIT)
     assert (settings.backend, settings.database, settings.data_dir) == (
         "google",
@@ -39,7 +39,7 @@ def test_load_without_optional_variables_has_defaults() -> None:
 
 
 def test_load_embedded_needs_only_secrets() -> None:
-    """No project and no topics."""
+    """The embedded backend needs no project and no topics."""
     environ = {"TRANSCRIPTS_BACKEND": "embedded"}
     settings = CallbackSettings.load(environ | {"CALLBACK_TOKENS": TOKEN})
     assert settings.callback_topic == "projects/local/topics/callbacks"
@@ -47,7 +47,7 @@ def test_load_embedded_needs_only_secrets() -> None:
 
 
 def test_load_with_missing_variables_names_all() -> None:
-    """In one error."""
+    """One error names all of them."""
     with pytest.raises(SettingsError) as caught:
         CallbackSettings.load({})
     for name in CALLBACK:
@@ -55,7 +55,7 @@ def test_load_with_missing_variables_names_all() -> None:
 
 
 def test_load_with_missing_and_bad_variables_names_all() -> None:
-    """Without the values, which may be secrets."""
+    """The error shows no values, which may be secrets."""
     environ = {"MAVI_BASE_URL": "ftp://secret", "MAX_SUBMISSIONS_PER_DAY": "secret", "X": "secret"}
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(environ)
@@ -102,7 +102,7 @@ def test_load_with_an_empty_value_counts_it_as_missing() -> None:
     ],
 )
 def test_load_with_a_bad_value_names_it(name: str, value: str) -> None:
-    """For every variable."""
+    """Every variable with a bad value is named."""
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(SUBMIT | {name: value})
     assert f"{name} must be" in caught.value.message
@@ -137,7 +137,7 @@ def test_load_of_optional_settings_has_defaults() -> None:
     "tokens", ["short", f"{TOKEN},short", f"{TOKEN},", "ä" * 40, "a/" * 20, f"{TOKEN} {TOKEN}"]
 )
 def test_load_with_a_weak_token_raises(tokens: str) -> None:
-    """Too short, or not URL-safe."""
+    """A token that is too short or not URL-safe is refused."""
     with pytest.raises(SettingsError):
         CallbackSettings.load(CALLBACK | {"CALLBACK_TOKENS": tokens})
 
@@ -150,13 +150,13 @@ def test_load_with_two_tokens_keeps_both() -> None:
 
 @pytest.mark.parametrize("topic", ["callbacks", "projects/p/topics/ab", "projects/p/topics/a/b"])
 def test_load_with_a_bad_topic_raises(topic: str) -> None:
-    """The full name is needed."""
+    """A topic needs its full name."""
     with pytest.raises(SettingsError):
         CallbackSettings.load(CALLBACK | {"CALLBACK_TOPIC": topic})
 
 
 def test_secret_is_not_shown() -> None:
-    """Not in a repr, a format or the settings."""
+    """Neither repr, format nor the settings show the value."""
     secret = Secret("hush")
     settings = SubmitSettings.load(SUBMIT)
     assert "hush" not in f"{secret} {secret!r} {[secret]}"
@@ -171,7 +171,7 @@ def test_load_with_a_trailing_slash_removes_it() -> None:
 
 
 def test_every_entry_has_its_settings() -> None:
-    """And the other way round."""
+    """Every entry file has settings, and all settings have an entry file."""
     entries = {path.stem for path in Path("functions").glob("*.py")}
     assert entries == set(FUNCTIONS)
 
@@ -191,10 +191,8 @@ QUEUE = {"SUBMIT_QUEUE", "SUBMIT_URL"}
         ("sweep", STORE | QUEUE),
     ],
 )
-def test_load_without_anything_names_what_the_function_requires(
-    function: str, required: set[str]
-) -> None:
-    """Neither more nor less: a function without its queue would fail at its first event."""
+def test_load_without_variables_names_every_required_one(function: str, required: set[str]) -> None:
+    """A function without its queue would otherwise fail at its first event."""
     with pytest.raises(SettingsError) as caught:
         FUNCTIONS[function].load({})
     problems = caught.value.message.removeprefix("Settings: ").rstrip(".").split("; ")
@@ -215,7 +213,7 @@ def test_load_without_anything_names_what_the_function_requires(
 def test_load_of_the_embedded_backend_requires_only_secrets(
     function: str, secrets: dict[str, str]
 ) -> None:
-    """No server and no account."""
+    """It needs no server and no account."""
     FUNCTIONS[function].load({"TRANSCRIPTS_BACKEND": "embedded"} | secrets)
     if secrets:
         with pytest.raises(SettingsError, match=f"^Settings: {next(iter(secrets))} is missing.$"):

@@ -1,4 +1,4 @@
-"""Who speaks, how much, and under which name."""
+"""Speakers of a result: their names, segments and talk times."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from transcripts.tasks.task import Face, Segment
 
 
 @pytest.mark.parametrize("face", ["José Díaz", "Jose\u0301 Di\u0301az", "\ufeffJosé\u00a0Díaz "])
-def test_normalise_spellings_of_one_name_are_one_speaker(face: str) -> None:
-    """Speakers and faces are joined by the same key; the spelling of the first word is shown."""
+def test_normalize_spellings_of_one_name_are_one_speaker(face: str) -> None:
+    """Speakers and faces are joined by one key; the spelling of the first segment is shown."""
     spellings = ["Jose\u0301  Díaz\u200e", "José Díaz", " José Díaz", "Jos\u200bé Díaz\u2069"]
     task = of(
         [segment(n, speaker=spelling) for n, spelling in enumerate(spellings)],
@@ -30,8 +30,8 @@ def test_normalise_spellings_of_one_name_are_one_speaker(face: str) -> None:
     assert speaker.face_ids == ["f1"]
 
 
-def test_normalise_first_spelling_is_that_of_the_first_word() -> None:
-    """The order in which the segments come does not matter."""
+def test_normalize_first_spelling_is_that_of_the_first_segment() -> None:
+    """The order in which the segments arrive does not matter."""
     task = of(
         [
             segment(start_time=5.0, end_time=6.0, speaker="A\u00a0B"),
@@ -42,8 +42,8 @@ def test_normalise_first_spelling_is_that_of_the_first_word() -> None:
 
 
 @pytest.mark.parametrize("name", ["\ufeff", "\u200b\u200e", " \u200d ", ""])
-def test_normalise_name_of_nothing_seen_is_unknown(name: str) -> None:
-    """Such a name is missing, and a face of that name is nobody's."""
+def test_normalize_name_of_unseen_characters_is_unknown(name: str) -> None:
+    """Such a name counts as missing, and a face of that name has no speaker."""
     task = of(
         [segment(0, speaker=name), segment(1, speaker="Unknown")],
         inner={"faces": [{"face_id": "f", "name": name}]},
@@ -52,8 +52,8 @@ def test_normalise_name_of_nothing_seen_is_unknown(name: str) -> None:
     assert (task.faces, anomalies(task)) == ([Face("f", None, None)], {"missing_speaker": (1, 0)})
 
 
-def test_normalise_counts_words_and_characters() -> None:
-    """Words by the rule of each text's script, per speaker too; characters with blanks."""
+def test_normalize_counts_words_and_characters() -> None:
+    """Each text's script decides its words, also per speaker; characters include blanks."""
     task = of(
         [
             segment(0, speaker="A", text="今天我们讨论一下预算问题"),
@@ -66,8 +66,8 @@ def test_normalise_counts_words_and_characters() -> None:
     assert [speaker.word_count for speaker in task.speakers] == [20_014, 2]
 
 
-def test_normalise_overlap_counts_once_in_talk_time() -> None:
-    """A speaker's own overlap counts once for the speaker, everybody's once for ``speech_s``."""
+def test_normalize_overlap_counts_once_in_talk_time() -> None:
+    """A speaker's own overlap counts once; ``speech_s`` counts all speakers' overlap once."""
     task = of(
         [
             segment(start_time=0.0, end_time=10.0, speaker="A"),
@@ -82,8 +82,8 @@ def test_normalise_overlap_counts_once_in_talk_time() -> None:
     assert (task.speech_s, task.duration_s) == (13.5, 21.5)
 
 
-def test_twenty_thousand_speakers_fit_a_document() -> None:
-    """Beyond a bound they are one unknown speaker; no segment is lost."""
+def test_normalize_20_000_speakers_fit_a_document() -> None:
+    """Speakers beyond the bound are one unknown speaker; no segment is lost."""
     task = of([segment(n, speaker=f"{n} " + "ä" * 300) for n in range(20_000)])
     assert task.segment_count == 20_000
     assert len(task.speakers) <= MAX_SPEAKERS + 1
@@ -92,8 +92,8 @@ def test_twenty_thousand_speakers_fit_a_document() -> None:
     assert math.fsum(speaker.share for speaker in task.speakers) == pytest.approx(1.0)
 
 
-def test_a_text_of_megabytes_is_split_not_cut() -> None:
-    """Every character of it is stored."""
+def test_normalize_text_of_megabytes_is_split() -> None:
+    """Every character of the text is stored."""
     text = "ä" * (3 * MAX_TEXT_BYTES)
     task = of([segment(0, text=text)])
     assert "".join(part.text for part in task.segments) == text
@@ -101,8 +101,8 @@ def test_a_text_of_megabytes_is_split_not_cut() -> None:
     assert anomalies(task) == {"split_text": (1, 0)}
 
 
-def test_a_text_is_called_split_only_if_it_is() -> None:
-    """Bytes count, not characters; and a speaker's segments are those that are stored."""
+def test_normalize_counts_a_split_text_only_if_it_is_split() -> None:
+    """Bytes decide, not characters; the speaker counts the stored segments."""
     whole, split = of([segment(0, text="x" * 60_000)]), of([segment(0, text="x" * 450_000)])
     assert (anomalies(whole), whole.segment_count) == ({}, 1)
     assert split.segment_count == split.speakers[0].segment_count == 3
@@ -125,7 +125,7 @@ TIMED = st.builds(
         lambda items: st.tuples(st.just(items), st.permutations(items))
     )
 )
-def test_normalise_order_of_segments_does_not_matter(
+def test_normalize_order_of_segments_does_not_matter(
     orders: tuple[list[dict[str, Any]], list[dict[str, Any]]],
 ) -> None:
     """Segments with different starts give the same result in every order, but for ``unsorted``."""
@@ -134,8 +134,8 @@ def test_normalise_order_of_segments_does_not_matter(
 
 
 @given(st.lists(TIMED, max_size=15))
-def test_normalise_talk_time_is_the_union_of_the_segments(items: list[dict[str, Any]]) -> None:
-    """Each tenth of a second in which somebody speaks counts once."""
+def test_normalize_talk_time_is_the_union_of_the_segments(items: list[dict[str, Any]]) -> None:
+    """Each tenth of a second with speech counts once."""
 
     def tenths(parts: list[Segment]) -> float:
         covered = {n for p in parts for n in range(round(p.start_s * 10), round(p.end_s * 10))}

@@ -1,4 +1,4 @@
-"""The counter of paid submissions: who is counted, and who is given back."""
+"""The counter of paid submissions: purchases that count, and refused ones that are uncounted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fakes import NOW
-from tests.pipeline import ID, ORDER, Pipeline
+from tests.pipeline import ID, REQUEST, Pipeline
 from transcripts.errors import RetryLater, StoreUnavailable, SubmissionError
 from transcripts.mavi.answers import AnswerLost, Refusal, Refused
 from transcripts.ports import Read, Write
@@ -28,7 +28,7 @@ TODAY, TOMORROW = "2026-01-02", "2026-01-03"
 
 
 async def spent(pipeline: Pipeline, day: str = TODAY) -> int | None:
-    """Return the counter of a day; None if there is none."""
+    """Return the counter of a day, or None if it does not exist."""
     (found,) = await pipeline.documents.read(Read(spend_counter_path(day), SpendCounter))
     return found.value.submissions if found else None
 
@@ -57,7 +57,7 @@ async def test_reject_after_midnight_uncounts_on_the_day_of_the_purchase() -> No
 
 
 async def test_release_keeps_the_purchase_counted() -> None:
-    """The next run does not count it again."""
+    """The next run does not count the purchase again."""
     pipeline = Pipeline(cap_per_day=1)
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     pipeline.provider.busy_s = 500.0
@@ -71,7 +71,7 @@ async def test_release_keeps_the_purchase_counted() -> None:
 
 
 async def test_answer_lost_keeps_the_purchase_counted() -> None:
-    """It may have been paid for."""
+    """The job may have been paid for."""
     pipeline = Pipeline(cap_per_day=5)
     pipeline.provider.answers = [AnswerLost("timeout")]
     assert (await pipeline.refused()).code == "submit_unknown"
@@ -110,7 +110,7 @@ async def test_reject_of_an_entry_that_counts_elsewhere_uncounts_nothing(day: st
 
 
 async def test_reject_twice_uncounts_once() -> None:
-    """The second time the entry counts nowhere."""
+    """At the second time the entry counts on no day."""
     pipeline = Pipeline(cap_per_day=5)
     lease, _ = await counted_entry(pipeline, TODAY)
     await lease.reject("provider_no_credit")
@@ -128,9 +128,9 @@ async def test_outcome_of_a_lost_answer_uncounts_nothing() -> None:
 
 
 async def test_counter_expires_a_week_after_its_last_purchase() -> None:
-    """The counter of a past day is not read."""
+    """The counter of a past day is never read."""
     pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     (found,) = await pipeline.documents.read(Read(spend_counter_path(TODAY), SpendCounter))
     assert found is not None
     assert found.value.expires_at == pipeline.clock.now + timedelta(days=7)
@@ -139,7 +139,7 @@ async def test_counter_expires_a_week_after_its_last_purchase() -> None:
 async def test_repetition_refused_uncounts_once() -> None:
     """The previous attempt is restored although the acknowledgement is lost."""
     pipeline = Pipeline(cap_per_day=5)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     seen = 0
 
     def after(operation: str) -> None:
@@ -161,10 +161,10 @@ async def test_repetition_refused_uncounts_once() -> None:
 
 
 async def test_repetition_forced_on_the_same_day_is_counted() -> None:
-    """It is a second purchase."""
+    """A forced repetition is a second purchase."""
     pipeline = Pipeline(cap_per_day=2)
     forced = SubmitAsset("re_1", {}, force=True)
-    await pipeline.service.submit(ORDER)
+    await pipeline.service.submit(REQUEST)
     await pipeline.service.submit(forced)
     assert await spent(pipeline) == 2
     assert (await pipeline.refused(forced)).code == "budget_exhausted"

@@ -1,4 +1,4 @@
-"""Storing results: what is read and written, in which order, and under faults."""
+"""Storing results: the reads and writes, their order, and faults."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ def a_long_result(revision: str = "a", segments: int = 20_000) -> Task:
     return normalize(envelope, revision=revision, received_at=NOW, stored_at=NOW, expires_at=NOW)
 
 
-async def test_a_usual_result_costs_one_read_and_one_commit(
+async def test_store_usual_result_costs_one_read_and_one_commit(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """One document and its raw block, together."""
+    """The commit holds one document and its raw block."""
     assert await store.save_result(a_result(), b"raw") is Outcome.STORED
     assert (documents.reads, len(documents.commits)) == (1, 1)
     assert documents.paths() == ["tasks/t", "tasks/t/raw/a-00000"]
 
 
-async def test_a_duplicate_costs_one_read(documents: MemoryDocuments, store: TaskStore) -> None:
-    """And nothing is written."""
+async def test_store_duplicate_costs_one_read(documents: MemoryDocuments, store: TaskStore) -> None:
+    """Nothing is written."""
     await store.save_result(a_result(), b"raw")
     assert await store.save_result(a_result(), b"raw") is Outcome.DUPLICATE
     assert (documents.reads, len(documents.commits)) == (2, 1)
 
 
-async def test_a_result_that_loses_is_kept_raw(
+async def test_store_superseded_result_keeps_its_body(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """Once; the same again is a duplicate."""
+    """The body is kept once; the same result again is a duplicate."""
     await store.save_result(a_result(), b"good")
     failure = a_result(Status.FAILED, 60, "b")
     assert await store.save_result(failure, b"bad") is Outcome.SUPERSEDED
@@ -78,18 +78,18 @@ async def test_a_result_that_loses_is_kept_raw(
     assert task.status is Status.SUCCEEDED
 
 
-async def test_contention_does_not_lose_the_body_of_a_result_that_loses(
+async def test_store_superseded_result_keeps_its_body_under_contention(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """It looks like a block that is there already, and has written nothing."""
+    """Contention looks like an existing block, but has written nothing."""
     await store.save_result(a_result(), b"good")
     documents.before = Outage(1, error=Conflict, only="commit")
     assert await store.save_result(a_result(Status.FAILED, 60, "b"), b"bad") is Outcome.SUPERSEDED
     assert await store.read_raw("t", "b") == b"bad"
 
 
-async def test_a_replaced_result_comes_again_as_a_duplicate(store: TaskStore) -> None:
-    """Its body is there already, though it no longer shows."""
+async def test_store_replaced_result_again_is_a_duplicate(store: TaskStore) -> None:
+    """Its body is stored already, although the task shows another result."""
     first, second = a_result(revision="a"), a_result(seconds=60, revision="b")
     await store.save_result(first, b"1")
     assert await store.save_result(second, b"2") is Outcome.STORED
@@ -97,10 +97,10 @@ async def test_a_replaced_result_comes_again_as_a_duplicate(store: TaskStore) ->
     assert await store.read_raw("t", "a") == b"1"
 
 
-async def test_human_edits_and_the_submission_survive_a_result(
+async def test_store_result_keeps_human_edits_and_the_submission(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """The result's write touches the result's fields only."""
+    """The result's write touches only the result's fields."""
     edited = replace(a_submission(), speaker_names=[SpeakerName("Speaker 1", "Ada")])
     await documents.commit(Write("tasks/t", edited))
     await store.save_result(a_result(), b"raw")
@@ -114,10 +114,10 @@ async def test_human_edits_and_the_submission_survive_a_result(
     assert task.status is Status.SUCCEEDED
 
 
-async def test_a_long_result_is_paged_and_read_whole(
+async def test_store_long_result_is_paged_and_read_whole(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """The task's document names the pages; reading joins them."""
+    """The task's document names the pages, and reading joins them."""
     result = a_long_result()
     await store.save_result(result, compress(b"{}"))
     stored = documents.content["tasks/t"]
@@ -130,10 +130,10 @@ async def test_a_long_result_is_paged_and_read_whole(
     assert task.segments == result.segments
 
 
-async def test_what_prepares_is_written_before_what_shows(
+async def test_store_writes_pages_and_blocks_before_the_task(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """Whatever number of commits it takes, the task's document is in the last one."""
+    """With any number of commits, the last one writes the task's document."""
     raw = bytes(RAW_CHUNK_BYTES * WRITES_PER_COMMIT + 1)
     await store.save_result(a_long_result(), raw)
     assert len(documents.commits) >= 2
@@ -143,51 +143,53 @@ async def test_what_prepares_is_written_before_what_shows(
     assert await store.read_raw("t", "a") == raw
 
 
-async def test_a_raw_body_of_whole_blocks_is_read_whole(store: TaskStore) -> None:
-    """The end is known by a block that is not full, or not there."""
+async def test_read_raw_of_full_blocks_is_whole(store: TaskStore) -> None:
+    """The end is a block that is not full, or a missing block."""
     raw = bytes(2 * RAW_CHUNK_BYTES)
     await store.save_result(a_result(), raw)
     assert await store.read_raw("t", "a") == raw
     assert await store.read_raw("t", "none") is None
 
 
-async def test_a_losing_body_of_many_blocks_is_kept_whole(store: TaskStore) -> None:
-    """The first block comes last: it tells that all are there."""
+async def test_store_superseded_body_of_many_blocks_is_whole(store: TaskStore) -> None:
+    """The first block is written last: it tells that all are stored."""
     raw = bytes(RAW_CHUNK_BYTES * (WRITES_PER_COMMIT + 2))
     await store.save_result(a_result(), b"good")
     await store.save_result(a_result(Status.FAILED, revision="b"), raw)
     assert await store.read_raw("t", "b") == raw
 
 
-async def test_an_unknown_task_is_none(store: TaskStore) -> None:
-    """Not an error."""
+async def test_read_unknown_task_is_none(store: TaskStore) -> None:
+    """An unknown task is no error."""
     assert await store.read_task("nobody") is None
 
 
-async def test_an_outage_is_survived(documents: MemoryDocuments, store: TaskStore) -> None:
-    """Before the read, before the commit."""
+async def test_store_after_an_outage_succeeds(documents: MemoryDocuments, store: TaskStore) -> None:
+    """The store fails before the read or before the commit."""
     documents.before = Outage(3)
     assert await store.save_result(a_result(), b"raw") is Outcome.STORED
 
 
-async def test_a_lost_acknowledgement_is_not_called_a_duplicate(
+async def test_store_with_a_lost_acknowledgement_is_stored(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """The write happened, its answer did not come: what is found is our own."""
+    """The write happened, so the retry finds its own result."""
     documents.after = Outage(1)
     assert await store.save_result(a_result(), b"raw") is Outcome.STORED
     assert len(documents.commits) == 1
 
 
-async def test_a_long_outage_is_said(documents: MemoryDocuments) -> None:
-    """So that the message is delivered again."""
+async def test_store_during_a_long_outage_raises(documents: MemoryDocuments) -> None:
+    """The broker delivers the message again."""
     documents.before = Outage(10_000)
     with pytest.raises(StoreUnavailable):
         await TaskStore(documents, TryOnce()).save_result(a_result(), b"raw")
 
 
-async def test_a_lost_race_is_decided_again(documents: MemoryDocuments, store: TaskStore) -> None:
-    """A submission recorded between our read and our write is joined, not overwritten."""
+async def test_store_after_a_lost_race_decides_again(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """A submission recorded between read and write is merged, not overwritten."""
     joined = False
 
     def between(operation: str) -> None:
@@ -208,18 +210,18 @@ async def test_a_lost_race_is_decided_again(documents: MemoryDocuments, store: T
     assert (task.submission_id, task.status) == ("s", Status.SUCCEEDED)
 
 
-async def test_a_missing_page_is_no_half_answer(
+async def test_read_with_a_missing_page_raises(
     documents: MemoryDocuments, store: TaskStore
 ) -> None:
-    """A reader gets everything or an error."""
+    """A reader gets the whole task or an error."""
     await store.save_result(a_long_result(), b"raw")
     del documents.content[page_path("t", "a", 1)]
     with pytest.raises(Conflict):
         await TaskStore(documents, TryOnce()).read_task("t")
 
 
-async def test_all_orders_at_once_reach_the_same_end() -> None:
-    """Four bodies for one task, each delivered twice, in every order, concurrently."""
+async def test_store_concurrent_deliveries_reach_the_same_end() -> None:
+    """Four bodies for one task are each delivered twice, in every order."""
     results = [
         a_result(Status.SUCCEEDED, 0, "a"),
         a_result(Status.SUCCEEDED, 1, "b"),
@@ -243,7 +245,9 @@ async def test_all_orders_at_once_reach_the_same_end() -> None:
         assert outcomes.count(Outcome.DUPLICATE) == len(results)
 
 
-async def test_readers_never_see_half(documents: MemoryDocuments, store: TaskStore) -> None:
+async def test_read_during_a_replacement_is_one_of_both_results(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
     """While one long result replaces another, every read is one of the two."""
     old, new = a_long_result("a"), a_long_result("b")
     new = replace(
@@ -263,8 +267,8 @@ async def test_readers_never_see_half(documents: MemoryDocuments, store: TaskSto
     assert "a" in seen
 
 
-def test_paths() -> None:
-    """Part of the contract with readers."""
+def test_paths_are_those_of_the_contract() -> None:
+    """Readers of the store use these paths."""
     assert page_path("t", "r", 7) == "tasks/t/segments/r-00007"
     assert raw_path("t", "r", 0) == "tasks/t/raw/r-00000"
 

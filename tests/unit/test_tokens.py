@@ -45,13 +45,13 @@ def test_check_live_token_is_true(token: str, slash: str) -> None:
     ],
 )
 def test_check_other_path_is_false(path: str) -> None:
-    """Neither a part of a token, nor more than it, nor bytes that are no text."""
+    """A part of a token, a longer text, and bytes that are no text are all refused."""
     assert not CHECK(scope(path))
 
 
 @pytest.mark.parametrize("path", [f"/{TOKENS[0]}", f"/{TOKENS[0]}x"])
 def test_check_removes_the_path_from_the_scope(path: str) -> None:
-    """What the framework logs later holds no token, not even a mistyped one."""
+    """The framework's later logs hold no token, not even a mistyped one."""
     checked = scope(path)
     CHECK(checked)
     assert TOKENS[0] not in repr(checked)

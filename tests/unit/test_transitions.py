@@ -1,4 +1,4 @@
-"""What the holder of a lease records, in which state, and what becomes of the lease."""
+"""The events that the holder of a lease records: allowed states, new states, lease."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_apply_without_the_lease_raises(current: Submission | None, event: Event
 
 
 def test_apply_upload_events_records_asset_time_and_tries() -> None:
-    """Before any byte, once the asset is known, and once every byte is there."""
+    """The events come before any byte, when the asset is known, and after the last byte."""
     reserved = apply(held(State.PENDING, asset_id="old"), "me", Event.UPLOAD_RESERVED, NOW)
     assert (reserved.asset_id, reserved.uploads, reserved.sent_at) == (None, 1, None)
     unreachable = apply(reserved, "me", Event.UPLOAD_UNREACHABLE, NOW)
@@ -142,7 +142,7 @@ def test_apply_rejected_repetition_restores_the_last_attempt_once(state: State) 
 
 
 def test_apply_rejected_repetition_of_an_unknown_purchase_keeps_its_reason() -> None:
-    """The lost answer stays lost."""
+    """The answer of the previous attempt stays lost."""
     entry = held(State.SUBMITTING, previous_attempts=PREVIOUS[:2])
     restored = apply(entry, "me", Event.REJECTED, NOW, FACTS)
     assert (restored.state, restored.reason, restored.submitted_at) == (
@@ -165,7 +165,7 @@ def test_apply_released_repetition_is_restored_unless_it_is_queued(*, queued: bo
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("queued", [True, False])
 def test_defer_releases_only_an_open_queued_entry(state: State, *, queued: bool) -> None:
-    """What the queue will try again is not rejected by a caller that gives up."""
+    """A caller that gives up does not reject an entry that the queue will retry."""
     entry = held(state, queued=queued)
     if state is State.SUBMITTED:
         with pytest.raises(LeaseLost):
@@ -191,7 +191,7 @@ def test_restore_previous_returns_to_the_task_that_has_its_result() -> None:
 
 
 def test_accept_records_the_job_of_the_holder() -> None:
-    """Also if the call was declared lost meanwhile."""
+    """The job is recorded even if the call was declared lost meanwhile."""
     mine = held(State.SUBMITTING)
     for current in (mine, None, replace(mine, state=State.SUBMIT_UNKNOWN, reason="expired")):
         found = accept(current, mine, LATER, "t")
@@ -215,7 +215,7 @@ def test_accept_after_the_lease_is_lost_adds_a_previous_attempt_once() -> None:
     assert accept(both, mine, NOW, "task-9") == both
 
 
-def test_accept_after_a_restored_unknown_purchase_knows_its_task() -> None:
+def test_accept_after_a_restored_unknown_purchase_records_its_task() -> None:
     """The call expired, another repetition was refused, and then the late answer arrives."""
     mine = held(State.SUBMITTING)
     unknown = a_submission(State.SUBMIT_UNKNOWN, lease_id="", reason="process_ended")
@@ -226,7 +226,7 @@ def test_accept_after_a_restored_unknown_purchase_knows_its_task() -> None:
 
 
 def test_accept_after_another_unknown_purchase_keeps_that_one_as_an_attempt() -> None:
-    """A known task is a better answer to a repeat than two lost ones."""
+    """The entry shows the known task, and keeps the lost answer as a previous attempt."""
     other = a_submission(State.SUBMIT_UNKNOWN, lease_id="other", reason="timeout")
     known = accept(other, held(State.SUBMITTING), LATER, "task-9")
     assert (known.state, known.task_id) == (State.SUBMITTED, "task-9")

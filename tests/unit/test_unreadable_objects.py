@@ -1,4 +1,4 @@
-"""Objects that cannot be read: rejected, or waited for, and never an asset made for them."""
+"""Objects that cannot be read are rejected or retried, and no asset is made for them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from transcripts.submissions.requests import SubmitObject
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import State
 from transcripts.submissions.uploader import FORBIDDEN_FOR, MAX_UPLOADS
-from transcripts.uploads.stored_object import StoredObject
 
 
 class Reader(io.BytesIO):
-    """A reader that fails after ``fails_at`` bytes, and tells whether it was closed."""
+    """A reader that fails after ``fails_at`` bytes, and records whether it was closed."""
 
     def __init__(self, content: bytes, fails_at: int | None, error: TranscriptsError) -> None:
         super().__init__(content)
@@ -47,31 +46,24 @@ class Reader(io.BytesIO):
 
 
 class Bucket(Pipeline):
-    """A depot whose objects fail as told, at ``stat``, at ``open`` or after so many bytes."""
+    """A pipeline whose objects fail at ``stat``, at ``open`` or after some bytes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.error: TranscriptsError | None = None
         self.at: str | int = "stat"
         self.readers: list[Reader] = []
-        stat = self.objects.stat
+        self.objects.before = self._fail
+        self.objects.reader = self._reader
 
-        def described(bucket: str, name: str, generation: str | None) -> StoredObject:
-            if self.error is not None and self.at == "stat":
-                raise self.error
-            return stat(bucket, name, generation)
+    def _fail(self, operation: str) -> None:
+        if self.error is not None and self.at == operation:
+            raise self.error
 
-        def opened(stored: StoredObject) -> Reader:
-            content = self.objects.content[stored.bucket, stored.name][1]
-            if self.error is not None and self.at == "open":
-                raise self.error
-            fails_at = self.at if self.error is not None and isinstance(self.at, int) else None
-            error = self.error or ObjectUnavailable("not told")
-            self.readers.append(Reader(content, fails_at, error))
-            return self.readers[-1]
-
-        self.objects.stat = described  # type: ignore[method-assign] # this bucket's own storage
-        self.objects.open = opened  # type: ignore[method-assign] # see above
+    def _reader(self, content: bytes) -> Reader:
+        fails_at = self.at if self.error is not None and isinstance(self.at, int) else None
+        self.readers.append(Reader(content, fails_at, self.error or ObjectUnavailable("never")))
+        return self.readers[-1]
 
     @property
     def assets(self) -> list[str]:
@@ -101,7 +93,7 @@ ERRORS: list[Callable[[], TranscriptsError]] = [
 async def test_run_object_that_cannot_be_read_makes_no_asset(
     bucket: Bucket, error: Callable[[], TranscriptsError], at: str | int
 ) -> None:
-    """Its first byte comes before the request for an asset, however often it is tried."""
+    """Its first byte is read before the request for an asset, however often the run repeats."""
     submission_id = await bucket.drop()
     bucket.error, bucket.at = error(), at
     for _ in range(2 * MAX_UPLOADS):
@@ -119,7 +111,7 @@ async def test_run_object_that_cannot_be_read_makes_no_asset(
 async def test_run_unreadable_object_is_rejected_with_its_reason(
     bucket: Bucket, at: str | int
 ) -> None:
-    """Asking again tries again, without force: the uploader may have repaired it."""
+    """A new request without force tries again: the uploader may have repaired the object."""
     submission_id = await bucket.drop()
     bucket.error, bucket.at = ObjectUnreadable("requester_pays", "no"), at
     ended = await bucket.service.run(submission_id)
@@ -132,7 +124,7 @@ async def test_run_unreadable_object_is_rejected_with_its_reason(
 
 
 async def test_run_forbidden_object_waits_until_it_is_granted(bucket: Bucket) -> None:
-    """The queue comes again, by 409 so that it slows down for nobody else."""
+    """The queue retries after 409, which does not slow down the whole queue."""
     submission_id = await bucket.drop()
     bucket.error = ObjectForbidden("Cloud Storage: 403 forbidden.")
     for _ in range(2 * MAX_UPLOADS):
@@ -147,7 +139,7 @@ async def test_run_forbidden_object_waits_until_it_is_granted(bucket: Bucket) ->
 
 
 async def test_run_forbidden_object_is_rejected_after_a_day(bucket: Bucket) -> None:
-    """Counted from the first refusal, whatever the entry's age is."""
+    """The day begins at the first refusal, whatever the age of the entry."""
     submission_id = await bucket.drop()
     bucket.clock.advance(days=3)
     bucket.error = ObjectForbidden("no")
@@ -163,7 +155,7 @@ async def test_run_forbidden_object_is_rejected_after_a_day(bucket: Bucket) -> N
 
 
 async def test_run_object_forbidden_anew_waits_anew(bucket: Bucket) -> None:
-    """Between the two it was read, so the second refusal is another one."""
+    """The object was read between the two refusals, so the second one begins a new day."""
     submission_id = await bucket.drop()
     bucket.error = ObjectForbidden("no")
     await bucket.retry_later(submission_id)
@@ -179,19 +171,17 @@ async def test_run_object_forbidden_anew_waits_anew(bucket: Bucket) -> None:
 async def test_run_object_that_always_breaks_off_ends(
     bucket: Bucket, error: TranscriptsError
 ) -> None:
-    """Each such run leaves an asset behind, so there are not any number of them."""
+    """Each such run leaves an asset behind, so their number is bounded."""
     submission_id = await bucket.drop(content=b"x" * 900)
     bucket.error, bucket.at = error, 300
     bucket.provider.states = [AssetState.WAITING] * 99
-    send = bucket.provider.send
 
-    async def in_pieces(url: str, file: Any) -> Sent:
+    def in_pieces(url: str, file: Any) -> None:
         reader = file.open()
         while reader.read(100):
             pass
-        return await send(url, file)
 
-    bucket.provider.send = in_pieces  # type: ignore[method-assign] # one test's own provider
+    bucket.provider.on_send = in_pieces
     for _ in range(MAX_UPLOADS):
         await bucket.retry_later(submission_id)
         bucket.clock.advance(minutes=10)
@@ -201,7 +191,7 @@ async def test_run_object_that_always_breaks_off_ends(
 
 
 async def test_run_reads_the_first_bytes_once_and_holds_no_more(bucket: Bucket) -> None:
-    """They are sent from memory, and the rest from the reader that was opened for them."""
+    """The first bytes are sent from memory, and the others from the same reader."""
     submission_id = await bucket.drop()
     assert (await bucket.service.run(submission_id)).state is State.SUBMITTED
     assert bucket.provider.held == {"re_1": CONTENT}
@@ -209,7 +199,7 @@ async def test_run_reads_the_first_bytes_once_and_holds_no_more(bucket: Bucket) 
 
 
 async def test_run_object_that_goes_both_ways_is_whole_each_time(bucket: Bucket) -> None:
-    """The second way opens the object anew."""
+    """The second way opens the object again."""
     bucket.provider.sends = [Sent.REFUSED]
     submission_id = await bucket.drop()
     assert (await bucket.service.run(submission_id)).state is State.SUBMITTED
@@ -218,7 +208,7 @@ async def test_run_object_that_goes_both_ways_is_whole_each_time(bucket: Bucket)
 
 
 async def test_run_closes_the_object_when_there_is_no_slot(bucket: Bucket) -> None:
-    """The reader that nobody took is closed."""
+    """The unused reader is closed."""
     bucket.provider.busy_s = 500.0
     submission_id = await bucket.drop()
     await bucket.retry_later(submission_id)
@@ -229,10 +219,10 @@ async def test_run_closes_the_object_when_there_is_no_slot(bucket: Bucket) -> No
     ("changes", "reason"),
     [({"content_encoding": "gzip"}, "compressed"), ({"customer_encrypted": True}, "customer_key")],
 )
-async def test_run_object_that_was_described_otherwise_is_judged_again(
+async def test_run_object_with_changed_metadata_is_checked_again(
     bucket: Bucket, changes: dict[str, Any], reason: str
 ) -> None:
-    """Metadata change without a new generation, and an event may have said less."""
+    """Metadata change without a new generation, and an event may have had less."""
     submission_id = await bucket.drop()
     key = ("uploads", "a/talk.mp4")
     stored, content = bucket.objects.content[key]

@@ -1,4 +1,4 @@
-"""From an object to a bought transcript, run from the queue."""
+"""Runs of the queue that upload an object and buy its transcript."""
 
 from __future__ import annotations
 
@@ -38,13 +38,8 @@ from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Source
 
 
-@pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
-
-
-async def test_an_object_goes_all_the_way(pipeline: Pipeline) -> None:
-    """Recorded, queued, streamed to a signed address, bought; with its source and labels."""
+async def test_run_uploads_and_buys_the_object(pipeline: Pipeline) -> None:
+    """The object is recorded, queued, streamed to a signed address and bought, with its labels."""
     submission_id = await pipeline.drop(metadata={"mavi-label-case": "7"})
     assert pipeline.queue.tasks == {f"{submission_id}-0": submission_id}
     waiting = await pipeline.entry(submission_id)
@@ -61,8 +56,8 @@ async def test_an_object_goes_all_the_way(pipeline: Pipeline) -> None:
     assert (task.source, task.labels, task.asset_id) == (waiting.source, {"case": "7"}, "re_1")
 
 
-async def test_the_way_without_signed_addresses(pipeline: Pipeline) -> None:
-    """If one is refused, or what is sent there is, the object goes in one request."""
+async def test_run_without_a_signed_address_uploads_in_one_request(pipeline: Pipeline) -> None:
+    """One request has the object if no address is given or the address rejects the bytes."""
     pipeline.provider.signed = [Refused(Refusal.ERROR, 405)]
     one = await pipeline.drop("1.mp4")
     assert (await pipeline.service.run(one)).state is State.SUBMITTED
@@ -75,10 +70,10 @@ async def test_the_way_without_signed_addresses(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("refusal", [Refusal.AUTH, Refusal.NO_CREDIT])
-async def test_an_account_that_is_refused_is_not_tried_another_way(
+async def test_run_refused_for_the_account_does_not_upload(
     pipeline: Pipeline, refusal: Refusal
 ) -> None:
-    """It is on record, and asking again tries again."""
+    """The refusal is recorded, and a new request tries again."""
     pipeline.provider.signed = [Refused(refusal, 402)]
     submission_id = await pipeline.drop()
     ended = await pipeline.service.run(submission_id)
@@ -102,10 +97,10 @@ async def test_an_account_that_is_refused_is_not_tried_another_way(
         {"busy_s": 500.0},
     ],
 )
-async def test_what_did_not_work_this_time_is_handed_back(
+async def test_run_that_fails_for_now_is_released_for_the_next(
     pipeline: Pipeline, prepare: dict[str, Any]
 ) -> None:
-    """503 for the queue; open at once, and the next run brings it to its end."""
+    """The queue gets an error, and the next run completes the purchase."""
     submission_id = await pipeline.drop()
     for name, value in prepare.items():
         setattr(pipeline.provider, name, value)
@@ -120,8 +115,8 @@ async def test_what_did_not_work_this_time_is_handed_back(
     assert len(pipeline.provider.submitted) == 1
 
 
-async def test_uploading_is_tried_so_often_and_no_more(pipeline: Pipeline) -> None:
-    """An object that Mavi can't take is rejected in the end."""
+async def test_run_of_a_failing_upload_is_rejected_after_max_uploads(pipeline: Pipeline) -> None:
+    """An object that Mavi cannot process is rejected in the end."""
     submission_id = await pipeline.drop()
     pipeline.provider.states = [AssetState.FAILED] * (MAX_UPLOADS + 1)
     for _ in range(MAX_UPLOADS):
@@ -131,16 +126,16 @@ async def test_uploading_is_tried_so_often_and_no_more(pipeline: Pipeline) -> No
     assert ended == RunResult(submission_id, State.REJECTED, reason="upload_failed")
 
 
-async def test_waiting_for_mavi_to_take_it_in(pipeline: Pipeline) -> None:
-    """Until SUCCESS, with growing pauses."""
+async def test_run_polls_until_the_upload_is_processed(pipeline: Pipeline) -> None:
+    """The pauses between the polls grow."""
     pipeline.provider.states = [AssetState.UPLOADING, None, AssetState.WAITING, AssetState.READY]
     submission_id = await pipeline.drop()
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert pipeline.sleeper.slept == [2.0, 4.0, 8.0]
 
 
-async def test_an_uploaded_object_is_never_uploaded_again(pipeline: Pipeline) -> None:
-    """When waiting takes too long, the next run goes on where this one stopped."""
+async def test_run_after_a_long_processing_does_not_upload_again(pipeline: Pipeline) -> None:
+    """The next run continues where this one stopped."""
     pipeline.provider.states = [AssetState.UPLOADING] * 100
     submission_id = await pipeline.drop()
     with pytest.raises(RetryLater):
@@ -157,10 +152,10 @@ async def test_an_uploaded_object_is_never_uploaded_again(pipeline: Pipeline) ->
     ("state", "uploads"),
     [(AssetState.READY, 0), (AssetState.UPLOADING, 0), (AssetState.WAITING, 1)],
 )
-async def test_an_upload_whose_end_was_not_recorded(
+async def test_run_after_an_unrecorded_upload_checks_the_asset_first(
     pipeline: Pipeline, state: AssetState, uploads: int
 ) -> None:
-    """The next holder looks whether the bytes are there before it sends them again."""
+    """The next holder checks whether the bytes have arrived before it sends them again."""
     submission_id = await pipeline.drop()
     await pipeline.sender_died(submission_id)
     pipeline.provider.states = [state]
@@ -169,8 +164,8 @@ async def test_an_upload_whose_end_was_not_recorded(
     assert pipeline.provider.submitted == (["re_1"] if uploads else ["re_7"])
 
 
-async def test_a_lost_answer_ends_the_run(pipeline: Pipeline) -> None:
-    """It is not repeated by the queue either, and the upload is not in vain."""
+async def test_run_with_a_lost_answer_ends(pipeline: Pipeline) -> None:
+    """The queue does not repeat it, and the upload stays usable."""
     pipeline.provider.answers = [AnswerLost("timeout")]
     submission_id = await pipeline.drop()
     ended = await pipeline.service.run(submission_id)
@@ -186,8 +181,8 @@ async def test_a_lost_answer_ends_the_run(pipeline: Pipeline) -> None:
     assert pipeline.objects.opened == 1
 
 
-async def test_who_waits_is_told_how_long(pipeline: Pipeline) -> None:
-    """429 with the seconds; the asset may be submitted again without force."""
+async def test_submit_during_rate_limiting_returns_retry_after(pipeline: Pipeline) -> None:
+    """The answer is 429 with the seconds; the asset may be submitted again without force."""
     pipeline.provider.busy_s = 90.5
     error = await pipeline.refused()
     assert (error.code, error.retry_after_s) == ("provider_rate_limited", 91)
@@ -195,8 +190,8 @@ async def test_who_waits_is_told_how_long(pipeline: Pipeline) -> None:
     assert (await pipeline.service.submit(SubmitAsset("re_1", {}))).duplicate is False
 
 
-async def test_two_runs_of_one_submission_share_it(pipeline: Pipeline) -> None:
-    """In one instance; in another one the second is told to come again."""
+async def test_two_runs_of_one_submission_share_one_purchase(pipeline: Pipeline) -> None:
+    """Two runs in one instance share it; a run in another instance gets ``RetryLater``."""
     submission_id = await pipeline.drop()
     other = pipeline.instance()
     results = await asyncio.gather(
@@ -211,8 +206,8 @@ async def test_two_runs_of_one_submission_share_it(pipeline: Pipeline) -> None:
     assert pipeline.provider.submitted == ["re_1"]
 
 
-async def test_the_cap_holds_for_the_queue_too() -> None:
-    """Put off: neither the queue nor the sweep comes with it again and again."""
+async def test_run_at_the_spend_cap_waits_until_midnight() -> None:
+    """Neither the queue nor the sweep retries the entry before."""
     pipeline = Pipeline(cap_per_day=1)
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     assert (await pipeline.service.run(one)).state is State.SUBMITTED
@@ -224,58 +219,55 @@ async def test_the_cap_holds_for_the_queue_too() -> None:
     assert (await pipeline.service.run(two)).state is State.SUBMITTED
 
 
-async def test_a_run_of_what_nobody_knows_ends(pipeline: Pipeline) -> None:
-    """The queue has no use in repeating it."""
+async def test_run_of_an_unknown_submission_ends(pipeline: Pipeline) -> None:
+    """Repeating the task would not help."""
     ended = await pipeline.service.run("0" * 32)
     assert ended.reason == "not_on_record"
 
 
-async def test_a_long_upload_keeps_its_claim(
+async def test_run_of_a_long_upload_keeps_its_lease(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is renewed meanwhile; an outage of the store does not end the upload."""
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     submission_id = await pipeline.drop()
-    send = pipeline.provider.send
     leases: list[Any] = []
 
-    async def slow(url: str, file: Any) -> Sent:
+    async def slow(url: str, file: Any) -> None:
         for _ in range(5):
             pipeline.clock.advance(minutes=1)
             await asyncio.sleep(0.03)
             leases.append((await pipeline.entry(submission_id)).lease_expires_at)
-        return await send(url, file)
 
-    pipeline.provider.send = slow  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = slow
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert leases == sorted(set(leases))
     assert leases[-1] == pipeline.clock.now + LEASE
 
 
-async def test_an_upload_whose_claim_is_lost_is_given_up(
+async def test_run_that_loses_its_lease_stops_the_upload(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another holds it now; this one buys nothing."""
+    """Another holder works on the entry; this run buys nothing."""
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     submission_id = await pipeline.drop()
 
-    async def taken_over(url: str, file: Any) -> Sent:
+    async def taken_over(url: str, file: Any) -> None:
         entry = await pipeline.entry(submission_id)
         other = replace(entry, lease_id="other")
         await pipeline.documents.commit(Write(submission_path(submission_id), other))
         await asyncio.Event().wait()
-        return Sent.ACCEPTED
 
-    pipeline.provider.send = taken_over  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_send = taken_over
     with pytest.raises(RetryLater):
         await pipeline.service.run(submission_id)
     assert pipeline.provider.submitted == []
 
 
-async def test_an_outage_does_not_end_a_renewal(
+async def test_renewal_after_an_outage_continues(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lease outlasts several."""
+    """The lease lasts longer than several renewals."""
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     lines = LogLines()
     submission_id = await pipeline.drop()
@@ -292,8 +284,8 @@ async def test_an_outage_does_not_end_a_renewal(
         await lease.extend_during(asyncio.sleep(60))
 
 
-async def test_an_upload_that_nobody_ends_is_sent_again(pipeline: Pipeline) -> None:
-    """Its sender died; after an hour it will not come to its end by itself."""
+async def test_run_after_an_abandoned_upload_sends_it_again(pipeline: Pipeline) -> None:
+    """The sender died; after an hour Mavi does not complete the upload any more."""
     submission_id = await pipeline.drop()
     entry = replace(
         await pipeline.entry(submission_id),
@@ -310,8 +302,8 @@ async def test_an_upload_that_nobody_ends_is_sent_again(pipeline: Pipeline) -> N
     assert (await pipeline.entry(submission_id)).uploads == 2
 
 
-async def test_what_mavi_never_takes_in_is_given_up_after_a_day(pipeline: Pipeline) -> None:
-    """It has all its bytes, so it is not sent again; somebody has to ask."""
+async def test_run_of_an_upload_never_processed_is_rejected_after_a_day(pipeline: Pipeline) -> None:
+    """Mavi has all bytes, so they are not sent again; an operator must ask Mavi."""
     submission_id = await pipeline.drop()
     for _ in range(100):
         pipeline.provider.states = [AssetState.UPLOADING] * 200
@@ -325,29 +317,27 @@ async def test_what_mavi_never_takes_in_is_given_up_after_a_day(pipeline: Pipeli
     assert pipeline.objects.opened == 1
 
 
-async def test_waiting_for_mavi_keeps_the_claim(pipeline: Pipeline) -> None:
-    """It may take longer than the lease."""
+async def test_run_waiting_for_mavi_keeps_its_lease(pipeline: Pipeline) -> None:
+    """Processing may take longer than a lease lasts."""
     submission_id = await pipeline.drop()
     pipeline.provider.states = [AssetState.UPLOADING] * 20
     other = pipeline.instance()
-    asked = pipeline.provider.asset_state
     refused: list[Any] = []
 
-    async def asking(asset_id: str, max_wait_s: float) -> AssetState | None:
+    async def run_elsewhere(asset_id: str) -> None:
         with pytest.raises(RetryLater) as caught:
             await other.run(submission_id)
         refused.append(caught.value.message)
-        return await asked(asset_id, max_wait_s)
 
-    pipeline.provider.asset_state = asking  # type: ignore[method-assign] # one test's own provider
+    pipeline.provider.on_poll = run_elsewhere
     begin = pipeline.clock.now
     assert (await pipeline.service.run(submission_id)).state is State.SUBMITTED
     assert pipeline.clock.now - begin > LEASE
     assert set(refused) == {"Another instance holds the lease."}
 
 
-async def test_what_was_counted_yesterday_is_counted_again_today() -> None:
-    """The cap is a day's: what is bought today counts today, whenever it was begun."""
+async def test_run_counted_yesterday_is_counted_again_today() -> None:
+    """A purchase counts on the day of its call, whenever it was begun."""
     pipeline = Pipeline(cap_per_day=1)
     one, two = await pipeline.drop("1.mp4"), await pipeline.drop("2.mp4")
     pipeline.provider.states = [None]
@@ -361,8 +351,8 @@ async def test_what_was_counted_yesterday_is_counted_again_today() -> None:
 
 
 @pytest.mark.parametrize("retry_after_s", [7.0, 0.0])
-async def test_what_mavi_asks_for_is_passed_on(pipeline: Pipeline, retry_after_s: float) -> None:
-    """Its Retry-After, if it sends one."""
+async def test_run_passes_on_mavis_retry_after(pipeline: Pipeline, retry_after_s: float) -> None:
+    """The answer has Mavi's ``Retry-After``, if Mavi sends one."""
     submission_id = await pipeline.drop()
     pipeline.provider.signed = [RateLimited(retry_after_s)]
     with pytest.raises(RetryLater) as caught:
@@ -370,8 +360,8 @@ async def test_what_mavi_asks_for_is_passed_on(pipeline: Pipeline, retry_after_s
     assert caught.value.retry_after_s == max(retry_after_s, 1)
 
 
-async def test_no_line_holds_a_signed_address(pipeline: Pipeline) -> None:
-    """Who has it may put bytes there."""
+async def test_run_logs_no_signed_address(pipeline: Pipeline) -> None:
+    """The address lets anyone upload bytes."""
     pipeline.provider.sends = [Sent.REFUSED]
     await pipeline.service.run(await pipeline.drop())
     assert pipeline.lines.named("signed_url_failed")
@@ -397,14 +387,14 @@ async def test_upload_in_one_request_that_is_refused_buys_nothing(
 
 
 async def test_run_of_an_unknown_submission_is_logged(pipeline: Pipeline) -> None:
-    """The task of the queue is the only trace of it."""
+    """The log is the only trace of the queue's task."""
     await pipeline.service.run("0" * 32)
     (event,) = pipeline.lines.named("not_on_record")
     assert (event["severity"], event["submission_id"]) == ("WARNING", "0" * 32)
 
 
 async def test_failed_signed_address_is_logged_with_how_it_failed(pipeline: Pipeline) -> None:
-    """That tells whether the way without signed addresses was taken."""
+    """The log tells why the object was sent in one request."""
     pipeline.provider.sends = [Sent.REFUSED]
     submission_id = await pipeline.drop()
     await pipeline.service.run(submission_id)

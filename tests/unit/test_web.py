@@ -30,7 +30,7 @@ def chunk(body: bytes, *, more: bool = False) -> dict[str, Any]:
 
 
 async def test_watch_after_a_complete_body_cancels_nothing() -> None:
-    """Only reading is watched: what the handler does with the body may take longer."""
+    """Only reading has a limit; the handler's work on the body may take longer."""
     watch = BodyWatch(0.05)
     body = await BodyReader(a_request(chunk(b"{}")), 10, watch).read()
     # Longer than several looks of the watch.
@@ -39,8 +39,8 @@ async def test_watch_after_a_complete_body_cancels_nothing() -> None:
     assert watch.expired == set()
 
 
-async def test_read_of_a_body_that_stalls_raises_and_lets_the_task_go_on() -> None:
-    """The task that was cancelled for it can be awaited and cancelled again."""
+async def test_read_of_a_stalled_body_raises_and_keeps_the_task_usable() -> None:
+    """The task can be awaited and cancelled again afterwards."""
     watch = BodyWatch(0.05)
     reader = BodyReader(a_request(chunk(b"{", more=True)), 10, watch)
     with pytest.raises(BodyIncomplete) as caught:
@@ -52,7 +52,7 @@ async def test_read_of_a_body_that_stalls_raises_and_lets_the_task_go_on() -> No
     assert watch.expired == set()
 
 
-async def test_take_gives_the_body_away() -> None:
+async def test_take_releases_the_body() -> None:
     """The reader keeps no reference to 32 MiB that the caller has released."""
     reader = BodyReader(a_request(chunk(b"a", more=True), chunk(b"b")), 10)
     await reader.read_until(None)
@@ -60,7 +60,7 @@ async def test_take_gives_the_body_away() -> None:
 
 
 async def test_error_boundary_logs_a_transient_error() -> None:
-    """The caller tries again and tells nobody why."""
+    """The caller retries, and only the log tells why."""
     lines = LogLines()
 
     @error_boundary(lines.log)
@@ -91,7 +91,7 @@ async def test_error_boundary_does_not_log_a_permanent_error() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 async def test_error_boundary_with_a_method_refuses_the_others(method: str) -> None:
-    """The handler does not run."""
+    """The handler does not run for another method."""
 
     @error_boundary(LogLines().log, method="POST")
     async def handler(_request: Request) -> Response:

@@ -78,7 +78,7 @@ def reference(text: str) -> int:
         ("Hello，world", 1),
     ],
 )
-def test_count_words_by_script(text: str, words: int) -> None:
+def test_count_words_in_every_script_follows_the_rule(text: str, words: int) -> None:
     """Han and kana characters are words of their own; in other texts blanks separate words."""
     assert count_words([text]) == words == reference(text)
 

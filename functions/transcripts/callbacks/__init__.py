@@ -1,1 +1,1 @@
-"""What Mavi posts to the account's one webhook, from the body to the message on the topic."""
+"""The callbacks that Mavi posts to the account's one webhook, from body to message on a topic."""

@@ -1,10 +1,10 @@
 """The outer frame of every callback: ``{"code", "message", "task_id", "data"}``.
 
 https://api-tools.memories.ai/api-reference/getting-started/webhooks documents these four and no
-more. Only ``task_id`` is needed to accept a callback; everything else is carried as it came.
+more. Only ``task_id`` is needed to accept a callback; all other parts are passed on unchanged.
 
-The parts are kept as raw JSON: the callback function must check and label 32 MiB without building
-it in memory, and a part that is never looked at costs nothing.
+The parts stay raw JSON: the callback function must check and label 32 MiB without building objects
+from it, and a part that no code reads costs nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transcripts.ids import usable_id
 _MANY_DIGITS: Final = 400
 _PIECE_BYTES: Final = 64 * 1024
 ABSENT: Final = msgspec.Raw(b"null")
-"""A part that is not there reads as null."""
+"""A missing part reads as null."""
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):
@@ -57,9 +57,9 @@ _decode_string = msgspec.json.Decoder(str).decode
 def repair_escapes(body: bytes) -> bytes:
     r"""Replace half an emoji by U+FFFD, as decoders of text do.
 
-    A text cut in the middle of one leaves an escape like ``\ud83d`` alone, which strict decoders
-    refuse, and with it a whole transcript that is paid for. Correct JSON is returned as it is; else
-    this takes twice the body's size.
+    A text that was cut inside an emoji ends in a lone escape like ``\ud83d``. Strict decoders
+    reject it, and with it a whole transcript that is paid for. Correct JSON is returned unchanged;
+    a repair takes twice the body's size in memory.
     """
     if not _SURROGATE.search(body):
         return body
@@ -72,7 +72,7 @@ def repair_escapes(body: bytes) -> bytes:
 
 
 def _check_utf8(body: bytes) -> None:
-    """Raise ``UnicodeDecodeError`` for what is no UTF-8; a whole text may take four times it."""
+    """Raise ``UnicodeDecodeError`` unless it is UTF-8; decoding it whole may take 4 times it."""
     decode = getincrementaldecoder("utf-8")().decode
     for at in range(0, len(body), _PIECE_BYTES):
         decode(body[at : at + _PIECE_BYTES])

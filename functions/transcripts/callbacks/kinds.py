@@ -1,8 +1,9 @@
 """Which endpoint a callback belongs to.
 
-All nine asynchronous endpoints, and three families beside them, post to one URL, and no field names
-the endpoint, so the shape has to tell (https://api-tools.memories.ai/visual-intelligence lists
-them; the shapes are in ``cli/fake_mavi/shapes``). Only what decides is decoded; the rest stays raw.
+All nine asynchronous endpoints and three other families post to one URL, and no field names the
+endpoint. So this module decides by the shape (https://api-tools.memories.ai/visual-intelligence
+lists the endpoints; ``cli/fake_mavi/shapes`` holds the shapes). It decodes only the parts that
+decide; the others stay raw.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from transcripts.ids import usable_id
 
 _ABSENT: Final = msgspec.Raw(b"")
 _FIRST: Final = 8
-"""How many items of a list are looked at: the first may be null."""
+"""How many items of a list are read: the first may be null."""
 
 _FIRST_BYTES: Final = 256 * 1024
-"""How much of a list is looked at: one of 32 MiB may have millions of items."""
+"""How much of a list is read: a list of 32 MiB may have millions of items."""
 
 
 class Kind(StrEnum):
@@ -82,7 +83,7 @@ class _UsualData(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Usual(msgspec.Struct, frozen=True, gc=False):
-    """The shape of our own endpoint, and nothing else."""
+    """The shape of the multi-speaker endpoint's result, the only one that this pipeline buys."""
 
     task_id: str
     data: _UsualData
@@ -161,7 +162,7 @@ def _items(raw: msgspec.Raw) -> Iterator[Any]:
             if text[at] == ",":
                 at = _skip_blanks(text, at + 1)
     except (ValueError, IndexError, RecursionError):
-        # It is cut off there, or nested too deep to be looked at.
+        # The list is cut off here, or nested too deep to decode.
         return
 
 

@@ -23,7 +23,7 @@ from transcripts.logs import rfc3339
 SCHEMA: Final = "1"
 COMPRESS_OVER_BYTES: Final = 8 * 1024
 INLINE_WORK_BYTES: Final = 64 * 1024
-"""Work on a larger body is done in a thread, so that it holds up no other request."""
+"""Work on a larger body runs in a thread, so that it does not delay other requests."""
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 MAX_DATA_BYTES: Final = 9_900_000
@@ -41,7 +41,7 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """What is published: ``data`` in bytes and string attributes."""
+    """A message to publish: ``data`` in bytes and string attributes."""
 
     data: bytes
     attributes: dict[str, str]
@@ -63,7 +63,7 @@ def compress(body: bytes, level: int = FAST_LEVEL) -> bytes:
 
 
 def decompress(data: bytes, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """Undo ``compress``; raises ``PoisonMessage`` for no gzip, cut off, or over the limit."""
+    """Undo ``compress``; raises ``PoisonMessage`` if the data is bad, cut off, or too large."""
     decompressor = zlib.decompressobj(wbits=_GZIP)
     try:
         body = decompressor.decompress(data, limit_bytes + 1)
@@ -107,10 +107,10 @@ def pack(
 
 
 def unpacked_bytes(data: bytes, attributes: Mapping[str, str]) -> int:
-    """Return the most bytes that ``unpack`` makes of a message: the body's size where it is known.
+    """Return the most bytes that ``unpack`` makes of a message: the body's size if it is known.
 
-    A gzip message without a usable ``size`` counts as the largest, and ``unpack`` refuses one that
-    does not keep to its ``size``. So a forged one takes no more memory than it says.
+    A gzip message without a usable ``size`` counts as the largest. ``unpack`` rejects data that
+    exceeds its ``size``, so a forged message takes no more memory than it announces.
     """
     if attributes.get("encoding") != "gzip":
         return len(data)
@@ -119,7 +119,7 @@ def unpacked_bytes(data: bytes, attributes: Mapping[str, str]) -> int:
 
 
 def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> ReceivedCallback:
-    """Undo ``pack``. What a hand-made message lacks is worked out from the rest.
+    """Undo ``pack``; attributes that a hand-made message lacks are computed from the others.
 
     Raises ``PoisonMessage`` for a schema, encoding, size, time or checksum that can't be right.
     """

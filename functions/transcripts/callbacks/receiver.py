@@ -69,7 +69,7 @@ class Receiver:
         )
 
     async def _reject(self, body: bytes, received_at: datetime, error: UnreadableCallback) -> None:
-        """Publish a body that is no callback to the rejected topic, for an operator to look at."""
+        """Publish a body that is no callback to the rejected topic, where an operator reads it."""
         body_bytes = len(body)
         try:
             message = await asyncio.to_thread(pack, body, received_at, {"reason": error.code})

@@ -1,4 +1,4 @@
-"""Who may call back: the path of the callback's URL is a secret token."""
+"""The check of a callback's sender: the path of the callback's URL is a secret token."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from transcripts.logs import Log, rfc3339, utc_now
 POLL_S: Final = 0.05
 MAX_IN_FLIGHT: Final = 16
 ACKNOWLEDGE_WITHIN_S: Final = 10.0
-"""Each transaction may wait as long for another process's, and they wait for each other."""
+"""The limit of a commit: one waits up to ``BUSY_TIMEOUT_S`` for another process, and for others."""
 
 Post = Callable[[str, bytes], Awaitable[int]]
 """Posts JSON to a URL and returns the HTTP status; raises ``OSError`` if there was no answer."""
@@ -56,7 +56,7 @@ class SqlitePublisher:
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """What is done with the messages of a topic; without ``endpoint`` they are kept."""
+    """A subscription to a topic; without ``endpoint`` its messages are only kept."""
 
     name: str
     topic: str
@@ -105,7 +105,7 @@ class Broker:
         await self._database.run(work)
 
     async def run(self) -> None:
-        """Deliver, for ever."""
+        """Deliver until cancelled."""
         while True:
             try:
                 await self.subscribe()
@@ -124,7 +124,7 @@ class Broker:
             try:
                 delivery = await self._lease(subscription)
             except sqlite3.Error as error:
-                # Another process may hold the file for long; what is due stays due.
+                # Another process may hold the file for long; due messages stay due.
                 self._log.warning("database_busy", reason=str(error))
                 delivery = None
             if delivery is None:
@@ -163,7 +163,7 @@ class Broker:
             status = await self._push(subscription, delivery)
             await self._settle(subscription, delivery, accepted=200 <= status < 300)
         except sqlite3.Error as error:
-            # Not recorded, so it is delivered again when its lease ends: at least once.
+            # The delivery is not recorded, so it is repeated when the lease ends: at least once.
             self._log.warning("ack_failed", reason=str(error))
         finally:
             self._slots.release()
@@ -263,7 +263,7 @@ def _acknowledge(
 def _refused(
     connection: sqlite3.Connection, subscription: Subscription, delivery: _Delivery, now: datetime
 ) -> None:
-    """Try again later, or give up to the dead-letter topic with Pub/Sub's own attributes."""
+    """Schedule another attempt, or move the message to the dead-letter topic as Pub/Sub does."""
     if subscription.dead_letter_topic and delivery.attempt >= subscription.max_attempts:
         attributes = json.loads(delivery.attributes) | {
             "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.attempt),

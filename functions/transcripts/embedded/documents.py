@@ -28,7 +28,7 @@ class SqliteDocuments:
         self._database = database
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
-        """Return each document, None where there is none."""
+        """Return each document, or None if it does not exist."""
         for each in reads:
             _check(each.path)
 
@@ -111,7 +111,7 @@ class SqliteDocuments:
 
 
 def _check(path: str) -> None:
-    """Refuse what Firestore refuses, so that nothing works here only."""
+    """Reject the paths that Firestore rejects, so that code that works here works there."""
     if not all(map(usable_id, path.split("/"))):
         raise DocumentRefused("SQLite: a part of the path may not name a document.")
 

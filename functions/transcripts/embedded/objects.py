@@ -1,6 +1,6 @@
 """Objects in folders: ``<data dir>/buckets/<bucket>/<object>``; a generation is a time of writing.
 
-What Cloud Storage keeps as metadata lies beside them, under ``<data dir>/metadata``, as JSON.
+The metadata of the objects are JSON files under ``<data dir>/metadata``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transcripts.uploads.stored_object import StoredObject
 
 
 class ObjectAttributes(msgspec.Struct, frozen=True):
-    """What an uploader says of an object."""
+    """The attributes that an uploader sets on an object."""
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -71,7 +71,7 @@ class FolderObjects:
             raise ObjectNotFound("There is no such file.")
         found = str(status.st_mtime_ns)
         if generation not in (None, found):
-            raise ObjectNotFound("The file was written anew since.")
+            raise ObjectNotFound("The file was replaced meanwhile.")
         attributes = self._attributes(bucket, name)
         return StoredObject(
             bucket=bucket,
@@ -96,7 +96,7 @@ class FolderObjects:
             file = _FileReader(io.FileIO(self.path(stored.bucket, stored.name)))
         if str(os.fstat(file.fileno()).st_mtime_ns) != stored.generation:
             file.close()
-            raise ObjectNotFound("The file was written anew since.")
+            raise ObjectNotFound("The file was replaced meanwhile.")
         return file
 
 

@@ -21,7 +21,7 @@ from transcripts.logs import Log, utc_now
 
 POLL_S: Final = 0.05
 DISPATCH_DEADLINE_S: Final = 1_800.0
-"""A task that is not answered by then is sent again, as Cloud Tasks does."""
+"""A task without an answer after this time is sent again, as Cloud Tasks does."""
 
 
 class SqliteQueue:
@@ -88,7 +88,7 @@ class QueueRunner:
         self._clock = clock
 
     async def run(self) -> None:
-        """Send, for ever; what an earlier run left unanswered comes at once."""
+        """Send until cancelled; tasks that an earlier run left unanswered are sent at once."""
         taken_over = False
         async with asyncio.TaskGroup() as group:
             while True:
@@ -115,7 +115,7 @@ class QueueRunner:
         return True
 
     async def _next(self) -> _QueueTask | None:
-        """Take the next task; if this process ends before it is answered, it comes again."""
+        """Take the next task; it is due again later, in case this process ends before an answer."""
         now = self._clock().timestamp()
 
         def work(connection: sqlite3.Connection) -> _QueueTask | None:
@@ -151,7 +151,7 @@ class QueueRunner:
                 self._log.info("task_refused", submission_id=task.submission_id, status=status)
             await self._settle(task, done=done)
         except sqlite3.Error as error:
-            # Not recorded, so it is sent again: at least once.
+            # The answer is not recorded, so the task is sent again: at least once.
             self._log.warning("ack_failed", reason=str(error))
         finally:
             self._slots.release()

@@ -1,4 +1,4 @@
-"""Subtitles: what is shown when, split and timed for reading.
+"""Subtitles: the cues of a transcript, split and timed for reading.
 
 A cue has two lines of ``max_chars`` columns and is shown for 5/6 to 7 seconds
 (https://partnerhelp.netflixstudios.com/hc/en-us/articles/217350977). Words are never dropped to
@@ -23,7 +23,7 @@ MIN_MS: Final = 833
 MAX_CUE_MS: Final = 7000
 
 LABEL_COLUMNS: Final = 16
-"""What a name and its colon are expected to take. A longer name may need a third line."""
+"""Room that is left for a name and its colon. A longer name may need a third line."""
 
 _SLOW_COLUMNS: Final = 12
 """Text is not split into parts shorter than this only because it is spoken slowly."""
@@ -42,11 +42,11 @@ class Cue(NamedTuple):
 
 
 def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
-    """Yield the cues of a transcript in the order of their starts; what is empty has none.
+    """Yield the cues of a transcript in the order of their starts; an empty segment has none.
 
-    ``labelled`` leaves room for names, where the options ask for them. Cues overlap only where
-    segments do, or where a segment has no time: less than a millisecond for each of its cues, and
-    no room before the next one.
+    ``labelled`` leaves room for names, where the options ask for them. Cues overlap in two cases:
+    segments overlap, or a segment has less than a millisecond for each of its cues and no room
+    before the next segment.
     """
     options = transcript.options
     columns = options.max_chars

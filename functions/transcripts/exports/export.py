@@ -12,7 +12,7 @@ from transcripts.exports.transcript import Transcript
 from transcripts.tasks.task import Segment, Task
 
 CHUNK_CHARACTERS: Final = 64 * 1024
-"""Text is handed on in chunks of about this size: a write for every line would take longer."""
+"""Text is yielded in chunks of about this size: a write for every line would take longer."""
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 

@@ -15,8 +15,8 @@ from transcripts.tasks.task import Task
 MAX_NAME_BYTES: Final = 150
 """Of the name without its suffix: file systems take 255 bytes in all."""
 
-# What Windows forbids (https://learn.microsoft.com/windows/win32/fileio/naming-a-file), and marks
-# that can show a name in another order than it has ("gnp.exe" for "exe.png").
+# Windows forbids these (https://learn.microsoft.com/windows/win32/fileio/naming-a-file), and marks
+# of writing direction can show a name in another order than it has ("gnp.exe" for "exe.png").
 _FORBIDDEN: Final = re.compile(
     '[<>:"/\\\\|?*\ufeff\u200b\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2060\u2066-\u2069]+'
 )
@@ -25,7 +25,7 @@ _NOT_A_TOKEN: Final = re.compile(r"[^A-Za-z0-9._ -]+")
 
 
 def file_name(task: Task, format_name: str) -> str:
-    """Return the name of the export's file: after the source's, else after an id.
+    """Return the name of the export's file, made from the source's name or else from an id.
 
     Raises ``UnknownFormat``.
     """

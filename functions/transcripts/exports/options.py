@@ -1,4 +1,4 @@
-"""What a reader may choose about an export."""
+"""The options of an export."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _EXPECTED: Final = {
 def read_options(offered: frozenset[str], values: Mapping[str, str]) -> Options:
     """Read options, of those ``offered``, as they stand in a query or on a command line.
 
-    Raises one ``RequestError`` (``bad_option``) that names every option with a wrong value and,
-    where another option is asked for, all that are offered.
+    Raises one ``RequestError`` (``bad_option``) that names every option with a wrong value. If
+    ``values`` has an option that is not offered, the error also lists the offered ones.
     """
     read = {name: _read(name, values[name]) for name in sorted(offered & values.keys())}
     wrong = {name: _EXPECTED[name] for name, value in read.items() if value is None}

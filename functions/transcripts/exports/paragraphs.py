@@ -13,7 +13,7 @@ from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import is_ideographic
 
 LONG_CHARACTERS: Final = 700
-"""After so many characters a speech goes on in a new paragraph, which has its own time."""
+"""After this many characters a speech continues in a new paragraph, which has its own time."""
 
 
 class Paragraph(NamedTuple):

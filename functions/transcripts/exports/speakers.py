@@ -8,11 +8,8 @@ from typing import Final
 import msgspec
 
 from transcripts.exports.text import one_line
-from transcripts.tasks.names import name_key
+from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import Speaker, SpeakerName
-
-UNKNOWN: Final = "Unknown"
-"""The name of a speaker who has none."""
 
 # Byte-order mark, zero-width space, word joiner, and the marks of writing direction.
 
@@ -50,7 +47,7 @@ class DisplayedSpeakers:
         return self._by_id.get(speaker_id, _UNLISTED)
 
 
-_UNLISTED: Final = DisplayedSpeaker("s0", UNKNOWN, [], 0, 0, 0.0, 0.0, 0.0, [])
+_UNLISTED: Final = DisplayedSpeaker("s0", UNKNOWN_SPEAKER, [], 0, 0, 0.0, 0.0, 0.0, [])
 
 
 def display_names(speaker_names: Sequence[SpeakerName]) -> dict[str, str]:
@@ -69,11 +66,11 @@ def displayed_speakers(
     for speaker in speakers:
         name = chosen.get(name_key(speaker.name)) or one_line(speaker.name)
         key = name_key(name)
-        spellings.setdefault(key, name if key else UNKNOWN)
-        joined.setdefault(key or UNKNOWN, []).append(speaker)
+        spellings.setdefault(key, name if key else UNKNOWN_SPEAKER)
+        joined.setdefault(key or UNKNOWN_SPEAKER, []).append(speaker)
     by_id: dict[str, DisplayedSpeaker] = {}
     for key, parts in joined.items():
-        shown = _sum(spellings.get(key, UNKNOWN), parts)
+        shown = _sum(spellings.get(key, UNKNOWN_SPEAKER), parts)
         by_id |= {part.id: shown for part in parts}
     return DisplayedSpeakers({each.id: by_id[each.id] for each in speakers})
 

@@ -49,7 +49,7 @@ def xml_text(text: str) -> str:
         text = text.replace("&", "&amp;")
     if "<" in text:
         text = text.replace("<", "&lt;")
-    # Only "]]>" has to be escaped, but readers are stricter than the standard.
+    # The standard requires escaping only for "]]>", but readers are stricter.
     return text.replace(">", "&gt;") if ">" in text else text
 
 

@@ -1,4 +1,4 @@
-"""Times as formats write them, all from whole milliseconds, so that every format has the same."""
+"""Times as formats write them; all are made from whole milliseconds, so all formats agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_MS: Final = 10**12
 
 
 def milliseconds(seconds: float) -> int:
-    """Return seconds in whole milliseconds, rounded once; what is no time is 0."""
+    """Return seconds in whole milliseconds, rounded once; 0 if the value is no time."""
     total = seconds * 1000 + 0.5
     if 0.0 <= total <= MAX_MS:
         return int(total)

@@ -1,4 +1,4 @@
-"""What every format is written from."""
+"""The transcript that every format is written from."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Widths are columns: wide characters (Han, kana, Hangul, most emoji) take two, ma
 characters none (https://www.unicode.org/reports/tr11/). A break is at a blank, or between Han or
 kana but for the punctuation that may not begin or end a line
 (https://www.w3.org/TR/jlreq/#characters_not_starting_a_line). A word longer than a line is broken
-between what readers take for characters. Thai, Lao and Khmer have no blanks between words, and
-there is no dictionary here, so they break at the blanks between phrases.
+between what readers see as characters. Thai, Lao and Khmer have no blanks between words. This
+module has no dictionary, so they break at the blanks between phrases.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _clings(character: str) -> bool:
 
 
 def _inside_character(text: str, at: int) -> bool:
-    """Tell whether a break before ``at`` would tear what readers take for one character."""
+    """Tell whether a break before ``at`` would split what readers see as one character."""
     before, after = text[at - 1], text[at]
     if _clings(after) or before == "\u200d" or combining(before) == _VIRAMA:
         return True

@@ -1,6 +1,6 @@
-"""Objects in Cloud Storage, through Google's own client, which resumes and verifies by itself.
+"""Objects in Cloud Storage, through Google's own client, which resumes and verifies downloads.
 
-``STORAGE_EMULATOR_HOST`` is honored by that client.
+The client also reads ``STORAGE_EMULATOR_HOST``.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from transcripts.errors import (
 from transcripts.uploads.media import RejectReason
 from transcripts.uploads.stored_object import StoredObject
 
-# For traces, which are off, the client asks in a thread of its own for the bucket of every object
-# that is read. This identity may not see buckets.
+# For its traces, which are off, the client would ask for the bucket of every object that it reads,
+# in a thread of its own. This identity may not read buckets.
 # https://github.com/googleapis/google-cloud-python/tree/main/packages/google-cloud-storage
 os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
-"""What is held of an object at a time: one request each, so neither too small nor too large."""
+"""How many bytes of an object are held at a time; each chunk is one request."""
 
 RETRY: Final = DEFAULT_RETRY.with_timeout(20.0)
-"""The client's own retry goes on for two minutes, while the caller waits."""
+"""The client's default retries for two minutes, which is too long for a waiting caller."""
 
 _RETRYABLE: Final = frozenset({408, 409, 429, 499})
 """Of the 4xx, those that Google's table says to retry, and a request that was cancelled."""
@@ -84,7 +84,7 @@ def _text(error: GoogleAPICallError) -> str:
 
 
 def _reason(error: GoogleAPICallError) -> str:
-    """Return Google's word for an error; a download answers with JSON, XML or a bare sentence."""
+    """Return Google's reason for an error; a download answers with JSON, XML or plain text."""
     text = _text(error)
     try:
         details = msgspec.json.decode(text, type=_ErrorBody).error.errors
@@ -97,9 +97,9 @@ def _reason(error: GoogleAPICallError) -> str:
 def translate(error: GoogleAPICallError) -> TranscriptsError:
     """Tell what an answer of Cloud Storage means for an object.
 
-    By Google's table (https://cloud.google.com/storage/docs/json_api/v1/status-codes): what it says
-    to retry, and every 5xx, is over some day; 401, 403 and a disabled KMS key are an
-    administrator's to repair; any other 4xx stays as it is.
+    Follows Google's table (https://cloud.google.com/storage/docs/json_api/v1/status-codes). The
+    statuses that it says to retry, and every 5xx, are temporary. An administrator can repair 401,
+    403 and a disabled KMS key. Every other 4xx is permanent.
     """
     status, reason = int(error.code or 0), _reason(error)
     words = f"{status} {reason}".rstrip()
@@ -112,7 +112,7 @@ def translate(error: GoogleAPICallError) -> TranscriptsError:
             f"Cloud Storage: {words}. Let this function's service account read the bucket"
             " (roles/storage.objectViewer), and the bucket's service agent use its KMS key."
         )
-    # A sentence without a reason names these two as well; either way the answer stays as it is.
+    # Plain text without a reason also names these two cases, which are permanent.
     sentence = _text(error).lower()
     if reason in _KEY_REASONS or "customer-supplied encryption key" in sentence:
         return ObjectUnreadable(
@@ -134,12 +134,12 @@ def _translated() -> Iterator[None]:
 
 
 class _Reader:
-    """A generation, read in chunks, each an own request that is retried by the client.
+    """A generation, read in chunks; each chunk is one request, which the client retries.
 
-    The first request asks for no more than the caller wants: whoever only looks whether the object
-    can be read need not wait for a chunk. ``raw_download`` keeps the bytes as they are stored: a
-    file kept with Content-Encoding gzip would otherwise be unpacked on the way and differ from its
-    size (https://cloud.google.com/storage/docs/transcoding).
+    The first request asks for no more than ``size``: a caller that only checks whether the object
+    can be read does not wait for a whole chunk. ``raw_download`` returns the bytes as stored: Cloud
+    Storage would otherwise unpack a file with Content-Encoding gzip, and its length would differ
+    from ``size`` (https://cloud.google.com/storage/docs/transcoding).
     """
 
     def __init__(self, blob: Any) -> None:
@@ -172,7 +172,7 @@ class CloudStorageObjects:
     """The objects of any bucket that this identity may read."""
 
     def __init__(self, project: str) -> None:
-        """Name the project; the client is made by the first call."""
+        """Name the project; the first call makes the client."""
         self._project = project
         self._client: Any = None
 

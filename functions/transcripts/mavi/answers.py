@@ -1,9 +1,9 @@
-"""What an answer of the provider means: was a job bought? Pure.
+"""Classifies the provider's answers: was a job bought? Pure.
 
-The answer to a submission says that a job was bought, that none was bought, or it is lost. The HTTP
-status alone proves nothing: the older generation sends errors as HTTP 200 with a string ``code``.
-``msg`` proves nothing either: one text stands for an unknown asset, a wrong model and real rate
-limiting. Only the text about a missing webhook is read, because its remedy differs
+An answer to a submission says that a job was bought, or that none was bought; or the answer is
+lost. The HTTP status alone proves nothing: the older generation sends errors as HTTP 200 with a
+string ``code``. ``msg`` proves nothing either: the same text means an unknown asset, a wrong model
+or real rate limiting. Only the text about a missing webhook is read, because its remedy differs
 (https://api-tools.memories.ai/visual-intelligence, whisper page).
 """
 
@@ -23,7 +23,7 @@ NO_WEBHOOK_WORDS: Final = ("async request", "webhook")
 
 
 class Refusal(StrEnum):
-    """Why the provider said no; the value is the code of our answer."""
+    """Why the provider refused; the value is the code that ``submit`` answers."""
 
     AUTH = "provider_auth"
     NO_CREDIT = "provider_no_credit"
@@ -76,7 +76,7 @@ SubmitAnswer = Accepted | Refused | RateLimited | Ambiguous | NotSent | AnswerLo
 
 
 class AssetState(StrEnum):
-    """What the metadata say of an asset."""
+    """The state of an asset according to its metadata."""
 
     READY = "SUCCESS"
     WAITING = "WAITING"
@@ -189,7 +189,7 @@ def read_delete_answer(http_status: int, body: bytes) -> DeleteAnswer | None:
 
 @dataclass(frozen=True)
 class SignedUrl:
-    """Where the bytes of an asset go, which has its id before any of them."""
+    """The address for an asset's bytes; the asset has its id before the first byte is sent."""
 
     asset_id: str
     url: str
@@ -203,7 +203,7 @@ class Uploaded:
 
 
 class Sent(StrEnum):
-    """What became of the bytes for a signed address."""
+    """The result of sending bytes to a signed address."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"

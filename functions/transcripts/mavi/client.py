@@ -53,8 +53,8 @@ UPLOAD_THREADS: Final = 8
 """Each holds a chunk of its object."""
 
 FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""What requests raises: its own errors, urllib3's for a bad host name, and a bare ``OSError`` for a
-missing bundle of certificates."""
+"""The errors that requests raises: its own, urllib3's for a bad host name, and a bare ``OSError``
+for a missing bundle of certificates."""
 
 
 class AnswerTooLong(requests.RequestException):
@@ -87,10 +87,11 @@ class File(NamedTuple):
 
 
 class Provider(Protocol):
-    """What buying a transcript needs of the provider.
+    """The calls to the provider that buying a transcript needs.
 
     Each call waits for its slot of the rate limit, at most ``max_wait_s`` seconds, else it raises
-    ``RateLimitTimeout``. Nothing else is raised but what opening and reading the file raises.
+    ``RateLimitTimeout``. A call raises nothing else, except the errors of opening and reading the
+    file.
     """
 
     async def submit(
@@ -136,9 +137,9 @@ class _Answer(NamedTuple):
 
 
 class _Threads:
-    """A pool of threads; a caller waits for ``slots`` before its intent is recorded.
+    """A pool of threads; a caller waits for ``slots`` before it records its intent.
 
-    Otherwise a call that is on record could wait in the pool for longer than its lease.
+    Otherwise a recorded call could wait in the pool for longer than its lease lasts.
     """
 
     def __init__(self, number: int, name: str) -> None:
@@ -219,8 +220,8 @@ class MaviClient:
         """Send with POST, which Mavi documents, then with PUT, which signed addresses usually want.
 
         The method that worked is tried first next time. A server that rejects the method may close
-        the connection early, so after an interrupted request the other method is first next time;
-        by then the asset's state tells whether the bytes have arrived.
+        the connection early, so after an interrupted request the other method is first next time.
+        Before that, the caller reads in the asset's state whether the bytes have arrived.
         """
         for method in self._send_methods:
             async with self._uploads.slots, self._rate_limiters["send"].slot(float("inf")):
@@ -350,7 +351,7 @@ def _request(
 
 
 def _reason(error: Exception) -> str:
-    """Return a stable code of a failed request, for the ledger and for our answer."""
+    """Return a stable code of a failed request, for the ledger and for the answer of ``submit``."""
     if isinstance(error, AnswerTooLong):
         return "answer_too_long"
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):

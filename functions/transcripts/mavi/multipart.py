@@ -1,7 +1,7 @@
 """One file as a multipart body, read while it is sent.
 
-requests builds such a body in memory; two gibibytes do not fit there. Only what its streaming needs
-is here: a length, and reading.
+requests builds such a body in memory, where two gibibytes do not fit. This module has only what
+requests needs to stream a body: a length, and reading.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transcripts.ports import ObjectReader
 READ_BYTES: Final = 256 * 1024
 
 MAX_FILENAME_BYTES: Final = 255
-"""What common file systems take, so that a server may store a file under its name
+"""The longest name that common file systems allow, so that a server can store a file under it
 (https://www.man7.org/linux/man-pages/man7/path_resolution.7.html, NAME_MAX)."""
 
 MAX_EXTENSION_BYTES: Final = 16
@@ -26,8 +26,8 @@ MAX_EXTENSION_BYTES: Final = 16
 class SizedFile:
     """A reader with a length known beforehand, as ``requests`` streams it.
 
-    Raises ``ObjectUnavailable`` from ``read`` if the file ends before its length, which breaks the
-    request off instead of leaving the server waiting.
+    ``read`` raises ``ObjectUnavailable`` if the file ends before its length. That ends the request,
+    so that the server does not wait for the missing bytes.
     """
 
     def __init__(self, reader: ObjectReader, size: int) -> None:

@@ -3,8 +3,8 @@
 https://api-tools.memories.ai/api-reference/getting-started/rate-limit
 
 The limit counts when requests arrive, which the sender does not see: one request may take long to
-connect and the next one not. So an interval begins when the answer to the previous request is here,
-since that request has arrived by then. A slow answer delays the next request only so long.
+connect and the next one may not. So an interval begins when the previous request is answered, since
+an answered request has arrived. A slow answer delays the next one by ``ARRIVES_WITHIN_S`` at most.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RateLimiter:
         try:
             await before_send()
         except BaseException:
-            # This slot stays unused, so the time until the next one says nothing.
+            # This slot stays unused, so the time until the next one is no measurement.
             self._last_slot = None
             raise
         finally:
@@ -110,8 +110,9 @@ class RateLimiter:
     def _learn(self, *, waited: bool) -> None:
         """Learn how long a slot takes from the time between the last slot and this one.
 
-        Only if the caller waited: else the limiter was idle in between. The time that recording
-        intents takes does not count: a silent store must not look like the provider's limit.
+        Only a caller that waited measures a slot: otherwise the limiter was idle in between. The
+        time that recording intents takes does not count: a slow store must not look like the
+        provider's limit.
         """
         now = self._clock() - self._intents_s
         if waited and self._last_slot is not None:

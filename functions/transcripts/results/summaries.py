@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from transcripts.callbacks.kinds import Kind
-from transcripts.exports.speakers import UNKNOWN, display_names
+from transcripts.exports.speakers import display_names
 from transcripts.exports.text import one_line
-from transcripts.tasks.names import name_key
+from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import (
     Anomaly,
     Provider,
@@ -82,7 +82,9 @@ def named_speakers(speakers: list[Speaker], speaker_names: list[SpeakerName]) ->
         NamedSpeaker(
             id=speaker.id,
             name=speaker.name,
-            display_name=chosen.get(name_key(speaker.name)) or one_line(speaker.name) or UNKNOWN,
+            display_name=chosen.get(name_key(speaker.name))
+            or one_line(speaker.name)
+            or UNKNOWN_SPEAKER,
             segment_count=speaker.segment_count,
             word_count=speaker.word_count,
             talk_time_s=speaker.talk_time_s,

@@ -1,8 +1,8 @@
-"""Who may work on a purchase, so that nothing is bought twice. Pure.
+"""Decides which request may work on a purchase, so that nothing is bought twice. Pure.
 
-Every purchase has one entry in the ledger; its id is a hash of what is bought: an asset, or one
-generation of an object. Events repeat, callers retry and instances race. ``enqueue`` decides
-whether a request goes to the queue, ``claim`` who gets the lease to work on it now.
+Every purchase has one entry in the ledger; its id is a hash of the asset, or of one generation of
+an object. Events repeat, callers retry and instances race. ``enqueue`` decides whether a request
+goes to the queue, and ``claim`` decides who gets the lease to work on it now.
 
 This is the duplicate rule of purchases; ``tasks.merge`` holds the one of results.
 """
@@ -34,8 +34,8 @@ PROCESS_ENDED: Final = "process_ended"
 class PurchaseRequest:
     """A request to buy one transcript. ``now`` is in UTC; ``lease_id`` is new for every claim.
 
-    ``force`` buys again what was, or may have been, bought; ``retry_rejected`` tries again what was
-    rejected. ``cap_per_day`` is the spend cap, 0 for none.
+    ``force`` repeats a purchase that was, or may have been, made. ``retry_rejected`` repeats a
+    rejected one. ``cap_per_day`` is the spend cap, 0 for none.
     """
 
     submission_id: str
@@ -51,7 +51,7 @@ class PurchaseRequest:
 
     @property
     def day(self) -> str:
-        """The UTC day whose spend cap counts, ``YYYY-MM-DD``."""
+        """The UTC day whose spend cap applies, ``YYYY-MM-DD``."""
         return self.now.strftime("%Y-%m-%d")
 
 
@@ -127,7 +127,7 @@ class Change(Generic[D_co]):
 def claim(
     current: Submission | None, counter: SpendCounter | None, request: PurchaseRequest
 ) -> Change[ClaimDecision]:
-    """Decide who may buy now. ``counter`` is the spend counter of the day, if it exists."""
+    """Decide whether this request may buy now. ``counter`` is the spend counter of the day."""
     if current is not None:
         if current.lease_id == request.lease_id:
             # This very request has the lease: the acknowledgement of its commit was lost.
@@ -156,7 +156,7 @@ def claim(
 
 
 def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Change[ClaimDecision]:
-    """Refuse the lease; an open entry counts as touched, so that the sweep leaves it alone."""
+    """Refuse the lease; an open entry counts as touched, so that the sweep does not enqueue it."""
     retry_after_s = _until_tomorrow_s(request.now)
     if current is None or current.state not in OPEN:
         return Change(OverSpendCap(retry_after_s))
@@ -281,7 +281,7 @@ def _forced(entry: Submission, request: PurchaseRequest) -> Submission:
 
 
 def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool) -> Submission:
-    """Make a new entry without a lease; what the request leaves out comes from the old entry."""
+    """Make a new entry without a lease; fields that the request lacks come from the old entry."""
     return Submission(
         submission_id=request.submission_id,
         state=State.PENDING,

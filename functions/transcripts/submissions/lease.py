@@ -27,7 +27,7 @@ from transcripts.tasks.task import Task
 W = TypeVar("W")
 
 PERSIST_FOR: Final = timedelta(minutes=3)
-"""How long an outcome is tried to be recorded: with the call before it, less than the lease."""
+"""How long recording an outcome is retried; with the call before it, less than a lease lasts."""
 
 PAUSE_S: Final = 1.0
 
@@ -77,7 +77,7 @@ class Lease:
         )
 
     async def release(self, within: timedelta = PERSIST_FOR) -> Submission:
-        """Let another holder go on at once, from where this one stopped; raises nothing."""
+        """Release the entry, so that another holder can continue at once; raises nothing."""
         return await self._record_outcome(self._step(Event.RELEASED, Facts()), within=within)
 
     async def reject(self, reason: str) -> Submission:

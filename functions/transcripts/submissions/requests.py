@@ -39,7 +39,7 @@ class SubmitAssets:
 
 @dataclass(frozen=True)
 class SubmitObject:
-    """Enqueue an object; without ``generation`` it is the present one."""
+    """Enqueue an object; without ``generation``, its current one."""
 
     bucket: str
     name: str
@@ -50,7 +50,7 @@ class SubmitObject:
 
 @dataclass(frozen=True)
 class RunSubmission:
-    """Work on an entry of the ledger: this is what Cloud Tasks sends."""
+    """Work on an entry of the ledger; Cloud Tasks sends this request."""
 
     submission_id: str
 
@@ -119,7 +119,7 @@ def _asset_id(text: str) -> str:
 
 def _submit_assets(asset_ids: list[str], content: _Body) -> SubmitAssets:
     if not 0 < len(asset_ids) <= MAX_ASSETS:
-        raise RequestError(f"asset_ids holds 1 to {MAX_ASSETS} of them.", code="invalid_body")
+        raise RequestError(f"asset_ids must have 1 to {MAX_ASSETS} ids.", code="invalid_body")
     once = dict.fromkeys(_asset_id(asset_id) for asset_id in asset_ids)
     return SubmitAssets(tuple(once), content.labels, content.force)
 

@@ -1,4 +1,4 @@
-"""Buying a transcript: now for a waiting caller, or from the queue with the upload before it."""
+"""Buys transcripts: at once for a waiting caller, or from the queue after the upload."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ RETRY_AFTER_S: Final = 60
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the ledger says after a run from the queue that needs no other run."""
+    """The state in the ledger after a run from the queue that needs no other run."""
 
     submission_id: str
     state: State
@@ -170,7 +170,7 @@ class SubmissionService:
         except LeaseLost as error:
             raise _in_progress(claims.RETRY_AFTER_S) from error
         except TransientError:
-            # Nothing was sent. If the store is down, the lease expires by itself.
+            # Nothing was sent. If the store is down, the lease is not released but expires.
             await lease.release(within=RELEASE_WITHIN)
             raise
 

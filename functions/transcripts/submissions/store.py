@@ -50,7 +50,7 @@ class SubmissionStore:
         self._retention_days = retention_days
 
     async def read(self, submission_id: str) -> Submission | None:
-        """Return a submission; None if there is none of that id."""
+        """Return a submission, or None if it does not exist."""
 
         async def attempt() -> Submission | None:
             path = submission_path(submission_id)
@@ -76,12 +76,12 @@ class SubmissionStore:
         spend_day: str | None = None,
         task: Task | None = None,
     ) -> D:
-        """Decide on what is stored and write what follows, as one step.
+        """Read the stored entry, decide, and write the decision, as one step.
 
-        ``decide`` may run several times, each time on what is stored then. It gets the
-        counter of ``spend_day`` if there is one. ``task`` is the submission's side of a task,
-        joined in the same commit. After a lost acknowledgement ``decide`` meets what it has written
-        itself.
+        ``decide`` may run several times, each time on the entry as it is stored then. It gets the
+        counter of ``spend_day`` if that exists. ``task`` is the submission's side of a task, merged
+        in the same commit. After a lost acknowledgement ``decide`` gets the entry that it has
+        written itself.
 
         Raises what ``decide`` raises, ``DuplicateAsset`` and ``StoreUnavailable``.
         """
@@ -166,9 +166,9 @@ class SubmissionStore:
         ]
 
     async def first_with_result(self, task_ids: Sequence[str]) -> str | None:
-        """Return the first of these tasks whose result was stored; None if there is none.
+        """Return the first of these tasks whose result is stored, or None.
 
-        A deleted task counts: what it was bought for is done.
+        A deleted task counts: its result had been stored.
         """
 
         async def attempt() -> str | None:

@@ -42,7 +42,8 @@ class Attempt(msgspec.Struct, frozen=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the ledger.
 
-    * ``lease_id`` names the holder until ``lease_expires_at``; without a time nobody works on it.
+    * ``lease_id`` names the holder until ``lease_expires_at``; without that time the entry has no
+      holder.
     * ``queued``: a Cloud Tasks task will run this entry; ``enqueue_count`` is how often it was
       enqueued.
     * ``filename`` is the name of an object at Mavi, None if nothing is uploaded; ``uploads`` counts

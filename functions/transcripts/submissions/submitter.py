@@ -52,8 +52,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "asset_not_ready": "The asset's upload is not complete: submit again once its upload_status is"
     " SUCCESS; after FAILED, upload it again.",
     "provider_rate_limited": "Mavi's limit of 1 request a second is used up: submit again later.",
-    "submit_unknown": "Mavi's answer was lost, so the job may have been bought. It is not repeated"
-    " by itself: wait for a callback without submission, or submit with force to buy it again.",
+    "submit_unknown": "Mavi's answer was lost, so the job may have been bought. Nothing repeats it"
+    " automatically: wait for a callback without submission, or submit with force to buy it again.",
     "submission_in_progress": "Another request is buying this asset right now: ask again later.",
     "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",
 }
@@ -70,9 +70,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class CallPolicy:
-    """How long a caller waits for a slot, in seconds, and whether it retries by itself.
+    """How long a caller waits for a slot, in seconds, and whether it will run the entry again.
 
-    A caller that does not retry gets an error instead of ``RetryLater``. It must not reject an
+    A caller that does not gets an error instead of ``RetryLater``. Its failure must not reject an
     entry that is queued: the queue may still succeed, so such an entry is deferred.
     """
 

@@ -1,7 +1,7 @@
-"""Finding what has stopped: overdue tasks, calls whose lease ended, idle submissions.
+"""Finds work that has stopped: overdue tasks, calls whose lease ended, idle submissions.
 
-A run reads a bounded number of each, oldest first, decides each one again on what is stored by
-then, and says whether there is more. Overlapping runs are safe.
+A run reads a bounded number of each, oldest first. It decides each item on its stored state at that
+moment, and reports whether more items are left. Overlapping runs are safe.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, EXPIRED_CALLS)
 
 
 class Counts(msgspec.Struct):
-    """What a run did; ``failed`` counts logged failures, ``more`` tells that work is left."""
+    """The counts of a run; ``failed`` counts logged failures, ``more`` tells that work is left."""
 
     overdue: int = 0
     submit_unknown: int = 0
@@ -79,7 +79,7 @@ class _Run:
 
 
 class Sweeper:
-    """Moves what has stopped to a state that goes on, or that an operator can act on."""
+    """Moves stopped items to a state that continues, or that an operator can act on."""
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ class Sweeper:
         work: Callable[[Snapshot[T]], Awaitable[R]],
         run: _Run,
     ) -> list[R]:
-        """Do the work for each; one failure does not block the others."""
+        """Do the work for each item; one failure does not block the others."""
         slots = asyncio.Semaphore(CONCURRENCY)
         done: list[R] = []
 

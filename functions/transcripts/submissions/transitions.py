@@ -43,7 +43,7 @@ class LeaseLost(Exception):
 
 
 class Event(StrEnum):
-    """What the holder of a lease records."""
+    """The events that the holder of a lease records."""
 
     LEASE_RENEWED = "lease renewed"
     OBJECT_FORBIDDEN = "object forbidden"
@@ -67,7 +67,7 @@ class Target(StrEnum):
 
 
 class LeaseAction(StrEnum):
-    """What an event does to the lease."""
+    """The effect of an event on the lease."""
 
     EXTEND = "extend"
     KEEP = "keep"
@@ -76,7 +76,7 @@ class LeaseAction(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an event tells beside its name."""
+    """The facts that an event carries beside its name."""
 
     asset_id: str | None = None
     reason: str | None = None
@@ -220,7 +220,7 @@ def _ends_repetition(entry: Submission, event: Event) -> bool:
 
 
 def defer(current: Submission | None, lease_id: str, now: datetime, reason: str) -> Submission:
-    """Reject what will be possible later, but release a queued entry for its next run.
+    """Reject an entry that could succeed later; release it for its next run if it is queued.
 
     Raises ``LeaseLost``.
     """

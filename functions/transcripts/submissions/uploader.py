@@ -1,9 +1,9 @@
-"""Bringing an object to Mavi, once: streamed, resumed where that is possible, never held.
+"""Uploads each object to Mavi once, as a stream; a later run continues where that is possible.
 
-Mavi imports nothing by itself, so the bytes pass through here. Uploading costs nothing, but an
-object that is there is not sent again: every step is on record before the next one. The first bytes
-of an object are read before an asset is made for it, so that an object that cannot be read leaves
-nothing at Mavi.
+Mavi does not fetch files, so the bytes pass through this process. Uploads cost nothing, but an
+uploaded object is not sent again: each step is recorded before the next one. The uploader reads the
+first bytes of an object before it makes an asset, so that an unreadable object leaves nothing at
+Mavi.
 """
 
 from __future__ import annotations
@@ -42,18 +42,19 @@ from transcripts.uploads.media import unreadable_reason
 from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
-"""Runs in which bytes of one object may have been sent. What met nobody, or a server in trouble, is
-not one of them: an outage is over some day, and rejects nothing. A run whose object breaks off
-after its first bytes is one: it leaves an asset behind."""
+"""Maximum of runs that may have sent bytes of one object. A run that could not connect, or got a
+server error, does not count: an outage must not reject an object. A run whose object breaks off
+after its first bytes counts: it leaves an asset behind."""
 
 FORBIDDEN_FOR: Final = timedelta(days=1)
-"""How long an object that we may not read is tried: an administrator may grant it in that time."""
+"""How long an object without read permission is retried; an administrator may grant it."""
 
 RESUMABLE_FOR: Final = timedelta(hours=1)
-"""An upload whose sender died may still come to its end by itself for so long."""
+"""How long Mavi may still complete an upload whose sender died."""
 
 MISSING_PAUSES_S: Final = (1.0, 2.0, 4.0)
-"""That an asset is missing is believed if it is said again after each: it may be rate limiting."""
+"""An asset counts as missing if every repeated read after these pauses says so too: the first
+answer may be rate limiting."""
 
 MAX_WAIT_S: Final = 120.0
 """How long an upload waits for a slot of the rate limit."""
@@ -64,11 +65,11 @@ RETRY_AFTER_S: Final = 60
 ON_ITS_WAY: Final = "The object is on its way to Mavi."
 
 ACCOUNT_REFUSALS: Final = (Refusal.AUTH, Refusal.NO_CREDIT)
-"""What another way of uploading would meet too."""
+"""Refusals that concern the account, so the other way of uploading would get them too."""
 
 
 class UploadFailed(Exception):
-    """The object can't be brought to Mavi; ``code`` is recorded as the reason."""
+    """The object cannot be uploaded; ``code`` is recorded as the reason."""
 
     def __init__(self, code: str) -> None:
         """Take the reason."""
@@ -77,11 +78,11 @@ class UploadFailed(Exception):
 
 
 class _Unreachable(RetryLater):
-    """Nobody was there to take the bytes, or had time for them: it does not count as a try."""
+    """No server accepted the bytes, or no slot was free: the run does not count as an upload."""
 
 
 class Uploader:
-    """Uploads objects and waits until Mavi has taken them in."""
+    """Uploads objects and waits until Mavi has processed them."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Uploader:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Take where objects come from and where they go to."""
+        """Take the source of the objects, the provider, a log and a clock (UTC)."""
         self._source = source
         self._provider = provider
         self._log = log
@@ -102,8 +103,8 @@ class Uploader:
     async def ensure_uploaded(self, lease: Lease, deadline: datetime) -> str:
         """Return the id of an asset that has the object and may be submitted.
 
-        Raises ``UploadFailed`` (recorded by the caller), ``ObjectNotFound``, ``RetryLater`` when
-        ``deadline`` comes first or something did not work this time, ``LeaseLost`` and
+        Raises ``UploadFailed`` (recorded by the caller), ``ObjectNotFound``, ``RetryLater`` if
+        ``deadline`` comes first or a step failed that may work later, ``LeaseLost`` and
         ``StoreUnavailable``.
         """
         submission = lease.entry
@@ -121,7 +122,7 @@ class Uploader:
         return asset_id
 
     async def _is_uploaded(self, submission: Submission, asset_id: str) -> bool:
-        """Tell whether an earlier holder's upload came to its end, or still may by itself."""
+        """Tell whether an earlier holder's upload is complete, or may still complete."""
         if submission.state is State.UPLOADED:
             return True
         state = await self._state(asset_id)
@@ -148,7 +149,7 @@ class Uploader:
             opened.close()
 
     async def _forbidden(self, lease: Lease, error: ObjectForbidden) -> Exception:
-        """Wait for somebody to grant it, but not for ever."""
+        """Retry later, up to ``FORBIDDEN_FOR``: an administrator may grant the permission."""
         since = lease.entry.forbidden_since
         self._log.warning(
             "object_forbidden", submission_id=lease.submission_id, reason=error.message
@@ -159,7 +160,7 @@ class Uploader:
         return RetryLater(error.message, retry_after_s=RETRY_AFTER_S)
 
     async def _send(self, lease: Lease, file: File) -> str:
-        """Send the bytes to a signed address; where none is given, or takes them, all at once."""
+        """Send the bytes to a signed address; if Mavi gives none or it fails, in one request."""
         signed = await self._signed_url(file)
         if isinstance(signed, SignedUrl):
             await lease.record_intent(Event.UPLOAD_STARTED, asset_id=signed.asset_id)
@@ -172,14 +173,14 @@ class Uploader:
             if sent is Sent.UNREACHABLE:
                 raise _unreachable(RETRY_AFTER_S)
             if sent is Sent.INTERRUPTED:
-                # They may be there all the same: the next run asks before it sends them again.
+                # The bytes may have arrived: the next run asks before it sends them again.
                 raise _retry_later(RETRY_AFTER_S)
         await lease.record_intent(Event.UPLOAD_STARTED)
         answer = await self._upload_in_one_request(file)
         return await self._uploaded(lease, answer.asset_id, "upload")
 
     def _open(self, submission: Submission) -> _OpenedObject:
-        """Open the object and read its first bytes, so that what cannot be read costs no asset."""
+        """Open the object and read its first bytes, before an asset is made for it."""
         source = submission.source
         parts = split_uri(source.uri) if source else None
         if source is None or parts is None:
@@ -246,7 +247,7 @@ class Uploader:
             pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
     async def _state(self, asset_id: str) -> AssetState | None:
-        """Read the state of an asset; None if it could not be read now."""
+        """Return the state of an asset, or None if it could not be read now."""
         try:
             state = await self._provider.asset_state(asset_id, MAX_WAIT_S)
             for pause_s in MISSING_PAUSES_S:
@@ -260,10 +261,10 @@ class Uploader:
 
 
 class _OpenedObject:
-    """An open object whose first bytes are held: that is all that is held of it."""
+    """An open object, of which only the first bytes are in memory."""
 
     def __init__(self, source: ObjectSource, stored: StoredObject) -> None:
-        """Open it and read; blocking. Raises what the source raises."""
+        """Open the object and read its first bytes; blocking. Raises what the source raises."""
         self.stored = stored
         self._source = source
         reader = source.open(stored)
@@ -275,12 +276,12 @@ class _OpenedObject:
         self._unused: _Resumed | None = _Resumed(first, reader)
 
     def open(self) -> ObjectReader:
-        """Return the open reader, from the begin of the object, and a new one after that."""
+        """Return the open reader, from the start of the object; later calls open a new one."""
         reader, self._unused = self._unused, None
         return reader or self._source.open(self.stored)
 
     def close(self) -> None:
-        """Close what nobody has taken."""
+        """Close the reader if it was not used."""
         if self._unused is not None:
             self._unused.close()
             self._unused = None

@@ -27,9 +27,9 @@ _CLOCK: Final = re.compile(
 
 
 def scalar(raw: msgspec.Raw) -> Any:
-    """Decode a string, a number, a boolean or null; a structure is shown by its first bytes.
+    """Decode a string, a number, a boolean or null; of a structure, return the first bytes.
 
-    A structure is never built: 32 MiB of JSON may take 13 times that as objects.
+    A structure is not decoded: 32 MiB of JSON may take 13 times that as objects.
     """
     if is_structure(raw):
         return bytes(memoryview(raw)[:MAX_WORDS_BYTES]).decode(errors="ignore")
@@ -84,7 +84,7 @@ def add_whole(first: int, second: int) -> int:
 
 
 def label(value: Any) -> str | None:
-    """Read a string (or a number written as one), trimmed; None if nothing of it can be seen."""
+    """Read a string (or a number written as one), trimmed; None if no character is visible."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return trim(str(value)) or None

@@ -17,7 +17,7 @@ from transcripts.errors import PoisonMessage
 from transcripts.tasks.fields import is_structure, scalar
 
 SLICE_BYTES: Final = 128 * 1024
-"""So much of a list is decoded in one call, or as much as its longest item needs."""
+"""How much of a list is decoded in one call; more if its longest item needs more."""
 
 MAX_ITEMS: Final = 600_000
 """As many segments of four fields as fit 32 MiB. Each takes up to 400 bytes of memory, even as an
@@ -50,11 +50,10 @@ def read_items(raw: msgspec.Raw, kind: type[T]) -> Iterator[T | None]:
 
 
 def _slices(inside: memoryview, kind: type[T]) -> Iterator[list[T | None]]:
-    """Decode what is between the brackets of a list, slice by slice.
+    """Decode the content between the brackets of a list, slice by slice.
 
-    A slice ends behind an object, or at a comma where there is none. Whether that is between two
-    items, or in the middle of a text or of a structure, only decoding tells: a slice that is cut in
-    the wrong place is not correct JSON, and is made longer.
+    A slice ends after an object, or at a comma if it holds no object. That may be inside a text or
+    a structure, and then the slice is not correct JSON: it is made longer and decoded again.
     """
     at, size = 0, SLICE_BYTES
     while at + size < len(inside):

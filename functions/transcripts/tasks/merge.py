@@ -1,8 +1,8 @@
-"""How what arrives is joined with what is stored. Pure, and the only place that decides it.
+"""Merges an incoming result or submission into the stored task. Pure.
 
-A task has two writers that know nothing of each other: the submission and the provider's callback,
-which may come first, late, twice, or with another body. Every pair of them is decided here, so that
-the order of delivery can't change the end state.
+A task has two independent writers: the submission and the provider's callback. The callback may
+arrive first, late, twice, or with another body. Only this module decides between them, so that the
+order of delivery cannot change the end state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DECIDING_FIELDS: Final = (
     "first_page",
     "deleted_revisions",
 )
-"""What ``merge`` looks at: a store need not read the segments to decide."""
+"""The fields that ``merge`` reads: a store need not read the segments to decide."""
 
 _RANK: Final = {
     Status.SUBMITTED: 0,
@@ -46,7 +46,7 @@ pages that are replaced go on reading them."""
 
 
 class Outcome(StrEnum):
-    """What became of what arrived."""
+    """How ``merge`` decided about an incoming result or submission."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -101,7 +101,7 @@ def renormalized(current: Task, result: Task) -> Merge:
 
 
 def precedence(task: Task) -> tuple[int, datetime, str]:
-    """Order results: by what they say, then by time, then by their first 64 bits of SHA-256."""
+    """Order results: by status, then by time, then by the first 64 bits of their SHA-256."""
     return (_RANK[task.status], task.received_at or _NEVER, task.revision or "")
 
 
@@ -131,13 +131,13 @@ def _joined(current: Task, incoming: Task, names: tuple[str, ...]) -> Merge:
 
 
 def _created_at(task: Task) -> datetime | None:
-    """Return the earlier of both sides: it does not depend on which one was stored first."""
+    """Return the earlier time of both sides, whichever was stored first."""
     moments = [each for each in (task.submitted_at, task.received_at) if each is not None]
     return min(moments, default=None)
 
 
 def _kind(task: Task) -> Kind:
-    """A failure has no shape to tell its kind, but we know what we bought."""
+    """A failure has no shape that tells its kind, but a submission buys only this kind."""
     if (
         task.submission_id is not None
         and task.kind is Kind.UNKNOWN

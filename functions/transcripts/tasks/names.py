@@ -11,6 +11,9 @@ import re
 from typing import Final
 from unicodedata import normalize
 
+UNKNOWN_SPEAKER: Final = "Unknown"
+"""The name of a speaker without one."""
+
 # Byte-order mark, zero-width space and word joiner, and the marks of writing direction
 # (https://www.unicode.org/reports/tr9/#Directional_Formatting_Codes).
 _UNSEEN: Final = "\ufeff\u200b\u2060\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"

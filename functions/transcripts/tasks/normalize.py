@@ -1,9 +1,9 @@
-"""From the provider's words to the stored result: one pass, tolerant of everything, never raising.
+"""Makes the stored result from the provider's body, in one pass, whatever types its fields have.
 
 Three generations of the provider's documentation disagree about codes, numbers, lists and usage
-(https://api-tools.memories.ai), and none tells what a failure looks like. So nothing here trusts a
-type: a number may come as a string, a list as null, a list's item as anything. What had to be
-repaired is counted in ``anomalies``; the body itself is kept beside the result, so nothing is lost.
+(https://api-tools.memories.ai), and none shows a failure. So this module trusts no type: a number
+may come as a string, a list as null, a list's item as anything. ``anomalies`` counts the repairs;
+the body itself is kept beside the result, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from transcripts.tasks import fields
 from transcripts.tasks.anomalies import Anomalies
 from transcripts.tasks.fields import MAX_TIME_S, label, scalar, seconds, whole
 from transcripts.tasks.items import Scalar, read_items
-from transcripts.tasks.names import is_blank
-from transcripts.tasks.speakers import UNKNOWN_SPEAKER, Row, sum_up
+from transcripts.tasks.names import UNKNOWN_SPEAKER, is_blank
+from transcripts.tasks.speakers import Row, sum_up
 from transcripts.tasks.task import Face, ModelUsage, Provider, Status, Task, Usage
 
 MAX_FACES: Final = 200
@@ -155,7 +155,7 @@ def _rows(transcription: msgspec.Raw, anomalies: Anomalies) -> list[Row]:
             anomalies.add("not_an_object", index)
             continue
         start, end = item.start_time, item.end_time
-        # One chained comparison passes what is usual; it is false for NaN and infinity too.
+        # One chained comparison accepts usual times; it is false for NaN and infinity too.
         if not (type(start) is float and type(end) is float and 0.0 <= start <= end <= MAX_TIME_S):
             start, end = _times(start, end, last_end, index, anomalies)
         if start < last_start:
@@ -179,7 +179,7 @@ def _rows(transcription: msgspec.Raw, anomalies: Anomalies) -> list[Row]:
 def _times(
     start: Scalar, end: Scalar, last_end: float, index: int, anomalies: Anomalies
 ) -> tuple[float, float]:
-    """Repair the times of a segment; one without any keeps its place behind the last one."""
+    """Repair the times of a segment; one without any time follows the previous segment."""
     first, last = seconds(start), seconds(end)
     if first is None or last is None:
         anomalies.add("missing_time", index)
@@ -195,7 +195,7 @@ def _times(
 
 
 def _speaker_name(value: Scalar, index: int, anomalies: Anomalies, names: dict[str, str]) -> str:
-    """Name the speaker; what needed no repair is remembered in ``names``."""
+    """Name the speaker; ``names`` remembers names that needed no repair."""
     name = label(value)
     if name is None:
         anomalies.add("missing_speaker", index)

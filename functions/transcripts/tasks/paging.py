@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from transcripts.tasks.task import Segment, Task
 
 INLINE_LIMIT_BYTES: Final = 700 * 1024
-"""Segments leave the task's document when it would pass this size; each page keeps it too."""
+"""Maximum of a task's document with its segments, and of each page; larger tasks are paged."""
 
 RAW_CHUNK_BYTES: Final = 900 * 1024
 
 _SEGMENT_BYTES: Final = 48
-"""What a segment takes beside its text: four field names, two numbers, a speaker's id."""
+"""The size of a segment without its text: four field names, two numbers, a speaker's id."""
 
 
 def _size(segment: Segment) -> int:

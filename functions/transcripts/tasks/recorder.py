@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 def prepare(push: Push, now: datetime, retention_days: int) -> Prepared:
     """Make the result of a pushed callback.
 
-    Raises ``PoisonMessage`` if there is none to be made, however often it is delivered.
+    Raises ``PoisonMessage`` if the message can never give a result.
     """
     message = push.message
     carried = unpack(message.data, message.attributes, message.publish_time or now)
@@ -65,7 +65,7 @@ def prepare(push: Push, now: datetime, retention_days: int) -> Prepared:
 
 
 class Recorder:
-    """Stores what is pushed, and says what became of it."""
+    """Stores pushed callbacks, and reports the outcome of each."""
 
     def __init__(
         self,

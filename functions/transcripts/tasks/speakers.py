@@ -8,11 +8,9 @@ from typing import Final, NamedTuple
 
 from transcripts.tasks.anomalies import Anomalies
 from transcripts.tasks.fields import cut
-from transcripts.tasks.names import name_key
+from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import Face, Segment, Speaker
 from transcripts.tasks.words import count_words
-
-UNKNOWN_SPEAKER: Final = "Unknown"
 
 MAX_SPEAKERS: Final = 500
 MAX_TEXT_BYTES: Final = 200_000
@@ -24,7 +22,7 @@ Row = tuple[float, float, str, str, int]
 
 
 class Spoken(NamedTuple):
-    """Who says what, and the sums over all speakers."""
+    """The speakers and their segments, and the sums over all speakers."""
 
     segments: list[Segment]
     speakers: list[Speaker]
@@ -34,7 +32,7 @@ class Spoken(NamedTuple):
 
 
 class _SpeakerTotals:
-    """What a speaker says, while it is summed up."""
+    """The running sums of one speaker."""
 
     __slots__ = (
         "first_start_s",
@@ -118,7 +116,7 @@ def sum_up(rows: Sequence[Row], faces: Sequence[Face], anomalies: Anomalies) -> 
             anomalies.add("split_text", index)
         totals.segment_count += len(pieces) - 1
         segments += pieces
-    # Sums of many differences may be wrong in the last digit, but no part is more than its whole.
+    # A sum of many differences may be wrong in the last digit, but must not exceed its total.
     speech_s = min(round(speech_s, 6), until_s)
     everybody = list(speakers.by_key.values())
     listed = _listed(everybody, faces, speech_s)

@@ -39,7 +39,7 @@ WRITES_PER_COMMIT: Final = 3
 (https://cloud.google.com/firestore/quotas#writes_and_transactions), but only 4 to the emulator."""
 
 INLINE_SEGMENTS: Final = 10_000
-"""A longer transcript is cut into pages in a thread, so that it holds up no other request."""
+"""A longer transcript is cut into pages in a thread, so that it does not delay other requests."""
 
 
 IDS_AT_ONCE: Final = 200

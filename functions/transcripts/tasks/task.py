@@ -1,7 +1,7 @@
 """The stored documents of a task. Times are UTC, durations seconds, sizes bytes.
 
 ``tasks/{task_id}`` is a ``Task``; a long transcript has its segments in
-``tasks/{task_id}/segments/{revision}-{00000…}`` (``Page``), and the provider's own words are in
+``tasks/{task_id}/segments/{revision}-{00000…}`` (``Page``), and the provider's body is in
 ``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawChunk``). A deleted task leaves a ``DeletedTask``.
 """
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION: Final = 1
 
 
 class Status(StrEnum):
-    """What is known of a task."""
+    """How far a task has come."""
 
     SUBMITTED = "submitted"
     OVERDUE = "overdue"
@@ -64,7 +64,7 @@ class Face(msgspec.Struct, frozen=True):
 
 
 class ModelUsage(msgspec.Struct, frozen=True):
-    """What one model consumed; ``duration_s`` is its processing time."""
+    """The consumption of one model; ``duration_s`` is its processing time."""
 
     model: str | None
     prompt_tokens: int
@@ -73,7 +73,7 @@ class ModelUsage(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What all models consumed."""
+    """The consumption of all models."""
 
     prompt_tokens: int
     output_tokens: int
@@ -90,7 +90,7 @@ class Anomaly(msgspec.Struct, frozen=True):
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """What the provider said of the job, as sent but for its length."""
+    """The provider's code and message for the job, as sent, but cut to a maximum length."""
 
     code: str | int | float | bool | None = None
     message: str | None = None

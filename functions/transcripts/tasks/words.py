@@ -16,10 +16,10 @@ from operator import not_
 from typing import Final
 
 SLICE_CHARS: Final = 64 * 1024
-"""A text is looked at in slices, so that counting a long one needs little memory."""
+"""A text is counted in slices, so that a long one needs little memory."""
 
 _BATCH: Final = 128
-"""So many short texts are counted in one pass."""
+"""How many short texts are counted in one pass."""
 
 _HAN: Final = (
     "\u2e80-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -53,7 +53,7 @@ _DELETED: Final = bytes(
 
 
 def count_words(texts: Sequence[str]) -> int:
-    """Return how many words ``texts`` have together; no word goes on in the next text."""
+    """Return how many words ``texts`` have together; a word ends with its text."""
     count = 0
     for at in range(0, len(texts), _BATCH):
         batch = texts[at : at + _BATCH]
@@ -72,7 +72,7 @@ def _has_cjk(text: str) -> bool:
 
 
 def _piece_has_cjk(piece: str) -> bool:
-    # No script below U+2000 needs the slower look at each character.
+    # No script below U+2000 needs the slower count character by character.
     if not piece.encode().translate(None, _BELOW_2000):
         return False
     return _CJK_RUN.search(_wide(piece)) is not None
@@ -84,7 +84,7 @@ def _slices(text: str) -> Iterator[str]:
 
 
 def _wide(text: str) -> str:
-    """Return what is not ASCII: little of most texts, and patterns look at each character."""
+    """Return the characters that are not ASCII: few in most texts, and patterns are slow."""
     return text.encode().translate(None, _ASCII).decode()
 
 
@@ -99,7 +99,7 @@ def _count(text: str, *, cjk: bool) -> int:
             piece = _CJK_SEPARATOR.sub(" ", rest)
         if not piece.isascii():
             piece = _without_odd(piece)
-        # A word begins where a letter follows a blank; what is between the two is deleted.
+        # A word begins where a letter follows a blank; characters between the two are deleted.
         classes = before + piece.encode().translate(_CLASSES, _DELETED)
         count += classes.count(_BLANK + _LETTER)
         before = classes[-1:]
@@ -107,7 +107,7 @@ def _count(text: str, *, cjk: bool) -> int:
 
 
 def _without_odd(text: str) -> str:
-    """Make ASCII blanks of others, and delete what is neither a blank nor of a letter or digit."""
+    """Turn all blanks into ASCII blanks; delete all but blanks, letters and digits."""
     odd = set(_ODD.findall(_wide(text)))
     if len(odd) > _FEW:
         return _ODD.sub(_odd_replaced, text)

@@ -1,4 +1,4 @@
-"""The events that a finished upload causes, in the two forms they come in.
+"""The events that a finished upload causes, in both forms.
 
 * a CloudEvent ``google.cloud.storage.object.v1.finalized`` in binary mode, as Eventarc sends it:
   the type is a header, the body is the object's resource
@@ -42,8 +42,8 @@ _decode = msgspec.json.Decoder(_Resource).decode
 def read_event(event_type: str | None, body: bytes) -> StoredObject | None:
     """Return the object that was uploaded; None for an event about anything else.
 
-    ``event_type`` is the request's ``ce-type`` header. Raises ``PoisonMessage`` for what can never
-    be understood.
+    ``event_type`` is the request's ``ce-type`` header. Raises ``PoisonMessage`` if the event can
+    never be understood.
     """
     if event_type is not None and event_type.startswith(STORAGE_PREFIX):
         return _object(body) if event_type == FINALIZED else None

@@ -1,8 +1,8 @@
-"""Which objects are worth a transcript. Pure.
+"""Decides which objects are media, and so are transcribed. Pure.
 
-The name decides first, since people see it, and the content type second. A rejected recording is
-lost, while uploading another file costs a little time. So only a content type that names something
-else overrules an extension of a media format.
+The name decides first, since people see it, and the content type second. Rejecting a recording
+loses it, while uploading another file costs only a little time. So a media format's extension is
+overruled only by a content type that names something else.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from transcripts.uploads.stored_object import StoredObject
 _LABEL_PREFIX: Final = "mavi-label-"
 
 _EXTENSION: Final = re.compile(r"(?=[0-9]*[A-Za-z])(?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})")
-"""What an extension looks like: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
+"""The form of an extension: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
 
-The unknown extensions of eight lower-case letters and less are believed: ``notes.txt`` is no
-recording, whatever its content type says.
+An unknown extension of up to eight lower-case letters decides: ``notes.txt`` is no recording,
+whatever its content type says.
 """
 
 _TEMPORARY_PART: Final = re.compile(
@@ -45,7 +45,7 @@ https://cloud.google.com/java/docs/reference/google-cloud-storage/latest/com.goo
 """
 
 _APPLE_DOUBLE_PREFIX: Final = "._"
-"""What macOS keeps beside a file on foreign volumes: its attributes, under its extension
+"""macOS keeps a file's attributes beside it on foreign volumes, under the same extension
 (https://www.rfc-editor.org/rfc/rfc1740, appendix A)."""
 
 _CODINGS: Final = frozenset(
@@ -86,7 +86,7 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True)
 class Media:
-    """An object to be uploaded and transcribed, under the file name that Mavi is told."""
+    """An object to upload and transcribe; ``filename`` is its name at Mavi."""
 
     filename: str
 
@@ -127,10 +127,10 @@ def _classify_content(stored: StoredObject, max_bytes: int) -> Media | RejectRea
 
 
 def unreadable_reason(stored: StoredObject) -> RejectReason | None:
-    """Tell why the bytes of an object are of no use to us; None if nothing is known against them.
+    """Return why an object's bytes cannot be uploaded to Mavi, or None if no reason is known.
 
-    A compressed object is not unpacked: an upload needs its length beforehand, which gzip tells
-    only to whoever unpacks all of it, and the uploader can send the file as it is instead.
+    A compressed object is not unpacked: an upload needs its length beforehand, and the length of
+    gzip data is known only after unpacking all of it. The user can upload the file uncompressed.
     """
     if stored.customer_encrypted:
         return RejectReason.CUSTOMER_KEY
@@ -141,7 +141,7 @@ def unreadable_reason(stored: StoredObject) -> RejectReason | None:
 
 
 def _media_filename(basename: str, content_type: str | None) -> str | None:
-    """Return the name with an extension that Mavi documents; None for what is no media."""
+    """Return the name with an extension that Mavi documents, or None if it is no media."""
     media_type = (content_type or "").partition(";")[0].strip().lower()
     tail = basename.rpartition(".")[2] if "." in basename else ""
     media_format = FORMAT_OF_EXTENSION.get(tail.lower())

@@ -12,10 +12,10 @@ _GENERATION: Final = re.compile(r"[0-9]{1,20}")
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an object. ``size`` is in bytes; ``metadata`` is what the uploader set.
+    """The attributes of an object. ``size`` is in bytes; the uploader has set ``metadata``.
 
-    ``content_encoding`` tells how the stored bytes are compressed, if they are;
-    ``customer_encrypted`` that only whoever sends the uploader's own key may read them
+    ``content_encoding`` tells how the stored bytes are compressed, if they are.
+    ``customer_encrypted`` tells that reading them needs the uploader's own key
     (https://cloud.google.com/storage/docs/encryption/customer-supplied-keys).
     """
 

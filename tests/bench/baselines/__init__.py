@@ -1,1 +1,1 @@
-"""What the same work costs the conventional way."""
+"""The same work done the conventional way, to compare the cost with."""

@@ -1,4 +1,4 @@
-"""What holds for every format."""
+"""Tests of every format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transcripts.exports.export import CHUNK_CHARACTERS
 from transcripts.tasks.task import Segment, Task
 
 IDS_ONLY = {"rttm"}
-"""A speaker's name is not written there, only which are one."""
+"""Formats that write ids of speakers, not names."""
 
 PARAGRAPHS = {"txt", "md", "docx", "maxqda.txt"}
 """Consecutive lines of one speaker are one paragraph, which has one time."""
@@ -54,7 +54,7 @@ def times_of(name: str, text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_rename_changes_every_export_and_no_time(name: str) -> None:
-    """The most repeated bug of such tools: a new name in one place and not in another."""
+    """No place in an export keeps the old name."""
     before = make_task(SPOKEN)
     after = make_task(SPOKEN, speaker_names=renamed(before, {"s2": "Benjamin R. Example-Smith"}))
     old, new = text_of(name, before, SPOKEN), text_of(name, after, SPOKEN)
@@ -71,7 +71,7 @@ def test_rename_changes_every_export_and_no_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_merge_of_two_speakers_changes_every_export_and_no_time(name: str) -> None:
-    """They have one name and one id; where they speak in turn it may be one paragraph."""
+    """The merged speakers have one name and one id; alternating speech may be one paragraph."""
     before = make_task(SPOKEN)
     after = make_task(SPOKEN, speaker_names=renamed(before, {"s2": "李雷"}))
     old, new = text_of(name, before, SPOKEN), text_of(name, after, SPOKEN)
@@ -89,7 +89,7 @@ def without_digits(text: str) -> str:
 
 @given(transcripts(), st.text(st.characters(exclude_categories=()), max_size=40))
 def test_rename_of_any_transcript_changes_no_time(spoken: list[Segment], display: str) -> None:
-    """In all formats, for any name, long or hostile, and any text."""
+    """This holds in all formats, for any name and any text."""
     segments = [replace(segment, text=without_digits(segment.text)) for segment in spoken]
     before = make_task(segments)
     shown = without_digits(display)
@@ -102,7 +102,7 @@ def test_rename_of_any_transcript_changes_no_time(spoken: list[Segment], display
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_undone_rename_gives_the_first_export(name: str) -> None:
-    """Nothing is kept of a name but the name."""
+    """An export depends only on the present names."""
     task = make_task(SPOKEN)
     again = make_task(SPOKEN, speaker_names=renamed(task, {"s1": NAMES[0], "s2": NAMES[1]}))
     assert text_of(name, again, SPOKEN) == text_of(name, task, SPOKEN)
@@ -126,7 +126,7 @@ class Counted(Iterator[Segment]):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_reads_segments_as_its_chunks_are_consumed(name: str) -> None:
-    """The first chunk is there long before the last segment is read; each is read once."""
+    """The first chunk comes before the last segment is read, and each is read once."""
     segments = Counted(4_000)
     chunks = export(name, make_task([]), segments)
     assert segments.read == 0
@@ -139,20 +139,20 @@ def test_export_reads_segments_as_its_chunks_are_consumed(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_of_a_segment_of_the_largest_size_is_written(name: str) -> None:
-    """200 KB of text in one segment: seconds would be a hole to fall into."""
+    """A segment with 200 KB of text is written in less than a second."""
     for text in ("word " * 40_000, "字" * 66_000, "x" * 200_000):
         assert text_of(name, make_task([]), [Segment(0.0, 3600.0, "s1", text)])
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_of_nothing_is_a_file_of_its_format(name: str) -> None:
-    """Silence is a result."""
+    """A silent recording has an export."""
     assert text_of(name, make_task([], []), []) is not None
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_ends_with_a_line_break(name: str) -> None:
-    """As text files do, so that they can be joined and read by lines."""
+    """Text files can then be joined, and read by lines."""
     text = text_of(name, make_task(SPOKEN), SPOKEN)
     assert name == "docx" or text.endswith("\n")
 
@@ -160,6 +160,6 @@ def test_export_ends_with_a_line_break(name: str) -> None:
 @pytest.mark.parametrize("fixture", FIXTURES)
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_of_every_fixture_is_utf_8(name: str, fixture: str) -> None:
-    """No fixture breaks a format: no half characters, no control characters but line breaks."""
+    """No export has lone surrogates, or control characters other than line breaks."""
     text = text_of(name, make_task(FIXTURES[fixture]), FIXTURES[fixture])
     assert not re.search("[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff\ufffe]", text) or "json" in name

@@ -55,12 +55,12 @@ def columns(text: str) -> int:
 
 
 def test_cue_of_a_short_segment_has_its_times() -> None:
-    """Nothing is changed without need."""
+    """A segment that fits one cue keeps its times."""
     assert times(made(Segment(1.0, 3.0, "s1", "Hello."))) == [(1000, 3000)]
 
 
 def test_cue_too_short_to_read_is_extended_where_there_is_room() -> None:
-    """To 5/6 of a second, but not over the next one."""
+    """The cue is shown for 5/6 of a second, but not over the next one."""
     found = made(
         Segment(1.0, 1.1, "s1", "Yes."),
         Segment(1.5, 1.6, "s2", "No."),
@@ -70,7 +70,7 @@ def test_cue_too_short_to_read_is_extended_where_there_is_room() -> None:
 
 
 def test_cue_of_a_segment_without_length_can_be_read() -> None:
-    """Several at one time are shown together: each for 5/6 of a second."""
+    """Several segments at one time are shown together, each for 5/6 of a second."""
     found = made(
         Segment(5.0, 5.0, "s1", "One."),
         Segment(5.0, 5.0, "s2", "Two."),
@@ -80,12 +80,12 @@ def test_cue_of_a_segment_without_length_can_be_read() -> None:
 
 
 def test_cue_of_few_words_is_not_shown_longer_than_seven_seconds() -> None:
-    """A wrong end would leave it for minutes; it is not torn into pieces."""
+    """A wrong end would show it for minutes; its few words are not split."""
     assert times(made(Segment(0.0, 60.0, "s1", "Hello."))) == [(0, 7000)]
 
 
 def test_cues_of_slow_speech_share_its_time() -> None:
-    """Each at most seven seconds."""
+    """Each cue is shown for at most seven seconds."""
     found = made(Segment(0.0, 20.0, "s1", "Well, what I wanted to say is, in fact, not new."))
     assert len(found) == 3
     assert found[0].start_ms == 0
@@ -93,7 +93,7 @@ def test_cues_of_slow_speech_share_its_time() -> None:
 
 
 def test_cues_of_a_long_text_break_after_sentences_and_clauses() -> None:
-    """And have no two times in common (whisperX#608)."""
+    """No two cues have a common time (whisperX#608)."""
     found = made(Segment(0.0, 20.0, "s1", SENTENCES))
     assert len(found) == 4
     assert all(cue.text[-1] in ".,;" for cue in found)
@@ -101,7 +101,7 @@ def test_cues_of_a_long_text_break_after_sentences_and_clauses() -> None:
 
 
 def test_cues_of_overlapping_segments_are_in_the_order_of_their_starts() -> None:
-    """An interjection comes between the parts of what it interrupts."""
+    """An interjection stands between the parts of the segment that it interrupts."""
     found = made(Segment(0.0, 20.0, "s1", SENTENCES), Segment(8.0, 9.0, "s2", "Yes."))
     starts = [cue.start_ms for cue in found]
     assert starts == sorted(starts)
@@ -111,20 +111,20 @@ def test_cues_of_overlapping_segments_are_in_the_order_of_their_starts() -> None
 
 
 def test_cues_of_backward_starts_go_forward() -> None:
-    """WebVTT does not allow what stored results never have."""
+    """WebVTT forbids backward starts, which stored results never have."""
     found = made(Segment(5.0, 6.0, "s1", "One."), Segment(3.0, 4.0, "s2", "Two."))
     assert [cue.start_ms for cue in found] == [5000, 5000]
 
 
 def test_cues_without_text_are_left_out() -> None:
-    """Readers take an empty cue for the end of the file, or refuse it."""
+    """Some readers end at an empty cue, or refuse it."""
     assert made(Segment(0.0, 1.0, "s1", " \n"), Segment(1.0, 2.0, "s1", "\x00")) == []
 
 
 @pytest.mark.parametrize("max_chars", [32, 37, 42])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_cue_has_two_lines_that_fit(script: str, max_chars: int) -> None:
-    """In every script, with a name of the usual length before it, also after an interruption."""
+    """This holds in every script, with a usual name before the text, and after an interruption."""
     segments = [Segment(0.0, 30.0, "s1", SCRIPTS[script] * 3), Segment(9.0, 10.0, "s2", "Yes.")]
     for labels in SpeakerLabels:
         source = transcript(segments, ["Ada Example", "Ben"], max_chars=max_chars, speakers=labels)
@@ -137,7 +137,7 @@ def test_cue_has_two_lines_that_fit(script: str, max_chars: int) -> None:
 
 @given(transcripts(), st.sampled_from([32, 37, 42]))
 def test_cues_of_any_transcript_keep_their_bounds(segments: list[Segment], max_chars: int) -> None:
-    """At most seven seconds and two lines; short only where the next one comes."""
+    """A cue has at most 7 s and two lines; only a following cue makes it too short."""
     found = made(*segments, max_chars=max_chars)
     starts = [cue.start_ms for cue in found]
     assert starts == sorted(starts)
@@ -157,7 +157,7 @@ def test_cues_of_any_transcript_keep_their_bounds(segments: list[Segment], max_c
 def test_names_of_any_length_change_no_cue(
     segments: list[Segment], name: str, labels: SpeakerLabels
 ) -> None:
-    """Neither times nor which words are shown together."""
+    """A name changes neither the times nor the text of a cue."""
     short = [
         (cue.start_ms, cue.end_ms, squeezed(cue.text))
         for cue, _ in with_names(transcript(segments, speakers=labels))
@@ -169,8 +169,8 @@ def test_names_of_any_length_change_no_cue(
     assert long == short
 
 
-def test_cues_leave_room_for_names_where_they_are_asked_for() -> None:
-    """So that a name of up to 14 columns needs no third line."""
+def test_cues_leave_room_for_names_if_the_options_show_them() -> None:
+    """A name of up to 14 columns needs no third line."""
     segments = [Segment(0.0, 6.0, "s1", "word " * 14 + "end.")]
     assert len(list(cues(transcript(segments), labelled=False))) == 1
     assert len(list(cues(transcript(segments, speakers=ALWAYS), labelled=True))) == 2

@@ -36,7 +36,7 @@ TALK = [
 
 
 def speeches(segments: list[Segment]) -> list[tuple[str, str]]:
-    """Return who says what: consecutive segments with text of one speaker are one speech."""
+    """Return speakers and texts: consecutive segments with text of one speaker are one speech."""
     names = {f"s{number}": name for number, name in enumerate(NAMES, 1)}
     found: list[tuple[str, str]] = []
     for segment in segments:
@@ -52,7 +52,7 @@ def speeches(segments: list[Segment]) -> list[tuple[str, str]]:
 
 
 def joined(paragraphs: list[tuple[str | None, str]]) -> list[tuple[str, str]]:
-    """Return who says what in a document, in which a name may stand once for many paragraphs."""
+    """Return speakers and texts of a document, which may name a speaker once for paragraphs."""
     found: list[tuple[str, str]] = []
     for name, text in paragraphs:
         if name is None or (found and found[-1][0] == name):
@@ -124,7 +124,7 @@ def in_word(content: bytes) -> list[tuple[str | None, str]]:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_documents_of_every_fixture_are_read_back(name: str) -> None:
-    """Who says what is the same in all four, and that of the source."""
+    """All four formats have the speakers and texts of the source."""
     expected = speeches(FIXTURES[name])
     assert joined(in_text(write("txt", FIXTURES[name]))) == expected
     assert joined(in_maxqda(write("maxqda.txt", FIXTURES[name]))) == expected
@@ -134,7 +134,7 @@ def test_documents_of_every_fixture_are_read_back(name: str) -> None:
 
 @given(transcripts())
 def test_documents_of_any_transcript_are_read_back(segments: list[Segment]) -> None:
-    """Whatever is said, and whenever."""
+    """Any text at any time is read back."""
     expected = speeches(segments)
     assert joined(in_text(write("txt", segments))) == expected
     assert joined(in_maxqda(write("maxqda.txt", segments))) == expected
@@ -143,7 +143,7 @@ def test_documents_of_any_transcript_are_read_back(segments: list[Segment]) -> N
 
 
 def test_txt_has_a_paragraph_for_each_speech() -> None:
-    """With its time once, and the name where it changes."""
+    """A paragraph has its time once, and the name if the speaker changes."""
     assert write("txt", TALK) == (
         "[00:00:00] Ada Example: Hello. Are you there?\n\n"
         "[00:00:04] Ben & <Jerry>: I am.\n\n"
@@ -151,7 +151,7 @@ def test_txt_has_a_paragraph_for_each_speech() -> None:
     )
 
 
-def test_txt_options_for_names() -> None:
+def test_txt_names_a_speaker_once_always_or_never() -> None:
     """A long speech has several paragraphs: its name once, in each, or nowhere."""
     segments = [Segment(float(index), index + 1.0, "s1", "word " * 40) for index in range(10)]
     for speakers, count in (({}, 1), ({"speakers": ALWAYS}, 3), ({"speakers": NONE}, 0)):
@@ -167,7 +167,7 @@ def test_txt_joins_sentences_as_their_script_does() -> None:
 
 
 def test_maxqda_paragraph_begins_with_time_and_name() -> None:
-    """Without a blank between: https://wiki.e-curators.org/index.php/Transcription."""
+    """No blank separates them: https://wiki.e-curators.org/index.php/Transcription."""
     assert write("maxqda.txt", TALK[2:]) == (
         "00:00:04.5Ben & <Jerry>: I am.\n\n01:02:05.9Ada Example: Good.\n\n"
     )
@@ -184,7 +184,7 @@ def test_maxqda_name_can_not_be_taken_for_a_time(name: str, shown: str) -> None:
 
 
 def test_markdown_front_matter_says_what_it_is() -> None:
-    """Whatever the names hold, it is YAML with these values."""
+    """The front matter is YAML with these values, whatever the names are."""
     task = make_task(
         TALK,
         ["a: [b]", '"c" #d', "\u202ee"],
@@ -209,7 +209,7 @@ def test_markdown_front_matter_says_what_it_is() -> None:
 
 
 def test_docx_has_title_people_and_styles() -> None:
-    """As a word processor finds them."""
+    """The document has the properties and styles that a word processor shows."""
     document = docx.Document(io.BytesIO(write_word(TALK)))
     assert document.core_properties.title == "Planning meeting"
     assert [p.text for p in document.paragraphs[:2]] == [
@@ -222,7 +222,7 @@ def test_docx_has_title_people_and_styles() -> None:
 
 @pytest.mark.parametrize("script", ["arabic", "hebrew"])
 def test_docx_paragraph_of_a_leftward_script_runs_leftwards(script: str) -> None:
-    """Its text as a run of that direction, so that punctuation is where it belongs."""
+    """The text's run has the same direction, so that punctuation is at the right end."""
     content = write_word([Segment(0.0, 2.0, "s1", SCRIPTS[script])])
     xml = docx.Document(io.BytesIO(content)).paragraphs[-1]._p.xml
     assert "<w:bidi/>" in xml
@@ -230,5 +230,5 @@ def test_docx_paragraph_of_a_leftward_script_runs_leftwards(script: str) -> None
 
 
 def test_docx_of_equal_transcripts_is_equal() -> None:
-    """No time of writing is in it, so it can be cached and compared."""
+    """The file has no time of writing, so it can be cached and compared."""
     assert write_word(TALK) == write_word(TALK)

@@ -42,23 +42,23 @@ def task(uri: str | None, asset_id: str | None = None) -> Task:
     ],
 )
 def test_file_name_is_that_of_the_source(uri: str | None, name: str) -> None:
-    """Without what a file system or a header would not take, and else the asset's id."""
+    """Characters that a file system or a header forbids are replaced; the asset's id is next."""
     assert file_name(task(uri, "re_1"), "srt") == name
 
 
 def test_file_name_without_source_and_asset_is_the_tasks_id() -> None:
-    """A result that no submission is known for has nothing else."""
+    """A result without a submission has no other name."""
     assert file_name(task(None), "audacity.txt") == "0123456789abcdef.audacity.txt"
 
 
 def test_file_name_is_not_longer_than_file_systems_take() -> None:
-    """And never ends in half a character."""
+    """The name is cut between characters."""
     name = file_name(task("gs://b/" + "会" * 300 + ".mp4"), "podcast.json")
     assert name == "会" * 50 + ".podcast.json"
 
 
 def test_file_name_of_an_unknown_format_is_refused() -> None:
-    """As the export itself is."""
+    """The export raises the same error."""
     with pytest.raises(UnknownFormat):
         file_name(task(None), "pdf")
 
@@ -75,7 +75,7 @@ def read(header: str) -> tuple[str, str]:
 
 
 def test_content_disposition_has_the_name_in_both_forms() -> None:
-    """RFC 6266: the second is for every browser of today."""
+    """Current browsers use the second form of RFC 6266."""
     header = content_disposition("Café 会议 100%.srt")
     assert read(header) == ("Cafe_ _ 100_.srt", "Café 会议 100%.srt")
     assert header.startswith('attachment; filename="')
@@ -83,7 +83,7 @@ def test_content_disposition_has_the_name_in_both_forms() -> None:
 
 @given(st.text(st.characters(exclude_categories=()), max_size=300))
 def test_file_name_of_any_object_is_safe(name: str) -> None:
-    """One visible component of a path, and a header of ASCII that holds it."""
+    """It is one visible component of a path, and the header that holds it is ASCII."""
     made = file_name(task(f"gs://b/{name}.mp4", "re_1"), "srt")
     assert made.endswith(".srt")
     assert made != ".srt"

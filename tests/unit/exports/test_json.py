@@ -139,18 +139,18 @@ def check(segments: list[Segment]) -> None:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_json_of_every_fixture_is_valid_and_holds_the_source(name: str) -> None:
-    """Text is exact, but for half characters, which UTF-8 can't have."""
+    """Text is exact, except for lone surrogates, which UTF-8 cannot have."""
     check(FIXTURES[name])
 
 
 @given(transcripts())
 def test_json_of_any_transcript_is_valid_and_holds_the_source(segments: list[Segment]) -> None:
-    """Times of the provider's precision in our own format, milliseconds in the others."""
+    """The project's own format keeps the provider's times; the others have milliseconds."""
     check(segments)
 
 
 def test_json_head_says_what_it_is_a_transcript_of() -> None:
-    """With the speakers as people named them; two of one name are one, its sums added up."""
+    """Speakers have people's names; speakers with one name are one, with added sums."""
     segments = [Segment(0.0, 1.0, "s1", "One."), Segment(1.0, 2.5, "s3", "Two.")]
     task = make_task(
         segments,

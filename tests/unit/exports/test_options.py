@@ -13,7 +13,7 @@ SEGMENTS = [Segment(0.0, 1.0, "s1", "Hello.")]
 
 
 def test_formats_are_those_of_the_contract() -> None:
-    """Fourteen, by the names that stand in a path."""
+    """Fourteen formats have the names that paths use."""
     assert list(FORMATS) == [
         "json",
         "srt",
@@ -33,13 +33,13 @@ def test_formats_are_those_of_the_contract() -> None:
 
 
 def test_format_suffix_is_a_dot_and_its_name() -> None:
-    """So that a path and a file's name end alike."""
+    """A path and a file name have the same ending."""
     assert all(each.suffix == f".{name}" for name, each in FORMATS.items())
 
 
 @pytest.mark.parametrize("name", ["", "pdf", "SRT", "srt ", "../srt", "json.txt", "\x00"])
 def test_unknown_format_is_refused_before_anything_is_written(name: str) -> None:
-    """With what there is; the asked name is not repeated."""
+    """The error lists the formats, and does not repeat the requested name."""
     with pytest.raises(UnknownFormat) as raised:
         export(name, make_task(SEGMENTS), SEGMENTS)
     assert (raised.value.status, raised.value.code) == (404, "unknown_format")
@@ -48,7 +48,7 @@ def test_unknown_format_is_refused_before_anything_is_written(name: str) -> None
 
 
 def test_options_are_read_from_a_query() -> None:
-    """Missing ones are the defaults."""
+    """Missing options have their defaults."""
     read = find_format("srt").read_options
     assert read({}) == Options(42, SpeakerLabels.CHANGE, bom=False, raw=False)
     assert read({"max_chars": "37", "speakers": "none", "bom": "true"}) == Options(
@@ -72,7 +72,7 @@ def test_options_are_read_from_a_query() -> None:
     ],
 )
 def test_bad_option_is_one_clear_error(name: str, values: dict[str, str], said: str) -> None:
-    """It says what may be asked for."""
+    """The error lists the allowed values."""
     with pytest.raises(RequestError) as raised:
         find_format(name).read_options(values)
     assert (raised.value.status, raised.value.code) == (400, "bad_option")
@@ -80,7 +80,7 @@ def test_bad_option_is_one_clear_error(name: str, values: dict[str, str], said: 
 
 
 def test_all_bad_options_are_named_at_once() -> None:
-    """Nobody has to ask three times."""
+    """One error names every bad option."""
     with pytest.raises(RequestError) as raised:
         find_format("srt").read_options({"max_chars": "1", "speakers": "x", "raw": "true"})
     assert raised.value.message == (
@@ -91,7 +91,7 @@ def test_all_bad_options_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_byte_order_mark_is_written_only_where_it_may_be(name: str) -> None:
-    """JSON and XML have none (RFC 8259), and no format has one unasked."""
+    """JSON and XML never have one (RFC 8259), and other formats only with ``bom``."""
     task = make_task(SEGMENTS)
     plain = b"".join(export(name, task, SEGMENTS))
     marked = b"".join(export(name, task, SEGMENTS, Options(bom=True)))

@@ -41,18 +41,18 @@ def check_fields(segments: list[Segment]) -> None:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_rttm_of_every_fixture_has_ten_fields(name: str) -> None:
-    """Onset and duration, not end."""
+    """The fields hold onset and duration, not the end."""
     check_fields(FIXTURES[name])
 
 
 @given(transcripts())
 def test_rttm_of_any_transcript_has_ten_fields(segments: list[Segment]) -> None:
-    """Whatever is said, and whenever."""
+    """This holds for any text at any time."""
     check_fields(segments)
 
 
 def test_rttm_of_every_fixture_is_read_back_by_pyannote(tmp_path: Path) -> None:
-    """All turns that have a length, in one run, since its start takes seconds."""
+    """One run reads all turns that have a length, since its start takes seconds."""
     if not PYTHON.exists():
         pytest.fail("run: make .tools/pyannote/.installed")
     paths: list[str] = []
@@ -78,7 +78,7 @@ def test_rttm_of_every_fixture_is_read_back_by_pyannote(tmp_path: Path) -> None:
 
 
 def test_rttm_speakers_are_ids_and_of_one_name_one_id() -> None:
-    """Tools tear names with blanks, so no name is written."""
+    """Tools split names at blanks, so no name is written."""
     segments = [Segment(0.0, 1.0, "s1", "One."), Segment(1.0, 2.5, "s3", "Two.")]
     task = make_task(segments)
     task = make_task(segments, speaker_names=renamed(task, {"s1": "Ada B", "s3": "Ada B"}))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcripts.exports.speakers import UNKNOWN, DisplayedSpeakers, displayed_speakers
+from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
+from transcripts.tasks.names import UNKNOWN_SPEAKER
 from transcripts.tasks.task import Speaker, SpeakerName
 
 
@@ -23,7 +24,7 @@ def named(speakers: list[Speaker], **names: str) -> DisplayedSpeakers:
 
 
 def test_speakers_without_peoples_names_have_the_providers() -> None:
-    """In the order of their first word."""
+    """Speakers are in the order of their first segment."""
     found = named(provider("Ada", "Ben"))
     assert [(speaker.id, speaker.name) for speaker in found.listed] == [
         ("s1", "Ada"),
@@ -33,7 +34,7 @@ def test_speakers_without_peoples_names_have_the_providers() -> None:
 
 
 def test_speakers_of_one_display_name_are_one() -> None:
-    """One id, counts and times added up, every face and provider's name kept."""
+    """Counts and times are added; every face and every provider's name is kept."""
     found = named(provider("Ada", "Ben", "Carla"), Carla="Ada")
     assert [speaker.id for speaker in found.listed] == ["s1", "s2"]
     ada = found.listed[0]
@@ -72,10 +73,10 @@ def test_display_name_is_joined_by_any_spelling_of_the_providers_name() -> None:
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n", "\u200b", "\x00", "\ufeff \u200e"])
-def test_display_name_that_nobody_sees_is_none(blank: str) -> None:
-    """Then the provider's name is shown, and without that Unknown."""
+def test_display_name_of_unseen_characters_is_ignored(blank: str) -> None:
+    """The provider's name is shown, and without that ``Unknown``."""
     assert named(provider("Ada"), Ada=blank).listed[0].name == "Ada"
-    assert named(provider(blank)).listed[0].name == UNKNOWN
+    assert named(provider(blank)).listed[0].name == UNKNOWN_SPEAKER
 
 
 def test_display_name_with_controls_is_one_line() -> None:
@@ -85,14 +86,14 @@ def test_display_name_with_controls_is_one_line() -> None:
 
 
 def test_speaker_that_is_not_listed_is_unknown() -> None:
-    """A segment is never without a name."""
+    """Every segment has a name."""
     found = named(provider("Ada")).of("s9")
-    assert (found.id, found.name) == ("s0", UNKNOWN)
+    assert (found.id, found.name) == ("s0", UNKNOWN_SPEAKER)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=12), max_size=8))
 def test_speakers_of_any_names_have_ids_and_names(names: list[str]) -> None:
-    """Every id is found, no name is empty, and nobody's time is lost."""
+    """Every id is found, no name is empty, and every speaker's time is kept."""
     speakers = provider(*names)
     found = displayed_speakers(speakers, [])
     assert all(found.of(speaker.id) in found.listed for speaker in speakers)

@@ -64,7 +64,7 @@ def expected(segments: list[Segment]) -> str:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_srt_of_every_fixture_is_read_back_alike_by_two_libraries(name: str) -> None:
-    """Times, numbers and text of all cues are what a reader gets."""
+    """Both libraries read the times, numbers and text of all cues."""
     text = write("srt", FIXTURES[name], speakers=NONE)
     found = by_srt(text)
     assert by_pycaption(text) == found
@@ -84,7 +84,7 @@ NOT_FOR_PYSUBS2 = {
 
 @pytest.mark.parametrize("name", [name for name in FIXTURES if name not in NOT_FOR_PYSUBS2])
 def test_srt_is_read_back_by_a_subtitle_editor(name: str) -> None:
-    r"""pysubs2 takes ``\N`` for a line break, so it is compared where there is none."""
+    r"""pysubs2 reads ``\N`` as a line break, so only texts without it are compared."""
     text = write("srt", FIXTURES[name], speakers=NONE)
     found = by_pysubs2(text)
     assert [cue[:2] for cue in found] == [cue[:2] for cue in by_srt(text)]
@@ -94,7 +94,7 @@ def test_srt_is_read_back_by_a_subtitle_editor(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *HOSTILE_TEXTS])
 def test_srt_keeps_text_in_order(name: str) -> None:
-    """In every script: no character is lost, doubled or moved."""
+    """In every script, no character is lost, doubled or moved."""
     found = by_srt(write("srt", FIXTURES[name], speakers=NONE))
     assert squeezed("".join(cue.text for cue in found)) == expected(FIXTURES[name])
 
@@ -114,14 +114,14 @@ def test_srt_by_default_names_a_speaker_where_it_changes() -> None:
 
 
 def test_srt_with_speakers_always_names_every_cue() -> None:
-    """Also those that a long line is split into."""
+    """The cues of a split segment are named, too."""
     found = by_srt(write("srt", [Segment(0.0, 20.0, "s1", "word " * 60)], speakers=ALWAYS))
     assert len(found) > 2
     assert all(cue.text.startswith(f"{NAMES[0]}: ") for cue in found)
 
 
 def test_srt_names_an_interrupted_speaker_again() -> None:
-    """The name is where a reader needs it, and the cue still has two lines."""
+    """The speaker is named after the interruption, and the cue still has two lines."""
     segments = [Segment(0.0, 20.0, "s1", "word " * 60), Segment(5.0, 6.0, "s2", "Yes.")]
     found = by_srt(write("srt", segments))
     at = next(index for index, cue in enumerate(found) if cue.text.endswith("Yes."))
@@ -130,21 +130,21 @@ def test_srt_names_an_interrupted_speaker_again() -> None:
 
 
 def test_srt_name_in_the_other_direction_has_a_line_of_its_own() -> None:
-    """Else players would put the full stop of the Arabic sentence at its wrong end."""
+    """In one line, players would put the full stop of an Arabic sentence at the wrong end."""
     found = by_srt(write("srt", [Segment(0.0, 3.0, "s1", "مرحبا بكم.")]))
     assert found[0].text == "Ada Example:\nمرحبا بكم."
 
 
 @pytest.mark.parametrize("arrow", ["-->", "--->", "a-->b", "--" * 9 + ">"])
 def test_srt_text_never_has_the_arrow_of_times(arrow: str) -> None:
-    """Nothing is escaped in SRT, so it is shortened."""
+    """SRT cannot escape text, so the arrow is shortened."""
     text = write("srt", [Segment(0.0, 1.0, "s1", arrow)])
     assert text.count("-->") == 1
 
 
 @given(transcripts())
 def test_srt_of_any_transcript_is_read_back(segments: list[Segment]) -> None:
-    """Whatever is said, and whenever."""
+    """Any text at any time is read back."""
     text = write("srt", segments, speakers=NONE)
     found = by_srt(text)
     assert by_pycaption(text) == found
@@ -153,9 +153,9 @@ def test_srt_of_any_transcript_is_read_back(segments: list[Segment]) -> None:
 
 @given(transcripts(overlapping=False))
 def test_srt_of_any_orderly_transcript_keeps_the_order(segments: list[Segment]) -> None:
-    """Cues come in the order of their starts, which is that of what is said."""
+    """Cues are in the order of their starts, which is the order of the segments."""
     found = by_srt(write("srt", segments, speakers=NONE))
     assert [cue.start_ms for cue in found] == sorted(cue.start_ms for cue in found)
-    # Less than a millisecond for each cue is no time: they are shown over the next segment.
+    # With less than a millisecond for each cue, the cues are shown over the next segment.
     if all(segment.end_s - segment.start_s >= 0.1 for segment in segments):
         assert squeezed("".join(cue.text for cue in found)) == expected(segments)

@@ -74,7 +74,7 @@ def check_audacity(segments: list[Segment]) -> None:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_tables_of_every_fixture_are_read_back(name: str) -> None:
-    """A row for each segment: times to the millisecond, names, and all text."""
+    """Each segment has a row with its times to the millisecond, its name and all text."""
     check_csv(FIXTURES[name])
     check_tsv(FIXTURES[name])
     check_audacity(FIXTURES[name])
@@ -82,14 +82,14 @@ def test_tables_of_every_fixture_are_read_back(name: str) -> None:
 
 @given(transcripts())
 def test_tables_of_any_transcript_are_read_back(segments: list[Segment]) -> None:
-    """CSV keeps even line breaks; the others have blanks instead."""
+    """CSV keeps line breaks; the other tables have blanks instead."""
     check_csv(segments)
     check_tsv(segments)
     check_audacity(segments)
 
 
 def test_csv_ends_lines_as_its_standard_says() -> None:
-    """CR and LF, also after the last row."""
+    """Every row ends with CR and LF, the last one too."""
     text = write("csv", [Segment(0.0, 1.5, "s1", 'say "no", now')])
     assert text == (
         'start_s,end_s,speaker_id,speaker,text\r\n0.000,1.500,s1,Ada Example,"say ""no"", now"\r\n'
@@ -98,7 +98,7 @@ def test_csv_ends_lines_as_its_standard_says() -> None:
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_csv_cell_that_a_spreadsheet_would_run_is_guarded(first: str) -> None:
-    """Text and names; ``raw`` leaves them as they are."""
+    """Text and names are guarded; ``raw`` leaves them unchanged."""
     segments = [Segment(0.0, 1.0, "s1", f"{first}1+1")]
     task = make_task(segments, [f"{first}name"])
     (row,) = read_csv(write("csv", segments, task=task))
@@ -110,13 +110,13 @@ def test_csv_cell_that_a_spreadsheet_would_run_is_guarded(first: str) -> None:
 
 
 def test_tsv_is_as_whisper_writes_it() -> None:
-    """Whole milliseconds and a header."""
+    """Times are whole milliseconds, under a header."""
     segments = [Segment(0.9995, 2.0, "s1", "a\tb\r\nc")]
     assert write("tsv", segments) == ("start\tend\tspeaker\ttext\n1000\t2000\tAda Example\ta b c\n")
 
 
 def test_audacity_label_never_begins_with_a_backslash() -> None:
-    """Audacity would take the line for a range of frequencies."""
+    """Audacity would read such a line as a frequency range."""
     segments = [Segment(0.0, 1.0, "s1", "Hello.")]
     text = write("audacity.txt", segments, task=make_task(segments, ["\\\\Ada"]))
     assert text == "0.000\t1.000\tAda: Hello.\n"

@@ -56,7 +56,7 @@ def by_ttconv(text: str) -> list[Read]:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_ttml_of_every_fixture_is_read_back(name: str) -> None:
-    """Well-formed XML whatever is said, and all of it is there."""
+    """The file is well-formed XML with all text."""
     found = by_ttconv(write("ttml", FIXTURES[name], speakers=NONE))
     assert Counter(squeezed("".join(cue.text for cue in found))) == Counter(
         squeezed("".join(segment.text for segment in FIXTURES[name]))
@@ -66,7 +66,7 @@ def test_ttml_of_every_fixture_is_read_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *HOSTILE_TEXTS])
 def test_ttml_keeps_text_in_order(name: str) -> None:
-    """In every script."""
+    """In every script, no character is lost, doubled or moved."""
     found = by_ttconv(write("ttml", FIXTURES[name], speakers=NONE))
     assert squeezed("".join(cue.text for cue in found)) == squeezed(
         "".join(segment.text for segment in FIXTURES[name])
@@ -78,7 +78,7 @@ def test_ttml_keeps_text_in_order(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:Call to deprecated method findChild:DeprecationWarning")
 @pytest.mark.parametrize("name", [*SCRIPTS, "tags", "arrow", "rounding", "more than 99 hours"])
 def test_ttml_is_read_alike_by_pycaption(name: str) -> None:
-    """Times and lines."""
+    """pycaption reads the same times and lines."""
     text = write("ttml", FIXTURES[name])
     captions = pycaption.DFXPReader().read(text)
     (language,) = captions.get_languages()
@@ -90,7 +90,7 @@ def test_ttml_is_read_alike_by_pycaption(name: str) -> None:
 
 
 def test_ttml_speakers_are_agents_with_names() -> None:
-    """Each cue refers to the one who speaks."""
+    """Each cue refers to its speaker."""
     segments = FIXTURES["everything"]
     root = ET.fromstring(write("ttml", segments))  # noqa: S314 - ours
     agents = {agent.get(XML_ID): agent.findtext(f"{TTM}name") for agent in root.iter(f"{TTM}agent")}
@@ -100,7 +100,7 @@ def test_ttml_speakers_are_agents_with_names() -> None:
 
 
 def test_ttml_of_a_speaker_that_is_not_listed_has_no_agent() -> None:
-    """A reference to nothing would be an error of the document."""
+    """A reference to a missing agent would be an error of the document."""
     root = ET.fromstring(write("ttml", FIXTURES["speaker not listed"]))  # noqa: S314 - ours
     assert {cue.get(f"{TTM}agent") for cue in root.iter(f"{TT}p")} == {None}
 
@@ -116,7 +116,7 @@ def test_ttml_name_of_any_characters_is_escaped(name: str) -> None:
 
 @given(transcripts())
 def test_ttml_of_any_transcript_is_read_back(segments: list[Segment]) -> None:
-    """Whatever is said, and whenever."""
+    """Any text at any time is read back."""
     found = by_ttconv(write("ttml", segments, speakers=NONE))
     assert Counter(squeezed("".join(cue.text for cue in found))) == Counter(
         squeezed("".join(segment.text for segment in segments))

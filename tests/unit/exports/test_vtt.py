@@ -101,7 +101,7 @@ def heard(cues: list[Read]) -> dict[str, Counter[str]]:
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_vtt_of_every_fixture_is_read_back(name: str) -> None:
-    """Each voice says what its speaker says, and times go forward."""
+    """Each voice has the text of its speaker, and times go forward."""
     found = by_webvtt(write("vtt", FIXTURES[name]))
     assert heard(found) == spoken(FIXTURES[name])
     starts = [cue.start_ms for cue in found]
@@ -122,7 +122,7 @@ def test_vtt_is_read_alike_by_a_reader_of_the_specification(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "tags", "arrow", "rounding", "overlaps"])
 def test_vtt_is_read_alike_by_pycaption(name: str) -> None:
-    """It writes the voice as the beginning of the text."""
+    """pycaption writes the voice as the beginning of the text."""
     text = write("vtt", FIXTURES[name])
     assert [(a, b, squeezed(c)) for a, b, c in by_pycaption(text)] == [
         (cue.start_ms, cue.end_ms, squeezed(f"{cue.voice}: {cue.text}")) for cue in by_webvtt(text)
@@ -131,7 +131,7 @@ def test_vtt_is_read_alike_by_pycaption(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *HOSTILE_TEXTS])
 def test_vtt_keeps_text_in_order(name: str) -> None:
-    """In every script."""
+    """In every script, no character is lost, doubled or moved."""
     found = by_webvtt(write("vtt", FIXTURES[name], speakers=NONE))
     assert squeezed("".join(cue.text for cue in found)) == squeezed(
         "".join(segment.text for segment in FIXTURES[name])
@@ -161,7 +161,7 @@ def test_vtt_voice_of_any_name_is_read_back(name: str) -> None:
 
 @given(transcripts())
 def test_vtt_of_any_transcript_is_read_back(segments: list[Segment]) -> None:
-    """By two libraries, with the same result."""
+    """Two libraries read the same."""
     text = write("vtt", segments, task=make_task(segments, PLAIN_NAMES))
     found = by_webvtt(text)
     assert heard(found) == spoken(segments, PLAIN_NAMES)

@@ -29,24 +29,24 @@ def columns(text: str) -> int:
     ],
 )
 def test_columns_are_those_of_the_east_asian_width(text: str, width: int) -> None:
-    """Wide characters take two, marks and unseen characters none."""
+    """Wide characters take two columns, marks and unseen characters none."""
     assert columns(text) == width
 
 
 def test_wrap_makes_two_lines_of_about_one_length() -> None:
-    """A reader's eye has the shortest way."""
+    """Lines of one length are the easiest to read."""
     text = "should probably look at the drainage first, now"
     assert wrap(text, 42) == "should probably look at\nthe drainage first, now"
 
 
 def test_wrap_prefers_a_break_after_punctuation() -> None:
-    """If it is not far from the middle."""
+    """Punctuation counts if it is not far from the middle."""
     text = "then the budget can be settled. It is getting late."
     assert wrap(text, 42) == "then the budget can be settled.\nIt is getting late."
 
 
-def test_wrap_leaves_what_fits() -> None:
-    """One line is better than two."""
+def test_wrap_of_text_that_fits_one_line_changes_nothing() -> None:
+    """A text that fits one line is not broken."""
     assert wrap("a" * 42, 42) == "a" * 42
     assert wrap("日" * 21, 42) == "日" * 21
 
@@ -63,15 +63,15 @@ def test_wrap_leaves_what_fits() -> None:
     ],
 )
 def test_wrap_breaks_east_asian_text_by_its_rules(text: str, lines: str) -> None:
-    """https://www.w3.org/TR/jlreq/#characters_not_starting_a_line."""
+    """The rules: https://www.w3.org/TR/jlreq/#characters_not_starting_a_line."""
     assert wrap(text, 12) == lines
 
 
 @pytest.mark.parametrize(
     "cluster", ["👨‍👩‍👧‍👦", "🇩🇪", "👍🏽", "e\u0301", "क्ष", "น้ำ", "1\ufe0f\u20e3"]
 )
-def test_wrap_never_tears_what_readers_take_for_one_character(cluster: str) -> None:
-    """Families, flags, skin tones, marks, conjuncts: also in a word longer than a line."""
+def test_wrap_never_splits_what_readers_see_as_one_character(cluster: str) -> None:
+    """Emoji families, flags, skin tones, marks and conjuncts stay whole, even in a long word."""
     for width in (15, 16):
         for line in wrap(cluster * 40, width).split("\n"):
             assert len(line) % len(cluster) == 0
@@ -79,7 +79,7 @@ def test_wrap_never_tears_what_readers_take_for_one_character(cluster: str) -> N
 
 @given(TEXTS.map(one_line).filter(bool), st.sampled_from([16, 32, 42]))
 def test_wrap_of_any_text_loses_only_blanks(text: str, width: int) -> None:
-    """And no line is wider than it may be."""
+    """No line is wider than the limit."""
     lines = wrap(text, width).split("\n")
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert all(line and columns(line) <= width for line in lines)
@@ -88,7 +88,7 @@ def test_wrap_of_any_text_loses_only_blanks(text: str, width: int) -> None:
 
 @given(st.lists(st.text("ab,.", min_size=1, max_size=30), min_size=1, max_size=12).map(" ".join))
 def test_ascii_is_measured_and_broken_like_any_text(text: str) -> None:
-    """The fast ruler and the general one agree on every place but the middle."""
+    """The fast ruler and the general one agree on every place except the middle."""
     fast, general = AsciiRuler(text), Ruler(text)
     assert isinstance(ruler_for(text), AsciiRuler)
     for start in range(0, len(text), 7):
@@ -104,7 +104,7 @@ def test_ascii_is_measured_and_broken_like_any_text(text: str) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_wrap_breaks_at_blanks_where_a_script_has_them(script: str) -> None:
-    """No word of a script with blanks is torn, if it fits a line."""
+    """A word of a script with blanks stays whole if it fits a line."""
     if script in {"han", "kana", "thai"}:
         return
     text = one_line(SCRIPTS[script])

@@ -12,13 +12,13 @@ from transcripts.exports.transcript import Transcript
 
 _QUOTED: Final = re.compile('[",\r\n]')
 
-# A spreadsheet takes such a cell for a formula; full-width signs too, in East Asian editions
+# A spreadsheet reads such a cell as a formula; East Asian editions read full-width signs so too
 # (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 
 
 def write(transcript: Transcript) -> Iterator[str]:
-    """Write a row at a time. ``'`` guards against formulas, unless ``raw`` is asked for."""
+    """Write a row at a time. Unless ``raw`` is set, ``'`` before a cell prevents a formula."""
     raw = transcript.options.raw
     yield "start_s,end_s,speaker_id,speaker,text\r\n"
     for line in transcript.lines():

@@ -15,7 +15,7 @@ from transcripts.exports.transcript import Transcript, title
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~]|&(?=[#\w]+;)")
 
-# What begins an ordered list.
+# The beginning of an ordered list.
 _NUMBER: Final = re.compile(r"\d{1,9}(?=[.)])")
 
 
@@ -52,7 +52,7 @@ def _scalar(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what is markup anywhere, and what is at the beginning of a line."""
+    """Escape characters that are markup anywhere or at the beginning of a line."""
     text = _MARKUP.sub(r"\\\g<0>", text)
     if text[:1] in {"#", "+", "=", "-"}:
         return "\\" + text

@@ -21,7 +21,7 @@ class _Segment(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
 
 def write(transcript: Transcript) -> Iterator[str]:
-    """Write a segment at a time; what has no text is left out, since players would show it."""
+    """Write a segment at a time; players would show a segment without text, so it is left out."""
     encode = msgspec.json.Encoder().encode
     yield '{"version":"1.0.0","segments":['
     before = "\n"

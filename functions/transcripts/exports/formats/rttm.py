@@ -1,8 +1,8 @@
 """RTTM: who speaks when, for diarization tools.
 
-Fields are separated by single blanks, so speakers are written by id (``s1``): tools tear names with
-blanks (https://github.com/NVIDIA/NeMo/issues/8100). A speaker's display name is therefore not seen
-here; two names with one display name are one id.
+Fields are separated by single blanks, so speakers are written by id (``s1``): tools split names at
+blanks (https://github.com/NVIDIA/NeMo/issues/8100). Display names do not appear; two of the
+provider's names with one display name share one id.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ FACTS: Final = (
     "word_count",
     "character_count",
 )
-"""The task's fields that say what this is a transcript of, and its sums."""
+"""The task's fields that identify the transcript, and its sums."""
 
 
 class _Segment(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,7 @@
 """TTML subtitles in the text profile of IMSC, for broadcasters (https://www.w3.org/TR/ttml-imsc1.1/).
 
-The language of a transcript is not known, so ``xml:lang`` is empty, which says just that. Speakers
-are agents of the document, and their names stand before the text as in SRT.
+The language of a transcript is unknown, so ``xml:lang`` is empty, which means unknown. Speakers are
+agents of the document, and their names stand before the text as in SRT.
 """
 
 from __future__ import annotations
