@@ -16,9 +16,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from tests.contracts.results import Results, a_submission, a_task
 from tests.fakes import NOW, MemoryDocuments
 from tests.functional.framework import load
+from tests.results import Results, a_submission, a_task
 from transcripts import backends
 from transcripts.callbacks.kinds import Kind
 from transcripts.exports import FORMATS

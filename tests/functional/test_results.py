@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from cli.processes import free_port, function_process
-from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
+from tests.contracts.results import ResultsContract
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
+from tests.results import LONG, Results, a_submission, a_task
 from transcripts import backends
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments

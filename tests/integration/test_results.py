@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from google.cloud.firestore_v1.types import CommitRequest
 
-from tests.contracts.results import Results, ResultsContract
+from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
+from tests.results import Results
 
 pytestmark = pytest.mark.emulators
 
