@@ -16,9 +16,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from tests.contracts.results import Results, a_submission, a_task
 from tests.fakes import NOW, MemoryDocuments
 from tests.functional.framework import load
+from tests.results import Results, a_submission, a_task
 from transcripts import backends
 from transcripts.callbacks.kinds import Kind
 from transcripts.exports import FORMATS
@@ -27,9 +27,9 @@ from transcripts.results import accounting
 from transcripts.results.deletion import Left
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
 from transcripts.results.submissions import FILTERS as SUBMISSION_FILTERS
-from transcripts.results.summaries import NamedSpeaker
+from transcripts.results.summaries import NamedSpeaker, Summary
 from transcripts.results.tasks import FILTERS as TASK_FILTERS
-from transcripts.results.views import HIDDEN_FIELDS, SubmissionView, TaskSummary
+from transcripts.results.views import HIDDEN_FIELDS, SubmissionView
 from transcripts.submissions.submission import Attempt, State
 from transcripts.tasks import task
 from transcripts.tasks.task import Source, Status
@@ -107,7 +107,7 @@ def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
 
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    "TaskSummary": TaskSummary,
+    "Summary": Summary,
     "NamedSpeaker": NamedSpeaker,
     "Left": Left,
     "Submission": SubmissionView,

@@ -15,10 +15,11 @@ import pytest
 from cli.fake_mavi.server import FakeMavi
 from cli.processes import free_port, function_process
 from tests.contracts.changes import ChangesContract
-from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
+from tests.contracts.results import ResultsContract
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
 from tests.functional.provider import KEY
+from tests.results import LONG, Results, a_submission, a_task
 from transcripts import backends
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments

@@ -9,8 +9,9 @@ import pytest
 from google.cloud.firestore_v1.types import CommitRequest
 
 from tests.contracts.changes import ChangesContract
-from tests.contracts.results import Results, ResultsContract
+from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
+from tests.results import Results
 
 pytestmark = pytest.mark.emulators
 

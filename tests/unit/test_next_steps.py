@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import docs
-from tests.contracts.results import a_submission, a_task
+from tests.results import a_submission, a_task
 from tests.unit.test_docs import first_cells, section
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import State

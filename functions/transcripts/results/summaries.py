@@ -1,4 +1,4 @@
-"""A task in short: what lists show of it, and what the results topic carries. Pure."""
+"""A task in short, as lists show it and as the results topic carries it. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from transcripts.callbacks.kinds import Kind
 from transcripts.exports.speakers import display_names
 from transcripts.exports.text import one_line
+from transcripts.results.next_steps import task_next_step
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import (
     Anomaly,
@@ -37,7 +38,11 @@ class NamedSpeaker(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A task without its segments, faces and raw body."""
+    """A task without its segments, faces and raw body, of a bounded size.
+
+    ``speakers`` are the first ``MAX_SPEAKERS`` in the order of their first words; ``speaker_count``
+    counts all. ``next_step`` says what to do about a task that is not the result of a submission.
+    """
 
     task_id: str
     kind: Kind
@@ -58,21 +63,34 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     segment_count: int
     word_count: int
     character_count: int
+    speaker_count: int
     speakers: list[NamedSpeaker]
     anomalies: list[Anomaly]
     usage: Usage | None
+    next_step: str | None
 
 
-SUMMARY_FIELDS: Final = (*Summary.__struct_fields__, "speaker_names")
+MAX_SPEAKERS: Final = 20
+"""Of a summary: a page has up to 200 tasks, and a result may name hundreds of speakers."""
+
+_COPIED: Final = tuple(
+    name
+    for name in Summary.__struct_fields__
+    if name in Task.__struct_fields__ and name != "speakers"
+)
+
+SUMMARY_FIELDS: Final = (*_COPIED, "speakers", "speaker_names")
 """The fields of a task that its summary needs: a store need not read the segments."""
-
-_COPIED: Final = tuple(name for name in Summary.__struct_fields__ if name != "speakers")
 
 
 def summary(task: Task) -> Summary:
     """Return a task in short; of ``task`` only ``SUMMARY_FIELDS`` count."""
-    speakers = named_speakers(task.speakers, task.speaker_names)
-    return Summary(speakers=speakers, **{name: getattr(task, name) for name in _COPIED})
+    return Summary(
+        speakers=named_speakers(task.speakers[:MAX_SPEAKERS], task.speaker_names),
+        speaker_count=len(task.speakers),
+        next_step=task_next_step(task),
+        **{name: getattr(task, name) for name in _COPIED},
+    )
 
 
 def named_speakers(speakers: list[Speaker], speaker_names: list[SpeakerName]) -> list[NamedSpeaker]:

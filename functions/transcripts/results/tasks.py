@@ -17,8 +17,8 @@ from transcripts.results.etags import etag, matches
 from transcripts.results.listing import Filter, Listing
 from transcripts.results.next_steps import task_next_step
 from transcripts.results.streaming import exported, streamed, task_json
+from transcripts.results.summaries import SUMMARY_FIELDS, summary
 from transcripts.results.transcript_pages import TranscriptReader
-from transcripts.results.views import SUMMARY_FIELDS, task_summary
 from transcripts.retry import Retrier
 from transcripts.tasks.task import Status, Task
 from transcripts.web import JSON, header, json_answer
@@ -46,7 +46,7 @@ class TaskRoutes:
     async def list(self, request: Request) -> Response:
         """Answer a page of summaries, newest first."""
         page = await self._listing.page(request.query_params)
-        tasks = [task_summary(task) for task in page.items]
+        tasks = [summary(task) for task in page.items]
         return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
 
     async def show(self, request: Request) -> Response:

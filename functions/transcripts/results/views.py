@@ -7,48 +7,9 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.kinds import Kind
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import Attempt, State, Submission
-from transcripts.tasks.task import Provider, Source, Status, Task
-
-
-class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as a list shows it: everything of a bounded size."""
-
-    task_id: str
-    kind: Kind
-    status: Status
-    submission_id: str | None
-    asset_id: str | None
-    source: Source | None
-    labels: dict[str, str]
-    submitted_at: datetime | None
-    created_at: datetime | None
-    received_at: datetime | None
-    stored_at: datetime | None
-    expires_at: datetime | None
-    provider: Provider | None
-    revision: str | None
-    duration_s: float
-    segment_count: int
-    word_count: int
-    character_count: int
-    speech_s: float
-    next_step: str | None = None
-
-
-SUMMARY_FIELDS: Final = tuple(
-    name for name in TaskSummary.__struct_fields__ if name in Task.__struct_fields__
-)
-"""The fields to read of a task for its summary; no segments."""
-
-
-def task_summary(task: Task) -> TaskSummary:
-    """Return the summary of a task of which ``SUMMARY_FIELDS`` are read."""
-    fields = {name: getattr(task, name) for name in SUMMARY_FIELDS}
-    return TaskSummary(**fields, next_step=task_next_step(task))
-
+from transcripts.tasks.task import Source, Task
 
 HIDDEN_FIELDS: Final = frozenset(
     {"segments", "label_pairs", "pages", "first_page", "deleted_revisions"}
