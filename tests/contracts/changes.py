@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.builders import SPEAKERS, callback_body, push_body
-from tests.contracts.results import LONG, Results
 from tests.fakes import NOW, LogLines
+from tests.results import LONG, Results
 from transcripts.callbacks.message import pack
 from transcripts.mavi.answers import DeleteAnswer
 from transcripts.ports import Documents, Read, Write

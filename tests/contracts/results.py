@@ -50,6 +50,10 @@ SUMMARY = {
     "word_count",
     "character_count",
     "speech_s",
+    "speaker_count",
+    "speakers",
+    "anomalies",
+    "usage",
     "next_step",
 }
 

@@ -101,7 +101,7 @@ async def test_list_costs_one_query_and_no_read(on_fakes: Results, memory: Memor
     assert (memory.reads, len(memory.queries)) == (0, 2)
     for query in memory.queries:
         assert query.fields is not None
-        assert not {"segments", "speakers", "faces"} & set(query.fields)
+        assert not {"segments", "faces"} & set(query.fields)
 
 
 async def test_usual_transcript_costs_one_read(on_fakes: Results, memory: MemoryDocuments) -> None:
