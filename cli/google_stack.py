@@ -16,10 +16,12 @@ from cli.local_names import (
     DEAD,
     KEPT_DEAD,
     KEPT_REJECTED,
+    KEPT_RESULTS,
     KEPT_UPLOADS_DEAD,
     MAX_ATTEMPTS,
     PROJECT,
     REJECTED,
+    RESULTS,
     SUBSCRIPTION,
     UPLOADS,
     UPLOADS_DEAD,
@@ -111,7 +113,7 @@ def make_topics(host: str, subscriber_url: str | None, ingest_url: str | None) -
     """Make the topics and subscriptions of the pipeline on the emulator at ``host``."""
     admin = PubSubAdmin(host)
     try:
-        for topic in (CALLBACKS, REJECTED, DEAD, UPLOADS, UPLOADS_DEAD):
+        for topic in (CALLBACKS, REJECTED, RESULTS, DEAD, UPLOADS, UPLOADS_DEAD):
             admin.topic(topic)
         admin.subscription(SUBSCRIPTION, CALLBACKS, push_url=subscriber_url, dead_letter_topic=DEAD)
         admin.subscription(
@@ -119,6 +121,7 @@ def make_topics(host: str, subscriber_url: str | None, ingest_url: str | None) -
         )
         admin.subscription(KEPT_DEAD, DEAD)
         admin.subscription(KEPT_REJECTED, REJECTED)
+        admin.subscription(KEPT_RESULTS, RESULTS)
         admin.subscription(KEPT_UPLOADS_DEAD, UPLOADS_DEAD)
     finally:
         admin.close()

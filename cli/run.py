@@ -71,6 +71,10 @@ subscriber  {stack.url("subscriber")}   (pushed to by the broker)
 ingest      {stack.url("ingest")}   (pushed to by the broker)
 sweep       {stack.url("sweep")}   (every minute)
               curl -s -X POST {stack.url("sweep")}
+results     {stack.url("results")}
+              curl -s {stack.url("results")}/tasks
+              curl -s {stack.url("results")}/tasks/TASK_ID.srt
+              curl -s {stack.url("results")}/accounting
 fake Mavi   {stack.mavi.url}
               curl -s {stack.mavi.admin_url}
               curl -s {stack.mavi.admin_url}/assets -d '{{"filename": "another.mp4"}}'

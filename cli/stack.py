@@ -29,11 +29,13 @@ from cli.local_names import (
     DEAD,
     KEPT_DEAD,
     KEPT_REJECTED,
+    KEPT_RESULTS,
     KEPT_UPLOADS_DEAD,
     MAX_ATTEMPTS,
     PROJECT,
     QUEUE,
     REJECTED,
+    RESULTS,
     SUBSCRIPTION,
     UPLOADS,
     UPLOADS_DEAD,
@@ -64,6 +66,7 @@ PORTS: Final = {
     "ingest": 8084,
     "bucket": 8085,
     "sweep": 8086,
+    "results": 8087,
     "mavi": 8090,
 }
 
@@ -299,6 +302,7 @@ class Stack:
             )
         ] + [
             Subscription(name=KEPT_REJECTED, topic=REJECTED),
+            Subscription(name=KEPT_RESULTS, topic=RESULTS),
             Subscription(name=KEPT_DEAD, topic=DEAD),
             Subscription(name=KEPT_UPLOADS_DEAD, topic=UPLOADS_DEAD),
         ]

@@ -3,8 +3,8 @@ locals {
   # element would be an index entry; a document may have 40,000.
   collections = {
     tasks = [
-      "anomalies", "faces", "labels", "provider", "segments", "source", "speaker_names", "speakers",
-      "usage",
+      "anomalies", "deleted_revisions", "faces", "labels", "provider", "segments", "source",
+      "speaker_names", "speakers", "usage",
     ]
     segments       = ["segments"]
     raw            = ["data"]
@@ -18,11 +18,24 @@ locals {
     }
   ]...)
 
-  # The queries of transcripts/submissions/sweep.py: one field is compared for equality, one is a time.
-  indexes = {
-    late_tasks       = { collection = "tasks", equal = "status", time = "submitted_at" }
-    idle_submissions = { collection = "submissions", equal = "state", time = "updated_at" }
-    dead_calls       = { collection = "submissions", equal = "state", time = "lease_expires_at" }
+  # The queries of transcripts/submissions/sweep.py, oldest first, and the filters of the lists in
+  # transcripts/results/listing.py, newest first: one field is compared for equality, one is a time.
+  indexes = merge(
+    {
+      late_tasks       = { collection = "tasks", equal = "status", time = "submitted_at", newest_first = false }
+      idle_submissions = { collection = "submissions", equal = "state", time = "updated_at", newest_first = false }
+      dead_calls       = { collection = "submissions", equal = "state", time = "lease_expires_at", newest_first = false }
+    },
+    merge([
+      for collection, fields in local.filters : {
+        for field in fields :
+        "${collection}_by_${field}" => { collection = collection, equal = field, time = "created_at", newest_first = true }
+      }
+    ]...),
+  )
+  filters = {
+    tasks       = ["status", "asset_id", "submission_id", "label_pairs"]
+    submissions = ["state", "source.uri", "asset_id"]
   }
 }
 
@@ -81,11 +94,12 @@ resource "google_firestore_index" "this" {
   query_scope = "COLLECTION"
 
   fields {
-    field_path = each.value.equal
-    order      = "ASCENDING"
+    field_path   = each.value.equal
+    order        = each.value.equal == "label_pairs" ? null : "ASCENDING"
+    array_config = each.value.equal == "label_pairs" ? "CONTAINS" : null
   }
   fields {
     field_path = each.value.time
-    order      = "ASCENDING"
+    order      = each.value.newest_first ? "DESCENDING" : "ASCENDING"
   }
 }

@@ -24,8 +24,9 @@ locals {
       settings = [
         "MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "MAX_OBJECT_BYTES", "MAX_SUBMISSIONS_PER_DAY",
       ]
-      # Streams uploads with at most 150 MiB beside the 70 MiB it needs at rest. A task may take half an
-      # hour, most of it waiting. One instance, because it keeps the rate limit of the account.
+      # Streams eight uploads at once: 205 MiB at most, measured with objects of 100 MiB (make bench). A
+      # task may take half an hour, most of it waiting. One instance, because it keeps the rate limit of
+      # the account.
       size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 1800, min_instances = 0, max_instances = 1 }
     }
     ingest = {
@@ -66,11 +67,26 @@ locals {
       queue         = false
       reads_uploads = false
       reaches_mavi  = false
-      publishes     = []
+      publishes     = ["results"]
       secrets       = {}
-      settings      = []
-      # Normalizing a result of 32 MiB needs several times its size, so few run at once.
+      settings      = ["REDACT_FACES", "RESULTS_TOPIC"]
+      # Normalizing a result of 32 MiB needs several times its size, so two run at once: 380 MiB at most,
+      # measured with eight hostile bodies of 32 MiB at once (make bench).
       size = { cpu = "1", memory = "1Gi", concurrency = 8, timeout_s = 120, min_instances = 0, max_instances = 10 }
+    }
+    results = {
+      called_by     = "callers"
+      callers       = var.results_callers
+      ingress       = coalesce(var.results_ingress, length(var.results_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
+      database      = true
+      queue         = false
+      reads_uploads = false
+      reaches_mavi  = true
+      publishes     = []
+      secrets       = { MAVI_API_KEY = "mavi-api-key" }
+      settings      = ["MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "REDACT_FACES"]
+      # Holds a page of segments for each reader, and one body of 32 MiB that it normalizes again.
+      size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
     }
     sweep = {
       called_by     = "scheduler"
@@ -99,8 +115,10 @@ locals {
     MAX_OBJECT_BYTES         = tostring(var.max_object_bytes)
     MAX_SUBMISSIONS_PER_DAY  = tostring(var.max_submissions_per_day)
     OVERDUE_AFTER_MINUTES    = tostring(var.overdue_after_minutes)
+    REDACT_FACES             = tostring(var.redact_faces)
     QUEUE_INVOKER            = google_service_account.caller["submit"].email
     REJECTED_TOPIC           = local.topic_paths["callbacks-rejected"]
+    RESULTS_TOPIC            = local.topic_paths["results"]
     RESUBMIT_OVERDUE         = tostring(var.resubmit_overdue)
     RETENTION_DAYS           = tostring(var.retention_days)
     SUBMIT_QUEUE             = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}"

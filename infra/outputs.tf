@@ -8,6 +8,16 @@ output "urls" {
   value       = local.urls
 }
 
+output "results_url" {
+  description = "URL of results, where results_callers read transcripts."
+  value       = local.urls["results"]
+}
+
+output "results_topic" {
+  description = "Topic that is told of every stored result; docs/events.md attaches subscribers."
+  value       = local.topic_paths["results"]
+}
+
 output "upload_bucket" {
   description = "Bucket for media to transcribe."
   value       = google_storage_bucket.uploads.name

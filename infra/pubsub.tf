@@ -2,11 +2,12 @@ locals {
   day_s = 24 * 60 * 60
 
   # Topics. Those with replay keep every message for `seek`; dead and rejected messages are kept in a
-  # subscription instead.
+  # subscription instead. Nobody listens to results at first: docs/events.md attaches subscribers.
   topics = {
     callbacks          = { replay = true }
     callbacks-rejected = { replay = false }
     callbacks-dead     = { replay = false }
+    results            = { replay = false }
     uploads            = { replay = true }
     uploads-dead       = { replay = false }
   }

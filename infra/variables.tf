@@ -300,11 +300,11 @@ variable "function_sizes" {
   validation {
     condition = alltrue([
       for name, size in var.function_sizes : size.timeout_s == null || try(
-        size.timeout_s >= { submit = 1800, ingest = 30, callback = 260, subscriber = 60, sweep = 270 }[name]
+        size.timeout_s >= { submit = 1800, ingest = 30, callback = 260, subscriber = 60, results = 60, sweep = 270 }[name]
         && size.timeout_s <= (name == "submit" ? 3600 : 540), false
       )
     ])
-    error_message = "timeout_s must be at least what the function's own limits add up to (submit 1800, ingest 30, callback 260, subscriber 60, sweep 270), and at most 540, below Pub/Sub's acknowledgement deadline of 600; 3600 for submit."
+    error_message = "timeout_s must be at least what the function's own limits add up to (submit 1800, ingest 30, callback 260, subscriber 60, results 60, sweep 270), and at most 540, below Pub/Sub's acknowledgement deadline of 600; 3600 for submit."
   }
   validation {
     condition = alltrue([
@@ -374,6 +374,36 @@ variable "submit_ingress" {
     condition     = var.submit_ingress == null || contains(["ALLOW_ALL", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB"], coalesce(var.submit_ingress, "-"))
     error_message = "submit_ingress must be ALLOW_ALL, ALLOW_INTERNAL_ONLY or ALLOW_INTERNAL_AND_GCLB."
   }
+}
+
+variable "results_callers" {
+  description = "IAM members that may read, rename and delete transcripts through results, such as group:editors@example.com. Without any, results accepts internal traffic only."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.results_callers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
+    error_message = "results_callers must be IAM members such as user:ada@example.com. allUsers and allAuthenticatedUsers are refused, because transcripts hold real names."
+  }
+}
+
+variable "results_ingress" {
+  description = "Ingress setting of results. Default: ALLOW_ALL if there are results_callers, who still need their IAM role; otherwise ALLOW_INTERNAL_ONLY."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.results_ingress == null || contains(["ALLOW_ALL", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB"], coalesce(var.results_ingress, "-"))
+    error_message = "results_ingress must be ALLOW_ALL, ALLOW_INTERNAL_ONLY or ALLOW_INTERNAL_AND_GCLB."
+  }
+}
+
+variable "redact_faces" {
+  description = "Store no face data in the documents of tasks. The provider's own words, which are kept as raw blocks, stay as they are."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "uploaders" {

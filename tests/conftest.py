@@ -17,7 +17,7 @@ from tests.infra import sandbox
 from transcripts.settings import FUNCTIONS
 
 pytest.register_assert_rewrite(
-    "tests.contracts", "tests.polling", "tests.builders", "tests.pipeline"
+    "tests.contracts", "tests.polling", "tests.builders", "tests.pipeline", "tests.results"
 )
 
 # The same examples every time, on machines of any speed; HYPOTHESIS_PROFILE=explore looks further.

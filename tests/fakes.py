@@ -32,7 +32,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import File
 from transcripts.mavi.rate_limit import RateLimitTimeout
-from transcripts.ports import Query, Read, Snapshot, T, Write
+from transcripts.ports import Count, Delete, Query, Read, Snapshot, T, Write
 from transcripts.retry import Retrier
 from transcripts.uploads.stored_object import StoredObject
 
@@ -114,8 +114,9 @@ class MemoryDocuments:
         self.content: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, int] = {}
         self.reads = 0
-        self.commits: list[tuple[Write, ...]] = []
         self.queries: list[Query[Any]] = []
+        self.commits: list[tuple[Write, ...]] = []
+        self.deleted: list[str] = []
         self.before: Callable[[str], None] = nothing
         self.after: Callable[[str], None] = nothing
         self.before_commit: Hook = nothing
@@ -134,7 +135,14 @@ class MemoryDocuments:
             content = {name: content[name] for name in read.fields if name in content}
         return Snapshot(msgspec.convert(content, read.type), str(self.versions[read.path]).encode())
 
-    async def commit(self, *writes: Write) -> None:
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        await asyncio.sleep(0)
+        self.before("ids")
+        paths = [path.rpartition("/") for path in self.content]
+        found = [name for parent, _, name in paths if parent == collection and name > after]
+        return sorted(found)[:limit]
+
+    async def commit(self, *writes: Write | Delete) -> None:
         await asyncio.sleep(0)
         await _awaited(self.before_commit(*writes))
         self.before("commit")
@@ -144,6 +152,8 @@ class MemoryDocuments:
                 raise Conflict("changed meanwhile")
         encoded: dict[str, dict[str, Any]] = {}
         for write in writes:
+            if isinstance(write, Delete):
+                continue
             content = msgspec.to_builtins(write.value, builtin_types=(bytes, datetime))
             if write.fields is not None:
                 old = encoded.get(write.path, self.content.get(write.path, {}))
@@ -151,31 +161,59 @@ class MemoryDocuments:
             if len(msgspec.msgpack.encode(content)) > 1024 * 1024:
                 raise DocumentRefused("too large")
             encoded[write.path] = content
+        for path in [write.path for write in writes if isinstance(write, Delete)]:
+            self.content.pop(path, None)
+            self.deleted.append(path)
         self.content |= encoded
         for path in encoded:
             self.versions[path] = self.versions.get(path, 0) + 1
-        self.commits.append(writes)
+        self.commits.append(tuple(write for write in writes if isinstance(write, Write)))
         self.after("commit")
 
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         await asyncio.sleep(0)
         self.queries.append(query)
         self.before("query")
-        (field_name, wanted), (time_name, until) = query.where, query.until
         found = [
-            (content[time_name], path)
-            for path, content in self.content.items()
-            if path.startswith(f"{query.collection}/")
-            and path.count("/") == 1
-            and content.get(field_name) == wanted
-            and content.get(time_name) is not None
-            and content[time_name] <= until
+            (moment, path)
+            for path in self._matching(query.collection, query.where)
+            if (moment := self.content[path].get(query.order_by)) is not None
+            and (query.contains is None or query.contains[1] in self._list(path, query.contains[0]))
+            and (query.since is None or query.since <= moment)
+            and (query.until is None or moment <= query.until)
         ]
-        reads = [Read(path, query.type, query.fields) for _, path in sorted(found)[: query.limit]]
+        found.sort(reverse=query.descending)
+        if query.after is not None:
+            last = (query.after[0], f"{query.collection}/{query.after[1]}")
+            found = [each for each in found if (each < last if query.descending else each > last)]
+        reads = [Read(path, query.type, query.fields) for _, path in found[: query.limit]]
         return [found for found in map(self._snapshot, reads) if found is not None]
+
+    def _matching(self, collection: str, where: Sequence[tuple[str, str | None]]) -> list[str]:
+        return [
+            path
+            for path, content in self.content.items()
+            if path.startswith(f"{collection}/")
+            and path.count("/") == 1
+            and all(_field(content, name) == wanted for name, wanted in where)
+        ]
+
+    def _list(self, path: str, name: str) -> list[str]:
+        return _field(self.content[path], name) or []
+
+    async def count(self, *counts: Count) -> Sequence[int]:
+        await asyncio.sleep(0)
+        self.before("count")
+        return [len(self._matching(count.collection, count.where)) for count in counts]
 
     def paths(self, under: str = "") -> list[str]:
         return sorted(path for path in self.content if path.startswith(under))
+
+
+def _field(content: Any, name: str) -> Any:
+    for part in name.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 @dataclass

@@ -101,7 +101,8 @@ def load_environment(infra: Path, name: str) -> Environment:
 
 def declared_variables(infra: Path) -> frozenset[str]:
     """Return the names of all variables of the configuration."""
-    return frozenset(_DECLARATION.findall((infra / "variables.tf").read_text()))
+    texts = (path.read_text() for path in sorted(infra.glob("*.tf")))
+    return frozenset(name for text in texts for name in _DECLARATION.findall(text))
 
 
 def _read(path: Path, declared: frozenset[str]) -> Environment:
@@ -112,7 +113,7 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
                 f"infra/{path.name} sets {name}, which does not belong in a file: make sets it."
             )
         if name not in declared:
-            raise Refused(f"infra/{path.name} sets {name}, which infra/variables.tf does not have.")
+            raise Refused(f"infra/{path.name} sets {name}, which no file in infra/ declares.")
     project, prefix = values.place
     if not project or project == EXAMPLE_PROJECT:
         raise Refused(f"infra/{path.name} does not name your project: set project to its id.")

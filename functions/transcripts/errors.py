@@ -14,6 +14,7 @@
     │   ├── MessageTooLarge         a message over the topic's limit, even compressed
     │   ├── ObjectNotFound          the object, or the wanted generation of it, does not exist
     │   ├── ObjectUnreadable        the storage will never return the object; the code says why
+    │   ├── TranscriptIncomplete    pages of the transcript are gone
     │   ├── DocumentRefused         the store will never accept the document
     │   └── SubmissionError         the asset was not bought, or perhaps; the code says which
     └── TransientError              the same request may work later; the pipeline retries it
@@ -164,6 +165,13 @@ class ObjectUnreadable(PermanentError):
         """Take the stable code, which is recorded as a reason, beside the sentence."""
         super().__init__(message)
         self.code = code
+
+
+class TranscriptIncomplete(PermanentError):
+    """Pages of a transcript are gone, although its task still names them."""
+
+    code = "transcript_incomplete"
+    status = 410
 
 
 class DocumentRefused(PermanentError):

@@ -108,18 +108,48 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Query(Generic[T]):
-    """Documents of one collection: ``where`` a field has a value, and another is ``until`` a time.
+class Delete:
+    """One document to delete; an absent one is no error.
 
-    The oldest come first, at most ``limit``.
+    ``expect`` is the version that the document must still have, None for any.
+    """
+
+    path: str
+    expect: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """Documents of one collection, in the order of a time; those without that time are left out.
+
+    * ``order_by`` names the field with the time. ``descending`` returns the newest first. Documents
+      with one time come in the order of their ids, which is reversed too.
+    * ``where``: each of these fields has this text, or is null if that is None. A dot in the name
+      leads into a map.
+    * ``contains``: this field is a list that has this text.
+    * ``since`` and ``until`` are the earliest and the latest time.
+    * ``after`` is the time and the id of the document after which the result begins.
     """
 
     collection: str
     type: type[T]
-    where: tuple[str, str]
-    until: tuple[str, datetime]
+    order_by: str
     limit: int
+    descending: bool = False
+    where: tuple[tuple[str, str | None], ...] = ()
+    contains: tuple[str, str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[datetime, str] | None = None
     fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of documents of one collection for which ``where`` holds, as in ``Query``."""
+
+    collection: str
+    where: tuple[tuple[str, str | None], ...] = ()
 
 
 class Documents(Protocol):
@@ -128,14 +158,24 @@ class Documents(Protocol):
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         """Return the documents that match. Raises ``StoreUnavailable``."""
 
+    async def count(self, *counts: Count) -> Sequence[int]:
+        """Return each number, all as they were at one moment. Raises ``StoreUnavailable``."""
+
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:
         """Return each document, or None if it does not exist.
 
         Raises ``StoreUnavailable``.
         """
 
-    async def commit(self, *writes: Write) -> None:
-        """Write all or nothing.
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return at most ``limit`` ids of a collection, in order, without reading the documents.
+
+        ``collection`` is a path, ``tasks`` or ``tasks/id/raw``. Only ids greater than ``after`` are
+        returned. Raises ``StoreUnavailable``.
+        """
+
+    async def commit(self, *writes: Write | Delete) -> None:
+        """Write and delete all or nothing.
 
         Raises ``Conflict`` if a document has not its expected version, ``DocumentRefused``, and
         ``StoreUnavailable`` if the answer was lost: the write may or may not have happened then.

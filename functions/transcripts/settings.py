@@ -140,6 +140,12 @@ def _minutes(text: str) -> int:
     return int(text)
 
 
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def _bytes(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 5 * 1024**4):
         raise ValueError("must be a number of bytes, at most the 5 TiB of an object")
@@ -283,32 +289,59 @@ _MAX_OBJECT_BYTES: Final = _variable(
 )
 
 
+_REDACT_FACES: Final = _variable(
+    "REDACT_FACES",
+    _switch,
+    "`true` stores no face data in tasks; the raw bodies that are kept have it unchanged",
+    default="false",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubscriberSettings(StoreSettings):
     """The settings of ``subscriber``."""
+
+    results_topic: str = _variable(
+        "RESULTS_TOPIC",
+        _matching(_TOPIC, "projects/PROJECT/topics/TOPIC"),
+        "topic for a message about every stored result; without it none is published",
+        default="",
+    )
+    redact_faces: bool = _REDACT_FACES
+
+
+_API_KEY_MEANING: Final = "API key of the Mavi account; results needs it only to delete assets"
+_MAVI_BASE_URL: Final = _variable(
+    "MAVI_BASE_URL",
+    _base_url,
+    "base URL of the Mavi API",
+    default="https://mavi-backend.memories.ai/serve/api/v2",
+)
+_MAVI_REQUESTS_PER_SECOND: Final = _variable(
+    "MAVI_REQUESTS_PER_SECOND",
+    _rate,
+    "the account's limit for each Mavi endpoint",
+    default="1",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsSettings(StoreSettings):
+    """What ``results`` reads."""
+
+    mavi_api_key: Secret | str = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING, default="")
+    mavi_base_url: str = _MAVI_BASE_URL
+    mavi_requests_per_second: float = _MAVI_REQUESTS_PER_SECOND
+    redact_faces: bool = _REDACT_FACES
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitSettings(StoreSettings):
     """The settings of ``submit``."""
 
-    mavi_api_key: Secret = _variable(
-        "MAVI_API_KEY",
-        _secret,
-        "API key of the Mavi account",
-    )
-    mavi_base_url: str = _variable(
-        "MAVI_BASE_URL",
-        _base_url,
-        "base URL of the Mavi API",
-        default="https://mavi-backend.memories.ai/serve/api/v2",
-    )
-    mavi_requests_per_second: float = _variable(
-        "MAVI_REQUESTS_PER_SECOND",
-        _rate,
-        "the account's limit for each Mavi endpoint",
-        default="1",
-    )
+    mavi_api_key: Secret = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING)
+    mavi_base_url: str = _MAVI_BASE_URL
+    mavi_requests_per_second: float = _MAVI_REQUESTS_PER_SECOND
     submit_queue: str = _queue(required=False)
     submit_url: str = _submit_url(required=False)
     queue_invoker: str = _INVOKER
@@ -357,5 +390,6 @@ FUNCTIONS: Final[Mapping[str, type[Settings]]] = {
     "ingest": IngestSettings,
     "callback": CallbackSettings,
     "subscriber": SubscriberSettings,
+    "results": ResultsSettings,
     "sweep": SweepSettings,
 }

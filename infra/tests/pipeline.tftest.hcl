@@ -31,8 +31,8 @@ variables {
 
 run "default" {
   assert {
-    condition     = length(google_cloudfunctions2_function.this) == 5
-    error_message = "Five functions have to be deployed."
+    condition     = length(google_cloudfunctions2_function.this) == 6
+    error_message = "Six functions have to be deployed."
   }
   assert {
     condition     = [for name, member in google_cloud_run_v2_service_iam_member.public : name] == ["callback"]
@@ -76,14 +76,15 @@ run "default" {
 
 run "everything_on" {
   variables {
-    region         = "europe-west1"
-    database       = "(default)"
-    static_ip      = true
-    alert_email    = "ops@example.com"
-    kms_key        = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
-    submit_callers = ["user:ada@example.com", "group:editors@example.com"]
-    uploaders      = ["user:ada@example.com"]
-    function_sizes = { callback = { min_instances = 1, memory = "1Gi" } }
+    region          = "europe-west1"
+    database        = "(default)"
+    static_ip       = true
+    alert_email     = "ops@example.com"
+    kms_key         = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
+    submit_callers  = ["user:ada@example.com", "group:editors@example.com"]
+    results_callers = ["group:readers@example.com"]
+    uploaders       = ["user:ada@example.com"]
+    function_sizes  = { callback = { min_instances = 1, memory = "1Gi" } }
   }
 
   assert {
@@ -91,15 +92,15 @@ run "everything_on" {
     error_message = "submit_callers have to reach submit."
   }
   assert {
-    condition     = length(google_cloud_run_v2_service_iam_member.people) == 2
+    condition     = length(google_cloud_run_v2_service_iam_member.people) == 3
     error_message = "Every caller needs its own role."
   }
   assert {
     condition = [
       for name, function in google_cloudfunctions2_function.this : name
       if function.service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC"
-    ] == ["submit"]
-    error_message = "Only submit sends by the static IP address."
+    ] == ["results", "submit"]
+    error_message = "Only what calls Mavi sends by the static IP address."
   }
   assert {
     condition     = google_cloudfunctions2_function.this["callback"].service_config[0].min_instance_count == 1 && google_cloudfunctions2_function.this["callback"].service_config[0].timeout_seconds == 300

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.builders import callback_body
 from tests.fakes import NOW
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.errors import Conflict, DocumentRefused
-from transcripts.ports import ABSENT, Documents, Query, Read, Write
+from transcripts.ports import ABSENT, Count, Delete, Documents, Query, Read, Write
 from transcripts.submissions.submission import Attempt, State, Submission
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.task import Page, RawChunk, Segment, Source, SpeakerName, Status, Task
@@ -167,6 +168,63 @@ class DocumentsContract:
         assert found is not None
         assert found.value.received_at == moment
 
+    async def test_delete_removes_the_document_only(self, documents: Documents) -> None:
+        """Not those of its subcollections; deleting it again is no error."""
+        path = unique("tasks")
+        page = f"{path}/segments/r-00000"
+        await documents.commit(Write(path, Task(task_id="t")), Write(page, Page([], None)))
+        for _ in range(2):
+            await documents.commit(Delete(path))
+            assert await documents.read(Read(path, Task)) == [None]
+            assert await documents.read(Read(page, Page)) != [None]
+
+    async def test_delete_against_an_old_version_conflicts(self, documents: Documents) -> None:
+        """All writes and deletes of the commit are refused with it."""
+        path, other = unique("tasks"), unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1")), Write(other, Task(task_id="o")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Write(path, Task(task_id="2")))
+        with pytest.raises(Conflict):
+            await documents.commit(Delete(other), Delete(path, expect=found.version))
+        assert None not in await documents.read(Read(path, Task), Read(other, Task))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Delete(path, expect=found.version))
+        assert await documents.read(Read(path, Task)) == [None]
+
+    async def test_commit_against_a_version_of_a_deleted_document_conflicts(
+        self, documents: Documents
+    ) -> None:
+        """A writer that read the document before it was deleted does not make it again."""
+        path = unique("tasks")
+        await documents.commit(Write(path, Task(task_id="1")))
+        (found,) = await documents.read(Read(path, Task))
+        assert found is not None
+        await documents.commit(Delete(path))
+        with pytest.raises(Conflict):
+            await documents.commit(Write(path, Task(task_id="2"), expect=found.version))
+        await documents.commit(Write(path, Task(task_id="3"), expect=ABSENT))
+
+    async def test_ids_lists_a_subcollection_in_batches(self, documents: Documents) -> None:
+        """In order, without those of other documents, other subcollections and deeper levels."""
+        path = unique("tasks")
+        chunk = RawChunk(b"x", None)
+        names = [f"r-0000{n}" for n in (3, 1, 0, 2)]
+        await documents.commit(*(Write(f"{path}/raw/{name}", chunk) for name in names))
+        await documents.commit(
+            Write(path, Task(task_id="t")),
+            Write(f"{path}/segments/s-00000", Page([], None)),
+            Write(f"{path}/raw/r-00000/raw/deep", chunk),
+            Write(f"{path}x/raw/other", chunk),
+        )
+        raw = f"{path}/raw"
+        assert await documents.ids(raw, limit=3) == ["r-00000", "r-00001", "r-00002"]
+        assert await documents.ids(raw, limit=3, after="r-00002") == ["r-00003"]
+        assert await documents.ids(raw, limit=3, after="r-00003") == []
+        assert await documents.ids(f"{path}/segments", limit=3) == ["s-00000"]
+        assert await documents.ids(f"{unique('tasks')}/raw", limit=3) == []
+
     async def test_query_returns_matching_documents_in_order(self, documents: Documents) -> None:
         """One field is equal, another is a time until a bound."""
         status = Status.SUBMITTED
@@ -190,8 +248,9 @@ class DocumentsContract:
         query = Query(
             "tasks",
             Task,
-            where=("status", status),
-            until=("submitted_at", ANCIENT + timedelta(seconds=3)),
+            order_by="submitted_at",
+            where=(("status", status),),
+            until=ANCIENT + timedelta(seconds=3),
             limit=10,
             fields=("task_id", "status", "submitted_at"),
         )
@@ -208,3 +267,108 @@ class DocumentsContract:
             await documents.commit(
                 Write(path, Task(task_id="y"), ("task_id",), expect=first[0].version)
             )
+
+    async def test_query_by_pages_returns_each_document_once(self, documents: Documents) -> None:
+        """Newest first, although many have one time; ids decide among these."""
+        asset_id = uuid4().hex
+        paths: dict[str, Task] = {}
+        for number in range(7):
+            path = unique("tasks")
+            moment = ANCIENT + timedelta(seconds=number // 3)
+            task_id = path.partition("/")[2]
+            paths[path] = Task(task_id=task_id, asset_id=asset_id, created_at=moment)
+        undated = unique("tasks")
+        await documents.commit(*(Write(path, task) for path, task in paths.items()))
+        await documents.commit(Write(undated, Task(task_id="undated", asset_id=asset_id)))
+        wanted = sorted(((task.created_at, task.task_id) for task in paths.values()), reverse=True)
+        for descending in (True, False):
+            query = Query(
+                "tasks",
+                Task,
+                order_by="created_at",
+                descending=descending,
+                where=(("asset_id", asset_id),),
+                limit=2,
+            )
+            found: list[tuple[datetime | None, str]] = []
+            while page := await documents.query(query):
+                assert len(page) <= 2
+                found += [(each.value.created_at, each.value.task_id) for each in page]
+                last, task_id = found[-1]
+                assert last is not None
+                query = replace(query, after=(last, task_id))
+            assert found == (wanted if descending else wanted[::-1])
+
+    async def test_query_of_a_list_finds_an_element(self, documents: Documents) -> None:
+        """Not a part of one."""
+        pair = f"case:{uuid4().hex}"
+        for task_id, pairs in (("a", ["x:1", pair]), ("b", [f"{pair}0"]), ("c", [])):
+            task = Task(task_id=task_id, label_pairs=pairs, created_at=ANCIENT)
+            await documents.commit(Write(unique("tasks"), task))
+        query = Query("tasks", Task, order_by="created_at", limit=9, contains=("label_pairs", pair))
+        assert [each.value.task_id for each in await documents.query(query)] == ["a"]
+
+    async def test_query_of_null_finds_documents_without_a_value(
+        self, documents: Documents
+    ) -> None:
+        """Beside another condition."""
+        asset_id = uuid4().hex
+        for task_id, submission_id in (("a", None), ("b", "s")):
+            task = Task(
+                task_id=task_id, asset_id=asset_id, submission_id=submission_id, created_at=ANCIENT
+            )
+            await documents.commit(Write(unique("tasks"), task))
+        where = (("asset_id", asset_id), ("submission_id", None))
+        query = Query("tasks", Task, order_by="created_at", limit=9, where=where)
+        assert [each.value.task_id for each in await documents.query(query)] == ["a"]
+
+    async def test_query_of_a_field_in_a_map_finds_documents(self, documents: Documents) -> None:
+        """By a name with a dot."""
+        uri = f"gs://bucket/{uuid4().hex} ä"
+        entry = submission("s")
+        await documents.commit(
+            Write(unique("submissions"), msgspec.structs.replace(entry, source=Source(uri, "1"))),
+            Write(unique("submissions"), msgspec.structs.replace(entry, source=None)),
+        )
+        where = (("source.uri", uri),)
+        query = Query("submissions", Submission, order_by="created_at", limit=9, where=where)
+        (found,) = await documents.query(query)
+        assert found.value.source == Source(uri, "1")
+
+    async def test_query_between_two_times_includes_both(self, documents: Documents) -> None:
+        """To the microsecond."""
+        asset_id = uuid4().hex
+        step = timedelta(microseconds=1)
+        moments = [ANCIENT - step, ANCIENT, ANCIENT + step, ANCIENT + 2 * step]
+        for moment in moments:
+            task = Task(task_id="t", asset_id=asset_id, created_at=moment)
+            await documents.commit(Write(unique("tasks"), task))
+        query = Query(
+            "tasks",
+            Task,
+            order_by="created_at",
+            where=(("asset_id", asset_id),),
+            since=moments[1],
+            until=moments[2],
+            limit=9,
+        )
+        found = [each.value.created_at for each in await documents.query(query)]
+        assert found == moments[1:3]
+
+    async def test_count_returns_how_many_match(self, documents: Documents) -> None:
+        """Pages below a document are not counted with it."""
+        asset_id = uuid4().hex
+        before = await documents.count(Count("tasks"), Count("submissions"))
+        assert await documents.count() == []
+        for submission_id in (None, "s", "s"):
+            path = unique("tasks")
+            task = Task(task_id="t", asset_id=asset_id, submission_id=submission_id)
+            await documents.commit(Write(path, task), Write(f"{path}/segments/0", Page([], None)))
+        counts = await documents.count(
+            Count("tasks"),
+            Count("submissions"),
+            Count("tasks", (("asset_id", asset_id),)),
+            Count("tasks", (("asset_id", asset_id), ("submission_id", None))),
+            Count("tasks", (("asset_id", "no asset"),)),
+        )
+        assert counts == [before[0] + 3, before[1], 3, 1, 0]

@@ -27,6 +27,8 @@ from transcripts.errors import (
 from transcripts.mavi.answers import AssetState, Sent, SubmitAnswer, UploadAnswer
 from transcripts.mavi.client import File, MaviClient
 from transcripts.ports import (
+    Count,
+    Delete,
     Documents,
     ObjectReader,
     ObjectSource,
@@ -70,7 +72,7 @@ def modes_at(name: str) -> list[Mode]:
     A read changes nothing, so dying before it and after it are one case. The fake provider makes
     the faults of its own answers.
     """
-    looks = name.startswith(("read", "query", "stat", "open", "chunk", "mavi metadata"))
+    looks = name.startswith(("read", "query", "ids", "stat", "open", "chunk", "mavi metadata"))
     provider = name.startswith("mavi")
     modes = [Mode.KILLED_BEFORE]
     if not looks:
@@ -159,13 +161,29 @@ class FaultyDocuments:
         )
         return found
 
-    async def commit(self, *writes: Write) -> None:
+    async def count(self, *counts: Count) -> Sequence[int]:
+        found: Sequence[int] = await self._fate.effect(
+            "count", lambda: self._documents.count(*counts), StoreUnavailable
+        )
+        return found
+
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        found: Sequence[str] = await self._fate.effect(
+            f"ids {collection.rpartition('/')[2]}",
+            lambda: self._documents.ids(collection, limit=limit, after=after),
+            StoreUnavailable,
+        )
+        return found
+
+    async def commit(self, *writes: Write | Delete) -> None:
         name = "commit " + " ".join(_described(write) for write in writes)
         await self._fate.effect(name, lambda: self._documents.commit(*writes), StoreUnavailable)
 
 
-def _described(write: Write) -> str:
+def _described(write: Write | Delete) -> str:
     collection = write.path.partition("/")[0]
+    if isinstance(write, Delete):
+        return f"-{collection}"
     return (
         f"{collection}={write.value.state}" if isinstance(write.value, Submission) else collection
     )

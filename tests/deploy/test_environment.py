@@ -83,7 +83,7 @@ def test_load_environment_treats_null_as_unset(infra: Path) -> None:
         ('function_sizes = { submit = { memory = "1Gi" }', "cannot be read"),
         ('name = "open', "cannot be read"),
         ("database = <<END\nmine", "cannot be read"),
-        ('variable "name" {}', "sets variable, which infra/variables.tf does not have"),
+        ('variable "name" {}', "sets variable, which no file in infra/ declares"),
     ],
 )
 def test_load_environment_of_malformed_file_refuses(line: str, sentence: str, infra: Path) -> None:

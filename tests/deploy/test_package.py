@@ -44,12 +44,21 @@ CLOUD = {
     "SUBMIT_URL": "https://transcripts-submit-123456789012.us-central1.run.app",
     "CALLBACK_TOKENS": "made-up-token-made-up-token-made-up-token",
     "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
+    "REDACT_FACES": "false",
     "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
+    "RESULTS_TOPIC": "projects/my-project-123/topics/transcripts-results",
 }
 """Made-up values of every environment variable that Terraform sets."""
 
 UNKNOWN_PATH = "/no-such-path"
-ANSWERS = {"callback": 404, "submit": 405, "ingest": 405, "subscriber": 405, "sweep": 405}
+ANSWERS = {
+    "callback": 404,
+    "submit": 405,
+    "ingest": 405,
+    "subscriber": 405,
+    "results": 404,
+    "sweep": 405,
+}
 """The answer of each function to GET on that path, which needs no Google service."""
 
 

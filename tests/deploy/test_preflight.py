@@ -122,7 +122,7 @@ def test_deploy_without_both_tools_names_both(run: Run, programs: FakePrograms) 
         (
             {"production.tfvars": f'project = "{PROJECT}"\nregoin = "us-east1"'},
             "production",
-            "sets regoin, which infra/variables.tf does not have",
+            "sets regoin, which no file in infra/ declares",
         ),
         (
             {"production.tfvars": f'project = "{PROJECT}"\nmavi_api_key = "x"'},

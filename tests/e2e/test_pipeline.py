@@ -11,19 +11,20 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
+import pytest
 
 from cli.google_stack import PubSubAdmin
-from cli.local_names import DEAD, KEPT_DEAD, KEPT_REJECTED, REJECTED
+from cli.local_names import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
 from cli.processes import free_port, function_process
 from cli.stack import EMULATORS, Stack
-from tests.builders import callback_body, shape_names
+from tests.builders import callback_body, push_body, shape_names
 from tests.e2e.conftest import Start
 from tests.polling import eventually
-from transcripts.callbacks.message import Message, decompress
+from transcripts.callbacks.message import Message, decompress, pack
 from transcripts.embedded.broker import Broker, SqlitePublisher
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.google.publisher import PubSubPublisher
-from transcripts.logs import Log
+from transcripts.logs import Log, utc_now
 from transcripts.ports import Publisher
 from transcripts.submissions.submission import State, submission_id_of_asset
 from transcripts.tasks.task import Status, Task
@@ -233,6 +234,72 @@ async def test_subscriber_killed_gets_the_messages_again(start: Start) -> None:
     await subscriber.start()
     for number in range(10):
         await result(stack, f"t{number}")
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("backend", [EMULATORS])
+async def test_subscriber_killed_before_it_publishes_publishes_later(start: Start) -> None:
+    """It is killed after its commit, while the broker does not answer; then the push is repeated.
+
+    The test pushes by itself, since the emulator repeats a push whose connection was reset only
+    after some minutes.
+    """
+    stack = await start({}, functions=("subscriber",), environ={"RESULTS_TOPIC": RESULTS})
+    message = pack(callback_body(task_id="t"), utc_now(), {"task_id": "t"})
+    push = push_body(message.data, message.attributes)
+    reached = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            reached.set()
+        writer.close()
+
+    silent = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    usual = stack.processes["subscriber"]
+    await usual.stop()
+    log_file = stack.options.data_dir / "logs" / "subscriber-2.log"
+    environ = {**stack.environ, "PUBSUB_EMULATOR_HOST": f"{host}:{port}"}
+    doomed = function_process("subscriber", usual.port, environ, log_file)
+    await doomed.start()
+    try:
+        async with aiohttp.ClientSession() as client:
+            pushing = asyncio.ensure_future(client.post(doomed.url, data=push))
+            await result(stack, "t")
+            async with asyncio.timeout(30):
+                await reached.wait()
+            await doomed.stop(signal.SIGKILL)
+            with pytest.raises(aiohttp.ClientError):
+                await pushing
+            assert await kept(stack, RESULTS, KEPT_RESULTS) == []
+            await usual.start()
+            async with client.post(usual.url, data=push) as response:
+                assert response.status == 204
+        (event,) = await kept(stack, RESULTS, KEPT_RESULTS)
+        assert (event["task_id"], event["status"]) == ("t", "succeeded")
+    finally:
+        await doomed.stop()
+        silent.close()
+
+
+async def test_results_topic_is_told_of_every_result(start: Start) -> None:
+    """Of a stored one and of a duplicate, with what is stored."""
+    stack = await start(
+        {}, functions=("callback", "subscriber"), environ={"RESULTS_TOPIC": RESULTS}
+    )
+    told: list[dict[str, str]] = []
+
+    async def are_told(number: int) -> bool:
+        found = await kept(stack, RESULTS, KEPT_RESULTS)
+        # A pull takes the messages away, the embedded broker shows all that it keeps.
+        told[:] = [*told, *found] if stack.options.backend == EMULATORS else found
+        return len(told) >= number
+
+    for number in (1, 2):
+        assert await post_callback(stack, callback_body(task_id="t")) == 200
+        await eventually(lambda number=number: are_told(number), within_s=60)  # type: ignore[misc]
+    assert {event["task_id"] for event in told} == {"t"}
+    assert {event["status"] for event in told} == {"succeeded"}
 
 
 async def test_callback_without_a_broker_returns_503(start: Start, backend: str) -> None:

@@ -26,6 +26,7 @@ REQUESTS = {
     "ingest": ("/", b"{}", 422),
     "callback": (f"/{TOKEN}", callback_body(), 200),
     "subscriber": ("/", b"{}", 422),
+    "results": ("/tasks", b"", 405),
     "sweep": ("/", b"", 200),
 }
 """A path, a body and the status of the answer."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from transcripts.callbacks.message import pack
+from transcripts.embedded.broker import Broker
+from transcripts.embedded.database import Database
+from transcripts.errors import PublishUnavailable
 from transcripts.tasks.recorder import Recorder
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
@@ -94,3 +99,44 @@ async def test_push_too_large_returns_413(client: SubscriberClient) -> None:
     """The announced length decides."""
     answer = await client.push(b"x" * (16 * 1024 * 1024 + 1))
     assert answer.status_code == 413
+
+
+async def test_push_without_a_results_broker_returns_503(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The entry publishes to ``RESULTS_TOPIC``; what is not published is delivered again."""
+    environ = {
+        "TRANSCRIPTS_BACKEND": "embedded",
+        "TRANSCRIPTS_DATA_DIR": str(tmp_path),
+        "RESULTS_TOPIC": "projects/p/topics/results",
+        "REDACT_FACES": "true",
+    }
+    loaded = load("subscriber", environ, monkeypatch)
+    module: Any = loaded.module
+    database = Database(tmp_path)
+
+    async def messages() -> list[dict[str, Any]]:
+        kept = await Broker(database, [], poster, LogLines().log).kept(environ["RESULTS_TOPIC"])
+        return [msgspec.json.decode(message.data) for message in kept]
+
+    async def poster(_: str, __: bytes) -> int:
+        return 500
+
+    async def push() -> int:
+        async with loaded.client() as client:
+            return (await client.post("/", content=pushed(callback_body()))).status_code
+
+    publish = module.recorder._announce
+
+    async def no_broker(_: str) -> None:
+        raise PublishUnavailable("no broker")
+
+    module.recorder._announce = no_broker
+    assert (await push(), await messages()) == (503, [])
+    module.recorder._announce = publish
+    assert await push() == 204
+    assert [message["task_id"] for message in await messages()] == [TASK_ID]
+    task = await module.store.read_task(TASK_ID)
+    assert task.faces == []
+    module.store._documents._database.close()
+    database.close()

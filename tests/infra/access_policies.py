@@ -14,7 +14,7 @@ from transcripts.settings import FUNCTIONS
 EVERYBODY: Final = ("allUsers", "allAuthenticatedUsers")
 BASIC: Final = ("roles/owner", "roles/editor", "roles/viewer")
 CALLED: Final = tuple(name for name, caller in CALLERS.items() if caller)
-STORES: Final = ("submit", "ingest", "subscriber", "sweep")
+STORES: Final = ("submit", "ingest", "subscriber", "results", "sweep")
 ENQUEUES: Final = ("submit", "ingest", "sweep")
 
 
@@ -31,8 +31,9 @@ def expected_grants(plan: Plan) -> set[Grant]:
         caller = plan.account(f"to-{function}")
         grant(caller, "run.invoker", "cloud_run_v2_service", f"{prefix}-{function}")
     grant("allUsers", "run.invoker", "cloud_run_v2_service", f"{prefix}-callback")
-    for member in plan.variable("submit_callers"):
-        grant(member, "run.invoker", "cloud_run_v2_service", f"{prefix}-submit")
+    for function in ("submit", "results"):
+        for member in plan.variable(f"{function}_callers"):
+            grant(member, "run.invoker", "cloud_run_v2_service", f"{prefix}-{function}")
 
     callback, accessor = plan.account("callback"), "secretmanager.secretAccessor"
     grant(callback, "pubsub.publisher", "pubsub_topic", f"{prefix}-callbacks")
@@ -48,6 +49,8 @@ def expected_grants(plan: Plan) -> set[Grant]:
         account = plan.account(function)
         grant(account, "cloudtasks.enqueuer", "cloud_tasks_queue", f"{prefix}-submissions")
         grant(account, "iam.serviceAccountUser", "service_account", account_id(plan, "to-submit"))
+    grant(plan.account("subscriber"), "pubsub.publisher", "pubsub_topic", f"{prefix}-results")
+    grant(plan.account("results"), accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
     submit, uploads = plan.account("submit"), f"{plan.project}-{prefix}-uploads"
     grant(submit, accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
     grant(submit, "storage.objectViewer", "storage_bucket", uploads)
@@ -102,12 +105,14 @@ def grants_equal_the_table(plan: Plan) -> Iterator[str]:
 
 
 def only_callback_is_public(plan: Plan) -> Iterator[str]:
-    """Only callback takes requests from anybody; people call submit under their own identity."""
+    """Only callback takes requests from anybody; people call the others as themselves."""
     public = {(grant.kind, grant.target) for grant in plan.grants if grant.member in EVERYBODY}
     if public != {("cloud_run_v2_service", f"{plan.prefix}-callback")}:
         yield f"public: {sorted(public)}"
-    submit = "ALLOW_ALL" if plan.variable("submit_callers") else "ALLOW_INTERNAL_ONLY"
-    wanted = {"callback": "ALLOW_ALL", "submit": plan.variable("submit_ingress") or submit}
+    wanted = {"callback": "ALLOW_ALL"}
+    for name in ("submit", "results"):
+        usual = "ALLOW_ALL" if plan.variable(f"{name}_callers") else "ALLOW_INTERNAL_ONLY"
+        wanted[name] = plan.variable(f"{name}_ingress") or usual
     for name in plan.functions:
         ingress = plan.service(name).get("ingress_settings")
         if ingress != wanted.get(name, "ALLOW_INTERNAL_ONLY"):

@@ -74,6 +74,8 @@ def bounds() -> dict[str, Bounds]:
         # Normalizing takes up to six times the result; every push may hold a message of 10 MB.
         "subscriber": Bounds(large_results * 6 * BODY_MIB, 10, 60, push_s),
         # The last item begins when the run is over; half a minute for the query before it.
+        # One body that is normalized again, and a page of at most 900 KiB for every reader.
+        "results": Bounds(6 * BODY_MIB, 3, 60, 540),
         "sweep": Bounds(0, 8, run_s + item_s + 30, 1800),
     }
 
@@ -113,6 +115,11 @@ def environments_equal_the_settings(plan: Plan) -> Iterator[str]:
             yield f"{name} would not start: {error}"
 
 
+def written(value: object) -> str:
+    """Return a variable's value as an environment holds it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def environments_name_planned_resources(plan: Plan) -> Iterator[str]:
     """Topics, queue, database, URLs and identities in the environments are those of this plan."""
     queue = plan.one("cloud_tasks_queue")
@@ -123,13 +130,14 @@ def environments_name_planned_resources(plan: Plan) -> Iterator[str]:
         "GOOGLE_CLOUD_PROJECT": plan.project,
         "QUEUE_INVOKER": plan.account("to-submit"),
         "REJECTED_TOPIC": plan.topic("callbacks-rejected"),
+        "RESULTS_TOPIC": plan.topic("results"),
         "SUBMIT_QUEUE": f"{location}/queues/{queue['name']}",
         "SUBMIT_URL": plan.url("submit"),
     }
     for name in plan.functions:
         for variable, value in plan.environment(name).items():
             passed_on = plan.variable(variable.lower())
-            if value != wanted.get(variable, value if passed_on is None else str(passed_on)):
+            if value != wanted.get(variable, value if passed_on is None else written(passed_on)):
                 yield f"{name}: {variable} is {value}"
 
 
@@ -139,9 +147,9 @@ def defaults_equal_the_code(plan: Plan) -> Iterator[str]:
     for settings in FUNCTIONS.values():
         for variable in settings.variables():
             ours = variables.get(variable.name.lower())
-            if ours is None or variable.name == "CALLBACK_TOKENS" or variable.default is None:
+            if ours is None or variable.name in SECRETS or variable.default is None:
                 continue
-            if str(ours.get("default")) != variable.default:
+            if written(ours.get("default")) != variable.default:
                 yield f"{variable.name} is {ours.get('default')} by default"
 
 
@@ -151,6 +159,9 @@ SAFE_DEFAULTS: Final = {
     "uploaders": [],
     "static_ip": False,
     "submit_ingress": None,
+    "results_callers": [],
+    "results_ingress": None,
+    "redact_faces": False,
     "kms_key": None,
     "alert_email": None,
     "firestore_location": None,
@@ -226,6 +237,7 @@ def secrets_are_pinned_and_hidden(plan: Plan) -> Iterator[str]:
     wanted = {
         "submit": {"MAVI_API_KEY": f"{plan.prefix}-mavi-api-key"},
         "callback": {"CALLBACK_TOKENS": f"{plan.prefix}-callback-tokens"},
+        "results": {"MAVI_API_KEY": f"{plan.prefix}-mavi-api-key"},
     }
     for name in plan.functions:
         secrets = plan.service(name).get("secret_environment_variables") or []
@@ -327,10 +339,10 @@ def apis_are_enabled(plan: Plan) -> Iterator[str]:
 
 
 def static_ip_decides_the_network(plan: Plan) -> Iterator[str]:
-    """With static_ip submit alone sends everything by one address; without it no network exists."""
+    """With static_ip all that calls Mavi sends by one address; without it no network exists."""
     on = bool(plan.variable("static_ip"))
     for name in plan.functions:
-        wanted = "VPC_EGRESS_ALL_TRAFFIC" if on and name == "submit" else None
+        wanted = "VPC_EGRESS_ALL_TRAFFIC" if on and name in ("submit", "results") else None
         if plan.service(name).get("direct_vpc_egress") != wanted:
             yield f"{name} sends by {plan.service(name).get('direct_vpc_egress')}"
         if bool(plan.service(name).get("direct_vpc_network_interface")) != bool(wanted):

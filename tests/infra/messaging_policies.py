@@ -29,9 +29,9 @@ def keeping(plan: Plan) -> dict[str, Resource]:
 
 
 def topics_keep_messages_for_replay(plan: Plan) -> Iterator[str]:
-    """There are five topics; those that are pushed keep every message for replay_days."""
+    """There are six topics; those that are pushed keep every message for replay_days."""
     found = {resource["name"]: resource for resource in plan.all("pubsub_topic")}
-    if set(found) != {f"{plan.prefix}-{name}" for name in (*PUSHES, *KEPT)}:
+    if set(found) != {f"{plan.prefix}-{name}" for name in (*PUSHES, *KEPT, "results")}:
         yield f"topics: {sorted(found)}"
     for name in PUSHES:
         topic = found.get(f"{plan.prefix}-{name}")

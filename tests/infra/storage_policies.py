@@ -10,6 +10,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from tests.infra.plan import DAY_S, Plan, Policy, Resource, leaves, nested, number, seconds
+from transcripts.results.listing import INDEXES
 from transcripts.submissions import submission
 from transcripts.submissions.submission import AssetOwner, SpendCounter, Submission
 from transcripts.submissions.sweep import QUERIES
@@ -92,10 +93,14 @@ def large_fields_are_not_indexed(plan: Plan) -> Iterator[str]:
 def queries_have_their_indexes(plan: Plan) -> Iterator[str]:
     """The composite indexes are those of the code's queries, and no others."""
     found = {
-        (index["collection"], *((f["field_path"], f["order"]) for f in index["fields"]))
+        (
+            index["collection"],
+            *((f["field_path"], f["order"] or f["array_config"]) for f in index["fields"]),
+        )
         for index in plan.all("firestore_index")
     }
     wanted = {(c, (equal, "ASCENDING"), (time, "ASCENDING")) for c, equal, time in QUERIES}
+    wanted |= set(INDEXES)
     if found != wanted:
         yield f"indexes: {sorted(map(str, found ^ wanted))}"
     for index in plan.all("firestore_index"):

@@ -222,6 +222,8 @@ def _attributes_with(plan: Plan, form: re.Pattern[str]) -> Iterator[str]:
 
 OUTPUTS: Final[Mapping[str, Callable[[Plan], Any]]] = {
     "callback_url": lambda plan: plan.url("callback"),
+    "results_url": lambda plan: plan.url("results"),
+    "results_topic": lambda plan: plan.topic("results"),
     "urls": lambda plan: {name: plan.url(name) for name in plan.functions},
     "upload_bucket": lambda plan: f"{plan.project}-{plan.prefix}-uploads",
     "database": lambda plan: plan.variable("database") or plan.prefix,

@@ -181,8 +181,8 @@ def test_example_variables_equal_the_defaults_but_for_project_and_cap(
     assert 0 < example.variable("max_submissions_per_day") <= 1000
 
 
-RESULTS: Final = """
-    results = {
+FURTHER: Final = """
+    archive = {
       called_by     = "callers"
       callers       = var.submit_callers
       ingress       = "ALLOW_ALL"
@@ -206,19 +206,19 @@ def test_further_function_in_the_table_gets_everything_it_needs(plans: dict[str,
     sandbox = terraform_sandbox().copy()
     path = sandbox.folder / "functions.tf"
     start = "  functions = {\n"
-    path.write_text(path.read_text().replace(start, start + RESULTS, 1))
+    path.write_text(path.read_text().replace(start, start + FURTHER, 1))
     before = plans["distinct"]
-    sizes = {**DISTINCT["function_sizes"], "results": {"max_instances": 2}}
+    sizes = {**DISTINCT["function_sizes"], "archive": {"max_instances": 2}}
     after = planned({**DISTINCT, "function_sizes": sizes}, sandbox)
-    assert set(after.functions) == {*before.functions, "results"}
-    assert after.service("results")["max_instance_count"] == 2
-    assert after.service("results")["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
-    assert set(after.service("results")["environment_variables"]) == {
+    assert set(after.functions) == {*before.functions, "archive"}
+    assert after.service("archive")["max_instance_count"] == 2
+    assert after.service("archive")["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
+    assert set(after.service("archive")["environment_variables"]) == {
         *("TRANSCRIPTS_BACKEND", "GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE"),
         *("RETENTION_DAYS", "MAVI_BASE_URL"),
     }
     added = {(g.member, g.role) for g in set(after.grants) - set(before.grants)}
-    own = f"serviceAccount:{after.account('results')}"
+    own = f"serviceAccount:{after.account('archive')}"
     assert added == {
         ("user:ada@example.com", "roles/run.invoker"),
         (own, "roles/datastore.user"),

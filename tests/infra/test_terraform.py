@@ -60,6 +60,23 @@ def test_backend_example_is_a_backend_and_says_how_to_make_it() -> None:
     assert json.loads(copy.run("validate", "-json"))["valid"]
 
 
+@pytest.mark.terraform
+def test_documented_subscribers_are_valid_each_by_itself_and_together() -> None:
+    """A user copies one file of docs/events.md, or several, beside the others."""
+    text = (INFRA.parent / "docs" / "events.md").read_text()
+    subscribers = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(subscribers) == 3
+    together = terraform_sandbox().copy()
+    for number, subscriber in enumerate(subscribers):
+        alone = terraform_sandbox().copy()
+        for copy in (alone, together):
+            (copy.folder / f"subscriber-{number}.tf").write_text(subscriber)
+        for copy in (alone, together):
+            answer = json.loads(copy.run("validate", "-json"))
+            assert (answer["valid"], answer["diagnostics"]) == (True, [])
+    assert together.run("fmt", "-check", "-no-color") == ""
+
+
 def test_example_names_only_variables_that_exist() -> None:
     """Comments count too; what make sets is not among them."""
     text = (INFRA / "terraform.tfvars.example").read_text()

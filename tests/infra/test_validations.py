@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.infra.function_policies import bounds
+from tests.infra.function_policies import bounds, written
 from tests.infra.sandbox import INFRA, planned, refused_arguments
 from tests.infra.source import Source
 from tests.infra.test_policies import refusal
@@ -139,7 +139,7 @@ def test_accepted_values_are_accepted_by_the_code() -> None:
         for variable in settings.variables():
             row = VARIABLES.get(variable.name.lower(), {"good": []})
             for value in row["good"]:
-                variable.parse(str(value))
+                variable.parse(written(value))
 
 
 def test_sizes_that_contradict_each_other_are_refused() -> None:

@@ -10,9 +10,10 @@ CALLERS: Final[Mapping[str, str | None]] = {
     "ingest": "pubsub",
     "callback": None,
     "subscriber": "pubsub",
+    "results": None,
     "sweep": "scheduler",
 }
-"""Every function, and the service that calls it; anybody may call callback."""
+"""Every function, and the service that calls it. Anybody may call callback, and people results."""
 
 KMS_KEY: Final = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
 
@@ -50,6 +51,8 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "queue_concurrency": 53,
     "submit_callers": ["user:ada@example.com"],
     "submit_ingress": "ALLOW_INTERNAL_AND_GCLB",
+    "results_callers": ["group:readers@example.com"],
+    "redact_faces": True,
     "uploaders": ["group:editors@example.com"],
     "deletion_protection": False,
     "alert_email": "ops@example.com",
@@ -60,6 +63,7 @@ DISTINCT: Final[Mapping[str, Any]] = {
         "ingest": _size((1021, 39, 67, 2, 19), "4"),
         "callback": _size((2053, 83, 331, 3, 21), "6"),
         "subscriber": _size((4099, 9, 127, 4, 18), "8"),
+        "results": _size((1031, 23, 281, 5, 17), "4"),
         "sweep": _size((1033, 5, 307, 1, 6), "1"),
     },
 }
@@ -79,6 +83,7 @@ USES: Final[Mapping[str, Mapping[str, Any]]] = {
         "replay_days": 31,
         "upload_retention_days": 0,
         "submit_callers": ["user:ada@example.com"],
+        "results_ingress": "ALLOW_INTERNAL_AND_GCLB",
         "function_sizes": {"callback": {"max_instances": 3}},
     },
 }

@@ -9,7 +9,7 @@ from tests.pipeline import Pipeline
 from transcripts.mavi.answers import (
     SignedUrl,
 )
-from transcripts.ports import Write
+from transcripts.ports import Delete, Write
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
@@ -87,7 +87,7 @@ async def test_submit_and_upload_racing_for_an_asset_buy_once(pipeline: Pipeline
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
     ordered: list[Any] = []
 
-    async def submit_by_id(*writes: Write) -> None:
+    async def submit_by_id(*writes: Write | Delete) -> None:
         if not ordered and any(write.path == "assets/re_1" for write in writes):
             ordered.append(None)
             ordered.append(await pipeline.instance().submit(SubmitAsset("re_1", {})))

@@ -139,7 +139,7 @@ async def test_run_makes_the_queries_that_have_an_index(pipeline: Pipeline) -> N
     """Firestore refuses a query without its composite index, and the emulator does not."""
     await pipeline.sweeper().run()
     queries = pipeline.documents.queries
-    made = {(query.collection, query.where[0], query.until[0]) for query in queries}
+    made = {(query.collection, query.where[0][0], query.order_by) for query in queries}
     assert made == set(QUERIES)
 
 

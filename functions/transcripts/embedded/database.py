@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS document (
     version INTEGER NOT NULL,
     data    TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS document_created_at
+ON document (rtrim(json_extract(data, '$.created_at'), 'Z'), path) WHERE path NOT GLOB '*/*/*';
 CREATE TABLE IF NOT EXISTS version (last INTEGER NOT NULL);
 INSERT INTO version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM version);
 CREATE TABLE IF NOT EXISTS subscription (
@@ -89,6 +91,8 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         # An acknowledgement must survive a power cut, as the services' do.
         connection.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten with zeros, so that the file does not keep it.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(_SCHEMA)
         self._connection = connection
         return connection

@@ -7,8 +7,10 @@ have, so it needs neither a transaction nor a lock
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -19,6 +21,8 @@ from google.cloud.firestore_v1.types import (
     BatchGetDocumentsResponse,
     CommitRequest,
     CommitResponse,
+    RunAggregationQueryRequest,
+    RunAggregationQueryResponse,
     RunQueryRequest,
     RunQueryResponse,
     StructuredQuery,
@@ -28,7 +32,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.google.channel import Connection, open_channel, translate_errors
 from transcripts.google.values import decode_fields, encode_fields, encode_value
-from transcripts.ports import ABSENT, Query, Read, Snapshot, T, Write
+from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Write
 
 RPC_TIMEOUT_S: Final = 10.0
 
@@ -36,13 +40,23 @@ _READ_REQUEST: Final = BatchGetDocumentsRequest.pb()
 _READ_RESPONSE: Final = BatchGetDocumentsResponse.pb()
 _QUERY_REQUEST: Final = RunQueryRequest.pb()
 _QUERY_RESPONSE: Final = RunQueryResponse.pb()
+_COUNT_REQUEST: Final = RunAggregationQueryRequest.pb()
+_COUNT_RESPONSE: Final = RunAggregationQueryResponse.pb()
 _COMMIT_REQUEST: Final = CommitRequest.pb()
 _COMMIT_RESPONSE: Final = CommitResponse.pb()
 
 _AND: Final = StructuredQuery.CompositeFilter.Operator.AND.value
 _EQUAL: Final = StructuredQuery.FieldFilter.Operator.EQUAL.value
+_CONTAINS: Final = StructuredQuery.FieldFilter.Operator.ARRAY_CONTAINS.value
+_AT_LEAST: Final = StructuredQuery.FieldFilter.Operator.GREATER_THAN_OR_EQUAL.value
 _AT_MOST: Final = StructuredQuery.FieldFilter.Operator.LESS_THAN_OR_EQUAL.value
+_IS_NULL: Final = StructuredQuery.UnaryFilter.Operator.IS_NULL.value
 _ASCENDING: Final = StructuredQuery.Direction.ASCENDING.value
+_DESCENDING: Final = StructuredQuery.Direction.DESCENDING.value
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_ID: Final = "__name__"
+_COUNT: Final = "count"
 
 _ERRORS: Final = {
     grpc.StatusCode.ABORTED: Conflict,
@@ -55,10 +69,11 @@ _ERRORS: Final = {
 
 
 class _Calls(NamedTuple):
-    """The three RPCs this adapter uses, over one channel."""
+    """The four RPCs this adapter uses, over one channel."""
 
     batch_get: Any
     run_query: Any
+    run_aggregation_query: Any
     commit: Any
 
 
@@ -93,6 +108,11 @@ class FirestoreDocuments:
                 request_serializer=_QUERY_REQUEST.SerializeToString,
                 response_deserializer=_QUERY_RESPONSE.FromString,
             ),
+            run_aggregation_query=channel.unary_stream(
+                f"{service}/RunAggregationQuery",
+                request_serializer=_COUNT_REQUEST.SerializeToString,
+                response_deserializer=_COUNT_RESPONSE.FromString,
+            ),
             commit=channel.unary_unary(
                 f"{service}/Commit",
                 request_serializer=_COMMIT_REQUEST.SerializeToString,
@@ -126,8 +146,42 @@ class FirestoreDocuments:
             found = [response.document async for response in call if response.HasField("document")]
         return [_snapshot(document, query.type) for document in found]
 
-    async def commit(self, *writes: Write) -> None:
-        """Write all documents or none, in one RPC."""
+    async def count(self, *counts: Count) -> Sequence[int]:
+        """Return each number, in one RPC for each; all read the database as the first one did."""
+        if not counts:
+            return []
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
+            first, read_time = await self._count(calls, counts[0], None)
+            others = [self._count(calls, count, read_time) for count in counts[1:]]
+            return [first, *(number for number, _ in await asyncio.gather(*others))]
+
+    async def _count(
+        self, calls: _Calls, count: Count, read_time: Timestamp | None
+    ) -> tuple[int, Timestamp]:
+        request = encode_count(self._database, count)
+        if read_time is not None:
+            request.read_time.CopyFrom(read_time)
+        call = calls.run_aggregation_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+        number, moment = 0, Timestamp()
+        async for response in call:
+            number += response.result.aggregate_fields[_COUNT].integer_value
+            moment.CopyFrom(response.read_time)
+        return number, moment
+
+    async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
+        """Return the ids of a collection's documents, in one RPC that reads no field."""
+        request = encode_ids(self._database, collection, limit, after)
+        with _translate_errors():
+            calls = await self._connection.calls(RPC_TIMEOUT_S)
+            call = calls.run_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
+            names = [
+                response.document.name async for response in call if response.HasField("document")
+            ]
+        return [name.rpartition("/")[2] for name in names]
+
+    async def commit(self, *writes: Write | Delete) -> None:
+        """Write and delete all documents or none, in one RPC."""
         request = encode_commit(self._database, writes)
         with _translate_errors():
             calls = await self._connection.calls(RPC_TIMEOUT_S)
@@ -138,18 +192,15 @@ def _translate_errors() -> AbstractContextManager[None]:
     return translate_errors("Firestore", StoreUnavailable, _ERRORS)
 
 
-def encode_commit(database: str, writes: Sequence[Write]) -> Any:
+def encode_commit(database: str, writes: Sequence[Write | Delete]) -> Any:
     """Build the ``CommitRequest`` that makes ``writes``."""
     request = _COMMIT_REQUEST(database=database)
     for write in writes:
         message = request.writes.add()
-        message.update.name = f"{database}/documents/{write.path}"
-        names = write.fields
-        if names is None:
-            names = write.value.__struct_fields__
+        if isinstance(write, Delete):
+            message.delete = f"{database}/documents/{write.path}"
         else:
-            message.update_mask.field_paths.extend(names)
-        encode_fields(message.update.fields, write.value, names)
+            _encode_update(message, f"{database}/documents/{write.path}", write)
         if write.expect == ABSENT:
             message.current_document.exists = False
         elif write.expect is not None:
@@ -157,23 +208,97 @@ def encode_commit(database: str, writes: Sequence[Write]) -> Any:
     return request
 
 
+def _encode_update(message: Any, name: str, write: Write) -> None:
+    message.update.name = name
+    names = write.fields
+    if names is None:
+        names = write.value.__struct_fields__
+    else:
+        message.update_mask.field_paths.extend(names)
+    encode_fields(message.update.fields, write.value, names)
+
+
+def encode_ids(database: str, collection: str, limit: int, after: str) -> Any:
+    """Build the ``RunQueryRequest`` of a collection's ids; every collection has that index."""
+    parent, _, collection_id = f"{database}/documents/{collection}".rpartition("/")
+    request = _QUERY_REQUEST(parent=parent)
+    structured = request.structured_query
+    structured.from_.add(collection_id=collection_id)
+    structured.select.fields.add(field_path="__name__")
+    structured.order_by.add(field={"field_path": "__name__"}, direction=_ASCENDING)
+    structured.limit.value = limit
+    if after:
+        name = f"{parent}/{collection_id}/{after}"
+        structured.start_at.values.add(reference_value=name)
+        # A cursor that is not before its document starts behind it.
+        structured.start_at.before = False
+    return request
+
+
 def encode_query(database: str, query: Query[Any]) -> Any:
-    """Build the ``RunQueryRequest``; it needs a composite index on the query's two fields."""
-    request = _QUERY_REQUEST(parent=f"{database}/documents")
+    """Build the ``RunQueryRequest``.
+
+    A query with ``where`` or ``contains`` needs a composite index on that field and ``order_by``,
+    in the direction of the query.
+    """
+    root = f"{database}/documents"
+    request = _QUERY_REQUEST(parent=root)
     structured = request.structured_query
     structured.from_.add(collection_id=query.collection)
     composite = structured.where.composite_filter
     composite.op = _AND
-    for (name, value), operator in ((query.where, _EQUAL), (query.until, _AT_MOST)):
-        part = composite.filters.add().field_filter
-        part.field.field_path = name
-        part.op = operator
-        encode_value(part.value, value)
-    structured.order_by.add(field={"field_path": query.until[0]}, direction=_ASCENDING)
+    _add_equal(composite, query.where)
+    if query.contains is not None:
+        _add_filter(composite, query.contains[0], _CONTAINS, query.contains[1])
+    if query.until is not None:
+        _add_filter(composite, query.order_by, _AT_MOST, query.until)
+    if query.since is not None or query.until is None:
+        # A range has values of one type only: without one, null would count as a time.
+        _add_filter(composite, query.order_by, _AT_LEAST, query.since or _EARLIEST)
+    direction = _DESCENDING if query.descending else _ASCENDING
+    for name in (query.order_by, _ID):
+        structured.order_by.add(field={"field_path": name}, direction=direction)
+    if query.after is not None:
+        moment, document_id = query.after
+        encode_value(structured.start_at.values.add(), moment)
+        reference = structured.start_at.values.add()
+        reference.reference_value = f"{root}/{query.collection}/{document_id}"
+        structured.start_at.before = False
     structured.limit.value = query.limit
     for name in query.fields or ():
         structured.select.fields.add(field_path=name)
     return request
+
+
+def encode_count(database: str, count: Count) -> Any:
+    """Build the ``RunAggregationQueryRequest``; it needs no composite index."""
+    request = _COUNT_REQUEST(parent=f"{database}/documents")
+    aggregation = request.structured_aggregation_query
+    aggregation.structured_query.from_.add(collection_id=count.collection)
+    if count.where:
+        composite = aggregation.structured_query.where.composite_filter
+        composite.op = _AND
+        _add_equal(composite, count.where)
+    counted = aggregation.aggregations.add(alias=_COUNT)
+    counted.count.SetInParent()
+    return request
+
+
+def _add_equal(composite: Any, where: Sequence[tuple[str, str | None]]) -> None:
+    for name, value in where:
+        if value is None:
+            part = composite.filters.add().unary_filter
+            part.field.field_path = name
+            part.op = _IS_NULL
+        else:
+            _add_filter(composite, name, _EQUAL, value)
+
+
+def _add_filter(composite: Any, name: str, operator: int, value: object) -> None:
+    part = composite.filters.add().field_filter
+    part.field.field_path = name
+    part.op = operator
+    encode_value(part.value, value)
 
 
 def _snapshot(document: Any, kind: type[T]) -> Snapshot[T]:

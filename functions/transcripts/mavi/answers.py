@@ -162,6 +162,31 @@ def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
         return AssetState.UNKNOWN
 
 
+class DeleteAnswer(StrEnum):
+    """What became of an asset that was to be deleted; the value is a reason of our answer."""
+
+    GONE = "gone"
+    REFUSED = "provider_error"
+    UNAVAILABLE = "provider_unavailable"
+
+
+def read_delete_answer(http_status: int, body: bytes) -> DeleteAnswer | None:
+    """Classify the answer to ``DELETE /{asset_id}``; None means that the metadata tell.
+
+    Deleting an asset twice is an error, which a 400 does not tell from rate limiting.
+    """
+    content = _object(body)
+    status = http_status
+    if 200 <= status < 300:
+        code = _code(content or {})
+        status = 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
+    if status in (200, 404):
+        return DeleteAnswer.GONE
+    if status == 400:
+        return None
+    return DeleteAnswer.REFUSED if status in (401, 402, 403) else DeleteAnswer.UNAVAILABLE
+
+
 @dataclass(frozen=True)
 class SignedUrl:
     """The address for an asset's bytes; the asset has its id before the first byte is sent."""

@@ -18,12 +18,14 @@ from requests.auth import AuthBase
 from transcripts.mavi.answers import (
     AnswerLost,
     AssetState,
+    DeleteAnswer,
     NotSent,
     Sent,
     SignedUrl,
     SubmitAnswer,
     Unreachable,
     UploadAnswer,
+    read_delete_answer,
     read_metadata_answer,
     read_sent_answer,
     read_submit_answer,
@@ -168,7 +170,7 @@ class MaviClient:
         self._uploads = _Threads(UPLOAD_THREADS, "mavi-upload")
         self._rate_limiters = {
             endpoint: RateLimiter(1.0 / per_second)
-            for endpoint in ("submit", "metadata", "signed_url", "upload", "send")
+            for endpoint in ("submit", "metadata", "signed_url", "upload", "send", "delete")
         }
         self._send_methods = SEND_METHODS
 
@@ -191,6 +193,19 @@ class MaviClient:
                     return await self._calls.run(self._asset_state, asset_id)
             except TimeoutError:
                 return None
+
+    async def delete(self, asset_id: str, max_wait_s: float) -> DeleteAnswer:
+        """Delete an asset, which cannot be undone; one that is gone already is no error."""
+        async with self._calls.slots, self._rate_limiters["delete"].slot(max_wait_s):
+            try:
+                async with asyncio.timeout(self._call_within_s):
+                    answer = await self._calls.run(self._delete, asset_id)
+            except TimeoutError:
+                return DeleteAnswer.UNAVAILABLE
+        if answer is not None:
+            return answer
+        gone = await self.asset_state(asset_id, max_wait_s) is AssetState.MISSING
+        return DeleteAnswer.GONE if gone else DeleteAnswer.UNAVAILABLE
 
     async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
@@ -239,6 +254,13 @@ class MaviClient:
         except FAILURES:
             return None
         return read_metadata_answer(answer.status, answer.body)
+
+    def _delete(self, asset_id: str) -> DeleteAnswer | None:
+        try:
+            answer = self._call("DELETE", f"/{quote(asset_id, safe='')}")
+        except FAILURES:
+            return DeleteAnswer.UNAVAILABLE
+        return read_delete_answer(answer.status, answer.body)
 
     def _signed_url(self, filename: str) -> UploadAnswer:
         content = {"original_filename": clean_filename(filename)}

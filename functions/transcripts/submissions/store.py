@@ -24,7 +24,7 @@ from transcripts.submissions.submission import (
     submission_path,
 )
 from transcripts.tasks.merge import DECIDING_FIELDS, merge
-from transcripts.tasks.task import Task, task_path
+from transcripts.tasks.task import Status, Task, task_path
 
 D = TypeVar("D")
 
@@ -166,14 +166,18 @@ class SubmissionStore:
         ]
 
     async def first_with_result(self, task_ids: Sequence[str]) -> str | None:
-        """Return the first of these tasks whose result is stored, or None."""
+        """Return the first of these tasks whose result is stored, or None.
+
+        A deleted task counts: its result had been stored.
+        """
 
         async def attempt() -> str | None:
             reads = [
-                Read(task_path(task_id), Task, ("task_id", "revision")) for task_id in task_ids
+                Read(task_path(task_id), Task, ("task_id", "status", "revision"))
+                for task_id in task_ids
             ]
-            found = await self._documents.read(*reads)
-            has = (each.value.task_id for each in found if each and each.value.revision is not None)
+            found = [each.value for each in await self._documents.read(*reads) if each]
+            has = (task.task_id for task in found if task.revision or task.status is Status.DELETED)
             return next(has, None)
 
         return await self._retrier.run(attempt)

@@ -26,6 +26,8 @@ DECIDING_FIELDS: Final = (
     "received_at",
     "stored_at",
     "revision",
+    "first_page",
+    "deleted_revisions",
 )
 """The fields that ``merge`` reads: a store need not read the segments to decide."""
 
@@ -38,6 +40,10 @@ _RANK: Final = {
 }
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
+SECOND_SLOT: Final = 50_000
+"""Index of the first page of a result that was normalized again, every other time: readers of the
+pages that are replaced go on reading them."""
+
 
 class Outcome(StrEnum):
     """How ``merge`` decided about an incoming result or submission."""
@@ -45,6 +51,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
+    DELETED = "deleted"
 
 
 class Merge(NamedTuple):
@@ -62,12 +69,38 @@ def merge(current: Task | None, incoming: Task) -> Merge:
     """
     if current is None:
         return Merge(Outcome.STORED, incoming, None)
+    if incoming.revision in current.deleted_revisions:
+        return Merge(Outcome.DELETED, current, ())
+    if current.status is Status.DELETED:
+        return _merge_deleted(current, incoming)
     if incoming.revision is None:
         return _merge_submission(current, incoming)
     return _merge_result(current, incoming)
 
 
-def _precedence(task: Task) -> tuple[int, datetime, str]:
+def _merge_deleted(current: Task, incoming: Task) -> Merge:
+    """Join what arrives after a deletion.
+
+    A result with another body is a new task without a submission. A submission leaves its ids only:
+    so it can be found, and its personal fields do not come back.
+    """
+    if incoming.revision is not None:
+        task = replace(incoming, deleted_revisions=current.deleted_revisions)
+        return Merge(Outcome.STORED, task, None)
+    if current.submission_id is not None:
+        return Merge(Outcome.DELETED, current, ())
+    names = ("submission_id", "asset_id")
+    task = replace(current, **{name: getattr(incoming, name) for name in names})
+    return Merge(Outcome.DELETED, task, names)
+
+
+def renormalized(current: Task, result: Task) -> Merge:
+    """Put a stored body's new result into ``current``, which may hold only ``DECIDING_FIELDS``."""
+    first_page = SECOND_SLOT - current.first_page if current.revision == result.revision else 0
+    return _joined(current, replace(result, first_page=first_page), RESULT_FIELDS)
+
+
+def precedence(task: Task) -> tuple[int, datetime, str]:
     """Order results: by status, then by time, then by the first 64 bits of their SHA-256."""
     return (_RANK[task.status], task.received_at or _NEVER, task.revision or "")
 
@@ -75,7 +108,7 @@ def _precedence(task: Task) -> tuple[int, datetime, str]:
 def _merge_result(current: Task, incoming: Task) -> Merge:
     if current.revision == incoming.revision:
         return Merge(Outcome.DUPLICATE, current, ())
-    if _precedence(incoming) < _precedence(current):
+    if precedence(incoming) < precedence(current):
         return Merge(Outcome.SUPERSEDED, current, ())
     return _joined(current, incoming, RESULT_FIELDS)
 

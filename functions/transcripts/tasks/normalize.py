@@ -70,6 +70,12 @@ def normalize(
     return _with_transcript(task, msgspec.json.decode(data.data, type=_Result))
 
 
+def without_faces(task: Task) -> Task:
+    """Return a result without the faces that the provider saw."""
+    speakers = [msgspec.structs.replace(speaker, face_ids=[]) for speaker in task.speakers]
+    return msgspec.structs.replace(task, speakers=speakers, faces=[])
+
+
 class _Data(msgspec.Struct, frozen=True):
     msg: msgspec.Raw = ABSENT
     success: msgspec.Raw = ABSENT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -14,7 +14,7 @@ from transcripts.logs import Log
 from transcripts.push import Push, read_push
 from transcripts.retention import expiry
 from transcripts.tasks.merge import Outcome
-from transcripts.tasks.normalize import normalize
+from transcripts.tasks.normalize import normalize, without_faces
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Task
 
@@ -23,6 +23,10 @@ LARGE_BYTES: Final = 1024 * 1024
 LARGE_CONCURRENCY: Final = 2
 """So many messages over ``LARGE_BYTES``, unpacked, are worked on at a time: the worst known body of
 32 MiB takes 270 MiB, and the instance has 1 GiB for eight requests."""
+
+
+Announce = Callable[[str], Awaitable[None]]
+"""Tells others that the result of this task is stored."""
 
 
 class Prepared(NamedTuple):
@@ -64,20 +68,33 @@ class Recorder:
     """Stores pushed callbacks, and reports the outcome of each."""
 
     def __init__(
-        self, store: TaskStore, retention_days: int, log: Log, clock: Callable[[], datetime]
+        self,
+        store: TaskStore,
+        retention_days: int,
+        log: Log,
+        clock: Callable[[], datetime],
+        *,
+        redact_faces: bool = False,
+        announce: Announce | None = None,
     ) -> None:
-        """Take the store, the days results are kept (0: always), a log and a clock (UTC)."""
+        """Take the store, the days results are kept (0: always), a log and a clock (UTC).
+
+        ``redact_faces`` leaves the faces out of what is stored, but not out of the raw body.
+        ``announce`` is called for every result that is stored, at least once.
+        """
         self._store = store
         self._retention_days = retention_days
         self._log = log
         self._clock = clock
+        self._redact_faces = redact_faces
+        self._announce = announce
         self._large = asyncio.Semaphore(LARGE_CONCURRENCY)
 
     async def record(self, body: bytes) -> Outcome:
         """Store the result that a push request's ``body`` carries.
 
-        Raises a ``PermanentError`` (logged as an error: it will be dead-lettered) and
-        ``StoreUnavailable`` (it will be delivered again).
+        Raises a ``PermanentError`` (logged as an error: it will be dead-lettered),
+        ``StoreUnavailable`` and what ``announce`` raises (it will be delivered again).
         """
         push: Push | None = None
         try:
@@ -109,10 +126,14 @@ class Recorder:
             anomalies={anomaly.code: anomaly.count for anomaly in result.anomalies},
             attempt=push.attempt,
         )
+        if self._announce is not None and outcome is not Outcome.DELETED:
+            await self._announce(result.task_id)
         return outcome
 
     async def _save(self, push: Push, size: int) -> tuple[Task, Outcome]:
         result, raw = await self._prepare(push, size)
+        if self._redact_faces:
+            result = without_faces(result)
         return result, await self._store.save_result(result, raw)
 
     async def _prepare(self, push: Push, size: int) -> Prepared:

@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from transcripts.errors import Conflict, StoreUnavailable
-from transcripts.ports import ABSENT, Documents, Read, Version, Write
+from transcripts.ports import ABSENT, Delete, Documents, Read, Snapshot, Version, Write
 from transcripts.retry import Retrier
-from transcripts.tasks.merge import DECIDING_FIELDS, Merge, Outcome, merge
+from transcripts.tasks.merge import DECIDING_FIELDS, Merge, Outcome, merge, renormalized
 from transcripts.tasks.paging import RAW_CHUNK_BYTES, chunks, paginate
-from transcripts.tasks.task import Page, RawChunk, Segment, Task, page_path, raw_path, task_path
+from transcripts.tasks.task import (
+    Page,
+    RawChunk,
+    Segment,
+    Status,
+    Task,
+    page_path,
+    page_paths,
+    raw_path,
+    revision_of,
+    task_path,
+)
 
 WRITES_PER_COMMIT: Final = 3
 """Of blocks and pages, up to 900 KiB each, beside the task. A request may have 10 MiB
@@ -27,6 +40,29 @@ WRITES_PER_COMMIT: Final = 3
 
 INLINE_SEGMENTS: Final = 10_000
 """A longer transcript is cut into pages in a thread, so that it does not delay other requests."""
+
+
+IDS_AT_ONCE: Final = 200
+"""Ids of pages or raw blocks that one query returns, and that one commit deletes."""
+
+PARTS: Final = ("segments", "raw")
+"""The collections below a task."""
+
+
+class StoredBody(NamedTuple):
+    """A compressed body, when it was received and when it expires, as its raw blocks say."""
+
+    data: bytes
+    received_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass
+class _EarlierAttempts:
+    """Known effects of earlier attempts to save a result."""
+
+    answer_lost: bool = False
+    kept_raw: bool = False
 
 
 class TaskStore:
@@ -42,32 +78,36 @@ class TaskStore:
 
         Raises ``StoreUnavailable`` when the time is used up; repeating the call is always safe.
         """
-        answer_lost = False
+        earlier = _EarlierAttempts()
 
         async def attempt() -> Outcome:
-            nonlocal answer_lost
             try:
-                return await self._save_once(result, raw, answer_lost=answer_lost)
+                return await self._save_once(result, raw, earlier)
             except Conflict:
                 raise
             except StoreUnavailable:
-                answer_lost = True
+                earlier.answer_lost = True
                 raise
 
         return await self._retrier.run(attempt)
 
-    async def _save_once(self, result: Task, raw: bytes, *, answer_lost: bool) -> Outcome:
+    async def _save_once(self, result: Task, raw: bytes, earlier: _EarlierAttempts) -> Outcome:
         path = task_path(result.task_id)
         (found,) = await self._documents.read(Read(path, Task, DECIDING_FIELDS))
         merged = merge(found.value if found else None, result)
+        if merged.outcome is Outcome.DELETED:
+            await self._delete_revision(result)
+            return Outcome.DELETED
         if merged.outcome is Outcome.DUPLICATE:
             # After a lost answer, what is found may be our own write.
-            ours = answer_lost and merged.task.stored_at == result.stored_at
+            ours = earlier.answer_lost and merged.task.stored_at == result.stored_at
             return Outcome.STORED if ours else Outcome.DUPLICATE
         if merged.outcome is Outcome.SUPERSEDED:
-            kept_before = not await self._keep_raw(result, raw) and not answer_lost
-            return Outcome.DUPLICATE if kept_before else Outcome.SUPERSEDED
-        arguments = (merged, raw, found.version if found else ABSENT)
+            earlier.kept_raw |= await self._keep_raw(result, raw)
+            await self._require_unchanged(path, found)
+            ours = earlier.kept_raw or earlier.answer_lost
+            return Outcome.SUPERSEDED if ours else Outcome.DUPLICATE
+        arguments = (merged, raw, _version(found))
         if len(merged.task.segments) <= INLINE_SEGMENTS:
             commits = result_writes(*arguments)
         else:
@@ -92,20 +132,81 @@ class TaskStore:
             return False
         return True
 
+    async def _require_unchanged(self, path: str, decided_on: Snapshot[Task] | None) -> None:
+        """Raise ``Conflict``, so that it is decided again, if the task has changed.
+
+        Keeping a raw body does not touch the task: a deletion, or a result that is normalized
+        again, may have come between.
+        """
+        (found,) = await self._documents.read(Read(path, Task, ("task_id",)))
+        if _version(found) != _version(decided_on):
+            raise Conflict("The task changed while a raw body was stored.")
+
+    async def _delete_revision(self, result: Task) -> None:
+        """Delete what a delivery of a deleted result may have written before it was decided on."""
+        for collection in PARTS:
+            under = f"{task_path(result.task_id)}/{collection}"
+            ids = await self._documents.ids(under, after=f"{result.revision}-", limit=IDS_AT_ONCE)
+            found = [part for part in ids if revision_of(part) == result.revision]
+            if found:
+                await self._documents.commit(*(Delete(f"{under}/{part}") for part in found))
+
+    async def replace_result(self, result: Task, current: Snapshot[Task]) -> None:
+        """Store the new result of a stored body; ``current`` is what ``read_head`` returned.
+
+        Raises ``Conflict`` if the task has changed since.
+        """
+        merged = renormalized(current.value, result)
+        task, pages = await asyncio.to_thread(paginate, merged.task)
+        *earlier, last = _commits(_page_writes(task, pages))
+        for writes in earlier:
+            await self._documents.commit(*writes)
+        turn = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
+        await self._documents.commit(*last, turn)
+
+    async def read_head(self, task_id: str) -> Snapshot[Task] | None:
+        """Return what decisions need of a task; None if it is absent or deleted."""
+        (found,) = await self._documents.read(Read(task_path(task_id), Task, DECIDING_FIELDS))
+        return None if found is None or found.value.status is Status.DELETED else found
+
+    async def read_fields(self, task_id: str, fields: tuple[str, ...]) -> Snapshot[Task] | None:
+        """Return some fields of a task, at least ``status``, as ``read_head`` does.
+
+        Raises ``StoreUnavailable`` when the time is used up.
+        """
+
+        async def attempt() -> Snapshot[Task] | None:
+            (found,) = await self._documents.read(Read(task_path(task_id), Task, fields))
+            return None if found is None or found.value.status is Status.DELETED else found
+
+        return await self._retrier.run(attempt)
+
+    async def revisions(self, task_id: str) -> list[str]:
+        """Return the revisions whose bodies are stored, in the order of their ids."""
+        found: dict[str, None] = {}
+        after = ""
+        while True:
+            ids = await self._documents.ids(
+                f"{task_path(task_id)}/raw", after=after, limit=IDS_AT_ONCE
+            )
+            found |= dict.fromkeys(map(revision_of, ids))
+            if len(ids) < IDS_AT_ONCE:
+                return list(found)
+            after = ids[-1]
+
     async def read_task(self, task_id: str) -> Task | None:
-        """Return a task with all its segments, or None if it does not exist."""
+        """Return a task with all its segments; None if it is absent or deleted."""
         return await self._retrier.run(lambda: self._read_once(task_id))
 
     async def _read_once(self, task_id: str) -> Task | None:
         (found,) = await self._documents.read(Read(task_path(task_id), Task))
-        if found is None:
+        if found is None or found.value.status is Status.DELETED:
             return None
         task = found.value
-        if not task.pages or task.revision is None:
+        paths = page_paths(task)
+        if not paths:
             return task
-        pages = await self._documents.read(
-            *(Read(page_path(task_id, task.revision, index), Page) for index in range(task.pages))
-        )
+        pages = await self._documents.read(*(Read(path, Page) for path in paths))
         if None in pages:
             raise Conflict("A page of the transcript is missing.")
         return replace(
@@ -114,18 +215,22 @@ class TaskStore:
 
     async def read_raw(self, task_id: str, revision: str) -> bytes | None:
         """Return the compressed body of a revision; None if it was never there or has expired."""
+        body = await self._retrier.run(lambda: self.read_body(task_id, revision))
+        return body.data if body else None
 
-        async def attempt() -> bytes | None:
-            data: list[bytes] = []
-            while not data or len(data[-1]) == RAW_CHUNK_BYTES:
-                read = Read(raw_path(task_id, revision, len(data)), RawChunk)
-                (found,) = await self._documents.read(read)
-                if found is None:
-                    break
-                data.append(found.value.data)
-            return b"".join(data) if data else None
-
-        return await self._retrier.run(attempt)
+    async def read_body(self, task_id: str, revision: str) -> StoredBody | None:
+        """Return the compressed body of a revision with its times, in one attempt."""
+        blocks: list[RawChunk] = []
+        while not blocks or len(blocks[-1].data) == RAW_CHUNK_BYTES:
+            read = Read(raw_path(task_id, revision, len(blocks)), RawChunk)
+            (found,) = await self._documents.read(read)
+            if found is None:
+                break
+            blocks.append(found.value)
+        if not blocks:
+            return None
+        data = b"".join(block.data for block in blocks)
+        return StoredBody(data, blocks[0].received_at, blocks[0].expires_at)
 
 
 def result_writes(merged: Merge, raw: bytes, version: Version) -> list[list[Write]]:
@@ -141,7 +246,10 @@ def result_writes(merged: Merge, raw: bytes, version: Version) -> list[list[Writ
 
 def _raw_writes(result: Task, raw: bytes) -> list[Write]:
     return [
-        Write(_named(raw_path, result, index), RawChunk(block, result.expires_at))
+        Write(
+            _named(raw_path, result, index),
+            RawChunk(block, result.expires_at, result.received_at),
+        )
         for index, block in enumerate(chunks(raw))
     ]
 
@@ -149,7 +257,7 @@ def _raw_writes(result: Task, raw: bytes) -> list[Write]:
 def _page_writes(result: Task, pages: Sequence[list[Segment]]) -> list[Write]:
     return [
         Write(_named(page_path, result, index), Page(page, result.expires_at))
-        for index, page in enumerate(pages)
+        for index, page in enumerate(pages, result.first_page)
     ]
 
 
@@ -165,3 +273,7 @@ def _commits(writes: Sequence[Write]) -> list[list[Write]]:
         list(writes[at : at + WRITES_PER_COMMIT])
         for at in range(0, max(len(writes), 1), WRITES_PER_COMMIT)
     ]
+
+
+def _version(found: Snapshot[Task] | None) -> Version:
+    return found.version if found else ABSENT

@@ -2,7 +2,7 @@
 
 ``tasks/{task_id}`` is a ``Task``; a long transcript has its segments in
 ``tasks/{task_id}/segments/{revision}-{00000…}`` (``Page``), and the provider's body is in
-``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawChunk``).
+``tasks/{task_id}/raw/{revision}-{00000…}`` (``RawChunk``). A deleted task leaves a ``DeletedTask``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Status(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNRECOGNIZED = "unrecognized"
+    DELETED = "deleted"
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +117,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A task, joined from up to three sides: its submission, its result, and its readers.
 
     ``duration_s`` is the end of the last segment, ``speech_s`` the time in which anybody speaks,
-    ``character_count`` the Unicode characters of all texts, blanks included.
+    ``character_count`` the Unicode characters of all texts, blanks included. ``first_page`` is the
+    index of the first of the ``pages``. ``deleted_revisions`` are results that were deleted and are
+    never stored again.
     """
 
     task_id: str
@@ -148,8 +151,25 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     anomalies: list[Anomaly] = []
     pages: int = 0
+    first_page: int = 0
 
     speaker_names: list[SpeakerName] = []
+    deleted_revisions: list[str] = []
+
+
+class DeletedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a deleted task, so that no redelivery brings its result back.
+
+    It holds no personal data. It has no ``created_at``, so no list of tasks shows it.
+    """
+
+    task_id: str
+    status: Status = Status.DELETED
+    submission_id: str | None = None
+    asset_id: str | None = None
+    deleted_revisions: list[str] = []
+    deleted_at: datetime
+    expires_at: datetime | None = None
 
 
 SUBMISSION_FIELDS: Final = (
@@ -183,6 +203,7 @@ RESULT_FIELDS: Final = (
     "usage",
     "anomalies",
     "pages",
+    "first_page",
 )
 """Written by the result's side. ``speaker_names`` is in neither: it belongs to people."""
 
@@ -199,6 +220,7 @@ class RawChunk(msgspec.Struct, frozen=True):
 
     data: bytes = b""
     expires_at: datetime | None = None
+    received_at: datetime | None = None
 
 
 def task_path(task_id: str) -> str:
@@ -211,6 +233,21 @@ def page_path(task_id: str, revision: str, index: int) -> str:
     return f"tasks/{task_id}/segments/{revision}-{index:05d}"
 
 
+def page_paths(task: Task) -> list[str]:
+    """Return the paths of the pages with a task's segments, in order; none if they are inline."""
+    if task.revision is None:
+        return []
+    return [
+        page_path(task.task_id, task.revision, task.first_page + index)
+        for index in range(task.pages)
+    ]
+
+
 def raw_path(task_id: str, revision: str, index: int) -> str:
     """Return the path of the raw block ``index`` of a revision."""
     return f"tasks/{task_id}/raw/{revision}-{index:05d}"
+
+
+def revision_of(part_id: str) -> str:
+    """Return the revision that a page or a raw block belongs to, by its document's id."""
+    return part_id.rpartition("-")[0]

@@ -1,0 +1,84 @@
+"""The private function that people and programs read: tasks, transcripts, submissions."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from transcripts import serving
+from transcripts.backends import open_documents
+from transcripts.logs import Log, utc_now
+from transcripts.results.accounting import AccountingRoutes
+from transcripts.results.changes import TaskChanges
+from transcripts.results.deletion import AssetDeleter, Deletion
+from transcripts.results.renormalize import Renormalizer
+from transcripts.results.routing import dispatch, private
+from transcripts.results.speaker_names import SpeakerNames
+from transcripts.results.submissions import SubmissionRoutes
+from transcripts.results.tasks import TaskRoutes
+from transcripts.retry import Retrier
+from transcripts.settings import ResultsSettings, Secret
+from transcripts.tasks.store import TaskStore
+from transcripts.web import error_boundary
+
+settings = ResultsSettings.load(os.environ)
+log = Log("results")
+documents = open_documents(settings, os.environ)
+retrier = Retrier()
+tasks = TaskRoutes(documents, retrier, log)
+submissions = SubmissionRoutes(documents, retrier)
+accounting = AccountingRoutes(documents, retrier)
+
+
+def _assets() -> AssetDeleter | None:
+    """Return Mavi's client; only with a key is it imported."""
+    key = settings.mavi_api_key
+    if not isinstance(key, Secret):
+        return None
+    from transcripts.mavi.client import MaviClient
+
+    return MaviClient(settings.mavi_base_url, key, settings.mavi_requests_per_second)
+
+
+changes = TaskChanges(
+    SpeakerNames(documents, retrier),
+    Deletion(
+        documents,
+        retrier,
+        log,
+        utc_now,
+        retention_days=settings.retention_days,
+        assets=_assets(),
+    ),
+    Renormalizer(
+        TaskStore(documents, retrier), retrier, log, utc_now, redact_faces=settings.redact_faces
+    ),
+)
+
+ROUTES: Final = (
+    Route("/tasks", tasks.list, methods=["GET"]),
+    Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
+    Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
+    Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
+    Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
+    Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
+    Route("/submissions", submissions.list, methods=["GET"]),
+    Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
+    Route("/accounting", accounting.show, methods=["GET"]),
+)
+
+
+@functions_framework.aio.http
+@private
+@error_boundary(log)
+async def results(request: Request) -> Response:
+    """Answer a request by the table of routes; docs/reference.md lists every answer."""
+    return await dispatch(ROUTES, request)
+
+
+serving.prepare()

@@ -1,0 +1,1 @@
+"""The routes of the private function ``results``: tasks, transcripts, submissions, accounting."""

@@ -1,0 +1,125 @@
+"""Lists, newest first, by pages; which filters they have, and which indexes these need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+from starlette.datastructures import QueryParams
+
+from transcripts.ports import Documents, Query
+from transcripts.results.page_tokens import decode_token, encode_token
+from transcripts.results.parameters import (
+    Parser,
+    bad_parameters,
+    moment,
+    moment_before,
+    page_size,
+    read_parameters,
+)
+from transcripts.retry import Retrier
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+DEFAULT_PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 200
+"""A larger size is reduced."""
+
+ORDER: Final = "created_at"
+
+INDEXES: Final = (
+    ("tasks", ("status", "ASCENDING"), (ORDER, "DESCENDING")),
+    ("tasks", ("asset_id", "ASCENDING"), (ORDER, "DESCENDING")),
+    ("tasks", ("submission_id", "ASCENDING"), (ORDER, "DESCENDING")),
+    ("tasks", ("label_pairs", "CONTAINS"), (ORDER, "DESCENDING")),
+    ("submissions", ("state", "ASCENDING"), (ORDER, "DESCENDING")),
+    ("submissions", ("source.uri", "ASCENDING"), (ORDER, "DESCENDING")),
+    ("submissions", ("asset_id", "ASCENDING"), (ORDER, "DESCENDING")),
+)
+"""Collection and fields of each composite index that a list needs: one for each filter. So a list
+takes one filter beside the times; a list without one is in the order of an automatic index."""
+
+
+class Filter(NamedTuple):
+    """A parameter that selects documents: by the text of a field, or by an element of a list."""
+
+    field: str
+    parse: Parser
+    is_list: bool = False
+
+
+class ListPage(NamedTuple, Generic[S]):
+    """Some documents, and the token of the next page; without a token this is the last page."""
+
+    items: Sequence[S]
+    next_page_token: str | None
+
+
+@dataclass(frozen=True)
+class Listing(Generic[S]):
+    """A collection as a list: ``fields`` are read of each document, ``id_field`` is its id."""
+
+    documents: Documents
+    retrier: Retrier
+    collection: str
+    type: type[S]
+    id_field: str
+    fields: tuple[str, ...]
+    filters: Mapping[str, Filter]
+
+    async def page(self, parameters: QueryParams) -> ListPage[S]:
+        """Return one page, in one query.
+
+        Raises ``RequestError`` (``bad_parameter``, ``bad_page_token``) and ``StoreUnavailable``.
+        """
+        query = self._query(parameters)
+        found = await self.retrier.run(lambda: self.documents.query(query))
+        items = [snapshot.value for snapshot in found]
+        if len(items) < query.limit:
+            return ListPage(items, None)
+        # The query asks for one more than the page holds, so the last page has no token.
+        page = items[:-1]
+        last: Any = page[-1]
+        token = encode_token(query, (getattr(last, ORDER), getattr(last, self.id_field)))
+        return ListPage(page, token)
+
+    def _query(self, parameters: QueryParams) -> Query[S]:
+        parsers = {name: each.parse for name, each in self.filters.items()} | dict(_COMMON)
+        values = read_parameters(parsers, parameters)
+        given = [name for name in values if name in self.filters]
+        if len(given) > 1:
+            problem = f"can't be combined with {', '.join(given[1:])}; use one filter and the times"
+            raise bad_parameters({given[0]: problem}, parsers)
+        since, until = values.get("created_after"), values.get("created_before")
+        if since is not None and until is not None and since > until:
+            raise bad_parameters({"created_after": "must be before created_before"}, parsers)
+        query = Query(
+            self.collection,
+            self.type,
+            order_by=ORDER,
+            descending=True,
+            since=since,
+            until=until,
+            limit=min(values.get("page_size", DEFAULT_PAGE_SIZE), MAX_PAGE_SIZE) + 1,
+            fields=self.fields,
+        )
+        for name in given:
+            field, _, is_list = self.filters[name]
+            if is_list:
+                query = replace(query, contains=(field, values[name]))
+            else:
+                query = replace(query, where=((field, values[name]),))
+        if "page_token" in values:
+            query = replace(query, after=decode_token(query, values["page_token"]))
+        return query
+
+
+_COMMON: Final[Mapping[str, Parser]] = {
+    "created_after": moment,
+    "created_before": moment_before,
+    "page_size": page_size,
+    "page_token": str,
+}
+"""The times are a half-open range: from ``created_after`` on, and before ``created_before``."""

@@ -1,0 +1,113 @@
+"""A task in short, as lists show it and as the results topic carries it. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from transcripts.callbacks.kinds import Kind
+from transcripts.exports.speakers import display_names
+from transcripts.exports.text import one_line
+from transcripts.results.next_steps import task_next_step
+from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
+from transcripts.tasks.task import (
+    Anomaly,
+    Provider,
+    Source,
+    Speaker,
+    SpeakerName,
+    Status,
+    Task,
+    Usage,
+)
+
+
+class NamedSpeaker(msgspec.Struct, frozen=True):
+    """A speaker of the result; ``display_name`` is what people call the speaker."""
+
+    id: str
+    name: str
+    display_name: str
+    segment_count: int
+    word_count: int
+    talk_time_s: float
+    share: float
+    first_start_s: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A task without its segments, faces and raw body, of a bounded size.
+
+    ``speakers`` are the first ``MAX_SPEAKERS`` in the order of their first words; ``speaker_count``
+    counts all. ``next_step`` says what to do about a task that is not the result of a submission.
+    """
+
+    task_id: str
+    kind: Kind
+    status: Status
+    submission_id: str | None
+    asset_id: str | None
+    source: Source | None
+    labels: dict[str, str]
+    created_at: datetime | None
+    submitted_at: datetime | None
+    received_at: datetime | None
+    stored_at: datetime | None
+    expires_at: datetime | None
+    provider: Provider | None
+    revision: str | None
+    duration_s: float
+    speech_s: float
+    segment_count: int
+    word_count: int
+    character_count: int
+    speaker_count: int
+    speakers: list[NamedSpeaker]
+    anomalies: list[Anomaly]
+    usage: Usage | None
+    next_step: str | None
+
+
+MAX_SPEAKERS: Final = 20
+"""Of a summary: a page has up to 200 tasks, and a result may name hundreds of speakers."""
+
+_COPIED: Final = tuple(
+    name
+    for name in Summary.__struct_fields__
+    if name in Task.__struct_fields__ and name != "speakers"
+)
+
+SUMMARY_FIELDS: Final = (*_COPIED, "speakers", "speaker_names")
+"""The fields of a task that its summary needs: a store need not read the segments."""
+
+
+def summary(task: Task) -> Summary:
+    """Return a task in short; of ``task`` only ``SUMMARY_FIELDS`` count."""
+    return Summary(
+        speakers=named_speakers(task.speakers[:MAX_SPEAKERS], task.speaker_names),
+        speaker_count=len(task.speakers),
+        next_step=task_next_step(task),
+        **{name: getattr(task, name) for name in _COPIED},
+    )
+
+
+def named_speakers(speakers: list[Speaker], speaker_names: list[SpeakerName]) -> list[NamedSpeaker]:
+    """Return the speakers as Mavi tells them apart, each with the name that people see."""
+    chosen = display_names(speaker_names)
+    return [
+        NamedSpeaker(
+            id=speaker.id,
+            name=speaker.name,
+            display_name=chosen.get(name_key(speaker.name))
+            or one_line(speaker.name)
+            or UNKNOWN_SPEAKER,
+            segment_count=speaker.segment_count,
+            word_count=speaker.word_count,
+            talk_time_s=speaker.talk_time_s,
+            share=speaker.share,
+            first_start_s=speaker.first_start_s,
+        )
+        for speaker in speakers
+    ]

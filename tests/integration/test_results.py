@@ -1,0 +1,42 @@
+"""The function that people read from, on the Firestore emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.cloud.firestore_v1.types import CommitRequest
+
+from tests.contracts.changes import ChangesContract
+from tests.contracts.results import ResultsContract
+from tests.functional.framework import load
+from tests.results import Results
+
+pytestmark = pytest.mark.emulators
+
+
+class OnFirestore:
+    @pytest.fixture
+    async def results(self, emulators: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Results:
+        """Load the function with a project, and so a database, of its own."""
+        environ = emulators | {"GOOGLE_CLOUD_PROJECT": f"p-{uuid4().hex[:12]}"}
+        loaded = load("results", environ, monkeypatch)
+        module: Any = loaded.module
+
+        async def remove(path: str) -> None:
+            documents = module.documents
+            request = CommitRequest.pb()(database=documents._database)
+            request.writes.add().delete = documents._name(path)
+            calls = await documents._connection.calls(10)
+            await calls.commit(request, timeout=10, metadata=documents._metadata)
+
+        return Results(loaded, module.documents, remove)
+
+
+class TestOnFirestore(OnFirestore, ResultsContract):
+    pass
+
+
+class TestChangesOnFirestore(OnFirestore, ChangesContract):
+    pass
