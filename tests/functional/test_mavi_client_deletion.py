@@ -41,6 +41,15 @@ async def test_delete_refused_leaves_the_asset(
     assert asset_id in fake.account.assets
 
 
+async def test_delete_and_metadata_refused_once_leave_the_asset(fake: FakeMavi) -> None:
+    """Rate limiting answers 400 to both, so one missing answer does not prove a deletion."""
+    asset_id = ready(fake)
+    fake.faults.answers["delete"] = [400]
+    fake.faults.answers["metadata"] = [400]
+    assert await client(fake.url).mavi.delete(asset_id, PATIENT) is DeleteAnswer.UNAVAILABLE
+    assert asset_id in fake.account.assets
+
+
 async def test_delete_at_a_closed_port_is_unavailable() -> None:
     """The client raises nothing."""
     mavi = client(f"http://127.0.0.1:{free_port()}").mavi

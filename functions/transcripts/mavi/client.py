@@ -204,8 +204,11 @@ class MaviClient:
                 return DeleteAnswer.UNAVAILABLE
         if answer is not None:
             return answer
-        gone = await self.asset_state(asset_id, max_wait_s) is AssetState.MISSING
-        return DeleteAnswer.GONE if gone else DeleteAnswer.UNAVAILABLE
+        # A 400 may be rate limiting, for this question too: only the same answer twice counts.
+        for _ in range(2):
+            if await self.asset_state(asset_id, max_wait_s) is not AssetState.MISSING:
+                return DeleteAnswer.UNAVAILABLE
+        return DeleteAnswer.GONE
 
     async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
