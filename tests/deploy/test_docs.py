@@ -32,7 +32,7 @@ def listed(name: str) -> set[str]:
 # Commands -----------------------------------------------------------------------------------------
 
 OURS: Final = re.compile(r"(gcloud|terraform|cp infra|read -rs|make|curl -H \"Auth|[A-Z_]+=\$\()")
-LOCAL: Final = ("make demo", "make run", "make check", "make test", "make setup", "make soak")
+LOCAL: Final = ("make demo", "make up", "make check", "make test", "make setup", "make soak")
 """Targets that reach no cloud; the documents about them have tests of their own."""
 
 
