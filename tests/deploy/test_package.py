@@ -49,7 +49,14 @@ CLOUD = {
 """Made-up values of every environment variable that Terraform sets."""
 
 UNKNOWN_PATH = "/no-such-path"
-ANSWERS = {"callback": 404, "submit": 405, "ingest": 405, "subscriber": 405, "sweep": 405}
+ANSWERS = {
+    "callback": 404,
+    "submit": 405,
+    "ingest": 405,
+    "subscriber": 405,
+    "results": 404,
+    "sweep": 405,
+}
 """The answer of each function to GET on that path, which needs no Google service."""
 
 

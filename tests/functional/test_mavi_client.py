@@ -39,6 +39,7 @@ from transcripts.mavi.answers import (
     Ambiguous,
     AnswerLost,
     AssetState,
+    DeleteAnswer,
     NotSent,
     RateLimited,
     Refusal,
@@ -703,3 +704,49 @@ async def test_questions_wait_for_a_thread_of_their_own(fake: FakeMavi) -> None:
     mavi._calls.slots.release()
     assert await asking is AssetState.READY
     assert isinstance(await making, SignedUrl)
+
+
+async def test_delete_of_an_asset_is_gone_the_second_time_too(fake: FakeMavi) -> None:
+    """Mavi answers an error then, and the metadata tell that there is no such asset."""
+    asset_id = ready(fake)
+    mavi = client(fake.url).mavi
+    for _ in range(2):
+        assert await mavi.delete(asset_id, PATIENT) is DeleteAnswer.GONE
+        assert asset_id not in fake.account.assets
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, DeleteAnswer.UNAVAILABLE),
+        (401, DeleteAnswer.REFUSED),
+        (403, DeleteAnswer.REFUSED),
+        (429, DeleteAnswer.UNAVAILABLE),
+        (500, DeleteAnswer.UNAVAILABLE),
+    ],
+)
+async def test_delete_refused_leaves_the_asset(
+    fake: FakeMavi, status: int, expected: DeleteAnswer
+) -> None:
+    """A 400 may be rate limiting: while the metadata show the asset, it is not gone."""
+    asset_id = ready(fake)
+    fake.faults.answers["delete"] = [status]
+    assert await client(fake.url).mavi.delete(asset_id, PATIENT) is expected
+    assert asset_id in fake.account.assets
+
+
+async def test_delete_at_a_closed_port_is_unavailable() -> None:
+    """Nothing is raised."""
+    mavi = client(f"http://127.0.0.1:{free_port()}").mavi
+    assert await mavi.delete("re_1", PATIENT) is DeleteAnswer.UNAVAILABLE
+
+
+async def test_delete_without_an_answer_times_out() -> None:
+    """It may be deleted or not; the next request tells."""
+
+    async def silence(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with server(silence) as url:
+        mavi = client(url, answer_timeout_s=0.2).mavi
+        assert await mavi.delete("re_1", PATIENT) is DeleteAnswer.UNAVAILABLE

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from cli.processes import free_port, function_process
+from tests.contracts.changes import ChangesContract
 from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
@@ -75,8 +76,20 @@ class TestOnEmbedded(ResultsContract):
         return on_embedded
 
 
+class TestChangesOnFakes(ChangesContract):
+    @pytest.fixture
+    def results(self, on_fakes: Results) -> Results:
+        return on_fakes
+
+
+class TestChangesOnEmbedded(ChangesContract):
+    @pytest.fixture
+    def results(self, on_embedded: Results) -> Results:
+        return on_embedded
+
+
 async def test_list_costs_one_query_and_no_read(on_fakes: Results, memory: MemoryDocuments) -> None:
-    """No segment is asked for."""
+    """The query names the fields of a summary, without segments."""
     await on_fakes.put_result()
     memory.reads = 0
     await on_fakes.get("/tasks")

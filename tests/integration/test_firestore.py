@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from google.cloud.firestore_v1.types import Document
 
@@ -30,7 +31,7 @@ from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
-from transcripts.tasks.task import Task
+from transcripts.tasks.task import Segment, Task
 
 pytestmark = pytest.mark.emulators
 
@@ -208,6 +209,18 @@ def test_fill_fields_of_segments_equals_the_general_way() -> None:
     encode_list(quick.fields["x"].array_value.values, segments)
     assert quick == long_way
     assert plain([1, "a", None]) == [1, "a", None]
+
+
+def test_decode_of_segments_equals_the_general_way() -> None:
+    """A whole number is a time too; a list with anything else is refused."""
+    segments = [{"start_s": 0, "end_s": 1.5, "speaker": "s1", "text": "ä"}] * 3
+    assert plain(segments) == segments
+    assert all(msgspec.convert(each, Segment) for each in plain(segments))
+    with_more = [{**segments[0], "more": 1}]
+    assert plain(with_more) == with_more
+    for other in ({}, {"start_s": 1.0}, with_more[0]):
+        with pytest.raises(ValueError, match="something else"):
+            plain([segments[0], other])
 
 
 def test_fill_value_of_an_unknown_type_raises() -> None:

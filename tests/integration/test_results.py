@@ -8,13 +8,14 @@ from uuid import uuid4
 import pytest
 from google.cloud.firestore_v1.types import CommitRequest
 
+from tests.contracts.changes import ChangesContract
 from tests.contracts.results import Results, ResultsContract
 from tests.functional.framework import load
 
 pytestmark = pytest.mark.emulators
 
 
-class TestOnFirestore(ResultsContract):
+class OnFirestore:
     @pytest.fixture
     async def results(self, emulators: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Results:
         """Load the function with a project, and so a database, of its own."""
@@ -30,3 +31,11 @@ class TestOnFirestore(ResultsContract):
             await calls.commit(request, timeout=10, metadata=documents._metadata)
 
         return Results(loaded, module.documents, remove)
+
+
+class TestOnFirestore(OnFirestore, ResultsContract):
+    pass
+
+
+class TestChangesOnFirestore(OnFirestore, ChangesContract):
+    pass

@@ -15,6 +15,7 @@ from transcripts.mavi.answers import (
     Ambiguous,
     AnswerLost,
     AssetState,
+    DeleteAnswer,
     RateLimited,
     Refusal,
     Refused,
@@ -23,6 +24,7 @@ from transcripts.mavi.answers import (
     SubmitAnswer,
     Unreachable,
     Uploaded,
+    read_delete_answer,
     read_metadata_answer,
     read_sent_answer,
     read_submit_answer,
@@ -239,3 +241,28 @@ def test_refusal_inside_a_200_is_read_by_its_code(code: str, status: int) -> Non
     """Every code that the provider documents has its status."""
     refusal = Refusal.AUTH if status == 403 else Refusal.ERROR
     assert submit(200, {"code": code}) == Refused(refusal, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"code": 200, "data": null}', DeleteAnswer.GONE),
+        (200, b'{"code": "0000"}', DeleteAnswer.GONE),
+        (404, b"", DeleteAnswer.GONE),
+        (400, b'{"code": 400}', None),
+        (200, b'{"code": "0001"}', None),
+        (200, b'{"code": "0401"}', DeleteAnswer.REFUSED),
+        (401, b"", DeleteAnswer.REFUSED),
+        (402, b"", DeleteAnswer.REFUSED),
+        (403, b"", DeleteAnswer.REFUSED),
+        (200, b"<html>", DeleteAnswer.UNAVAILABLE),
+        (302, b"", DeleteAnswer.UNAVAILABLE),
+        (429, b"", DeleteAnswer.UNAVAILABLE),
+        (500, b"", DeleteAnswer.UNAVAILABLE),
+    ],
+)
+def test_delete_answer_is_classified(
+    status: int, body: bytes, expected: DeleteAnswer | None
+) -> None:
+    """Only an answer that says so proves that an asset is gone."""
+    assert read_delete_answer(status, body) == expected

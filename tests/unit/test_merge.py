@@ -13,7 +13,13 @@ from msgspec.structs import replace
 from tests.fakes import NOW
 from transcripts.callbacks.kinds import Kind
 from transcripts.retention import expiry
-from transcripts.tasks.merge import DECIDING_FIELDS, Outcome, merge
+from transcripts.tasks.merge import (
+    DECIDING_FIELDS,
+    SECOND_SLOT,
+    Outcome,
+    merge,
+    renormalized,
+)
 from transcripts.tasks.task import (
     RESULT_FIELDS,
     SUBMISSION_FIELDS,
@@ -251,3 +257,58 @@ def test_submission_of_a_task_without_a_result_writes_status_and_expiry() -> Non
     assert merged.changed is not None
     assert {"status", "expires_at"} <= set(merged.changed)
     assert (merged.task.status, merged.task.expires_at) == (Status.SUBMITTED, expiry(NOW, 30))
+
+
+def a_deleted_task(*revisions: str) -> Task:
+    """Return what a store reads of a deleted task to decide."""
+    return Task(task_id="t", status=Status.DELETED, deleted_revisions=list(revisions))
+
+
+def test_merge_deleted_revision_is_refused() -> None:
+    """Whatever is stored now: what is left of the task, or another result."""
+    for stored in (
+        a_deleted_task("a", "b"),
+        replace(a_result(revision="c"), deleted_revisions=["a", "b"]),
+    ):
+        merged = merge(stored, a_result(seconds=60, revision="a"))
+        assert (merged.outcome, merged.changed) == (Outcome.DELETED, ())
+
+
+def test_merge_other_result_of_a_deleted_task_is_a_new_task() -> None:
+    """The whole document is written, without the ids of the deleted one."""
+    stored = replace(a_deleted_task("a"), submission_id="s", asset_id="re_1")
+    merged = merge(stored, a_result(revision="b"))
+    assert merged.outcome is Outcome.STORED
+    assert merged.changed is None
+    assert merged.task == replace(a_result(revision="b"), deleted_revisions=["a"])
+
+
+def test_merge_submission_of_a_deleted_task_leaves_its_ids_only() -> None:
+    """Neither labels nor the object's name; a second time nothing is written."""
+    merged = merge(a_deleted_task("a"), a_submission())
+    assert merged.outcome is Outcome.DELETED
+    assert merged.changed == ("submission_id", "asset_id")
+    assert (merged.task.submission_id, merged.task.labels) == ("s", {})
+    assert merge(merged.task, a_submission()).changed == ()
+
+
+def test_merge_keeps_deleted_revisions() -> None:
+    """Of a task that was deleted and has a result again."""
+    stored = replace(a_result(), deleted_revisions=["x"])
+    for later in (a_result(seconds=60, revision="b"), a_submission()):
+        merged = merge(stored, later)
+        assert merged.task.deleted_revisions == ["x"]
+        assert "deleted_revisions" not in (merged.changed or ())
+
+
+def test_renormalized_result_has_pages_of_its_own() -> None:
+    """Beside those of the present result, if both are of one body; people's names stay."""
+    stored = replace(a_submission(), revision="a", speaker_names=[SpeakerName("A", "Ada")])
+    merged = renormalized(header(stored), a_result())
+    assert merged.task.first_page == SECOND_SLOT
+    assert merged.changed is not None
+    assert not {"speaker_names", "labels", "deleted_revisions"} & set(merged.changed)
+    assert renormalized(
+        header(replace(stored, first_page=SECOND_SLOT)), a_result()
+    ).task == replace(merged.task, first_page=0)
+    assert renormalized(header(stored), a_result(revision="b")).task.first_page == 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -20,8 +21,16 @@ from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.paging import RAW_CHUNK_BYTES
-from transcripts.tasks.store import WRITES_PER_COMMIT, TaskStore
-from transcripts.tasks.task import SpeakerName, Status, Task, page_path, raw_path
+from transcripts.tasks.store import IDS_AT_ONCE, WRITES_PER_COMMIT, TaskStore
+from transcripts.tasks.task import (
+    DeletedTask,
+    RawChunk,
+    SpeakerName,
+    Status,
+    Task,
+    page_path,
+    raw_path,
+)
 
 
 @pytest.fixture
@@ -258,3 +267,66 @@ def test_paths() -> None:
     """Part of the contract with readers."""
     assert page_path("t", "r", 7) == "tasks/t/segments/r-00007"
     assert raw_path("t", "r", 0) == "tasks/t/raw/r-00000"
+
+
+async def test_superseded_result_is_decided_again_if_the_task_changed(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """The better result is deleted while the body of the worse one is kept."""
+    await store.save_result(a_result(), b"good")
+    left = DeletedTask(task_id="t", deleted_revisions=["a"], deleted_at=NOW)
+
+    def between(operation: str) -> None:
+        if operation == "commit":
+            documents.after = lambda _: None
+            documents.content["tasks/t"] = msgspec.to_builtins(left, builtin_types=(datetime,))
+            documents.versions["tasks/t"] += 1
+
+    documents.after = between
+    failed = a_result(Status.FAILED, 60, "b")
+    assert await store.save_result(failed, b"bad") is Outcome.STORED
+    task = await store.read_task("t")
+    assert task is not None
+    assert (task.revision, task.deleted_revisions) == ("b", ["a"])
+
+
+async def test_deleted_result_leaves_nothing_of_a_late_delivery(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """Another delivery may have written pages and raw blocks before it met the deletion."""
+    result = a_long_result()
+    raw = bytes(RAW_CHUNK_BYTES * (WRITES_PER_COMMIT + 1))
+    deleted = False
+
+    def between(operation: str) -> None:
+        nonlocal deleted
+        if operation == "commit" and not deleted:
+            deleted = True
+            left = DeletedTask(task_id="t", deleted_revisions=["a"], deleted_at=NOW)
+            documents.content["tasks/t"] = msgspec.to_builtins(left, builtin_types=(datetime,))
+            documents.versions["tasks/t"] = 1
+
+    documents.after = between
+    assert await store.save_result(result, raw) is Outcome.DELETED
+    assert documents.paths() == ["tasks/t"]
+    assert await store.read_task("t") is None
+
+
+async def test_revisions_are_listed_in_batches(
+    documents: MemoryDocuments, store: TaskStore
+) -> None:
+    """A task may have more bodies than one query returns."""
+    count = IDS_AT_ONCE + 5
+    for number in range(count):
+        await documents.commit(Write(raw_path("t", f"r{number:03d}", 0), RawChunk(b"x", None)))
+    assert await store.revisions("t") == [f"r{number:03d}" for number in range(count)]
+    assert await store.revisions("none") == []
+
+
+async def test_read_body_returns_its_times(store: TaskStore) -> None:
+    """They are those of the result, which may be replaced."""
+    result = a_result()
+    await store.save_result(result, b"raw")
+    body = await store.read_body("t", "a")
+    assert body == (b"raw", result.received_at, result.expires_at)
+    assert await store.read_body("t", "b") is None

@@ -1,1 +1,1 @@
-"""What the private function ``results`` answers: tasks, transcripts, submissions, accounting."""
+"""The routes of the private function ``results``: tasks, transcripts, submissions, accounting."""

@@ -44,7 +44,7 @@ class TaskCounts(msgspec.Struct, frozen=True):
 
 
 class CallbackCounts(msgspec.Struct, frozen=True):
-    """What the database does not count; ``note`` says where the numbers are."""
+    """The database does not count callbacks; ``note`` says where their numbers are."""
 
     counted: bool
     note: str
@@ -86,8 +86,8 @@ COUNTS: Final = (
     *(Count("tasks", (("status", status),)) for status in _STATUSES),
     *(Count("tasks", (("status", status), ("submission_id", None))) for status in _STATUSES),
 )
-"""What is counted. Tasks with a submission are all tasks without the unmatched: a condition "is not
-null" would need an index of its own."""
+"""The counts of an account. Tasks with a submission are all tasks without the unmatched ones: the
+condition "is not null" would need an index of its own."""
 
 
 def accounting(numbers: Sequence[int]) -> Accounting:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -82,6 +82,13 @@ _ASSET_LEFT: Final = {
 }
 
 
+class _Batch(NamedTuple):
+    """How many parts were deleted, and the last id that was looked at, None at the end."""
+
+    deleted: int
+    last: str | None
+
+
 class Deletion:
     """Deletes tasks from a store of documents."""
 
@@ -111,8 +118,9 @@ class Deletion:
         """
         deleted = await self._retrier.run(lambda: self._mark_deleted(task_id))
         parts = 0
-        for collection in PARTS:
-            parts += await self._delete_parts(task_id, collection)
+        # A result that arrives now may be replaced by the next one: then its parts are left over.
+        while count := sum([await self._delete_parts(task_id, part) for part in PARTS]):
+            parts += count
         left: list[Left] = []
         if deleted.submission_id is not None:
             left += await self._redact_submission(deleted.submission_id, task_id)
@@ -156,15 +164,15 @@ class Deletion:
         """Delete the pages or the raw bodies of every revision, and return their number."""
         count, after = 0, ""
         while True:
-            ids = await self._retrier.run(
+            batch = await self._retrier.run(
                 lambda after=after: self._delete_batch(task_id, collection, after)  # type: ignore[misc]
             )
-            count += len(ids)
-            if len(ids) < IDS_AT_ONCE:
+            count += batch.deleted
+            if batch.last is None:
                 return count
-            after = ids[-1]
+            after = batch.last
 
-    async def _delete_batch(self, task_id: str, collection: str, after: str) -> Sequence[str]:
+    async def _delete_batch(self, task_id: str, collection: str, after: str) -> _Batch:
         """Delete the parts that follow ``after``, and remember their revisions, as one step.
 
         The parts of a result that was stored since stay: the commit is made against the task as it
@@ -184,7 +192,7 @@ class Deletion:
                 *(Delete(f"{path}/{collection}/{each}") for each in gone),
                 Write(path, remembered, ("deleted_revisions",), expect=found.version),
             )
-        return ids
+        return _Batch(len(gone), ids[-1] if len(ids) == IDS_AT_ONCE else None)
 
     async def _redact_submission(self, submission_id: str, task_id: str) -> list[Left]:
         """Take the personal fields from the ledger, if the submission has no other task by now."""

@@ -1,4 +1,4 @@
-"""What a reader can do next, in words, where there is no finished result."""
+"""The next step in words, for submissions and for tasks without a finished result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from transcripts.uploads.media import RejectReason
 _OF_TASKS: Final[Mapping[Status, str]] = {
     Status.SUBMITTED: "Mavi has accepted the job and has not delivered its result. Ask again"
     " later: the sweep marks the task overdue if no result comes.",
-    Status.OVERDUE: "No result has come in time. A late result is still stored. Mavi can't be asked"
-    " for it: to have the asset transcribed again, submit it with force, which is paid again.",
+    Status.OVERDUE: "No result has arrived in time. A late result is still stored. Mavi can't be"
+    " asked for it. To have the asset transcribed again, submit it with force: it is paid again.",
     Status.FAILED: "Mavi could not transcribe the media: provider says why. Correct the media, or"
     " submit the asset again with force, which is paid again.",
     Status.DELETED: "The task was deleted. There is nothing to do.",
@@ -36,8 +36,8 @@ def task_next_step(task: Task) -> str | None:
 
 
 _OF_SUBMISSIONS: Final[Mapping[State, str]] = {
-    State.PENDING: "It waits for its turn. If nobody works on it for two hours, the sweep enqueues"
-    " it again.",
+    State.PENDING: "It waits in the queue. If no instance works on it for two hours, the sweep"
+    " enqueues it again.",
     State.UPLOADING: "Its bytes are sent to Mavi. If the sender has died, another one goes on.",
     State.UPLOADED: "The asset is at Mavi, and its transcript is requested next.",
     State.SUBMITTING: "The request to Mavi is on its way. If no answer is recorded until the lease"

@@ -19,7 +19,7 @@ from transcripts.errors import Conflict, RequestError
 from transcripts.logs import Log
 from transcripts.ports import Snapshot
 from transcripts.results.not_found import task_not_found
-from transcripts.results.summaries import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.views import SUMMARY_FIELDS, TaskSummary, task_summary
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import precedence
 from transcripts.tasks.normalize import normalize, without_faces
@@ -53,7 +53,7 @@ class Renormalizer:
         self._redact_faces = redact_faces
         self._working = asyncio.Semaphore(CONCURRENCY)
 
-    async def renormalize(self, task_id: str) -> Summary:
+    async def renormalize(self, task_id: str) -> TaskSummary:
         """Replace the result of a task, and return its new summary; repeating is safe.
 
         Raises ``RequestError`` (404 ``task_not_found``, 409 ``no_raw_body``), ``PoisonMessage`` for
@@ -80,7 +80,7 @@ class Renormalizer:
             revision=result.revision,
             segments=result.segment_count,
         )
-        return summary(found.value)
+        return task_summary(found.value)
 
     async def _stored(self, result: Task, current: Snapshot[Task], revisions: list[str]) -> bool:
         """Store ``result`` unless the task, or the set of its bodies, has changed meanwhile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -16,6 +17,8 @@ from transcripts.logs import Log
 from transcripts.results.transcript_pages import OpenTranscript
 from transcripts.results.views import task_head
 from transcripts.tasks.task import Segment
+
+CHUNK_BYTES: Final = 64 * 1024
 
 
 class StreamBroken(Exception):
@@ -90,8 +93,23 @@ async def exported(
     """Write an export. The writer runs in a thread, and waits there for each page."""
     pages = _PagesForThread(transcript, asyncio.get_running_loop())
     chunks = export(format_name, transcript.task, pages.segments(), options)
-    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+    while chunk := await asyncio.to_thread(_take, chunks):
         yield chunk
+
+
+def _take(chunks: Iterator[bytes]) -> bytes:
+    """Return the next bytes, ``CHUNK_BYTES`` or more; nothing at the end.
+
+    A writer may yield small pieces, and one change of threads for each takes longer than writing.
+    """
+    taken: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        taken.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            break
+    return b"".join(taken)
 
 
 class _PagesForThread:

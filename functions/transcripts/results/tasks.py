@@ -66,7 +66,7 @@ class TaskRoutes:
         )
 
     async def export(self, request: Request) -> Response:
-        """Answer the transcript as a file; 409 if there is none."""
+        """Answer the transcript as a file; 409 if the task has no transcript."""
         name = request.path_params["format"]
         chosen = find_format(name)
         parsers = dict.fromkeys(request.query_params.keys(), str)

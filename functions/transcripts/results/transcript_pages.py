@@ -17,7 +17,7 @@ from transcripts.tasks.task import Page, Segment, Status, Task, page_paths, task
 
 
 class _PageHead(msgspec.Struct, frozen=True):
-    """What is read of a page to learn whether it is there."""
+    """The part of a page that is read to learn whether the page exists."""
 
     expires_at: datetime | None = None
 

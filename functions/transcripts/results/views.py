@@ -1,4 +1,4 @@
-"""What the API shows of the stored documents."""
+"""Tasks and submissions as the API shows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
 SUMMARY_FIELDS: Final = tuple(
     name for name in TaskSummary.__struct_fields__ if name in Task.__struct_fields__
 )
-"""What has to be read of a task for its summary; segments are not among it."""
+"""The fields to read of a task for its summary; no segments."""
 
 
 def task_summary(task: Task) -> TaskSummary:
