@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from cli.api import Api
 from cli.deploy.environment import Environment
-from cli.deploy.programs import Result, gcloud, is_installed
+from cli.deploy.programs import gcloud, is_installed
 from cli.failures import ApiError, ExitCode, Failure
 from cli.local_state import LocalStack
 
@@ -119,7 +119,12 @@ def _deployed(environment: Environment) -> Iterator[Check]:
     def described(
         name: str, *words: str, is_ok: Callable[[str], bool] = bool, repair: str = deploy
     ) -> Check:
-        return _described(name, gcloud(*words, at), is_ok, repair)
+        answer = gcloud(*words, at)
+        if answer.code:
+            return Check(name, ok=False, detail=answer.error_message, repair=deploy)
+        value = answer.out.strip()
+        ok = is_ok(value)
+        return Check(name, ok, value or "not as deployed", None if ok else repair)
 
     queue = f"{prefix}-submissions"
     where = f"--location={environment.region}"
@@ -157,10 +162,3 @@ def _deployed(environment: Environment) -> Iterator[Check]:
             is_ok=lambda state: state.upper() == "ENABLED",
             repair=f"make {rotate} ENV={environment.name}",
         )
-
-
-def _described(name: str, answer: Result, is_ok: Callable[[str], bool], repair: str) -> Check:
-    if answer.code:
-        return Check(name, ok=False, detail=answer.error_message, repair=repair)
-    value = answer.out.strip()
-    return Check(name, is_ok(value), value or "not as deployed", None if is_ok(value) else repair)

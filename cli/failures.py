@@ -11,7 +11,7 @@ import click
 
 
 class ExitCode(IntEnum):
-    """What a script learns from a command."""
+    """The exit codes."""
 
     OK = 0
     FAILED = 1

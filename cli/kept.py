@@ -145,7 +145,8 @@ class EmbeddedKept(_Publishing):
     def _read(self, after: int, connection: sqlite3.Connection) -> list[KeptMessage]:
         rows = connection.execute(
             "SELECT id, data, attributes, published_at"
-            " FROM delivery JOIN message ON id = message_id WHERE subscription = ? AND id > ? ORDER BY id LIMIT ?",
+            " FROM delivery JOIN message ON id = message_id"
+            " WHERE subscription = ? AND id > ? ORDER BY id LIMIT ?",
             (self._subscription, after, BATCH),
         )
         return [

@@ -21,7 +21,7 @@ WAITING: Final = frozenset({"submitted", "overdue"})
 
 @dataclass(frozen=True)
 class Found:
-    """What the pipeline knows; at least one of both is there. ``etag`` is the task's."""
+    """A submission, its task, or both, as found for a subject. ``etag`` is the task's."""
 
     subject: str
     submission: dict[str, Any] | None
@@ -39,7 +39,7 @@ class Found:
 
     @property
     def next_step(self) -> str | None:
-        """What to do now, None after success."""
+        """The next step in words, None after success."""
         if self.state == "deleted":
             return "The task was deleted or has expired. To buy it again, submit it with --force."
         return (self.task or self.submission or {}).get("next_step")
@@ -53,7 +53,7 @@ class Found:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a script learns."""
+        """The exit code that stands for the state."""
         if self.is_pending:
             return ExitCode.PENDING
         return ExitCode.OK if self.state == "succeeded" else ExitCode.TASK_FAILED
@@ -108,7 +108,7 @@ def task_id_of(api: Api, subject: str) -> str:
 
 
 def read_task(api: Api, task_id: str) -> tuple[dict[str, Any], str | None] | None:
-    """Return a task and its entity tag, None if there is none."""
+    """Return a task and its entity tag, None for an unknown id."""
     try:
         answer = api.get(f"/tasks/{_segment(task_id)}")
     except ApiError as error:
@@ -119,7 +119,7 @@ def read_task(api: Api, task_id: str) -> tuple[dict[str, Any], str | None] | Non
 
 
 def read_submission(api: Api, submission_id: str) -> dict[str, Any] | None:
-    """Return a submission, None if there is none."""
+    """Return a submission, None for an unknown id."""
     try:
         submission: dict[str, Any] = api.get(f"/submissions/{_segment(submission_id)}").json()
     except ApiError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
@@ -47,8 +48,14 @@ def target_options(command: Command) -> Command:
         impersonate: str | None,
         **kwargs: Any,
     ) -> None:
-        more = {name: kwargs.pop(name) for name in ("submit_url", "bucket") if name in kwargs}
-        choice = Choice(env=env, url=url, token=token, impersonate=impersonate, **more)
+        choice = Choice(
+            env=env,
+            url=url,
+            token=token,
+            impersonate=impersonate,
+            submit_url=kwargs.pop("submit_url", None),
+            bucket=kwargs.pop("bucket", None) or os.environ.get("TRANSCRIPTS_BUCKET"),
+        )
         command(*args, choice=choice, **kwargs)
 
     return choose

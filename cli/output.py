@@ -1,4 +1,4 @@
-"""What commands print: data to stdout, progress and questions to stderr."""
+"""Printing: data goes to stdout, progress and questions go to stderr."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the user chose by options and variables."""
+    """The user's options and variables."""
 
     env: str | None = None
     url: str | None = None
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def start_hint(self) -> str:
-        """What to do if nothing answers."""
+        """The command to run if nothing answers."""
         if self.stack is not None:
             return "Start the local stack: transcripts up"
         if self.environment is not None:

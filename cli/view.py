@@ -13,7 +13,7 @@ from transcripts.tasks.task import Task
 WIDTH: Final = 96
 MAX_NAME: Final = 24
 MAX_LINES: Final = 40
-"""What the demo shows."""
+"""So many segments are shown by the demo."""
 
 
 def readable(task: Task, max_lines: int | None = None) -> Iterator[str]:

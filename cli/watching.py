@@ -24,7 +24,7 @@ APPEARS_WITHIN_S: Final = 60.0
 
 @dataclass
 class Watch:
-    """What is followed: ``names`` are shown for the subjects, ``found`` is what was seen last."""
+    """The subjects to follow; ``names`` are shown for them, ``found`` holds their last states."""
 
     api: Api
     subjects: Sequence[str]

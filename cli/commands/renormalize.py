@@ -93,8 +93,8 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
 
 def _line(summary: dict[str, Any]) -> str:
     return (
-        f"{summary['task_id']}  {summary['status']}, {len(summary['speakers'])} speakers, "
-        f"{summary['segment_count']} segments"
+        f"{summary['task_id']}  {summary['status']}, {summary['segment_count']} segments, "
+        f"{summary['word_count']} words"
     )
 
 

@@ -21,7 +21,7 @@ MAX_ASSETS: Final = 1_000
 
 
 class _Item(NamedTuple):
-    """One submission, or why there is none. ``watch`` is what finds it."""
+    """One submission, or an error instead. ``watch`` is the subject to follow."""
 
     input: str
     watch: str
@@ -38,7 +38,9 @@ class _Item(NamedTuple):
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Of --watch.")
 @click.option("--label", "label_texts", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
 @click.option("--force", is_flag=True, help="Buy again what was bought before.")
-@click.option("--bucket", metavar="NAME", help="Upload to this bucket.")
+@click.option(
+    "--bucket", envvar="TRANSCRIPTS_BUCKET", metavar="NAME", help="Upload to this bucket."
+)
 @click.option("--submit-url", envvar="TRANSCRIPTS_SUBMIT_URL", metavar="URL", help="With --url.")
 @json_option
 @target_options
