@@ -170,7 +170,10 @@ def _by_file(api: Api, path: Path) -> Found:
         submission = _newest(api, "uri", f"gs://{bucket}/{name}")
         if submission is not None:
             return _by_submission(api, str(path), submission)
-    raise NotFound(f"{path} is not known here. Submit it: transcripts submit {path}")
+    raise NotFound(
+        f"{path} is not known here: it was not submitted, or its task was deleted. Submit it: "
+        f"transcripts submit {path}"
+    )
 
 
 def _by_id(api: Api, subject: str) -> Found:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
+import click
 import uvicorn
 from click.testing import CliRunner, Result
 
@@ -19,6 +21,20 @@ from cli.main import main
 def transcripts(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
     """Run a command, off a terminal; the result has stdout, stderr and the exit code."""
     return CliRunner(env=dict(env or {})).invoke(main, list(arguments))
+
+
+def is_command_line(text: str) -> bool:
+    """Tell whether every option and argument of a ``transcripts`` command is accepted."""
+    _, name, *arguments = shlex.split(text)
+    context = click.Context(main)
+    command = cast(click.Group, main).get_command(context, name)
+    if command is None:
+        return False
+    try:
+        with command.make_context(name, arguments, parent=context):
+            return True
+    except click.UsageError:
+        return False
 
 
 @dataclass(frozen=True)

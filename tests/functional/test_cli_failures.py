@@ -202,6 +202,18 @@ def test_reader_that_closes_the_pipe_ends_the_command_quietly(server: ScriptedSe
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_is_that_of_the_command(shell: str) -> None:
+    """docs/commands.md has the line for a shell's start file."""
+    result = transcripts(env={"_TRANSCRIPTS_COMPLETE": f"{shell}_source"})
+    assert result.exit_code == 0
+    assert "transcripts" in result.stdout
+    words = {"_TRANSCRIPTS_COMPLETE": "bash_complete", "COMP_WORDS": "transcripts re"}
+    completed = transcripts(env=words | {"COMP_CWORD": "1"}).stdout
+    assert "plain,replay" in completed
+    assert "plain,rename" in completed
+
+
 def test_no_color_keeps_escape_sequences_out(server: ScriptedServer) -> None:
     """Off a terminal there are none either."""
     task = {
