@@ -3,8 +3,8 @@ locals {
   # element would be an index entry; a document may have 40,000.
   collections = {
     tasks = [
-      "anomalies", "faces", "labels", "provider", "segments", "source", "speaker_names", "speakers",
-      "usage",
+      "anomalies", "deleted_revisions", "faces", "labels", "provider", "segments", "source",
+      "speaker_names", "speakers", "usage",
     ]
     segments       = ["segments"]
     raw            = ["data"]

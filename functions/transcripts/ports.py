@@ -109,7 +109,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """One document to delete; it is no error if there is none.
+    """One document to delete; an absent one is no error.
 
     ``expect`` is the version that the document must still have, None for any.
     """

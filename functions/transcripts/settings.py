@@ -304,7 +304,7 @@ class SubscriberSettings(StoreSettings):
     results_topic: str = _variable(
         "RESULTS_TOPIC",
         _matching(_TOPIC, "projects/PROJECT/topics/TOPIC"),
-        "topic that is told of every stored result; without it nobody is told",
+        "topic for a message about every stored result; without it none is published",
         default="",
     )
     redact_faces: bool = _REDACT_FACES

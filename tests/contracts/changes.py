@@ -21,6 +21,7 @@ from transcripts.retry import Retrier
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     AssetOwner,
+    SpendCounter,
     State,
     Submission,
     asset_owner_path,
@@ -42,7 +43,15 @@ from transcripts.tasks.task import (
 ADA, BEN, _ = SPEAKERS
 OBJECT = "gs://uploads/case-of-Mr-Secret.mp4"
 PERSONAL = ("Ada Example", "Ben Sample", "Mr-Secret", "Countess", "survey came back", "label-7")
-"""What is personal in a bought and renamed task."""
+"""Personal words of a bought and renamed task."""
+
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "tasks": Task,
+    "submissions": Submission,
+    "assets": AssetOwner,
+    "spend_counters": SpendCounter,
+}
+"""Every collection, with all that its documents may hold."""
 
 
 class Changing:
@@ -115,6 +124,16 @@ class Changing:
         (found,) = await self.documents.read(Read(task_path(task_id), DeletedTask))
         assert found is not None
         return found.value
+
+    async def everything(self) -> bytes:
+        """Return the whole store as JSON: every document that there is."""
+        found: list[object] = []
+        for collection, kind in DOCUMENTS.items():
+            for name in await self.documents.ids(collection, limit=1000):
+                found += await self.documents.read(Read(f"{collection}/{name}", kind))
+                if collection == "tasks":
+                    found += await self.parts(name)
+        return msgspec.json.encode([getattr(each, "value", each) for each in found])
 
     async def parts(self, task_id: str = "t") -> list[str]:
         found: list[str] = []
@@ -202,7 +221,7 @@ class ChangesContract:
         assert await changing.etag() == before
 
     async def test_rename_of_a_display_name_is_cleaned(self, changing: Changing) -> None:
-        """Blanks and line breaks become one blank; marks that nobody sees are left out."""
+        """Blanks and line breaks become one blank; invisible marks are removed."""
         await changing.receive(callback_body(2, task_id="t"))
         assert shown(await changing.rename({ADA: "\u202eA\n\t da\ufeff "}))[ADA] == "A da"
 
@@ -281,15 +300,17 @@ class ChangesContract:
         await changing.receive(callback_body(2, task_id="t", code="5000"), seconds=6)
         await changing.rename({ADA: "Countess"})
         assert len(await changing.parts()) > 3
+        before = await changing.everything()
+        for words in ("Mr-Secret", "Countess", "label-7", "Ada Example"):
+            assert words.encode() in before
         answer = await changing.delete()
         assert (answer.status_code, answer.content) == (204, b"")
         assert await changing.parts() == []
         left = await changing.left()
         assert (left.submission_id, left.asset_id, left.status) == ("s", "re_1", Status.DELETED)
         assert len(left.deleted_revisions) == 3
-        (entry,) = await changing.documents.read(Read(submission_path("s"), Submission))
-        assert entry is not None
-        stored = msgspec.json.encode([left, entry.value])
+        stored = await changing.everything()
+        assert b'"deleted"' in stored
         logs = b"".join(changing.lines.raw) + msgspec.json.encode(results.log)
         for words in PERSONAL:
             assert words.encode() not in stored
@@ -390,7 +411,7 @@ class ChangesContract:
         answer = await changing.delete()
         assert answer.status_code == 200
         (left,) = answer.json()["left"]
-        assert (left["what"], left["reason"]) == ("submission", "submission_in_progress")
+        assert (left["part"], left["reason"]) == ("submission", "submission_in_progress")
         await changing.documents.commit(Write(submission_path("s"), entry))
         assert (await changing.delete()).status_code == 204
         entry = await changing.ledger.read("s")
@@ -412,7 +433,7 @@ class ChangesContract:
         assert entry.source is not None
 
     async def test_delete_with_the_asset_tells_what_mavi_says(self, changing: Changing) -> None:
-        """What it did not delete is left, and is tried again by the next request."""
+        """The answer lists an asset that is still there, and the next request tries again."""
         await changing.buy()
         await changing.documents.commit(Write(asset_owner_path("re_1"), AssetOwner("s")))
         await changing.receive(callback_body(2, task_id="t"))
@@ -430,7 +451,7 @@ class ChangesContract:
             answer = await changing.delete(query="?asset=true")
             assert answer.status_code == 200
             (left,) = answer.json()["left"]
-            assert (left["what"], left["reason"]) == ("asset", reason)
+            assert (left["part"], left["reason"]) == ("asset", reason)
         assert (await changing.delete(query="?asset=true")).status_code == 204
         assert asked == ["re_1"] * 3
 

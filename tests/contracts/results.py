@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -130,18 +129,18 @@ class Results:
         assert found is not None
         return found.value
 
-    @asynccontextmanager
-    async def opened(self, path: str) -> Any:
-        """Read a path and give its chunks one by one; the client stays connected."""
-        yield _Stream(self.loaded, path)
+    def stream(self, path: str) -> Stream:
+        """Return a request whose answer is taken step by step."""
+        return Stream(self.loaded, path)
 
 
-class _Stream:
+class Stream:
     """One request, whose answer is taken at the pace of the test."""
 
     def __init__(self, loaded: Loaded, path: str) -> None:
         self.answer = Answer()
         self.complete = False
+        self.disconnected = asyncio.Event()
         self._loaded = loaded
         self._path = path
 
@@ -152,7 +151,8 @@ class _Stream:
         async def receive() -> Mapping[str, Any]:
             nonlocal asked
             if asked:
-                await asyncio.Event().wait()
+                await self.disconnected.wait()
+                return {"type": "http.disconnect"}
             asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -558,8 +558,8 @@ class ResultsContract:
         await results.put_result(count=LONG)
         stored = await results.stored("t")
         last = page_path("t", stored.revision or "", stored.pages - 1)
-        async with results.opened(path) as stream:
-            await stream.run(on_start=lambda: results.remove(last))
+        stream = results.stream(path)
+        await stream.run(on_start=lambda: results.remove(last))
         assert stream.answer.status == 200
         assert stream.answer.body
         assert not stream.complete

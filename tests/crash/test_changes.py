@@ -2,12 +2,12 @@
 
 Each piece of work is run once undisturbed, which numbers its effects. Then it is run again for each
 of them, in each ``Mode`` that makes a difference there, and then repeated until it ends, as a
-redelivery or a caller does. What must hold then is checked.
+redelivery or a caller does, and its end is checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -181,7 +181,7 @@ async def is_gone(case: Case) -> None:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What was there before, what is done, what must hold in the end, and effects it must have."""
+    """The state before, the work, the check of the end, and effects that the work must have."""
 
     before: Callable[[Case], Awaitable[None]] | None
     work: Callable[[Instance], Awaitable[object]]
@@ -210,50 +210,61 @@ SCENARIOS = {
 }
 
 
-@pytest.fixture(params=["embedded", pytest.param("emulators", marks=pytest.mark.emulators)])
-async def documents(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Documents]:
-    # A small result has pages, several raw blocks and several commits then.
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small result has pages, several raw blocks and several commits then."""
     monkeypatch.setattr(task_store, "paginate", partial(paginate, limit_bytes=2_000))
     monkeypatch.setattr(task_store, "chunks", partial(chunks, limit_bytes=CHUNK_BYTES))
     monkeypatch.setattr(task_store, "RAW_CHUNK_BYTES", CHUNK_BYTES)
-    if request.param == "emulators":
-        host = request.getfixturevalue("emulators")["FIRESTORE_EMULATOR_HOST"]
-        yield FirestoreDocuments("local", "(default)", host)
-        return
-    database = Database(tmp_path)
-    yield SqliteDocuments(database)
-    database.close()
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-async def test_change_reaches_its_end_after_every_fault(documents: Documents, name: str) -> None:
-    """At every effect, in every mode."""
-    scenario = SCENARIOS[name]
+class ChangePoints:
+    """Subclasses give a fixture ``documents``."""
 
-    async def begun() -> Case:
-        case = Case(documents)
-        if scenario.before is not None:
-            await scenario.before(case)
-        case.publisher.published.clear()
-        return case
+    @pytest.mark.parametrize("name", SCENARIOS)
+    async def test_change_reaches_its_end_after_every_fault(
+        self, documents: Documents, name: str
+    ) -> None:
+        """At every effect, in every mode."""
+        scenario = SCENARIOS[name]
 
-    undisturbed = FaultPlan()
-    case = await begun()
-    await scenario.work(case.instance(undisturbed))
-    await scenario.end(case)
-    for effect in scenario.needs:
-        assert any(seen.startswith(effect) for seen in undisturbed.seen), undisturbed.seen
-    for point, effect in enumerate(undisturbed.seen):
-        for mode in modes_at(effect):
-            case = await begun()
-            fault_plan = FaultPlan(point, mode)
-            # A process that died, or that answered 503, is tried again.
-            with suppress(Killed, TransientError):
-                await scenario.work(case.instance(fault_plan))
-            assert len(fault_plan.seen) > point, (effect, mode)
-            died = mode in (Mode.KILLED_BEFORE, Mode.KILLED_AFTER)
-            assert fault_plan.dead is died, (effect, mode)
-            await scenario.work(case.instance(FaultPlan()))
-            await scenario.end(case)
+        async def begun() -> Case:
+            case = Case(documents)
+            if scenario.before is not None:
+                await scenario.before(case)
+            case.publisher.published.clear()
+            return case
+
+        undisturbed = FaultPlan()
+        case = await begun()
+        await scenario.work(case.instance(undisturbed))
+        await scenario.end(case)
+        for effect in scenario.needs:
+            assert any(seen.startswith(effect) for seen in undisturbed.seen), undisturbed.seen
+        for point, effect in enumerate(undisturbed.seen):
+            for mode in modes_at(effect):
+                case = await begun()
+                fault_plan = FaultPlan(point, mode)
+                # A process that died, or that answered 503, is tried again.
+                with suppress(Killed, TransientError):
+                    await scenario.work(case.instance(fault_plan))
+                assert len(fault_plan.seen) > point, (effect, mode)
+                died = mode in (Mode.KILLED_BEFORE, Mode.KILLED_AFTER)
+                assert fault_plan.dead is died, (effect, mode)
+                await scenario.work(case.instance(FaultPlan()))
+                await scenario.end(case)
+
+
+class TestEmbedded(ChangePoints):
+    @pytest.fixture
+    def documents(self, tmp_path: Path) -> Iterator[Documents]:
+        database = Database(tmp_path)
+        yield SqliteDocuments(database)
+        database.close()
+
+
+@pytest.mark.emulators
+class TestEmulators(ChangePoints):
+    @pytest.fixture
+    async def documents(self, emulators: dict[str, str]) -> Documents:
+        return FirestoreDocuments("local", "(default)", emulators["FIRESTORE_EMULATOR_HOST"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import jsonschema
 import msgspec
 import pytest
 import schemathesis
 import yaml
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -270,12 +269,12 @@ def generate(
     requests = schema[path][method].as_strategy(
         generation_mode=mode, path_parameters=path_parameters
     )
-    # The framework itself answers 404, as text, to a path with a line break.
-    requests = requests.filter(lambda case: "\n" not in unquote(case.formatted_path))
 
     @settings(max_examples=25, phases=[Phase.generate])
     @given(requests)
     def check(case: Case[Any]) -> None:
+        # The framework itself answers a path with a line break.
+        assume("%0A" not in case.formatted_path)
         case.call_and_validate(checks=CHECKS)
 
     check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -11,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.fake_mavi.server import FakeMavi
 from cli.processes import free_port, function_process
 from tests.contracts.changes import ChangesContract
 from tests.contracts.results import LONG, Results, ResultsContract, a_submission, a_task
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
+from tests.functional.provider import KEY
 from transcripts import backends
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -187,15 +190,35 @@ async def test_defect_while_streaming_breaks_the_connection(
     async def spoil() -> None:
         memory.content[last] = {"segments": "no list", "expires_at": None}
 
-    async with on_fakes.opened("/tasks/t.vtt") as stream:
-        await stream.run(on_start=spoil)
+    stream = on_fakes.stream("/tasks/t.vtt")
+    await stream.run(on_start=spoil)
     assert not stream.complete
     (line,) = [line for line in on_fakes.log if line["severity"] == "ERROR"]
     assert line["message"] == "unexpected_error"
     assert line["stack"]
 
 
-async def test_summaries_of_many_tasks_are_one_page(on_embedded: Results) -> None:
+@pytest.mark.parametrize("path", ["/tasks/t", "/tasks/t.srt"])
+async def test_client_that_disconnects_ends_the_reading(
+    on_fakes: Results, memory: MemoryDocuments, path: str
+) -> None:
+    """The other pages are not read for it, and nothing is logged."""
+    await on_fakes.put_result(count=4 * LONG)
+    pages = (await on_fakes.stored("t")).pages
+    memory.reads = 0
+    stream = on_fakes.stream(path)
+
+    async def leave() -> None:
+        stream.disconnected.set()
+
+    await stream.run(on_start=leave)
+    assert not stream.complete
+    # The task, the heads of its pages, the first page, and what was on its way.
+    assert memory.reads <= 4 < pages
+    assert [line for line in on_fakes.log if line["severity"] != "INFO"] == []
+
+
+async def test_list_continues_after_its_last_item(on_embedded: Results) -> None:
     """A page in the middle begins after the last one, whatever was added at the top."""
     await on_embedded.put(*(a_task(f"t{number}", number) for number in range(5)))
     first = (await on_embedded.get("/tasks?page_size=2")).json()
@@ -226,16 +249,60 @@ async def test_client_of_a_broken_transcript_sees_an_error(
     """Through the real server, a part of a transcript never looks whole."""
     url, documents = served
     results = Results(on_fakes.loaded, documents, remover(tmp_path))
-    await results.put_result(count=20 * LONG)
+    await results.put_result(count=4 * LONG)
     stored = await results.stored("t")
-    async with httpx.AsyncClient(base_url=url) as client:
+    # A small window, so that the server can't send everything before the page is removed.
+    window = (socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    transport = httpx.AsyncHTTPTransport(socket_options=[window])
+    async with httpx.AsyncClient(base_url=url, transport=transport, timeout=60) as client:
         async with client.stream("GET", path) as answer:
             assert answer.status_code == 200
             chunks = answer.aiter_raw()
             await anext(chunks)
-            # The rest is more than all buffers between the server and here can hold.
             await results.remove(page_path("t", "r1", stored.pages - 1))
             with pytest.raises(httpx.RemoteProtocolError):
                 async for _ in chunks:
                     pass
         assert (await client.get(path)).status_code == 410
+
+
+async def test_delete_with_the_asset_reaches_mavi(
+    fake: FakeMavi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key the entry deletes Mavi's copy; the second time it is gone already."""
+    environ = {
+        "TRANSCRIPTS_BACKEND": "embedded",
+        "TRANSCRIPTS_DATA_DIR": str(tmp_path),
+        "MAVI_API_KEY": KEY,
+        "MAVI_BASE_URL": fake.url,
+        "MAVI_REQUESTS_PER_SECOND": "1000",
+    }
+    loaded = load("results", environ, monkeypatch)
+    module: Any = loaded.module
+    results = Results(loaded, module.documents, remover(tmp_path))
+    asset_id = fake.add_asset("talk.mp4").asset_id
+    await results.put(a_task("t", asset_id=asset_id))
+    for _ in range(2):
+        answer = await results.request("DELETE", "/tasks/t?asset=true")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert asset_id not in fake.account.assets
+    module.documents._database.close()
+
+
+async def test_renormalize_redacts_faces_if_told(
+    memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raw body has the faces, and they do not come back from there."""
+    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
+    loaded = load("results", ENVIRON | {"REDACT_FACES": "true"}, monkeypatch)
+
+    async def remove(path: str) -> None:
+        del memory.content[path]
+
+    results = Results(loaded, memory, remove)
+    await results.put_result()
+    assert (await results.stored("t")).faces
+    assert (await results.request("POST", "/tasks/t/renormalize")).status_code == 200
+    task = await results.stored("t")
+    assert task.faces == []
+    assert [face for speaker in task.speakers for face in speaker.face_ids] == []

@@ -72,7 +72,7 @@ def test_summary_names_speakers_by_their_display_names() -> None:
 
 
 def test_summary_has_no_segments_faces_or_raw_body() -> None:
-    """What is not known is null, and no field of a task that may be long is there."""
+    """An unknown field is null, and no field that may be long is there."""
     short = msgspec.json.decode(msgspec.json.encode(summary(a_result())))
     assert short["submission_id"] is None
     assert short["usage"] is None

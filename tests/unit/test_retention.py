@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tests.fakes import NOW
 from tests.pipeline import Pipeline
 from transcripts.mavi.answers import Refusal, Refused
+from transcripts.results.deletion import Deletion
+from transcripts.retention import deleted_expiry
+from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitObject
-from transcripts.submissions.submission import State, submission_path
+from transcripts.submissions.submission import State, submission_id_of_asset, submission_path
 
 
 def expire(pipeline: Pipeline) -> set[str]:
@@ -79,3 +83,28 @@ async def test_rejected_upload_expires() -> None:
     assert (await pipeline.entry(submission_id)).expires_at == pipeline.clock.now + timedelta(
         days=30
     )
+
+
+def test_record_of_a_deleted_task_outlives_its_messages() -> None:
+    """At least 90 days, longer with longer retention, and always without any."""
+    assert deleted_expiry(NOW, 1) == NOW + timedelta(days=90)
+    assert deleted_expiry(NOW, 365) == NOW + timedelta(days=365)
+    assert deleted_expiry(NOW, 0) is None
+
+
+async def test_deletion_does_not_prolong_the_submission() -> None:
+    """The ledger expires when it would have expired without the deletion."""
+    pipeline = Pipeline(retention_days=30)
+    await pipeline.service.submit(SubmitAsset("re_1", {"case": "7"}))
+    before = await pipeline.entry(submission_id_of_asset("re_1"))
+    pipeline.clock.advance(days=20)
+    deletion = Deletion(
+        pipeline.documents, Retrier(), pipeline.lines.log, pipeline.clock, retention_days=30
+    )
+    assert await deletion.delete("task-1") == []
+    after = await pipeline.entry(submission_id_of_asset("re_1"))
+    assert (after.labels, after.expires_at) == ({}, before.expires_at)
+    pipeline.clock.advance(days=10)
+    assert expire(pipeline) == {"submissions", "assets"}
+    pipeline.clock.advance(days=80)
+    assert expire(pipeline) == {"tasks"}

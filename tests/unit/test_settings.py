@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from transcripts.errors import SettingsError
-from transcripts.settings import FUNCTIONS, CallbackSettings, Secret, SubmitSettings
+from transcripts.settings import (
+    FUNCTIONS,
+    CallbackSettings,
+    ResultsSettings,
+    Secret,
+    SubmitSettings,
+    SubscriberSettings,
+)
 
 TOKEN = "a-token-of-more-than-thirty-two-characters"
 CALLBACK = {
@@ -99,6 +106,31 @@ def test_load_with_a_bad_value_names_it(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(SUBMIT | {name: value})
     assert f"{name} must be" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESULTS_TOPIC", "results"),
+        ("RESULTS_TOPIC", "projects/p/topics/x"),
+        ("REDACT_FACES", "yes"),
+        ("REDACT_FACES", "True"),
+    ],
+)
+def test_load_of_the_subscriber_with_a_bad_value_names_it(name: str, value: str) -> None:
+    """A switch is not guessed: a misspelled one would store faces."""
+    with pytest.raises(SettingsError) as caught:
+        SubscriberSettings.load({"GOOGLE_CLOUD_PROJECT": "p", name: value})
+    assert f"{name} must be" in caught.value.message
+
+
+def test_load_of_optional_settings_has_defaults() -> None:
+    """No topic, faces are stored, and results has no key of Mavi."""
+    subscriber = SubscriberSettings.load({"GOOGLE_CLOUD_PROJECT": "p"})
+    assert (subscriber.results_topic, subscriber.redact_faces) == ("", False)
+    assert ResultsSettings.load({"GOOGLE_CLOUD_PROJECT": "p"}).mavi_api_key == ""
+    given = ResultsSettings.load({"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "sk-made-up"})
+    assert isinstance(given.mavi_api_key, Secret)
 
 
 @pytest.mark.parametrize(

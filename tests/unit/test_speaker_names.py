@@ -33,7 +33,7 @@ def speakers(*names: str) -> list[Speaker]:
 
 @given(st.text(max_size=40))
 def test_clean_display_name_is_clean_or_refused(text: str) -> None:
-    """What is taken stays the same when it is cleaned again, and exports show it as it is."""
+    """A cleaned name stays the same when it is cleaned again, and exports show it unchanged."""
     try:
         name = clean_display_name(text)
     except RequestError as error:

@@ -17,6 +17,7 @@ from tests.unit.test_merge import a_result
 from transcripts.errors import QueueUnavailable, StoreUnavailable
 from transcripts.mavi.answers import AnswerLost, Refusal, Refused
 from transcripts.ports import Query, Read, Write
+from transcripts.results.deletion import Deletion, Left
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.submission import (
@@ -536,3 +537,31 @@ async def test_dead_call_is_logged_with_its_submission(pipeline: Pipeline) -> No
     (event,) = pipeline.lines.named("answer_lost")
     assert (event["severity"], event["submission_id"]) == ("ERROR", ID)
     assert event["reason"] == "process_ended"
+
+
+async def delete(pipeline: Pipeline, task_id: str = "task-1") -> list[Left]:
+    deletion = Deletion(pipeline.documents, Retrier(), pipeline.lines.log, pipeline.clock)
+    return await deletion.delete(task_id)
+
+
+async def test_sweep_of_a_deleted_task_finds_nothing(pipeline: Pipeline) -> None:
+    """It is neither overdue nor bought again, and its asset counts as bought."""
+    await pipeline.service.submit(ORDER)
+    assert await delete(pipeline) == []
+    pipeline.clock.advance(days=30)
+    assert await pipeline.sweeper(resubmit_overdue=1).run() == Counts()
+    assert (await pipeline.service.submit(ORDER)).duplicate
+    assert pipeline.provider.submitted == ["re_1"]
+
+
+async def test_repetition_of_a_deleted_task_buys_nothing(pipeline: Pipeline) -> None:
+    """It was overdue, and is deleted while its repetition is queued."""
+    await pipeline.service.submit(ORDER)
+    pipeline.clock.advance(seconds=OVERDUE.total_seconds())
+    assert (await pipeline.sweeper(resubmit_overdue=1).run()).resubmitted == 1
+    assert [each.reason for each in await delete(pipeline)] == ["submission_in_progress"]
+    ended = await pipeline.service.run(ID)
+    assert (ended.state, ended.task_id) == (State.SUBMITTED, "task-1")
+    assert pipeline.provider.submitted == ["re_1"]
+    assert await delete(pipeline) == []
+    assert (await pipeline.entry(ID)).labels == {}

@@ -66,8 +66,8 @@ class Accounting(msgspec.Struct, frozen=True):
 _CALLBACKS: Final = CallbackCounts(
     counted=False,
     note="The database does not count callbacks. Compare the log events: once no message waits,"
-    " callback_published = result_stored + result_superseded + result_duplicate + the messages in"
-    " the dead letters. callback_rejected counts the rejected ones.",
+    " callback_published = result_stored + result_superseded + result_duplicate + result_deleted +"
+    " the messages in the dead letters. callback_rejected counts the rejected ones.",
 )
 
 _STATUSES: Final = (

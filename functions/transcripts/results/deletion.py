@@ -48,17 +48,17 @@ _FIELDS: Final = (
 )
 
 
-class What(StrEnum):
-    """What can be left by a deletion."""
+class Part(StrEnum):
+    """A part of a task that a deletion may have to leave."""
 
     SUBMISSION = "submission"
     ASSET = "asset"
 
 
 class Left(msgspec.Struct, frozen=True):
-    """Something that is not deleted yet, a stable reason, and what to do."""
+    """A part that is not deleted yet, a stable reason, and a sentence that says what to do."""
 
-    what: What
+    part: Part
     reason: str
     message: str
 
@@ -71,7 +71,7 @@ class AssetDeleter(Protocol):
 
 
 _IN_PROGRESS: Final = Left(
-    What.SUBMISSION,
+    Part.SUBMISSION,
     "submission_in_progress",
     "The asset is being bought again right now. Delete the task again when that has ended.",
 )
@@ -130,7 +130,7 @@ class Deletion:
             "task_deleted",
             task_id=task_id,
             parts=parts,
-            left={each.what: each.reason for each in left},
+            left={each.part: each.reason for each in left},
         )
         return left
 
@@ -211,17 +211,17 @@ class Deletion:
     async def _delete_asset(self, asset_id: str | None) -> list[Left]:
         if asset_id is None:
             message = "No submission of this task is known, so its asset is not known either."
-            return [Left(What.ASSET, "asset_unknown", message)]
+            return [Left(Part.ASSET, "asset_unknown", message)]
         if self._assets is None:
             message = "This function has no key of the Mavi account."
-            return [Left(What.ASSET, "no_api_key", message)]
+            return [Left(Part.ASSET, "no_api_key", message)]
         try:
             answer = await self._assets.delete(asset_id, MAX_WAIT_S)
         except RateLimitTimeout:
             answer = DeleteAnswer.UNAVAILABLE
         if answer is DeleteAnswer.GONE:
             return []
-        return [Left(What.ASSET, str(answer), _ASSET_LEFT[answer])]
+        return [Left(Part.ASSET, str(answer), _ASSET_LEFT[answer])]
 
 
 def _with_revisions(known: Sequence[str], more: Sequence[str] | map[str]) -> list[str]:

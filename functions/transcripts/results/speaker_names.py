@@ -30,7 +30,7 @@ MAX_NAMES_BYTES: Final = 256 * 1024
 document, so no later result is refused."""
 
 _NAME_BYTES: Final = 64
-"""What an entry takes beside its two names."""
+"""Bytes of an entry beside its two names."""
 
 _LISTED: Final = 10
 """So many unknown names are listed in an error."""
@@ -62,7 +62,7 @@ def read_changes(body: bytes) -> Changes:
 
 
 def clean_display_name(text: str) -> str:
-    """Return a display name in one line, in normal form C, without characters that nobody sees.
+    """Return a display name in one line, in normal form C, without invisible characters.
 
     Raises ``RequestError`` for one that is blank, too long, or has control characters.
     """

@@ -59,7 +59,7 @@ class StoredBody(NamedTuple):
 
 @dataclass
 class _EarlierAttempts:
-    """What earlier attempts to save a result have done, as far as it is known."""
+    """Known effects of earlier attempts to save a result."""
 
     answer_lost: bool = False
     kept_raw: bool = False
@@ -165,7 +165,7 @@ class TaskStore:
         await self._documents.commit(*last, turn)
 
     async def read_head(self, task_id: str) -> Snapshot[Task] | None:
-        """Return what decisions need of a task; None if there is none, or if it is deleted."""
+        """Return what decisions need of a task; None if it is absent or deleted."""
         (found,) = await self._documents.read(Read(task_path(task_id), Task, DECIDING_FIELDS))
         return None if found is None or found.value.status is Status.DELETED else found
 
@@ -195,7 +195,7 @@ class TaskStore:
             after = ids[-1]
 
     async def read_task(self, task_id: str) -> Task | None:
-        """Return a task with all its segments; None if there is none, or if it is deleted."""
+        """Return a task with all its segments; None if it is absent or deleted."""
         return await self._retrier.run(lambda: self._read_once(task_id))
 
     async def _read_once(self, task_id: str) -> Task | None:

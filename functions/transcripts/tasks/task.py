@@ -158,7 +158,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeletedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a deleted task, so that no redelivery brings its result back.
+    """The record of a deleted task, so that no redelivery brings its result back.
 
     It holds no personal data. It has no ``created_at``, so no list of tasks shows it.
     """
