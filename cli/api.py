@@ -22,8 +22,7 @@ SUBMIT_TIMEOUT_S: Final = 600.0
 
 CHUNK_BYTES: Final = 64 * 1024
 
-_REPEATABLE: Final = frozenset({"GET", "PATCH", "DELETE"})
-"""A change by PATCH carries If-Match, and deleting twice is deleting once."""
+MAX_RETRY_AFTER_S: Final = 10
 
 _TRANSIENT: Final = frozenset({429, 502, 503, 504})
 
@@ -66,7 +65,7 @@ class Api:
         self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Read; raises ``ApiError`` and ``Unreachable``."""
-        return self.call("GET", path, query=query, headers=headers)
+        return self.call("GET", path, query=query, headers=headers, repeatable=True)
 
     def call(
         self,
@@ -76,10 +75,20 @@ class Api:
         query: Query | None = None,
         content: object = None,
         headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
     ) -> Answer:
-        """Call ``results``; raises ``ApiError`` and ``Unreachable``."""
+        """Call ``results``; a ``repeatable`` call is repeated after an outage.
+
+        Raises ``ApiError`` and ``Unreachable``.
+        """
         return self._call(
-            method, self.target.results_url, path, query=query, content=content, headers=headers
+            method,
+            self.target.results_url,
+            path,
+            query=query,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
         )
 
     def submit(self, content: object) -> Any:
@@ -106,7 +115,9 @@ class Api:
         self, path: str, query: Query | None = None
     ) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
         """Give the headers and the chunks of an answer; raises ``ApiError`` and ``Unreachable``."""
-        response = self._request("GET", self.target.results_url, path, query=query, stream=True)
+        response = self._request(
+            "GET", self.target.results_url, path, query=query, repeatable=True, stream=True
+        )
         try:
             if response.status >= 400:
                 raise self._error(Answer(response.status, response.headers, response.data), path)
@@ -130,8 +141,17 @@ class Api:
         query: Query | None = None,
         content: object = None,
         headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
     ) -> Answer:
-        response = self._request(method, base, path, query=query, content=content, headers=headers)
+        response = self._request(
+            method,
+            base,
+            path,
+            query=query,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
+        )
         answer = Answer(response.status, response.headers, response.data)
         if answer.status >= 400:
             raise self._error(answer, path)
@@ -146,6 +166,7 @@ class Api:
         query: Query | None = None,
         content: object = None,
         headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         import msgspec
@@ -172,27 +193,13 @@ class Api:
                 url,
                 body=body,
                 headers=sent,
-                retries=self._retries(method, base),
+                retries=_retries(base, repeatable=repeatable),
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout),
                 redirect=False,
                 preload_content=not stream,
             )
         except HTTPError as error:
             raise self._unreachable(base, error) from error
-
-    @staticmethod
-    def _retries(method: str, base: str) -> urllib3.Retry:
-        if method not in _REPEATABLE:
-            return urllib3.Retry(0, raise_on_status=False)
-        # A local server that does not accept connections is not running.
-        return urllib3.Retry(
-            3,
-            connect=0 if is_loopback(base) else 3,
-            backoff_factor=0.5,
-            status_forcelist=_TRANSIENT,
-            allowed_methods=_REPEATABLE,
-            raise_on_status=False,
-        )
 
     def _unreachable(self, base: str, error: HTTPError) -> Unreachable:
         cause = error.reason if isinstance(error, MaxRetryError) else error
@@ -238,6 +245,21 @@ class Api:
             " then run: make deploy",
             ExitCode.NOT_AUTHORIZED,
         )
+
+
+def _retries(base: str, *, repeatable: bool) -> urllib3.Retry:
+    if not repeatable:
+        return urllib3.Retry(0, raise_on_status=False)
+    # A local server that does not accept connections is not running.
+    return urllib3.Retry(
+        3,
+        connect=0 if is_loopback(base) else 3,
+        backoff_factor=0.5,
+        status_forcelist=_TRANSIENT,
+        allowed_methods=None,
+        raise_on_status=False,
+        retry_after_max=MAX_RETRY_AFTER_S,
+    )
 
 
 def open_api(choice: Choice) -> Api:

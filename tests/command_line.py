@@ -39,7 +39,7 @@ def is_command_line(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Request:
-    """What a server was sent."""
+    """A request that a server has received."""
 
     method: str
     path: str

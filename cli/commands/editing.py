@@ -62,7 +62,14 @@ def rename_command(
 
 def _content(task: dict[str, Any], changes: Sequence[str]) -> dict[str, str | None]:
     """Return the body of the request; raises ``Failure`` for a speaker that is not there."""
-    shown = {each["name"]: each["display_name"] for each in task["speaker_names"]}
+    from transcripts.tasks.names import name_key
+
+    given = {name_key(each["name"]): each for each in task["speaker_names"]}
+    shown = {
+        each["name"]: given[key]["display_name"]
+        for each in (*task["speakers"], *task["speaker_names"])
+        if (key := name_key(each["name"])) in given
+    }
     content: dict[str, str | None] = {}
     for change in changes:
         old, equals, new = change.partition("=")
@@ -117,7 +124,8 @@ def delete_command(
 def _delete(api: Api, task_id: str, *, asset: bool) -> dict[str, Any]:
     outcome: dict[str, Any] = {"task_id": task_id, "left": [], "error": None}
     try:
-        answer = api.call("DELETE", f"/tasks/{task_id}", query={"asset": asset or None})
+        query = {"asset": asset or None}
+        answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
     except ApiError as error:
         return outcome | {"error": {"code": error.code, "message": error.message}}
     return outcome | {"left": answer.json()["left"] if answer.status == 200 else []}

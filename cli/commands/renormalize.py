@@ -70,7 +70,9 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
         for task in tasks:
             last = task
             try:
-                summary = api.call("POST", f"/tasks/{task.task_id}/renormalize").json()
+                summary = api.call(
+                    "POST", f"/tasks/{task.task_id}/renormalize", repeatable=True
+                ).json()
             except ApiError as error:
                 failed[task.task_id] = error.message
                 note(f"{task.task_id}  {error.message}")

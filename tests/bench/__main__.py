@@ -13,7 +13,7 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import exports, load, subscriber
+from tests.bench import command_line, exports, load, subscriber
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
 from transcripts.settings import FUNCTIONS
@@ -86,6 +86,15 @@ def bench_start(rounds: int) -> None:
         )
 
 
+def bench_command(rounds: int) -> None:
+    """Time from the start of ``transcripts list`` to its first byte."""
+    print(f"\nCommand: start to first byte on the local stack, median of {rounds}")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = command_line.measure(rounds, Path(folder))
+    for name, seconds in measured.items():
+        print(f"  {name:<16} {seconds * 1e3:6.0f} ms")
+
+
 async def _with_emulator(rounds: int, seconds: float) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
@@ -105,12 +114,15 @@ async def _with_emulator(rounds: int, seconds: float) -> None:
 def main() -> None:
     """Measure what is asked for, everything by default."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("parts", nargs="*", default=["callback", "exports", "subscriber", "start"])
+    parts = ["callback", "command", "exports", "subscriber", "start"]
+    parser.add_argument("parts", nargs="*", default=parts)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     if "start" in options.parts:
         bench_start(2 * options.rounds)
+    if "command" in options.parts:
+        bench_command(4 * options.rounds)
     if "subscriber" in options.parts:
         bench_subscriber(6 * options.rounds)
     if "exports" in options.parts:

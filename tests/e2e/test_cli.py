@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,3 +168,31 @@ async def test_cli_doctor_finds_a_stopped_function(start: Start, transcripts: Co
     await stack.processes["submit"].stop()
     assert "problem  submit" in (await transcripts("doctor", code=1)).out
     assert "transcripts up" in (await transcripts("submit", "re_1", code=1)).err
+
+
+async def test_cli_demo_leaves_a_transcript_that_up_serves(transcripts: CommandLine) -> None:
+    """The demo's own hints work: start the stack on its data, and read the task."""
+    demo = await transcripts("demo")
+    data = transcripts.folder / ".transcripts" / "demo"
+    assert "Ada Example: " in (data / "transcript.srt").read_text()
+    assert "Ada Example" in (data / "transcript.md").read_text()
+    assert "00:00:00,000 --> " in demo.out
+    (show,) = re.findall(r"transcripts (show \w+)", demo.out)
+
+    up = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *("up", "--data-dir", ".transcripts/demo"),
+        cwd=transcripts.folder,
+        env=os.environ | {"TRANSCRIPTS_STACK": str(transcripts.state_file)},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await eventually(transcripts.state_file.exists, within_s=90)
+        assert len((await transcripts("list", "--json")).json()["tasks"]) == 2
+        assert "Ada Example" in (await transcripts(*show.split())).out
+        assert "is running already" in (await transcripts("up", code=1)).err
+    finally:
+        up.send_signal(signal.SIGINT)
+        await up.wait()
+    assert not transcripts.state_file.exists()
+    assert "transcripts up" in (await transcripts("list", code=1)).err

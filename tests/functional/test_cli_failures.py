@@ -1,4 +1,4 @@
-"""What the command does with refusals, outages and broken connections, and its exit codes."""
+"""Refusals, outages and broken connections in the command line, and the exit codes."""
 
 from __future__ import annotations
 
@@ -294,10 +294,44 @@ def test_submit_of_something_that_is_no_file_sends_nothing(
 
 
 def test_watch_goes_on_through_an_outage(server: ScriptedServer) -> None:
-    """The outage is told on stderr."""
+    """stderr reports the outage."""
     outage = error(503, "store_unavailable", "The store is busy.")
     waiting = Reply(200, TASK | {"status": "submitted"})
     server.on("GET /tasks/t", waiting, outage, outage, outage, outage, Reply(200, TASK))
     result = transcripts("watch", "t")
     assert result.exit_code == 0
     assert "The watch goes on." in result.stderr
+
+
+# changes ----------------------------------------------------------------------------------------
+
+
+def test_deletion_and_renormalizing_are_repeated_after_an_outage(server: ScriptedServer) -> None:
+    """Each may be done twice."""
+    outage = Reply(503, b"", {"Retry-After": "0"})
+    server.on("DELETE /tasks/t", outage, Reply(204))
+    summary = {"task_id": "t", "status": "succeeded", "segment_count": 1, "word_count": 2}
+    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary))
+    assert transcripts("delete", "t", "--yes").exit_code == 0
+    assert transcripts("renormalize", "t").exit_code == 0
+
+
+def test_rename_whose_answer_is_lost_is_not_repeated(server: ScriptedServer) -> None:
+    """It may have happened, and the repetition would be told that the task has changed."""
+    speaker = {"id": "s1", "name": "Speaker 1"}
+    server.on("GET /tasks/t", Reply(200, TASK | {"speakers": [speaker]}, {"ETag": '"1"'}))
+    server.on("PATCH /tasks/t/speaker_names", Reply(503, b""))
+    assert transcripts("rename", "t", "s1=Ada").exit_code == 1
+    (sent,) = server.of("PATCH /tasks/t/speaker_names")
+    assert sent.headers["if-match"] == '"1"'
+    assert sent.json() == {"Speaker 1": "Ada"}
+
+
+def test_deletion_that_leaves_something_exits_1_and_says_what(server: ScriptedServer) -> None:
+    """The asset at Mavi, for example."""
+    left = {"what": "asset", "reason": "unavailable", "message": "Delete the task again later."}
+    server.on("DELETE /tasks/t", Reply(200, {"task_id": "t", "left": [left]}))
+    result = transcripts("delete", "t", "--yes", "--asset")
+    assert result.exit_code == 1
+    assert "Delete the task again later." in result.stderr
+    assert server.requests[0].path == "/tasks/t?asset=true"

@@ -49,7 +49,7 @@ def no_account(*_: object) -> None:
 
 
 def test_token_that_is_given_comes_first(programs: FakePrograms) -> None:
-    """Neither gcloud nor Google's library is asked."""
+    """gcloud and Google's library are not used."""
     assert auth.id_token(URL, Choice(token="mine", impersonate="a@b")) == "mine"
     assert programs.calls == []
 
