@@ -52,7 +52,12 @@ def _functions(api: Api) -> Iterator[Check]:
     except Failure as error:
         yield _failed("results", error, hint)
     if not api.target.submit_url:
-        yield Check("submit", ok=False, detail="has no known address", repair="--submit-url URL")
+        yield Check(
+            "submit",
+            ok=False,
+            detail="has no known address",
+            repair="export TRANSCRIPTS_SUBMIT_URL=URL",
+        )
         return
     try:
         api.submit({})

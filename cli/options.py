@@ -53,7 +53,7 @@ def target_options(command: Command) -> Command:
             url=url,
             token=token,
             impersonate=impersonate,
-            submit_url=kwargs.pop("submit_url", None),
+            submit_url=kwargs.pop("submit_url", None) or os.environ.get("TRANSCRIPTS_SUBMIT_URL"),
             bucket=kwargs.pop("bucket", None) or os.environ.get("TRANSCRIPTS_BUCKET"),
         )
         command(*args, choice=choice, **kwargs)

@@ -24,7 +24,10 @@ _SUMS: Final = (("submissions", "total"), ("tasks", "submitted"))
 @target_options
 @click.pass_context
 def audit_command(context: click.Context, *, as_json: bool, choice: Choice) -> None:
-    """Check that every submission and every task is accounted for; exit 1 and the ids if not."""
+    """Check that every submission and task is accounted for.
+
+    The exit code is 1 if not, and the ids are printed.
+    """
     api = open_api(choice)
     account: dict[str, Any] = api.get("/accounting").json()
     ids = _unaccounted(api, account)

@@ -13,7 +13,7 @@ from cli.target import Choice
 @target_options
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool, choice: Choice) -> None:
-    """Check every part of a pipeline; for each problem, print the command that repairs it."""
+    """Check every part, and print the command that repairs it."""
     from cli.api import open_api
     from cli.checks import checks
     from cli.failures import ExitCode

@@ -103,9 +103,10 @@ def _content(task: dict[str, Any], changes: Sequence[str]) -> dict[str, str | No
 def delete_command(
     *, subjects: tuple[str, ...], asset: bool, yes: bool, as_json: bool, choice: Choice
 ) -> None:
-    """Delete tasks with everything personal: transcript, names, stored callbacks.
+    """Delete tasks with everything personal that is stored.
 
-    The uploaded object in the bucket stays. Repeat the command if something is left.
+    Transcript, names and callbacks are deleted. The uploaded object in the bucket stays. Repeat
+    the command if something is left.
     """
     api = open_api(choice)
     task_ids = [task_id_of(api, subject) for subject in dict.fromkeys(subjects)]

@@ -56,7 +56,7 @@ def up_command(backend: str, data_dir: Path) -> None:
     help="A recorded callback of your own, posted instead of the sample.",
 )
 def demo_command(backend: str, callback_file: Path | None) -> None:
-    """Send one asset through the whole pipeline and show what happens."""
+    """Send one asset through the whole pipeline."""
     from cli.demo import run_demo
 
     data_dir = DATA_DIR / "demo"
@@ -80,7 +80,10 @@ def demo_command(backend: str, callback_file: Path | None) -> None:
 def fake_mavi_command(
     port: int, key: str, webhook_url: str | None, per_second: float, fault_texts: tuple[str, ...]
 ) -> None:
-    """Serve the fake Mavi alone; change its faults at run time under /_fake."""
+    """Serve the fake Mavi alone.
+
+    Its faults can be changed at run time under /_fake.
+    """
     from cli.fake_mavi.server import FakeMavi
 
     faults = _faults(fault_texts)

@@ -38,9 +38,10 @@ def renormalize_command(
     as_json: bool,
     choice: Choice,
 ) -> None:
-    """Make results again from the stored callbacks, with the present code. Names stay.
+    """Make results again from the stored callbacks.
 
-    TIME is RFC 3339, such as 2026-01-31T00:00:00Z. A run that was interrupted prints the command
+    The present code is used, and people's names stay. TIME is RFC 3339, such as
+    2026-01-31T00:00:00Z. A run that was interrupted prints the command
     that goes on; repeating a task changes nothing more.
     """
     if bool(subjects) == bool(since) or (until and not since):

@@ -44,7 +44,7 @@ def replay_command(
     as_json: bool,
     choice: Choice,
 ) -> None:
-    """Deliver kept messages again: dead letters, rejected callbacks, dead upload events.
+    """Deliver dead letters and rejected callbacks again.
 
     Without --apply this is a dry run. A message is removed only after it is published again. A
     result that is stored already is a duplicate and changes nothing.

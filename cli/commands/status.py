@@ -17,7 +17,7 @@ from cli.target import Choice
 @target_options
 @click.pass_context
 def status_command(context: click.Context, *, subject: str, as_json: bool, choice: Choice) -> None:
-    """Say where a file is: its submission, its task, the reason, and the next step.
+    """Say where a file is, why, and what happens next.
 
     PATH|ID is a file, a gs:// address, an asset id, or the id of a submission or task. The exit
     code is 0 for a transcript, 8 if it may still come, and 5 if it does not come by waiting.

@@ -56,7 +56,7 @@ def submit_command(
     as_json: bool,
     choice: Choice,
 ) -> None:
-    """Upload files and submit them, or submit objects (gs://…) and assets (re_…).
+    """Upload files and submit them, or objects and assets.
 
     A file is uploaded under a name made from its content, so submitting it again pays nothing.
     """

@@ -24,10 +24,11 @@ def watch_command(
     as_json: bool,
     choice: Choice,
 ) -> None:
-    """Follow submissions and tasks until each has ended; --json prints a line for each change.
+    """Follow submissions and tasks until each has ended.
 
-    ID is the id of a task or submission, an asset id, a gs:// address or a file. The exit code is 5
-    if one did not succeed, and 3 after the time-out.
+    ID is the id of a task or submission, an asset id, a gs:// address or a file. --json
+    prints a line for each change. The exit code is 5 if one did not succeed, and 3 after the
+    time-out.
     """
     once = list(dict.fromkeys(subjects))
     context.exit(Watch(open_api(choice), once, timeout_s, as_json).run())

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pysubs2
 import pytest
 from click.testing import Result
 from msgspec.structs import replace
@@ -164,6 +165,34 @@ def test_export_to_a_file_writes_what_results_answers(results: Results, name: st
     ok("export", "t", "-o", f"out.{name}")
     answer = do(results.get(f"/tasks/t.{name}"))
     assert Path(f"out.{name}").read_bytes() == answer.content
+
+
+SCRIPTS = {
+    "Latin": ("Zoë Müller", "Crème brûlée, s'il vous plaît."),
+    "Han": ("王小明", "我们明天开会讨论这个问题。"),
+    "kana": ("たなか さくら", "おはようございます、はじめましょう。"),
+    "Arabic": ("ليلى حسن", "صباح الخير، لنبدأ الاجتماع."),
+    "Devanagari": ("आदित्य शर्मा", "नमस्ते, बैठक शुरू करते हैं।"),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_export_after_rename_shows_text_and_name_to_another_parser(
+    results: Results, script: str
+) -> None:
+    """In SRT and WebVTT, in each of five scripts."""
+    name, text = SCRIPTS[script]
+    do(store(results, "t", segment(0, speaker="Speaker 1", text=text)))
+    ok("rename", "t", f"Speaker 1={name}")
+    shown = {}
+    for ending in ("srt", "vtt"):
+        ok("export", "t", "-o", f"out.{ending}")
+        cues = pysubs2.load(f"out.{ending}", encoding="utf-8")
+        # A line may break between any two characters of Han and kana.
+        shown[ending] = "".join("".join(cue.plaintext.split()) for cue in cues)
+    assert shown["srt"] == f"{name}:{text}".replace(" ", "")
+    assert shown["vtt"] == text.replace(" ", "")
+    assert f"<v {name}>" in Path("out.vtt").read_text(encoding="utf-8")
 
 
 def test_export_to_stdout_writes_bytes_and_nothing_else(results: Results) -> None:
