@@ -1,4 +1,4 @@
-"""What a user sees on a terminal: colors, questions, and Ctrl-C."""
+"""The command on a terminal: colors, questions, and Ctrl-C."""
 
 from __future__ import annotations
 

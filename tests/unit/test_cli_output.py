@@ -1,4 +1,4 @@
-"""What commands print, and the file that says where the local stack is."""
+"""Printing, and the file that says where the local stack is."""
 
 from __future__ import annotations
 
