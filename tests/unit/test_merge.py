@@ -265,7 +265,7 @@ def a_deleted_task(*revisions: str) -> Task:
 
 
 def test_merge_deleted_revision_is_refused() -> None:
-    """Whatever is stored now: what is left of the task, or another result."""
+    """The task may be deleted, or have another result."""
     for stored in (
         a_deleted_task("a", "b"),
         replace(a_result(revision="c"), deleted_revisions=["a", "b"]),
