@@ -312,3 +312,15 @@ def test_renormalized_result_has_pages_of_its_own() -> None:
         header(replace(stored, first_page=SECOND_SLOT)), a_result()
     ).task == replace(merged.task, first_page=0)
     assert renormalized(header(stored), a_result(revision="b")).task.first_page == 0
+
+
+def test_merge_submission_into_a_task_without_result_writes_all_its_fields() -> None:
+    """Only its reader's names were stored before."""
+    named = Task(task_id="t", speaker_names=[SpeakerName("A", "Ada")])
+    task = apply(named, a_submission())
+    assert task == replace(
+        a_submission(),
+        speaker_names=named.speaker_names,
+        kind=task.kind,
+        created_at=task.created_at,
+    )
