@@ -90,6 +90,14 @@ class PubSubAdmin:
         """Delete a subscription; its pushes stop."""
         self._subscriber.delete_subscription(subscription=subscription_path(name))
 
+    def delete_all(self) -> None:
+        """Delete every topic and subscription of the project."""
+        project = f"projects/{PROJECT}"
+        for subscription in self._subscriber.list_subscriptions(project=project):
+            self._subscriber.delete_subscription(subscription=subscription.name)
+        for topic in self._publisher.list_topics(project=project):
+            self._publisher.delete_topic(topic=topic.name)
+
     def pull(self, name: str) -> list[tuple[bytes, dict[str, str]]]:
         """Return and acknowledge the messages of a subscription that keeps them."""
         path = subscription_path(name)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,8 @@ class StackOptions:
     """Where other commands find the stack while it runs."""
     watch_bucket: bool = True
     """False: the test itself announces its uploads."""
+    emulators: Sequence[Emulator] = ()
+    """Running emulators, without topics of the pipeline; if there are none, it starts its own."""
 
 
 class Stack:
@@ -123,7 +125,7 @@ class Stack:
         self._queue = SqliteQueue(self._database)
         self._documents: Documents | None = None
         self._publisher: Publisher | None = None
-        self._emulators: list[Emulator] = []
+        self._emulators: Sequence[Emulator] = ()
         self._client: aiohttp.ClientSession | None = None
 
     def _port(self, name: str) -> int:
@@ -264,8 +266,10 @@ class Stack:
     async def _start_emulators(self) -> dict[str, str]:
         from cli.tasks_server import TasksServer
 
-        self._emulators = await start_emulators(self.options.data_dir)
-        self._exit.push_async_callback(stop_emulators, self._emulators)
+        self._emulators = self.options.emulators
+        if not self._emulators:
+            self._emulators = await start_emulators(self.options.data_dir)
+            self._exit.push_async_callback(stop_emulators, self._emulators)
         tasks = TasksServer(self._queue)
         await tasks.start()
         self._exit.push_async_callback(tasks.stop)

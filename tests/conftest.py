@@ -100,9 +100,17 @@ def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def emulators(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
-    """Start both official emulators once, and give the variables that lead to them."""
+async def running_emulators(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[list[Emulator]]:
+    """Start both official emulators once."""
     folder: Path = tmp_path_factory.mktemp("emulators")
     started: list[Emulator] = await start_emulators(folder)
-    yield {emulator.variable: emulator.host for emulator in started}
+    yield started
     await stop_emulators(started)
+
+
+@pytest.fixture(scope="session")
+def emulators(running_emulators: list[Emulator]) -> dict[str, str]:
+    """Give the variables that lead to the emulators."""
+    return {emulator.variable: emulator.host for emulator in running_emulators}

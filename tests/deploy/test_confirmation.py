@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -45,14 +46,15 @@ def at_a_terminal(command: str, answer: str, root: Path) -> tuple[int, str]:
     )
     os.close(terminal)
     output, asked, end = "", False, time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end:
+    while select.select([keyboard], [], [], max(end - time.monotonic(), 0))[0]:
         try:
             output += os.read(keyboard, 4096).decode()
         except OSError:  # the other side is closed: the process has ended
             break
-        if not asked and "[y/N]" in output:
+        if not asked and "[y/n]" in output.lower():
             asked = True
             os.write(keyboard, answer.encode())
+    # A program that still waits for an answer gets the end of its terminal.
     os.close(keyboard)
     return process.wait(timeout=TIMEOUT_S), output
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from cli.emulators import Emulator
 from cli.fake_mavi.faults import Faults
+from cli.google_stack import PubSubAdmin
+from cli.local_names import PROJECT
 from cli.stack import EMULATORS, Stack, StackOptions
 from transcripts.settings import EMBEDDED
 
@@ -25,7 +29,32 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def start(backend: str, tmp_path: Path) -> AsyncIterator[Start]:
+def running(backend: str, request: pytest.FixtureRequest) -> Iterator[list[Emulator]]:
+    """The emulators, which all tests share; they are emptied after each test."""
+    if backend == EMBEDDED:
+        yield []
+        return
+    emulators: list[Emulator] = request.getfixturevalue("running_emulators")
+    yield emulators
+    hosts = {emulator.variable: emulator.host for emulator in emulators}
+    delete_topics(hosts["PUBSUB_EMULATOR_HOST"])
+    # https://firebase.google.com/docs/emulator-suite/connect_firestore#clear_your_database_between_tests
+    documents = f"projects/{PROJECT}/databases/(default)/documents"
+    url = f"http://{hosts['FIRESTORE_EMULATOR_HOST']}/emulator/v1/{documents}"
+    requests.delete(url, timeout=30).raise_for_status()
+
+
+def delete_topics(host: str) -> None:
+    """Delete every topic and subscription of the Pub/Sub emulator at ``host``."""
+    admin = PubSubAdmin(host)
+    try:
+        admin.delete_all()
+    finally:
+        admin.close()
+
+
+@pytest.fixture
+async def start(backend: str, tmp_path: Path, running: list[Emulator]) -> AsyncIterator[Start]:
     """Start a stack with the given faults and options; it stops with the test."""
     async with AsyncExitStack() as exits:
 
@@ -36,6 +65,7 @@ async def start(backend: str, tmp_path: Path) -> AsyncIterator[Start]:
                     backend=backend,
                     data_dir=tmp_path / "data",
                     faults=fault_settings,
+                    emulators=running,
                     **{"mavi_per_second": 0.0, "queue_backoff_s": 0.2, **options},
                 )
             )

@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -308,9 +309,8 @@ async def test_callback_without_a_broker_returns_503(start: Start, backend: str)
     stack = await start()
     body = callback_body(task_id="t")
     if backend == EMULATORS:
-        await stop_pubsub(stack)
-        assert await post_callback(stack, body) == 503
-        await continue_pubsub(stack)
+        with paused_pubsub(stack):
+            assert await post_callback(stack, body) == 503
     else:
         lock = sqlite3.connect(stack.options.data_dir / FILE_NAME)
         lock.execute("BEGIN EXCLUSIVE")
@@ -321,12 +321,14 @@ async def test_callback_without_a_broker_returns_503(start: Start, backend: str)
     await result(stack, "t")
 
 
-async def stop_pubsub(stack: Stack) -> None:
-    os.killpg(stack.emulator_pid("PUBSUB_EMULATOR_HOST"), signal.SIGSTOP)
-
-
-async def continue_pubsub(stack: Stack) -> None:
-    os.killpg(stack.emulator_pid("PUBSUB_EMULATOR_HOST"), signal.SIGCONT)
+@contextmanager
+def paused_pubsub(stack: Stack) -> Iterator[None]:
+    group = stack.emulator_pid("PUBSUB_EMULATOR_HOST")
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)
 
 
 async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> None:
