@@ -10,9 +10,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
-from google.pubsub_v1.types import PublishRequest, PublishResponse
-
 from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
 from transcripts.google.channel import (
@@ -21,7 +18,10 @@ from transcripts.google.channel import (
     retry_transient,
     translate_errors,
 )
+from transcripts.google.messages import Messages
 from transcripts.retry import backoff
+
+HOST: Final = "pubsub.googleapis.com"
 
 PUBLISH_TIMEOUT_S: Final = 10.0
 """From the arrival of a batch's first message to its acknowledgment, retries included."""
@@ -40,8 +40,9 @@ MESSAGE_OVERHEAD_BYTES: Final = 1_024
 FIRST_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 2.0
 
-_REQUEST: Final = PublishRequest.pb()
-_RESPONSE: Final = PublishResponse.pb()
+_MESSAGES: Final = Messages("pubsub", "google.pubsub.v1")
+_REQUEST: Final = _MESSAGES.type("PublishRequest")
+_RESPONSE: Final = _MESSAGES.type("PublishResponse")
 
 
 class _Batch:
@@ -142,7 +143,7 @@ class PubSubPublisher:
         await sender.add(message)
 
     async def _connect(self) -> Any:
-        channel = await open_channel(PublisherGrpcAsyncIOTransport, self._emulator_host)
+        channel = await open_channel(HOST, self._emulator_host)
         return channel.unary_unary(
             "/google.pubsub.v1.Publisher/Publish",
             request_serializer=_REQUEST.SerializeToString,
