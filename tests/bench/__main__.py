@@ -13,10 +13,9 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import command_line, exports, load, memory, results, subscriber
+from tests.bench import command_line, exports, load, memory, results, start, subscriber
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
-from transcripts.settings import FUNCTIONS
 
 SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
@@ -69,24 +68,6 @@ def bench_subscriber(rounds: int) -> None:
     print(f"  the conventional way takes {result['ratio']:.1f} times as long")
 
 
-def bench_start(rounds: int) -> None:
-    """Time from process start to the first answer, and memory then."""
-    print(f"\nStart: process start to first answer, and memory then, median of {rounds}")
-    names = ("empty", *FUNCTIONS)
-    starts: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for _ in range(rounds + 1):
-        for name in names:
-            with serving(name) as server:
-                starts[name].append((server.start_s, server.memory_mib))
-    empty_s = median(start for start, _ in starts["empty"][1:])
-    for name in names:
-        start_s = median(start for start, _ in starts[name][1:])
-        memory = median(memory for _, memory in starts[name][1:])
-        print(
-            f"  {name:<12} {start_s * 1e3:6.0f} ms   {start_s / empty_s:4.2f} x   {memory:5.0f} MiB"
-        )
-
-
 def bench_command(rounds: int) -> None:
     """Time from the start of ``transcripts list`` to its first byte."""
     print(f"\nCommand: start to first byte on the local stack, median of {rounds}")
@@ -120,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     if "start" in options.parts:
-        bench_start(2 * options.rounds)
+        start.report(2 * options.rounds)
     if "command" in options.parts:
         bench_command(4 * options.rounds)
     if "subscriber" in options.parts:
