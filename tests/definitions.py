@@ -1,6 +1,6 @@
 """The definitions of Google's messages: copied from the installed client packages.
 
-``python -m tests.definitions --write`` copies them again, after `make lock` has changed a version;
+`make definitions` copies them again, after `make lock` has changed a version;
 ``tests/unit/test_google_messages.py`` fails until this is done.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from google.cloud import firestore_v1, tasks_v2
 from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.pubsub_v1 import types as pubsub
 
 from transcripts.google.messages import FOLDER
@@ -36,20 +36,22 @@ MESSAGES: Final[dict[str, Sequence[Any]]] = {
 
 
 def definitions(service: str) -> bytes:
-    """Return the files that define the messages of a service, each after those it imports."""
-    files: dict[str, bytes] = {}
+    """Return the files that define the messages of a service, each after those it imports.
+
+    The packages list the imports of a file in another order in every process, so they are sorted.
+    """
+    files: dict[str, FileDescriptorProto] = {}
 
     def add(file: FileDescriptor) -> None:
-        for imported in file.dependencies:
+        for imported in sorted(file.dependencies, key=lambda each: each.name):
             add(imported)
-        files.setdefault(file.name, file.serialized_pb)
+        if file.name not in files:
+            copied = files[file.name] = FileDescriptorProto.FromString(file.serialized_pb)
+            copied.dependency.sort()
 
     for message in MESSAGES[service]:
         add(message.pb().DESCRIPTOR.file)
-    found = FileDescriptorSet()
-    for file in files.values():
-        found.file.add().ParseFromString(file)
-    return found.SerializeToString(deterministic=True)
+    return FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True)
 
 
 def definitions_path(service: str) -> Path:

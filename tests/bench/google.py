@@ -33,6 +33,7 @@ from google.pubsub_v1 import types as pubsub
 from cli.fake_mavi.server import FakeMavi
 
 KEY: Final = "bench"
+ACCESS_TOKEN: Final = "made-up"
 HOSTS: Final = ("pubsub", "firestore", "cloudtasks")
 
 
@@ -40,6 +41,15 @@ def _now() -> Timestamp:
     moment = Timestamp()
     moment.GetCurrentTime()
     return moment
+
+
+class _TokenCheck(grpc.aio.ServerInterceptor):
+    """Refuses a call without the access token of the metadata server."""
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if dict(details.invocation_metadata).get("authorization") == f"Bearer {ACCESS_TOKEN}":
+            return await continuation(details)
+        raise grpc.aio.AbortError("no access token")
 
 
 async def _publish(request: Any, _: Any) -> Any:
@@ -137,7 +147,7 @@ def _certificate() -> tuple[bytes, bytes]:
 async def _start_services(
     documents: Documents, key: bytes, certificate: bytes
 ) -> tuple[grpc.aio.Server, int]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[_TokenCheck()])
     for service, methods in _rpcs(documents).items():
         handlers = {}
         for name, (behavior, request, streams) in methods.items():
@@ -195,7 +205,7 @@ async def _metadata(request: web.Request) -> web.Response:
     headers = {"Metadata-Flavor": "Google"}
     path = request.path.rstrip("/")
     if path.endswith("/token"):
-        token = {"access_token": "made-up", "expires_in": 3_599, "token_type": "Bearer"}
+        token = {"access_token": ACCESS_TOKEN, "expires_in": 3_599, "token_type": "Bearer"}
         return web.json_response(token, headers=headers)
     if path.endswith("/default"):
         return web.json_response({"email": "bench@bench", "scopes": []}, headers=headers)

@@ -124,10 +124,11 @@ class ServiceIdentity(grpc.AuthMetadataPlugin):
         connection = HTTPConnection(self._metadata_host, timeout=FETCH_TIMEOUT_S)
         try:
             connection.request("GET", TOKEN_PATH, headers={"Metadata-Flavor": "Google"})
-            response = connection.getresponse()
+            with connection.getresponse() as response:
+                body = response.read()
             if response.status != 200:
                 raise IdentityError(f"the metadata server answered {response.status}")
-            return msgspec.json.decode(response.read(), type=_Answer)
+            return msgspec.json.decode(body, type=_Answer)
         except (OSError, HTTPException, msgspec.MsgspecError) as error:
             # The error of a decoder may quote the token.
             raise IdentityError(type(error).__name__) from None
