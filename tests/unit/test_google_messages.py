@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.definitions import MESSAGES, definitions, definitions_path
+from transcripts.callbacks.message import Message
 from transcripts.google.documents import encode_commit, encode_count, encode_ids, encode_query
 from transcripts.google.messages import Messages
+from transcripts.google.publisher import encode_message
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.google.values import decode_fields
 from transcripts.ports import ABSENT, Count, Delete, Query, Write
@@ -132,11 +134,14 @@ def test_publish_has_the_bytes_of_the_official_class(
     messages: list[tuple[bytes, dict[str, str]]],
 ) -> None:
     """Pub/Sub gets exactly what Google's own client would send."""
-    request = Messages("pubsub", "google.pubsub.v1").type("PublishRequest")(topic="t")
+    whole = Messages("pubsub", "google.pubsub.v1").type("PublishRequest")(topic="t")
     for data, attributes in messages:
-        request.messages.add(data=data, attributes=attributes)
-    read = same(request, pubsub.PublishRequest)
-    assert [(each.data, dict(each.attributes)) for each in read.messages] == messages
+        whole.messages.add(data=data, attributes=attributes)
+    read = same(whole, pubsub.PublishRequest)
+    parts = [encode_message(Message(*each)) for each in messages]
+    joined = pubsub.PublishRequest.pb().FromString(b"".join(parts) + b"\x0a\x01t")
+    assert joined == read
+    assert [(each.data, dict(each.attributes)) for each in joined.messages] == messages
 
 
 @pytest.mark.parametrize("invoker", ["", "a@b"])
