@@ -35,7 +35,7 @@ PARTS: Final[dict[str, Report]] = {
 
 
 def main() -> None:
-    """Measure the parts that the command line names, by default all; write docs/performance."""
+    """Measure the parts that the command line names, by default all, and write their figures."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("parts", nargs="*", default=list(PARTS))
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""What an operator does about each failed purchase, by the code of its ``SubmissionError``."""
+"""The remedies: what to do about each failed purchase, by the code of its ``SubmissionError``."""
 
 from __future__ import annotations
 
