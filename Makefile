@@ -15,7 +15,7 @@ INFRA_TESTS := tests/infra tests/deploy
 UNTRACED := tests/e2e tests/crash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check soak bench fmt lint types lock clean \
+.PHONY: help setup demo up test check soak bench fmt lint types lock definitions clean \
         package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
@@ -88,6 +88,9 @@ fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 
 lock: $(VENV)/.installed-dev  ## Resolve and pin all dependencies anew
 	@$(BIN)/python -m tests.lock --write
+
+definitions: $(VENV)/.installed-dev  ## Copy the definitions of Google's messages anew, after a lock
+	@$(BIN)/python -m tests.definitions --write
 
 clean:  ## Remove everything that is made here
 	@rm -rf $(VENV) .tools .transcripts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -9,6 +9,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
+import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_documents, open_queue
 from transcripts.errors import PoisonMessage

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_documents
 from transcripts.logs import Log, utc_now
+from transcripts.mavi.deleter import Deleter
 from transcripts.results.accounting import AccountingRoutes
 from transcripts.results.changes import TaskChanges
 from transcripts.results.deletion import AssetDeleter, Deletion
@@ -36,13 +38,11 @@ accounting = AccountingRoutes(documents, retrier)
 
 
 def _assets() -> AssetDeleter | None:
-    """Return Mavi's client; only with a key is it imported."""
+    """Return what deletes assets; without a key, a deletion leaves them."""
     key = settings.mavi_api_key
     if not isinstance(key, Secret):
         return None
-    from transcripts.mavi.client import MaviClient
-
-    return MaviClient(settings.mavi_base_url, key, settings.mavi_requests_per_second)
+    return Deleter(settings.mavi_base_url, key, settings.mavi_requests_per_second)
 
 
 changes = TaskChanges(

@@ -11,5 +11,5 @@ Where things live:
 * ``google`` and ``embedded``: the two backends behind ``ports``
 * ``settings``, ``errors``, ``logs``, ``web``: what every entry file uses
 
-Importing any module reads no environment, opens no file and needs no network.
+Importing any module reads no environment and no file but the package's own, and needs no network.
 """

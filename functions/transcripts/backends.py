@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 
 from transcripts.errors import QueueUnavailable
@@ -28,8 +26,8 @@ def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
         from transcripts.embedded.database import Database
 
         return SqlitePublisher(Database(settings.data_dir))
-    with _no_collection():
-        from transcripts.google.publisher import PubSubPublisher
+    from transcripts.google.publisher import PubSubPublisher
+
     return PubSubPublisher(environ.get("PUBSUB_EMULATOR_HOST"))
 
 
@@ -40,8 +38,8 @@ def open_documents(settings: StoreSettings, environ: Mapping[str, str]) -> Docum
         from transcripts.embedded.documents import SqliteDocuments
 
         return SqliteDocuments(Database(settings.data_dir))
-    with _no_collection():
-        from transcripts.google.documents import FirestoreDocuments
+    from transcripts.google.documents import FirestoreDocuments
+
     return FirestoreDocuments(
         settings.project, settings.database, environ.get("FIRESTORE_EMULATOR_HOST")
     )
@@ -116,13 +114,3 @@ class _CloudTasksLater:
             settings.queue_invoker,
             self._emulator_host,
         )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Import without collecting: nothing of a library is garbage, and looking takes 40 ms."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -50,5 +50,6 @@ def freeze_gc() -> None:
     them in every full collection takes 30 ms, which was the callback's p99. Requests leave little
     in cycles, so collecting less often costs only a few MiB.
     """
+    gc.enable()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)

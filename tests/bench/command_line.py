@@ -10,6 +10,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,9 +39,20 @@ main()
 """
 
 
-def measure(rounds: int, folder: Path) -> dict[str, float]:
-    """Return the median seconds to the first byte: of an empty program, and of both ways."""
-    return asyncio.run(_measure(rounds, folder))
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Return the median time to the first byte: of an empty program, and of both ways."""
+    with tempfile.TemporaryDirectory() as folder:
+        measured = asyncio.run(_measure(rounds, Path(folder)))
+    return {name: {"wall_ms": seconds * 1e3} for name, seconds in measured.items()}
+
+
+def report(rounds: int) -> dict[str, dict[str, float]]:
+    """Print a row for each command, and return the figures."""
+    print(f"\nCommand: start to first byte on the local stack, median of {rounds}")
+    found = measure(rounds)
+    for name, each in found.items():
+        print(f"  {name:<16} {each['wall_ms']:6.0f} ms")
+    return found
 
 
 async def _measure(rounds: int, folder: Path) -> dict[str, float]:

@@ -15,12 +15,13 @@ import uvloop
 
 @dataclass
 class Load:
-    """The counts of a run. Times in seconds."""
+    """The counts of a run. Times in seconds; ``answers`` includes those of the warm-up."""
 
     begin: float
     end: float
     open: int
     done: asyncio.Future[None]
+    answers: int = 0
     latencies: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
 
@@ -32,6 +33,7 @@ class Measured:
     per_second: float
     p50_ms: float
     p99_ms: float
+    answers: int
     statuses: dict[str, int]
 
 
@@ -72,6 +74,7 @@ class _Connection(asyncio.Protocol):
         status = self._buffer[9:12].decode()
         self._buffer = b""
         now = perf_counter()
+        self._load.answers += 1
         if now > self._load.begin:
             self._load.latencies.append(now - self._sent_at)
             self._load.statuses[status] = self._load.statuses.get(status, 0) + 1
@@ -91,6 +94,7 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> M
         per_second=len(ordered) / seconds,
         p50_ms=ordered[len(ordered) // 2] * 1e3,
         p99_ms=ordered[int(len(ordered) * 0.99)] * 1e3,
+        answers=load.answers,
         statuses=load.statuses,
     )
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,12 @@ class Server:
     port: int
     pid: int
     start_s: float
+    status: int
     memory_mib: float
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of the process and its children, which have all their threads."""
+        return sum(_cpu_s(each) for each in _processes(self.pid))
 
 
 def _source(name: str) -> Path:
@@ -47,20 +52,31 @@ def _source(name: str) -> Path:
     return path if path.exists() else BASELINES / f"{name}.py"
 
 
-def _answers(port: int) -> bool:
+def _status(port: int) -> int | None:
+    """Return the status of any answer at all, None while the server does not listen."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"GET /x HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-            return bool(connection.recv(64))
+            return int(connection.recv(64).split()[1])
     except OSError:
-        return False
+        return None
+
+
+def _processes(pid: int) -> list[str]:
+    """Return a process and its children."""
+    return [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cpu_s(pid: str) -> float:
+    """Return user and system time (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mib(pid: int) -> float:
     """Sum up the proportional memory of a process and its children: shared pages count once."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total_kib = 0
-    for each in (str(pid), *children):
+    for each in _processes(pid):
         for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total_kib += int(line.split()[1])
@@ -68,8 +84,16 @@ def _memory_mib(pid: int) -> float:
 
 
 @contextmanager
-def serving(name: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Serve a function with the real framework."""
+def serving(
+    name: str,
+    environ: Mapping[str, str] | None = None,
+    first: Callable[[int], int | None] = _status,
+) -> Iterator[Server]:
+    """Serve a function with the real framework.
+
+    ``first`` sends the first request to a port; it returns the status of the answer, or None while
+    the server does not listen.
+    """
     port = free_port()
     command = [
         str(Path(sys.executable).with_name("functions-framework")),
@@ -85,12 +109,12 @@ def serving(name: str, environ: Mapping[str, str] | None = None) -> Iterator[Ser
         start_new_session=True,
     )
     try:
-        while not _answers(port):
+        while (status := first(port)) is None:
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended at once")
             sleep(0.002)
         start_s = perf_counter() - begin
-        yield Server(port, process.pid, start_s, _memory_mib(process.pid))
+        yield Server(port, process.pid, start_s, status, _memory_mib(process.pid))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()

@@ -26,7 +26,7 @@ from transcripts.tasks.merge import merge
 from transcripts.tasks.recorder import prepare
 from transcripts.tasks.store import result_writes
 
-SEGMENTS: Final = 5_000
+COUNTS: Final = (50, 500, 5_000, 20_000)
 DATABASE: Final = "projects/bench/databases/(default)"
 
 
@@ -90,18 +90,34 @@ def _cpu_ms(work: Callable[[bytes], bytes], body: bytes) -> float:
     return (process_time() - begin) * 1e3
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Return the median CPU time of both, in milliseconds, and their ratio."""
-    data = callback_body(segments=SEGMENTS)
-    received_at = datetime.now(UTC)
-    packed = pack(data, received_at, {"task_id": msgspec.json.decode(data)["task_id"]})
-    # Each reads what its own callback function publishes.
-    plain, compressed = push_body(data, {}), push_body(packed.data, packed.attributes)
-    gc.collect()
-    gc.freeze()
-    times: dict[str, list[float]] = {"conventional": [], "ours": []}
-    for _ in range(rounds + 1):
-        times["conventional"].append(_cpu_ms(conventional, plain))
-        times["ours"].append(_cpu_ms(ours, compressed))
-    result = {name: median(values[1:]) for name, values in times.items()}
-    return result | {"ratio": result["conventional"] / result["ours"]}
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Return the median CPU time of both by the number of segments, and their ratio."""
+    found: dict[str, dict[str, float]] = {}
+    for count in COUNTS:
+        data = callback_body(segments=count)
+        received_at = datetime.now(UTC)
+        packed = pack(data, received_at, {"task_id": msgspec.json.decode(data)["task_id"]})
+        # Each reads what its own callback function publishes.
+        plain, compressed = push_body(data, {}), push_body(packed.data, packed.attributes)
+        gc.collect()
+        gc.freeze()
+        times: dict[str, list[float]] = {"conventional_ms": [], "cpu_ms": []}
+        for _ in range(rounds + 1):
+            times["conventional_ms"].append(_cpu_ms(conventional, plain))
+            times["cpu_ms"].append(_cpu_ms(ours, compressed))
+        medians = {name: median(values[1:]) for name, values in times.items()}
+        ratio = medians["conventional_ms"] / medians["cpu_ms"]
+        found[f"{count:,}"] = medians | {"ratio": ratio}
+    return found
+
+
+def report(rounds: int) -> dict[str, dict[str, float]]:
+    """Print a row for each number of segments, and return the figures."""
+    print(f"\nSubscriber: push body to encoded writes, CPU time, median of {rounds}")
+    found = measure(rounds)
+    for count, each in found.items():
+        print(
+            f"  {count:>7} segments   conventional {each['conventional_ms']:8.1f} ms   "
+            f"ours {each['cpu_ms']:7.1f} ms   {each['ratio']:5.1f} x"
+        )
+    return found

@@ -94,7 +94,7 @@ def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
     assert build_package(other, tmp_path / "b").name != build_package(SOURCE, tmp_path / "a").name
 
 
-def test_package_holds_sources_and_requirements_only(tmp_path: Path) -> None:
+def test_package_holds_sources_definitions_and_requirements_only(tmp_path: Path) -> None:
     """Entries are sorted, with fixed times and modes."""
     with zipfile.ZipFile(build_package(SOURCE, tmp_path)) as archive:
         entries = archive.infolist()
@@ -104,7 +104,12 @@ def test_package_holds_sources_and_requirements_only(tmp_path: Path) -> None:
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {oct(entry.external_attr >> 16) for entry in entries} == {"0o100644"}
     assert len(names) == len(packaged_files(SOURCE))
-    assert all(name.endswith(".py") or name == "requirements.txt" for name in names)
+    assert all(name.endswith((".py", ".binpb")) or name == "requirements.txt" for name in names)
+    definitions = {name for name in names if name.endswith(".binpb")}
+    assert definitions == {
+        f"transcripts/google/definitions/{service}.binpb"
+        for service in ("cloudtasks", "firestore", "pubsub")
+    }
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import pytest
 
 from cli.fake_mavi.server import FakeMavi
 from cli.processes import free_port
-from tests.functional.provider import PATIENT, client, ready, server
+from tests.functional.provider import KEY, PATIENT, client, ready, server
 from transcripts.mavi.answers import DeleteAnswer
+from transcripts.mavi.deleter import Deleter
+from transcripts.settings import Secret
 
 
 async def test_delete_of_an_asset_is_gone_the_second_time_too(fake: FakeMavi) -> None:
@@ -65,3 +67,15 @@ async def test_delete_without_an_answer_times_out() -> None:
     async with server(silence) as url:
         mavi = client(url, answer_timeout_s=0.2).mavi
         assert await mavi.delete("re_1", PATIENT) is DeleteAnswer.UNAVAILABLE
+
+
+async def test_deleter_of_concurrent_deletions_makes_one_client(fake: FakeMavi) -> None:
+    """The client keeps the rate limit, so a second client would exceed it."""
+    deleter = Deleter(fake.url, Secret(KEY), 10_000.0)
+    assets = [ready(fake) for _ in range(3)]
+    answers = await asyncio.gather(*(deleter.delete(asset, PATIENT) for asset in assets))
+    assert answers == [DeleteAnswer.GONE] * 3
+    assert not set(assets) & set(fake.account.assets)
+    opening = deleter._opening
+    assert await deleter.delete(assets[0], PATIENT) is DeleteAnswer.GONE
+    assert deleter._opening is opening

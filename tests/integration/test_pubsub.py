@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
-from google.protobuf.message import Message as ProtobufMessage
+from google.pubsub_v1.types import PublishRequest
 
 from cli.google_stack import PubSubAdmin
 from cli.processes import free_port
@@ -156,17 +156,19 @@ class WaitingPublisher(PubSubPublisher):
 
     def __init__(self) -> None:
         super().__init__("unused:1")
-        self.requests: list[ProtobufMessage] = []
+        self.requests: list[Any] = []
         self.answers: list[asyncio.Future[None]] = []
 
-    async def send(self, request: Any, deadline: float) -> None:
+    async def send(self, topic: str, request: bytes, deadline: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.requests.append(request)
+        decoded = PublishRequest.pb().FromString(request)
+        assert decoded.topic == topic
+        self.requests.append(decoded)
         self.answers.append(future)
         await future
 
     def sizes(self) -> list[int]:
-        return [len(request.messages) for request in self.requests]  # type: ignore[attr-defined] # a PublishRequest
+        return [len(request.messages) for request in self.requests]
 
 
 async def settle() -> None:

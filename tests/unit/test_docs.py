@@ -23,7 +23,7 @@ from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
 from transcripts.submissions.intake import EnqueueResult
-from transcripts.submissions.submitter import REMEDIES
+from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
 from transcripts.uploads.media import RejectReason

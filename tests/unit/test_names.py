@@ -77,3 +77,9 @@ def test_name_key_of_megabytes_takes_linear_time(char: str) -> None:
     assert name_key("é" + char * 1_000_000 + "é")
     assert trim("é" + char * 1_000_000 + "é")
     assert time.process_time() - begin < 2.0
+
+
+def test_trim_removes_every_blank_of_unicode() -> None:
+    """The list of characters to strip stops at U+3000; no blank is after it."""
+    blanks = [char for char in map(chr, range(0x110000)) if char.isspace()]
+    assert [char for char in blanks if trim(f"{char}ä{char}") != "ä"] == []

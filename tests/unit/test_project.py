@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -80,6 +81,55 @@ def test_embedded_entry_loads_no_google_client(name: str) -> None:
         f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n" + PRINT_GOOGLE
     )
     assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_google_entry_loads_no_client_package(name: str) -> None:
+    """Google's client packages take most of a start; only submit needs an HTTP client at once."""
+    out = run_python(
+        "import os, sys, functions_framework\n"
+        "os.environ.update(MAVI_API_KEY='k', CALLBACK_TOKENS='t' * 32,"
+        " GOOGLE_CLOUD_PROJECT='my-project-123',"
+        " CALLBACK_TOPIC='projects/my-project-123/topics/callbacks',"
+        " REJECTED_TOPIC='projects/my-project-123/topics/rejected',"
+        " SUBMIT_QUEUE='projects/my-project-123/locations/us-central1/queues/submissions',"
+        " SUBMIT_URL='https://submit.example')\n"
+        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n"
+        "slow = ('google.cloud.', 'google.pubsub', 'google.auth', 'google.api_core', 'requests',"
+        " 'cryptography')\n"
+        "print(sorted({'.'.join(m.split('.')[:2]) for m in sys.modules if m.startswith(slow)"
+        " and not m.startswith('google.cloud.functions') and m.count('.') < 3}))"
+    )
+    loaded = {module.partition(".")[0] for module in ast.literal_eval(out)}
+    assert loaded == ({"requests"} if name == "submit" else set())
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_entry_collects_garbage_after_its_imports_only(name: str) -> None:
+    """An entry that does not turn the collector on again would grow until it is ended."""
+    out = run_python(
+        "import os, gc, functions_framework\n"
+        "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
+        " CALLBACK_TOKENS='t' * 32)\n"
+        "import functions_framework.aio\n"
+        "before = sum(each['collections'] for each in gc.get_stats())\n"
+        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n"
+        "print(sum(each['collections'] for each in gc.get_stats()) - before, gc.isenabled())"
+    )
+    count, enabled = out.split()
+    # One may come before the entry's own first import; with the collector on, there are 30.
+    assert int(count) <= 1
+    assert enabled == "True"
+
+
+def test_starting_is_imported_by_entries_only() -> None:
+    """It turns the collector off, and only an entry turns it on again."""
+    importers = {
+        path.relative_to(ROOT / "functions").as_posix()
+        for path in (ROOT / "functions").rglob("*.py")
+        if "import transcripts.starting" in path.read_text()
+    }
+    assert importers == {f"{name}.py" for name in FUNCTIONS}
 
 
 def pins(path: str) -> dict[str, tuple[str, str]]:

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-import google.auth
-import google.auth.exceptions
 import grpc.aio
 
 from transcripts.errors import TranscriptsError
+from transcripts.google.identity import IdentityError, call_credentials
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
@@ -81,8 +80,8 @@ class Connection(Generic[C]):
             self._calls = connecting.result()
 
 
-async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Channel:
-    """Open a channel to the service of ``transport``, one of Google's generated transport classes.
+async def open_channel(host: str, emulator_host: str | None) -> grpc.aio.Channel:
+    """Open a channel to a service of Google, or to its emulator.
 
     The channel to an emulator is insecure and has no credentials. Finding the credentials for the
     real service may block on the metadata server, so it runs in a thread; the channel itself
@@ -91,13 +90,11 @@ async def open_channel(transport: Any, emulator_host: str | None) -> grpc.aio.Ch
     if emulator_host:
         return grpc.aio.insecure_channel(emulator_host, options=CHANNEL_OPTIONS)
     try:
-        credentials, _ = await asyncio.to_thread(google.auth.default, scopes=transport.AUTH_SCOPES)
-        channel: grpc.aio.Channel = transport.create_channel(
-            f"{transport.DEFAULT_HOST}:443", credentials=credentials, options=CHANNEL_OPTIONS
-        )
-    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-        raise ChannelError(type(error).__name__) from error
-    return channel
+        identity = await asyncio.to_thread(call_credentials, host)
+    except IdentityError as error:
+        raise ChannelError(str(error)) from error
+    credentials = grpc.composite_channel_credentials(grpc.ssl_channel_credentials(), identity)
+    return grpc.aio.secure_channel(f"{host}:443", credentials, options=CHANNEL_OPTIONS)
 
 
 async def retry_transient(

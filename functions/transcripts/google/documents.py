@@ -15,44 +15,35 @@ from typing import Any, Final, NamedTuple
 
 import grpc
 import msgspec
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
-from google.cloud.firestore_v1.types import (
-    BatchGetDocumentsRequest,
-    BatchGetDocumentsResponse,
-    CommitRequest,
-    CommitResponse,
-    RunAggregationQueryRequest,
-    RunAggregationQueryResponse,
-    RunQueryRequest,
-    RunQueryResponse,
-    StructuredQuery,
-)
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.google.channel import Connection, open_channel, translate_errors
+from transcripts.google.messages import Messages
 from transcripts.google.values import decode_fields, encode_fields, encode_value
 from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Write
 
+HOST: Final = "firestore.googleapis.com"
 RPC_TIMEOUT_S: Final = 10.0
 
-_READ_REQUEST: Final = BatchGetDocumentsRequest.pb()
-_READ_RESPONSE: Final = BatchGetDocumentsResponse.pb()
-_QUERY_REQUEST: Final = RunQueryRequest.pb()
-_QUERY_RESPONSE: Final = RunQueryResponse.pb()
-_COUNT_REQUEST: Final = RunAggregationQueryRequest.pb()
-_COUNT_RESPONSE: Final = RunAggregationQueryResponse.pb()
-_COMMIT_REQUEST: Final = CommitRequest.pb()
-_COMMIT_RESPONSE: Final = CommitResponse.pb()
+_MESSAGES: Final = Messages("firestore", "google.firestore.v1")
+_READ_REQUEST: Final = _MESSAGES.type("BatchGetDocumentsRequest")
+_READ_RESPONSE: Final = _MESSAGES.type("BatchGetDocumentsResponse")
+_QUERY_REQUEST: Final = _MESSAGES.type("RunQueryRequest")
+_QUERY_RESPONSE: Final = _MESSAGES.type("RunQueryResponse")
+_COUNT_REQUEST: Final = _MESSAGES.type("RunAggregationQueryRequest")
+_COUNT_RESPONSE: Final = _MESSAGES.type("RunAggregationQueryResponse")
+_COMMIT_REQUEST: Final = _MESSAGES.type("CommitRequest")
+_COMMIT_RESPONSE: Final = _MESSAGES.type("CommitResponse")
 
-_AND: Final = StructuredQuery.CompositeFilter.Operator.AND.value
-_EQUAL: Final = StructuredQuery.FieldFilter.Operator.EQUAL.value
-_CONTAINS: Final = StructuredQuery.FieldFilter.Operator.ARRAY_CONTAINS.value
-_AT_LEAST: Final = StructuredQuery.FieldFilter.Operator.GREATER_THAN_OR_EQUAL.value
-_AT_MOST: Final = StructuredQuery.FieldFilter.Operator.LESS_THAN_OR_EQUAL.value
-_IS_NULL: Final = StructuredQuery.UnaryFilter.Operator.IS_NULL.value
-_ASCENDING: Final = StructuredQuery.Direction.ASCENDING.value
-_DESCENDING: Final = StructuredQuery.Direction.DESCENDING.value
+_QUERY: Final = _MESSAGES.type("StructuredQuery")
+_AND: Final = _QUERY.CompositeFilter.AND
+_EQUAL: Final = _QUERY.FieldFilter.EQUAL
+_CONTAINS: Final = _QUERY.FieldFilter.ARRAY_CONTAINS
+_AT_LEAST: Final = _QUERY.FieldFilter.GREATER_THAN_OR_EQUAL
+_AT_MOST: Final = _QUERY.FieldFilter.LESS_THAN_OR_EQUAL
+_IS_NULL: Final = _QUERY.UnaryFilter.IS_NULL
+_ASCENDING: Final = _QUERY.ASCENDING
+_DESCENDING: Final = _QUERY.DESCENDING
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _ID: Final = "__name__"
@@ -95,7 +86,7 @@ class FirestoreDocuments:
         return f"{self._database}/documents/{path}"
 
     async def _connect(self) -> _Calls:
-        channel = await open_channel(FirestoreGrpcAsyncIOTransport, self._emulator_host)
+        channel = await open_channel(HOST, self._emulator_host)
         service = "/google.firestore.v1.Firestore"
         return _Calls(
             batch_get=channel.unary_stream(
@@ -156,17 +147,15 @@ class FirestoreDocuments:
             others = [self._count(calls, count, read_time) for count in counts[1:]]
             return [first, *(number for number, _ in await asyncio.gather(*others))]
 
-    async def _count(
-        self, calls: _Calls, count: Count, read_time: Timestamp | None
-    ) -> tuple[int, Timestamp]:
+    async def _count(self, calls: _Calls, count: Count, read_time: Any) -> tuple[int, Any]:
         request = encode_count(self._database, count)
         if read_time is not None:
             request.read_time.CopyFrom(read_time)
         call = calls.run_aggregation_query(request, timeout=RPC_TIMEOUT_S, metadata=self._metadata)
-        number, moment = 0, Timestamp()
+        number, moment = 0, read_time
         async for response in call:
             number += response.result.aggregate_fields[_COUNT].integer_value
-            moment.CopyFrom(response.read_time)
+            moment = response.read_time
         return number, moment
 
     async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
@@ -303,5 +292,4 @@ def _add_filter(composite: Any, name: str, operator: int, value: object) -> None
 
 def _snapshot(document: Any, kind: type[T]) -> Snapshot[T]:
     value = msgspec.convert(decode_fields(document.fields), kind)
-    version: Timestamp = document.update_time
-    return Snapshot(value, version.SerializeToString())
+    return Snapshot(value, document.update_time.SerializeToString())

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 import grpc
 import msgspec
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
-from google.cloud.tasks_v2.types import CreateTaskRequest, HttpMethod, Task
 
 from transcripts.errors import QueueUnavailable
 from transcripts.google.channel import (
@@ -22,7 +20,10 @@ from transcripts.google.channel import (
     retry_transient,
     translate_errors,
 )
+from transcripts.google.messages import Messages
 from transcripts.retry import backoff
+
+HOST: Final = "cloudtasks.googleapis.com"
 
 DISPATCH_DEADLINE_S: Final = 1_800
 """Cloud Tasks waits at most this long for an HTTP answer
@@ -33,8 +34,9 @@ FIRST_PAUSE_S: Final = 0.2
 MAX_PAUSE_S: Final = 2.0
 MAX_ATTEMPTS: Final = 4
 
-_REQUEST: Final = CreateTaskRequest.pb()
-_RESPONSE: Final = Task.pb()
+_MESSAGES: Final = Messages("cloudtasks", "google.cloud.tasks.v2")
+_REQUEST: Final = _MESSAGES.type("CreateTaskRequest")
+_RESPONSE: Final = _MESSAGES.type("Task")
 
 
 class CloudTasksQueue:
@@ -49,7 +51,7 @@ class CloudTasksQueue:
         self._connection: Connection[Any] = Connection(self._connect)
 
     async def _connect(self) -> Any:
-        channel = await open_channel(CloudTasksGrpcAsyncIOTransport, self._emulator_host)
+        channel = await open_channel(HOST, self._emulator_host)
         return channel.unary_unary(
             "/google.cloud.tasks.v2.CloudTasks/CreateTask",
             request_serializer=_REQUEST.SerializeToString,
@@ -63,7 +65,7 @@ class CloudTasksQueue:
         task.name = f"{self._queue}/tasks/{name}"
         task.dispatch_deadline.seconds = DISPATCH_DEADLINE_S
         task.http_request.url = self._url
-        task.http_request.http_method = HttpMethod.POST.value
+        task.http_request.http_method = "POST"
         task.http_request.headers["Content-Type"] = "application/json"
         task.http_request.body = msgspec.json.encode({"submission_id": submission_id})
         if self._invoker:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from transcripts.errors import ObjectForbidden, ObjectNotFound
+from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.submission import State, Submission
-from transcripts.submissions.submitter import REMEDIES
 from transcripts.tasks.task import Status, Task
 from transcripts.uploads.media import RejectReason
 

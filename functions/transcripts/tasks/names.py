@@ -16,15 +16,19 @@ UNKNOWN_SPEAKER: Final = "Unknown"
 
 # Byte-order mark, zero-width space and word joiner, and the marks of writing direction
 # (https://www.unicode.org/reports/tr9/#Directional_Formatting_Codes).
-_UNSEEN: Final = "\ufeff\u200b\u2060\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSEEN: Final = (
+    "\ufeff\u200b\u2060\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 # ZWNJ and ZWJ are spelling in Persian and Indic scripts, but not at the ends.
 _JOINERS: Final = "\u200c\u200d"
 
 _REMOVED: Final = re.compile(f"[{_UNSEEN}]+")
 _SEEN: Final = re.compile(rf"[^\s{_UNSEEN}{_JOINERS}]")
-# ``str.strip`` takes characters; a pattern anchored at the end takes quadratic time.
-_AROUND: Final = "".join(char for char in map(chr, range(0x10000)) if not _SEEN.match(char))
+# ``str.strip`` takes characters; a pattern anchored at the end takes quadratic time. No blank is
+# after U+3000.
+_BLANKS: Final = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_AROUND: Final = _BLANKS + _UNSEEN + _JOINERS
 
 
 def is_blank(text: str) -> bool:
