@@ -1,11 +1,14 @@
-"""A fake provider and the webhook it posts to."""
+"""A fake provider and the webhook it posts to, and a stand-in for Cloud Storage."""
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.server import FakeMavi
@@ -13,6 +16,8 @@ from tests.functional.provider import (
     KEY,
     Webhook,
 )
+from tests.functional.storage import Storage
+from transcripts.google import objects as objects_module
 
 
 @pytest.fixture
@@ -36,3 +41,22 @@ async def fake(webhook: Webhook) -> AsyncIterator[FakeMavi]:
     await fake.start()
     yield fake
     await fake.stop()
+
+
+@pytest.fixture
+async def storage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
+    storage = Storage()
+    application = web.Application()
+    application.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", storage.describe)
+    application.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", storage.send)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
+    yield storage
+    await runner.cleanup()
+    # The client does not close the connection of a retried download; the collector does.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
