@@ -20,7 +20,7 @@ import google_crc32c
 import msgspec
 import requests
 import urllib3
-from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, from_http_response
+from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, from_http_status
 from google.api_core.retry import exponential_sleep_generator
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
@@ -239,7 +239,10 @@ class _Download:
     def _check(self, response: requests.Response) -> None:
         """Check that the answer has just the bytes that are wanted."""
         if response.status_code not in (200, 206):
-            raise from_http_response(response)  # type: ignore[no-untyped-call] # Google's own
+            # The client's ``from_http_response`` fails if ``error`` in the answer is no object.
+            raise from_http_status(  # type: ignore[no-untyped-call] # Google's own
+                response.status_code, response.text, response=response
+            )
         answered = response.headers
         if answered.get("X-Goog-Generation", self._stored.generation) != self._stored.generation:
             raise ObjectNotFound("Cloud Storage sent another generation of the object.")
