@@ -13,7 +13,7 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import command_line, exports, load, memory, results, subscriber
+from tests.bench import command_line, exports, load, memory, results, subscriber, uploads
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
 from transcripts.settings import FUNCTIONS
@@ -22,7 +22,16 @@ SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
 WARM_UP_S: Final = 25.0
 """The emulator's compiler shares the cores until then."""
-PARTS: Final = ["start", "subscriber", "exports", "results", "command", "memory", "callback"]
+PARTS: Final = [
+    "start",
+    "subscriber",
+    "exports",
+    "results",
+    "command",
+    "memory",
+    "upload",
+    "callback",
+]
 SERVERS: Final = ("empty", "conventional", "callback")
 
 
@@ -131,6 +140,8 @@ def main() -> None:
         results.report(options.rounds)
     if "memory" in options.parts:
         memory.report()
+    if "upload" in options.parts:
+        uploads.report((options.rounds + 1) // 2)
     if "callback" in options.parts:
         try:
             asyncio.run(_with_emulator(options.rounds, options.seconds))
