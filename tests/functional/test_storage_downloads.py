@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
+import warnings
 from base64 import b64encode
 from time import monotonic
 from urllib.parse import parse_qs, urlsplit
 
 import google_crc32c
 import pytest
+import requests
+import urllib3
 from aiohttp import web
 
 from tests.functional.storage import CONTENT, Storage, cloud_storage, json_error, read_whole
@@ -17,6 +21,7 @@ from tests.polling import eventually
 from transcripts.errors import ObjectCorrupted, ObjectNotFound, ObjectUnavailable
 from transcripts.google import objects as objects_module
 from transcripts.google.objects import RETRY, CloudStorageObjects
+from transcripts.uploads.read_ahead import BLOCK_BYTES
 from transcripts.uploads.stored_object import StoredObject
 
 STORED = StoredObject(bucket="uploads", name="a.mp4", generation="7", size=len(CONTENT))
@@ -227,3 +232,34 @@ def test_download_url_names_the_generation(monkeypatch: pytest.MonkeyPatch) -> N
     assert [parse_qs(urlsplit(url).query) for url in urls] == [
         {"alt": ["media"], "generation": ["7"]}
     ]
+
+
+async def test_read_over_tls_returns_more_than_one_record(self_signed: ssl.SSLContext) -> None:
+    """A record has 16 KiB at most: reading one after each pause would limit the rate."""
+    size = 4 * 1024 * 1024
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size))
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(send, "127.0.0.1", 0, ssl=self_signed)
+    url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
+    stored = StoredObject(bucket="uploads", name="a.mp4", generation="7", size=size)
+
+    def sizes() -> list[int]:
+        with requests.Session() as session, warnings.catch_warnings():
+            warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+            session.verify = session.trust_env = False
+            download = objects_module._Download(session, url, stored)
+            found = []
+            while content := download.read(BLOCK_BYTES):
+                found.append(len(content))
+            download.close()
+            return found
+
+    async with listening:
+        found = await asyncio.to_thread(sizes)
+    assert sum(found) == size
+    assert max(found) > 64 * 1024

@@ -25,6 +25,7 @@ from google.api_core.retry import exponential_sleep_generator
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
+from urllib3.util import wait_for_read
 
 from transcripts.errors import (
     ObjectCorrupted,
@@ -200,8 +201,7 @@ class _Download:
         if self._received == self._stored.size and self._response is None:
             return b""
         response = self._connected()
-        # ``read`` would wait for all of it, in many small system calls.
-        content: bytes = response.raw.read1(size, decode_content=False)
+        content = self._arrived(response.raw, size)
         # A closed connection may return bytes that are not the object's.
         self._check_open()
         if len(content) > self._stored.size - self._received:
@@ -212,6 +212,27 @@ class _Download:
                 # Only an answer without a length ends early in silence.
                 raise requests.ConnectionError("The download ended early.")
         return content
+
+    def _arrived(self, raw: Any, size: int) -> bytes:
+        """Wait for some bytes, and return all that have arrived, at most ``size``.
+
+        A read of TLS returns one record, of 16 KiB at most.
+        """
+        pieces: list[bytes] = []
+        left = min(size, self._stored.size - self._received) or 1
+        while True:
+            try:
+                piece = raw.read1(left, decode_content=False)
+            except Exception as error:
+                if not pieces or not _TRANSIENT(error):
+                    raise
+                # What arrived before is good; the next read resumes after it.
+                self._disconnect()
+                return b"".join(pieces)
+            pieces.append(piece)
+            left -= len(piece)
+            if not piece or not left or not wait_for_read(raw, 0.0):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _verify(self) -> None:
         actual = b64encode(self._checksum.digest()).decode()
