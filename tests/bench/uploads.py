@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -107,15 +107,16 @@ def measure_row(way: str, size: int, uploads: int, rate: int, rounds: int) -> Ro
     )
 
 
-def measure(rounds: int) -> list[Row]:
-    """Measure both ways: at each rate, at each size, and eight uploads at once."""
+def measure(rounds: int) -> Iterator[Row]:
+    """Measure both ways: at each size, at each rate, and eight uploads at once."""
     fast, slow = RATES
     one, largest = SIZES[1], SIZES[-1]
     cases = [(size, 1, fast) for size in SIZES] + [(one, 1, slow)]
-    rows = [measure_row(way, *case, rounds) for case in cases for way in ("conventional", "ours")]
-    rows.append(measure_row("ours", one, PARALLEL, fast, rounds))
-    rows.append(measure_row("sockets", largest, 1, fast, rounds))
-    return rows
+    for case in cases:
+        for way in ("conventional", "ours"):
+            yield measure_row(way, *case, rounds)
+    yield measure_row("ours", one, PARALLEL, fast, rounds)
+    yield measure_row("sockets", largest, 1, fast, rounds)
 
 
 def report(rounds: int) -> list[Row]:
@@ -124,12 +125,14 @@ def report(rounds: int) -> list[Row]:
         f"\nUpload: bucket to Mavi, {FIRST_BYTE_S * 1e3:.0f} ms to the first byte of each request,"
         f" median of {rounds}"
     )
-    rows = measure(rounds)
-    for row in rows:
+    rows = []
+    for row in measure(rounds):
+        rows.append(row)
         print(
             f"  {row.way:<12} {row.uploads} x {row.size / MB:3.0f} MB at {row.rate / MB:.0f} MB/s"
             f"   {row.ratio:4.2f} of the rate   {row.cpu_s_per_gb:5.2f} s CPU a GB"
-            f"   {row.peak_mib:5.0f} MiB"
+            f"   {row.peak_mib:5.0f} MiB",
+            flush=True,
         )
     return rows
 
