@@ -144,12 +144,14 @@ class BucketServer:
         stored = self._stored(request)
         if stored is None:
             return _not_found()
-        first, last = _range(request.headers.get("Range"), stored.size)
-        if first >= stored.size:
+        wanted = request.headers.get("Range")
+        first, last = _range(wanted, stored.size)
+        if wanted and first >= stored.size:
             return web.Response(status=416)
-        response = web.StreamResponse(status=206)
+        response = web.StreamResponse(status=206 if wanted else 200)
         response.content_length = last - first + 1
-        response.headers["Content-Range"] = f"bytes {first}-{last}/{stored.size}"
+        if wanted:
+            response.headers["Content-Range"] = f"bytes {first}-{last}/{stored.size}"
         response.headers["X-Goog-Generation"] = stored.generation
         await response.prepare(request)
         async for chunk in self._read(stored, first, last):

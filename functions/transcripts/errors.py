@@ -22,7 +22,8 @@
         ├── PublishUnavailable      the broker did not acknowledge in time
         ├── QueueUnavailable        the queue of submissions did not acknowledge a task
         ├── ObjectUnavailable       the storage did not answer in time
-        │   └── ObjectForbidden     this identity may not read the object
+        │   ├── ObjectForbidden     this identity may not read the object
+        │   └── ObjectCorrupted     the bytes that were read have another checksum than the object
         ├── RetryLater              a later run continues from the recorded state
         └── StoreUnavailable        the store did not answer in time
             └── Conflict            another writer changed the document first
@@ -244,6 +245,12 @@ class ObjectForbidden(ObjectUnavailable):
     """This identity may not read the object, which an administrator can change."""
 
     code = "object_forbidden"
+
+
+class ObjectCorrupted(ObjectUnavailable):
+    """The bytes that were read have another checksum than the object; another read may not."""
+
+    code = "object_corrupted"
 
 
 class RetryLater(TransientError):

@@ -54,12 +54,14 @@ class ObjectReader(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, at most ``size``; nothing at the end.
 
-        They are the bytes as they are stored, compressed ones too. Raises ``ObjectNotFound``,
-        ``ObjectUnreadable``, ``ObjectForbidden`` and ``ObjectUnavailable``.
+        They are the bytes as they are stored, compressed ones too. The end tells that they were
+        checked: until then they may be incomplete or wrong. Raises ``ObjectNotFound``,
+        ``ObjectUnreadable``, ``ObjectForbidden``, ``ObjectUnavailable`` and, at the end,
+        ``ObjectCorrupted``.
         """
 
     def close(self) -> None:
-        """Release the connection or file."""
+        """Release the connection or file, and end a read of another thread soon."""
 
 
 class ObjectSource(Protocol):

@@ -18,6 +18,7 @@ from tests.bench import (
     results,
     start,
     subscriber,
+    uploads,
 )
 
 Report = Callable[[argparse.Namespace], Any]
@@ -28,6 +29,7 @@ PARTS: Final[dict[str, Report]] = {
     "exports": lambda options: exports.report(options.rounds),
     "results": lambda options: results.report(options.rounds),
     "memory": lambda _: memory.report(),
+    "upload": lambda options: uploads.report((options.rounds + 1) // 2),
     "callback": lambda options: callback.report(options.rounds, options.seconds),
     "latency": lambda _: latency.report(),
 }

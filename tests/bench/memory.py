@@ -18,7 +18,7 @@ import requests
 
 from cli.emulators import emulators_installed
 from cli.stack import EMULATORS, Stack, StackOptions
-from tests.bench.servers import TOKEN, serving
+from tests.bench.servers import TOKEN, peak_mib, serving
 from tests.builders import callback_body, push_body
 from tests.polling import eventually
 from transcripts.callbacks.message import MAX_BODY_BYTES, pack
@@ -61,13 +61,10 @@ BODIES: Final[dict[str, Callable[[], bytes]]] = {
 """Each has nearly the largest size of a body, and compresses to one message."""
 
 
-def peak_mib(pid: int) -> float:
+def worker_peak_mib(pid: int) -> float:
     """Return the highest resident memory of a process's only child, the server's worker."""
     (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for line in Path(f"/proc/{worker}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise LookupError("VmHWM")
+    return peak_mib(worker)
 
 
 def _post_at_once(url: str, bodies: list[bytes], timeout_s: float) -> list[int]:
@@ -97,7 +94,7 @@ def measure_subscriber(body: bytes) -> tuple[float, list[int]]:
         environ = {"TRANSCRIPTS_BACKEND": EMBEDDED, "TRANSCRIPTS_DATA_DIR": folder}
         with serving("subscriber", environ) as server:
             answers = _post_at_once(f"http://127.0.0.1:{server.port}/", pushes, 600)
-            return peak_mib(server.pid), answers
+            return worker_peak_mib(server.pid), answers
 
 
 @contextlib.contextmanager
@@ -129,7 +126,7 @@ def measure_callback() -> tuple[float, list[int]]:
     ):
         url = f"http://127.0.0.1:{server.port}/{TOKEN}"
         answers = _post_at_once(url, [body] * CALLBACKS, STALLED_FOR_S)
-        return peak_mib(server.pid), answers
+        return worker_peak_mib(server.pid), answers
 
 
 async def measure_submit() -> float:
@@ -157,7 +154,7 @@ async def measure_submit() -> float:
                 return all(each and each.state is State.SUBMITTED for each in entries)
 
             await eventually(all_submitted, within_s=300)
-            return peak_mib(stack.processes["submit"].pid)
+            return worker_peak_mib(stack.processes["submit"].pid)
 
 
 def _counts(answers: list[int]) -> str:

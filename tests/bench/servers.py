@@ -83,6 +83,14 @@ def _memory_mib(pid: int) -> float:
     return total_kib / 1024
 
 
+def peak_mib(pid: str) -> float:
+    """Return the highest resident memory of a process; ``self`` is this one."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError("VmHWM")
+
+
 @contextmanager
 def serving(
     name: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 from typing import Protocol
@@ -84,6 +85,42 @@ class ObjectsContract:
         stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
         reader = await asyncio.to_thread(bucket.source.open, stored)
         assert await asyncio.to_thread(whole, reader, 1024 * 1024) == content
+
+    async def test_read_past_the_end_stays_empty(self, bucket: BucketUnderTest) -> None:
+        """The end may be read again."""
+        await bucket.put("a.mp4", b"12345")
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        content = b""
+        while len(content) < 5:
+            content += await asyncio.to_thread(reader.read, 10)
+        assert [await asyncio.to_thread(reader.read, 10) for _ in range(2)] == [b"", b""]
+        assert content == b"12345"
+        reader.close()
+
+    async def test_read_of_an_object_that_is_replaced_meanwhile_gives_one_generation(
+        self, bucket: BucketUnderTest
+    ) -> None:
+        """The bytes of two generations are never mixed: reading goes on, or raises."""
+        first = b"first " * (LARGER_THAN_A_CHUNK // 6)
+        await bucket.put("a.mp4", first)
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        content = await asyncio.to_thread(reader.read, 1024)
+        await bucket.put("a.mp4", b"other " * (LARGER_THAN_A_CHUNK // 6))
+        with contextlib.suppress(ObjectNotFound):
+            content += await asyncio.to_thread(whole, reader, 1024 * 1024)
+        assert first.startswith(content)
+        reader.close()
+
+    async def test_close_before_the_end_may_be_repeated(self, bucket: BucketUnderTest) -> None:
+        """An upload that fails closes its reader, and so does who opened it."""
+        await bucket.put("a.mp4", bytes(LARGER_THAN_A_CHUNK))
+        stored = await asyncio.to_thread(bucket.source.stat, "uploads", "a.mp4", None)
+        reader = await asyncio.to_thread(bucket.source.open, stored)
+        assert await asyncio.to_thread(reader.read, 10)
+        reader.close()
+        reader.close()
 
     async def test_read_of_an_empty_object_is_empty(self, bucket: BucketUnderTest) -> None:
         """Reading an empty object is no error."""

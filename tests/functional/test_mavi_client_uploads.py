@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from typing import Any
 
@@ -16,12 +17,15 @@ from cli.processes import free_port
 from tests.functional.provider import (
     KEY,
     PATIENT,
+    Zeros,
     a_file,
     answer_with,
     client,
     server,
 )
-from transcripts.errors import ObjectUnavailable
+from tests.polling import eventually
+from transcripts.errors import ObjectCorrupted, ObjectUnavailable
+from transcripts.mavi import rate_limit
 from transcripts.mavi.answers import (
     AssetState,
     RateLimited,
@@ -32,9 +36,17 @@ from transcripts.mavi.answers import (
     Unreachable,
     Uploaded,
 )
-from transcripts.mavi.client import File, MaviClient
+from transcripts.mavi.client import UPLOAD_THREADS, File, MaviClient
 from transcripts.mavi.multipart import clean_filename
 from transcripts.settings import Secret
+from transcripts.uploads.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES
+
+IN_SOCKETS = 16 * 1024 * 1024
+"""More than both sockets of a connection hold."""
+
+
+def read_ahead_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "read-ahead"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -51,7 +63,7 @@ async def test_send_streams_the_whole_file(fake: FakeMavi, method: str) -> None:
     assert asset.size == size
     assert asset.sha256 == hashlib.sha256(bytes(size)).hexdigest()
     assert all(each.closed for each in opened)
-    assert max(each.largest for each in opened) <= 256 * 1024
+    assert max(each.largest for each in opened) <= BLOCK_BYTES
     assert await mavi.asset_state(signed.asset_id, PATIENT) is AssetState.READY
     again = await mavi.signed_url("b.mp4", PATIENT)
     assert isinstance(again, SignedUrl)
@@ -167,6 +179,142 @@ async def test_send_of_a_short_file_raises(fake: FakeMavi) -> None:
         await mavi.send(signed.url, short)
     with pytest.raises(ObjectUnavailable):
         await mavi.upload(short, PATIENT)
+
+
+async def test_send_of_a_longer_file_raises(fake: FakeMavi) -> None:
+    """A file that was replaced by a longer one is never accepted in part."""
+    file, _ = a_file(3_000_000)
+    longer = File(file.open, 2_000_000, file.filename)
+    await never_accepted(fake, longer, ObjectUnavailable)
+
+
+class Corrupted(Zeros):
+    """A file whose checksum is wrong, which is known at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        content = super().read(size)
+        if not content:
+            raise ObjectCorrupted("injected")
+        return content
+
+
+@pytest.mark.parametrize("size", [1, 1_000, BLOCK_BYTES, 3_000_000])
+async def test_send_of_a_corrupted_file_is_never_accepted(fake: FakeMavi, size: int) -> None:
+    """The last block is held back until the checksum is known, however small the file is."""
+    await never_accepted(fake, File(lambda: Corrupted(size), size, "a.mp4"), ObjectCorrupted)
+
+
+async def never_accepted(fake: FakeMavi, file: File, error: type[Exception]) -> None:
+    for method in ("POST", "PUT"):
+        fake.faults.signed_url_method = method
+        mavi = client(fake.url).mavi
+        mavi._send_methods = (method,)
+        signed = await mavi.signed_url("a.mp4", PATIENT)
+        assert isinstance(signed, SignedUrl)
+        with pytest.raises(error):
+            await mavi.send(signed.url, file)
+        assert fake.account.assets[signed.asset_id].complete_at is None
+        before = set(fake.account.assets)
+        with pytest.raises(error):
+            await mavi.upload(file, PATIENT)
+        assert set(fake.account.assets) == before
+    assert read_ahead_threads() == []
+
+
+async def test_send_to_a_server_that_refuses_early_stops_reading() -> None:
+    """Only what was in flight is read, the file is closed, and no thread is left."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    size = 10 * 1024**3
+    file, opened = a_file(size)
+    async with listening:
+        sent = await client("http://127.0.0.1:1").mavi.send(f"http://127.0.0.1:{port}/x", file)
+    assert sent in (Sent.REFUSED, Sent.INTERRUPTED)
+    assert all(each.closed for each in opened)
+    assert max(size - each.left for each in opened) < READ_AHEAD_BYTES + IN_SOCKETS
+    assert read_ahead_threads() == []
+
+
+class Line:
+    """A server that counts the bytes of each connection, and reads after ``open`` is set."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.open = asyncio.Event()
+        self.stalled: set[int] = set()
+        self.limit = 10**12
+        self._over = asyncio.Event()
+
+    @property
+    def total(self) -> int:
+        return sum(self.received)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(self.received)
+        self.received.append(0)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].split()[0])
+        await self.open.wait()
+        if number in self.stalled:
+            await self._over.wait()
+        while self.received[number] < length and self.total < self.limit:
+            self.received[number] += len(await reader.read(64 * 1024))
+        if self.total < self.limit and number not in self.stalled:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    def end(self) -> None:
+        self.limit = 0
+        self._over.set()
+
+
+async def test_send_of_eight_files_at_once_shares_the_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No upload gets less than a third of what another one gets."""
+    monkeypatch.setattr(rate_limit, "ARRIVES_WITHIN_S", 0.0)
+    line = Line()
+    listening = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
+    file, opened = a_file(10 * 1024**3)
+    mavi = client("http://127.0.0.1:1").mavi
+    async with listening:
+        sending = [asyncio.ensure_future(mavi.send(url, file)) for _ in range(UPLOAD_THREADS)]
+        await eventually(lambda: len(line.received) == UPLOAD_THREADS)
+        line.limit = 200_000_000
+        line.open.set()
+        assert set(await asyncio.gather(*sending)) == {Sent.INTERRUPTED}
+    assert min(line.received) > max(line.received) / 3
+    assert all(each.closed for each in opened)
+    assert read_ahead_threads() == []
+
+
+async def test_send_to_a_stalled_server_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other seven uploads end while one waits."""
+    monkeypatch.setattr(rate_limit, "ARRIVES_WITHIN_S", 0.0)
+    line = Line()
+    line.stalled = {0}
+    listening = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
+    file, opened = a_file(30_000_000)
+    mavi = client("http://127.0.0.1:1").mavi
+    line.open.set()
+    async with listening:
+        stalled = asyncio.ensure_future(mavi.send(url, file))
+        await eventually(lambda: len(line.received) == 1)
+        others = [mavi.send(url, file) for _ in range(UPLOAD_THREADS - 1)]
+        assert set(await asyncio.gather(*others)) == {Sent.ACCEPTED}
+        assert not stalled.done()
+        assert 30_000_000 - opened[0].left < READ_AHEAD_BYTES + IN_SOCKETS
+        line.end()
+        assert await stalled is Sent.INTERRUPTED
+    assert read_ahead_threads() == []
 
 
 async def test_signed_url_with_an_unreadable_answer_is_none(fake: FakeMavi) -> None:

@@ -60,16 +60,19 @@ def bounds() -> dict[str, Bounds]:
     publish_s = constant("transcripts/google/publisher.py", "PUBLISH_TIMEOUT_S")
     large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
-    uploads = constant("transcripts/submissions/uploader.py", "MAX_UPLOADS")
-    chunk_mib = constant("transcripts/google/objects.py", "CHUNK_BYTES") / MIB
+    uploads = constant("transcripts/mavi/client.py", "UPLOAD_THREADS")
+    read_ahead = "transcripts/uploads/read_ahead.py"
+    ahead_mib = (
+        constant(read_ahead, "READ_AHEAD_BYTES") + 2 * constant(read_ahead, "BLOCK_BYTES")
+    ) / MIB
     dispatch_s = constant("transcripts/google/queue.py", "DISPATCH_DEADLINE_S")
     run_s = constant("transcripts/submissions/sweep.py", "MAX_RUN_S")
     item_s = constant("transcripts/submissions/sweep.py", "ITEM_TIMEOUT_S")
     return {
         # A body, and the message it becomes; a small body for every other request.
         "callback": Bounds(large_bodies * 2 * BODY_MIB, 1, 2 * (body_s + publish_s), 600),
-        # A chunk that is read while another one is sent; a request of 1 MiB for every caller.
-        "submit": Bounds(uploads * 2 * chunk_mib, 1, dispatch_s, 3600),
+        # Each upload reads ahead and holds two blocks more; a request of 1 MiB for every caller.
+        "submit": Bounds(uploads * ahead_mib, 1, dispatch_s, 3600),
         "ingest": Bounds(0, 1, 30, push_s),
         # Normalizing takes up to six times the result; every push may hold a message of 10 MB.
         "subscriber": Bounds(large_results * 6 * BODY_MIB, 10, 60, push_s),

@@ -167,6 +167,7 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
     not_recorded = {"submit_unknown", "submission_in_progress", "budget_exhausted"}
     reasons = set(RejectReason) | ({str(code) for code in REMEDIES} - not_recorded)
     reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
+    reasons |= {errors.ObjectCorrupted.code}
     reasons |= {REQUESTER_PAYS, UNREADABLE, "duplicate_asset"}
     for _, codes in calls_of("UploadFailed"):
         reasons |= codes

@@ -79,6 +79,7 @@ def test_status_of_a_submission_error_follows_from_its_code(code: str, status: i
         ("PublishUnavailable", "publish_unavailable", 503),
         ("QueueUnavailable", "queue_unavailable", 503),
         ("ObjectUnavailable", "object_unavailable", 503),
+        ("ObjectCorrupted", "object_corrupted", 503),
         ("RetryLater", "retry_later", 409),
         ("StoreUnavailable", "store_unavailable", 503),
         ("Conflict", "store_conflict", 503),

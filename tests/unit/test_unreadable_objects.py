@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.pipeline import CONTENT, Pipeline
 from transcripts.errors import (
+    ObjectCorrupted,
     ObjectForbidden,
     ObjectNotFound,
     ObjectUnavailable,
@@ -20,11 +21,10 @@ from transcripts.errors import (
     TranscriptsError,
 )
 from transcripts.mavi.answers import AssetState, RateLimited, Sent
-from transcripts.mavi.multipart import READ_BYTES
 from transcripts.submissions.requests import SubmitObject
 from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import State
-from transcripts.submissions.uploader import FORBIDDEN_FOR, MAX_UPLOADS
+from transcripts.submissions.uploader import FIRST_BYTES, FORBIDDEN_FOR, MAX_UPLOADS
 
 
 class Reader(io.BytesIO):
@@ -190,12 +190,32 @@ async def test_run_object_that_always_breaks_off_ends(
     assert len(bucket.assets) == MAX_UPLOADS
 
 
+async def test_run_object_that_is_corrupted_in_every_run_is_rejected(bucket: Bucket) -> None:
+    """Another read may get the right bytes, so it is retried like an object that breaks off."""
+    submission_id = await bucket.drop(content=b"x" * 900)
+    bucket.error, bucket.at = ObjectCorrupted("no"), 900
+    bucket.provider.states = [AssetState.WAITING] * 99
+
+    def whole(url: str, file: Any) -> None:
+        reader = file.open()
+        while reader.read(100):
+            pass
+
+    bucket.provider.on_send = whole
+    for _ in range(MAX_UPLOADS - 1):
+        await bucket.retry_later(submission_id)
+        bucket.clock.advance(minutes=10)
+    ended = await bucket.service.run(submission_id)
+    assert ended == RunResult(submission_id, State.REJECTED, reason="object_corrupted")
+    assert (len(bucket.assets), bucket.provider.submitted) == (MAX_UPLOADS, [])
+
+
 async def test_run_reads_the_first_bytes_once_and_holds_no_more(bucket: Bucket) -> None:
     """The first bytes are sent from memory, and the others from the same reader."""
     submission_id = await bucket.drop()
     assert (await bucket.service.run(submission_id)).state is State.SUBMITTED
     assert bucket.provider.held == {"re_1": CONTENT}
-    assert [reader.largest for reader in bucket.readers] == [READ_BYTES]
+    assert [reader.largest for reader in bucket.readers] == [FIRST_BYTES]
 
 
 async def test_run_object_that_goes_both_ways_is_whole_each_time(bucket: Bucket) -> None:

@@ -35,6 +35,7 @@ from transcripts.mavi.multipart import MultipartFile, SizedFile, clean_filename
 from transcripts.mavi.rate_limit import RateLimiter
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
+from transcripts.uploads.read_ahead import ReadAhead
 
 A = TypeVar("A")
 
@@ -50,7 +51,7 @@ CALL_THREADS: Final = 64
 """More than run at the same time: no call takes 80 s, and at most one starts every 1.5 s."""
 
 UPLOAD_THREADS: Final = 8
-"""Each holds a chunk of its object."""
+"""Each reads ahead of what it sends (``uploads/read_ahead.py``), so their memory adds up."""
 
 FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """The errors that requests raises: its own, urllib3's for a bad host name, and a bare ``OSError``
@@ -278,49 +279,37 @@ class MaviClient:
         return found
 
     def _send(self, method: str, url: str, file: File) -> Sent:
-        reader = file.open()
         try:
-            if method == "PUT":
-                headers = {"Content-Type": "application/octet-stream"}
-                body: SizedFile = SizedFile(reader, file.size)
-            else:
-                body = MultipartFile(reader, file.size, file.filename, uuid4().hex)
-                headers = {"Content-Type": body.content_type}
-            with requests.Session() as session:
-                answer = _request(
-                    session,
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    auth=_NoKey(),
-                    timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
-                )
+            answer = self._stream(method, url, file, form=method == "POST", auth=_NoKey())
         except FAILURES as error:
             return Sent.UNREACHABLE if _never_sent(error) else Sent.INTERRUPTED
-        finally:
-            reader.close()
         return read_sent_answer(answer.status)
 
     def _upload(self, file: File) -> UploadAnswer:
-        reader = file.open()
+        url = f"{self._base_url}/upload"
         try:
-            body = MultipartFile(reader, file.size, file.filename, uuid4().hex)
-            with requests.Session() as session:
-                answer = _request(
-                    session,
-                    "POST",
-                    f"{self._base_url}/upload",
-                    data=body,
-                    headers={"Content-Type": body.content_type},
-                    auth=self._auth,
-                    timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
-                )
+            answer = self._stream("POST", url, file, form=True, auth=self._auth)
         except FAILURES as error:
             return Unreachable() if _never_sent(error) else None
-        finally:
-            reader.close()
         return read_upload_answer(*answer)
+
+    def _stream(self, method: str, url: str, file: File, *, form: bool, auth: AuthBase) -> _Answer:
+        """Send a file, as a form or bare, while the next bytes of it are read."""
+        with ReadAhead(file.open(), file.size) as blocks, requests.Session() as session:
+            body = (
+                MultipartFile(blocks, file.size, file.filename, uuid4().hex)
+                if form
+                else SizedFile(blocks, file.size)
+            )
+            return _request(
+                session,
+                method,
+                url,
+                data=body,
+                headers={"Content-Type": body.content_type},
+                auth=auth,
+                timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
+            )
 
     def _call(self, method: str, path: str, content: dict[str, str] | None = None) -> _Answer:
         # Each call has a new connection: if the server has closed a kept one, the error looks like

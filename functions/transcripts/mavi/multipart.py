@@ -1,19 +1,15 @@
-"""One file as a multipart body, read while it is sent.
+"""The body of an upload: one file, bare or as a multipart form, sent while it is read.
 
-requests builds such a body in memory, where two gibibytes do not fit. This module has only what
-requests needs to stream a body: a length, and reading.
+requests builds a multipart body in memory, where two gibibytes do not fit. It streams an iterable
+that has a length (https://requests.readthedocs.io/en/latest/user/advanced/#streaming-uploads), and
+urllib3 sends each piece as it is. A body with ``read`` would be sent in pieces of 16 KiB.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-from transcripts.errors import ObjectUnavailable
-from transcripts.ports import ObjectReader
-
-READ_BYTES: Final = 256 * 1024
 
 MAX_FILENAME_BYTES: Final = 255
 """The longest name that common file systems allow, so that a server can store a file under it
@@ -24,16 +20,13 @@ MAX_EXTENSION_BYTES: Final = 16
 
 
 class SizedFile:
-    """A reader with a length known beforehand, as ``requests`` streams it.
+    """The blocks of a file, with the length known beforehand."""
 
-    ``read`` raises ``ObjectUnavailable`` if the file ends before its length. That ends the request,
-    so that the server does not wait for the missing bytes.
-    """
+    content_type = "application/octet-stream"
 
-    def __init__(self, reader: ObjectReader, size: int) -> None:
-        """Take the reader and how many bytes it will give."""
-        self._reader = reader
-        self._left = size
+    def __init__(self, blocks: Iterable[bytes], size: int) -> None:
+        """Take the blocks and how many bytes they have together."""
+        self._blocks = blocks
         self._size = size
 
     def __len__(self) -> int:
@@ -44,29 +37,17 @@ class SizedFile:
         """Be true even when empty: there is a body."""
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        if not self._left:
-            return b""
-        wanted = self._left if size < 0 else min(size, self._left)
-        content = self._reader.read(wanted)
-        if not content:
-            raise ObjectUnavailable("The object ended before its size.")
-        self._left -= len(content)
-        return content
-
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the rest in pieces."""
-        while piece := self.read(READ_BYTES):
-            yield piece
+        """Yield the blocks."""
+        return iter(self._blocks)
 
 
 class MultipartFile(SizedFile):
     """The part ``file`` of a form, with its framing (RFC 7578)."""
 
-    def __init__(self, reader: ObjectReader, size: int, filename: str, boundary: str) -> None:
+    def __init__(self, blocks: Iterable[bytes], size: int, filename: str, boundary: str) -> None:
         """Take the file and a boundary that does not occur in it: long and random."""
-        super().__init__(reader, size)
+        super().__init__(blocks, size)
         name = clean_filename(filename)
         head = (
             f"--{boundary}\r\n"
@@ -75,25 +56,17 @@ class MultipartFile(SizedFile):
         )
         self._head = head.encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self._length = len(self._head) + size + len(self._tail)
         self.content_type = f"multipart/form-data; boundary={boundary}"
 
     def __len__(self) -> int:
         """Return the length of file and framing together."""
-        return self._length
+        return len(self._head) + self._size + len(self._tail)
 
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes: of the head, then of the file, then of the tail."""
-        if self._head:
-            cut = len(self._head) if size < 0 else size
-            content, self._head = self._head[:cut], self._head[cut:]
-            return content
-        content = super().read(size)
-        if content:
-            return content
-        cut = len(self._tail) if size < 0 else size
-        content, self._tail = self._tail[:cut], self._tail[cut:]
-        return content
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the head, the blocks and the tail."""
+        yield self._head
+        yield from self._blocks
+        yield self._tail
 
 
 def clean_filename(filename: str) -> str:

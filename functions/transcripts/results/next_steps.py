@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from transcripts.errors import ObjectForbidden, ObjectNotFound
+from transcripts.errors import ObjectCorrupted, ObjectForbidden, ObjectNotFound
 from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
@@ -70,6 +70,8 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     ObjectNotFound.code: "The object was deleted or replaced before it was sent. Upload it again.",
     ObjectForbidden.code: "submit was not allowed to read the object for a day. Let its service"
     " account read the bucket, then submit the object again.",
+    ObjectCorrupted.code: "The bytes that were read did not match the object's checksum, in every"
+    " run. Submit the object again; if that fails too, upload it again.",
     "requester_pays": "The bucket lets only those read who pay for it. Copy the object to another"
     " bucket.",
     "object_unreadable": "Cloud Storage refuses to give the object. Upload it again.",

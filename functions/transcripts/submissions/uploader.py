@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from transcripts.errors import (
+    ObjectCorrupted,
     ObjectForbidden,
     ObjectUnavailable,
     ObjectUnreadable,
@@ -32,7 +33,6 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import File, Provider
-from transcripts.mavi.multipart import READ_BYTES
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectReader, ObjectSource
 from transcripts.submissions.lease import Lease
@@ -45,6 +45,9 @@ MAX_UPLOADS: Final = 8
 """Maximum of runs that may have sent bytes of one object. A run that could not connect, or got a
 server error, does not count: an outage must not reject an object. A run whose object breaks off
 after its first bytes counts: it leaves an asset behind."""
+
+FIRST_BYTES: Final = 256 * 1024
+"""How much of an object is read before an asset is made for it."""
 
 FORBIDDEN_FOR: Final = timedelta(days=1)
 """How long an object without read permission is retried; an administrator may grant it."""
@@ -117,6 +120,11 @@ class Uploader:
                 raise UploadFailed(error.code) from error
             except ObjectForbidden as error:
                 raise await self._forbidden(lease, error) from error
+            except ObjectCorrupted as error:
+                # Another read may get the right bytes.
+                if lease.entry.uploads < MAX_UPLOADS:
+                    raise
+                raise UploadFailed(error.code) from error
             sent_at = self._clock()
         await self._wait_until_processed(lease, asset_id, sent_at, deadline)
         return asset_id
@@ -288,7 +296,7 @@ class _OpenedObject:
 
 
 def _first_bytes(reader: ObjectReader, size: int) -> bytes:
-    first = reader.read(READ_BYTES)
+    first = reader.read(FIRST_BYTES)
     if size and not first:
         raise ObjectUnavailable("The object ended before its size.")
     return first
