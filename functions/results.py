@@ -24,6 +24,8 @@ from transcripts.results.tasks import TaskRoutes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
+from transcripts.viewer.assets import show_asset
+from transcripts.viewer.pages import Pages
 from transcripts.web import error_boundary
 
 settings = ResultsSettings.load(os.environ)
@@ -45,8 +47,10 @@ def _assets() -> AssetDeleter | None:
     return MaviClient(settings.mavi_base_url, key, settings.mavi_requests_per_second)
 
 
+names = SpeakerNames(documents, retrier)
+pages = Pages(documents, retrier, log, names)
 changes = TaskChanges(
-    SpeakerNames(documents, retrier),
+    names,
     Deletion(
         documents,
         retrier,
@@ -60,7 +64,7 @@ changes = TaskChanges(
     ),
 )
 
-ROUTES: Final = (
+API: Final = (
     Route("/tasks", tasks.list, methods=["GET"]),
     Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
     Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
@@ -71,6 +75,17 @@ ROUTES: Final = (
     Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
     Route("/accounting", accounting.show, methods=["GET"]),
 )
+"""For programs, as docs/openapi.yaml describes it."""
+
+PAGES: Final = (
+    Route("/", pages.list, methods=["GET"]),
+    Route("/view/{task_id}", pages.show, methods=["GET"]),
+    Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
+    Route("/viewer/{name}", show_asset, methods=["GET"]),
+)
+"""For people; the paths below ``/view`` may change."""
+
+ROUTES: Final = (*API, *PAGES)
 
 
 @functions_framework.aio.http

@@ -15,13 +15,18 @@ FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold."""
 
 FILE_MODE: Final = 0o100644
+DEPLOYED: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
 UNIX: Final = 3
 HASH_CHARS: Final = 16
 
 
 def packaged_files(source: Path) -> list[Path]:
-    """Return the files to deploy, in order: Python files and requirements, nothing else."""
-    files = [path for path in source.rglob("*.py") if not _is_left_out(path.relative_to(source))]
+    """Return the files to deploy, in order: code, the viewer's files, requirements."""
+    files = [
+        path
+        for path in source.rglob("*")
+        if path.suffix in DEPLOYED and not _is_left_out(path.relative_to(source))
+    ]
     return sorted([*files, source / "requirements.txt"], key=lambda path: path.as_posix())
 
 

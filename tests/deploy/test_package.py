@@ -25,6 +25,7 @@ from cli.deploy.package import build_package, packaged_files
 from cli.processes import free_port
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
+from transcripts.viewer.assets import MEDIA_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "functions"
@@ -104,7 +105,9 @@ def test_package_holds_sources_and_requirements_only(tmp_path: Path) -> None:
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {oct(entry.external_attr >> 16) for entry in entries} == {"0o100644"}
     assert len(names) == len(packaged_files(SOURCE))
-    assert all(name.endswith(".py") or name == "requirements.txt" for name in names)
+    assert {f"transcripts/viewer/static/{name}" for name in MEDIA_TYPES} < set(names)
+    others = {name for name in names if not name.endswith(".py")} - {"requirements.txt"}
+    assert all(name.startswith("transcripts/viewer/") for name in others)
 
 
 @pytest.fixture(scope="module")
