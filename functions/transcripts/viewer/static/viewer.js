@@ -199,7 +199,8 @@
       mark.setAttribute("height", "10");
       marks.append(mark);
     }
-    $("matches").textContent = query ? `${hits.length ? "–" : "0"} of ${hits.length}` : "";
+    $("match-tools").hidden = !query;
+    $("match-count").textContent = query ? `${hits.length ? "–" : "0"} of ${hits.length}` : "";
     const address = new URL(location.href);
     if (query) address.searchParams.set("q", query);
     else address.searchParams.delete("q");
@@ -218,10 +219,11 @@
     const found = hits[hit];
     CSS.highlights.set("hit", new Highlight(found.range));
     lines[found.index].scrollIntoView({ block: "center" });
-    $("matches").textContent = `${hit + 1} of ${hits.length}`;
+    $("match-count").textContent = `${hit + 1} of ${hits.length}`;
   }
 
   if (painted) {
+    document.body.classList.add("finds");
     let waiting = 0;
     box.addEventListener("input", () => {
       clearTimeout(waiting);
@@ -232,13 +234,11 @@
       clearTimeout(waiting);
       const query = box.value.trim();
       if (new URL(location.href).searchParams.get("q") !== query || !hits.length) search(query);
-      go(event.submitter === $("previous") ? -1 : 1);
+      go(1);
     });
-    $("next").addEventListener("click", () => go(1));
-    $("previous").addEventListener("click", () => go(-1));
+    $("next-match").addEventListener("click", () => go(1));
+    $("previous-match").addEventListener("click", () => go(-1));
     if (box.value) search(box.value.trim());
-  } else {
-    $("matches").parentNode.hidden = true;
   }
 
   // Keys: single letters without modifiers, so no browser's shortcut is taken.
