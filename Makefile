@@ -15,7 +15,7 @@ INFRA_TESTS := tests/infra tests/deploy
 UNTRACED := tests/e2e tests/crash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check soak bench fmt lint types lock clean \
+.PHONY: help setup demo up test check soak bench fmt lint types lock clean \
         package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
@@ -30,8 +30,8 @@ setup: $(VENV)/.installed-cli  ## Install what runs, into .venv
 demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on this machine
 	@$(BIN)/transcripts demo --backend $(BACKEND) $(if $(CALLBACK),--callback "$(CALLBACK)")
 
-run: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
-	@$(BIN)/transcripts run --backend $(BACKEND)
+up: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
+	@$(BIN)/transcripts up --backend $(BACKEND)
 
 test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed .tools/pyannote/.installed  ## Run every test of the pipeline, with coverage
 	@$(BIN)/coverage erase

@@ -12,12 +12,14 @@ import aiohttp
 
 from cli.processes import Event
 from cli.stack import EMULATORS, Stack, StackOptions
-from cli.view import readable
+from cli.view import MAX_LINES, readable
 from transcripts.embedded.database import FILE_NAME
 from transcripts.tasks.task import Task, task_path
 
 SAMPLE: Final = "planning-meeting.mp4"
 DROPPED: Final = "interview.wav"
+EXPORTS: Final = {"srt": 7, "md": 24}
+"""The formats, and how many lines of each are shown."""
 RESULT_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.05
 
@@ -102,7 +104,7 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
         _say(started, datetime.now(UTC), "submit", "202; the fake Mavi works for about a second")
         task = await _result(stack, answer["task_id"], data_dir)
         print("\nThe stored result:\n")
-        for line in readable(task):
+        for line in readable(task, MAX_LINES):
             print(f"  {line}")
         print(
             f"\nTask    {task.task_id}\nStored  {_where(stack, data_dir, task_path(task.task_id))}"
@@ -115,6 +117,40 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
         if recorded is None:
             started = datetime.now(UTC)
             await _drop(stack, data_dir, started)
+        if task.status == "succeeded":
+            await _export(client, stack, task.task_id, data_dir)
+        if backend != EMULATORS:
+            print(_guide(task.task_id, data_dir))
+
+
+async def _export(
+    client: aiohttp.ClientSession, stack: Stack, task_id: str, data_dir: Path
+) -> None:
+    """Write the transcript beside the data, as subtitles and as a document."""
+    print("\nThe transcript, from results:\n")
+    for name, lines in EXPORTS.items():
+        path = data_dir / f"transcript.{name}"
+        async with client.get(f"{stack.url('results')}/tasks/{task_id}.{name}") as response:
+            content = await response.read()
+            if response.status != 200:
+                raise DemoFailed(f"results answered {response.status}: {content.decode()}")
+        path.write_bytes(content)
+        print(f"  {path}\n")
+        for line in content.decode().splitlines()[:lines]:
+            print(f"    {line}".rstrip())
+        print()
+
+
+def _guide(task_id: str, data_dir: Path) -> str:
+    return f"""Read more: start the stack on this data, and in another terminal run the commands.
+
+  transcripts up --data-dir {data_dir}
+  transcripts list
+  transcripts show {task_id}
+  transcripts rename {task_id} s1="Your name"
+  transcripts export {task_id} -f vtt
+
+They are in .venv/bin. docs/commands.md describes every command."""
 
 
 async def _drop(stack: Stack, data_dir: Path, started: datetime) -> None:

@@ -1,112 +1,85 @@
-"""The `transcripts` command."""
+"""The `transcripts` command: its list of commands, and what every failure becomes.
+
+The module of a command is imported when the command runs, or for ``--help``.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Final
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
 
 import click
-import msgspec
 
-from cli.demo import DemoFailed, run_demo
-from cli.emulators import EmulatorsMissing
-from cli.fake_mavi.faults import Faults
-from cli.fake_mavi.server import FakeMavi
-from cli.processes import ProcessFailed
-from cli.run import interrupted, run_stack
-from cli.stack import EMULATORS
-from transcripts.settings import EMBEDDED
+from cli.failures import ExitCode, Failure
 
-DATA_DIR: Final = Path(".transcripts")
-BACKENDS: Final = (EMBEDDED, EMULATORS)
-
-_backend = click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default=EMBEDDED,
-    show_default=True,
-    help="embedded needs nothing; emulators needs gcloud and Java",
-)
-
-
-@click.group()
-def main() -> None:
-    """Named-speaker transcripts from media: the local stack and its tools."""
+COMMANDS: Final = {
+    "submit": "submit",
+    "list": "reading",
+    "show": "reading",
+    "watch": "watch",
+    "export": "export",
+    "rename": "editing",
+    "delete": "editing",
+    "status": "status",
+    "audit": "audit",
+    "replay": "replay",
+    "renormalize": "renormalize",
+    "doctor": "doctor",
+    "up": "local",
+    "demo": "local",
+    "fake-mavi": "local",
+}
+"""The module, below ``cli.commands``, of each command; it has the command's name or a suffix."""
 
 
-@main.command()
-@_backend
-@click.option(
-    "--callback",
-    "callback_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="a recorded callback of your own, posted instead of the sample",
-)
-def demo(backend: str, callback_file: Path | None) -> None:
-    """Send one asset through the whole pipeline and show what happened."""
-    data_dir = DATA_DIR / "demo"
-    shutil.rmtree(data_dir, ignore_errors=True)
-    recorded = callback_file.read_bytes() if callback_file else None
-    _run(run_demo(backend, data_dir, recorded))
+class Transcripts(click.Group):
+    """A group that imports commands lazily and shows no traceback."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names, in the order of the table."""
+        return list(COMMANDS)
 
-@main.command()
-@_backend
-def run(backend: str) -> None:
-    """Run the whole pipeline on this machine until Ctrl-C."""
-    _run(run_stack(backend, DATA_DIR / "run"))
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"cli.commands.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return command
 
-
-@main.command("fake-mavi")
-@click.option("--port", default=8090, show_default=True)
-@click.option("--key", default="local-key", show_default=True, help="what Authorization must be")
-@click.option("--webhook-url", help="where callbacks go; without, submits are refused")
-@click.option("--per-second", default=1.0, show_default=True, help="rate limit; 0 = none")
-@click.option(
-    "--fault",
-    "fault_texts",
-    multiple=True,
-    metavar="FAULT=VALUE",
-    help=f"any of: {', '.join(Faults.__struct_fields__)}",
-)
-def fake_mavi(
-    port: int, key: str, webhook_url: str | None, per_second: float, fault_texts: tuple[str, ...]
-) -> None:
-    """Serve the fake Mavi alone; steer it at run time under /_fake."""
-    faults = _faults(fault_texts)
-    fake = FakeMavi(key, webhook_url=webhook_url, faults=faults, per_second=per_second)
-    _run(_serve_fake(fake, port))
-
-
-def _faults(texts: tuple[str, ...]) -> Faults:
-    values: dict[str, object] = {}
-    for text in texts:
-        fault, _, value = text.partition("=")
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Run a command and exit: 130 after Ctrl-C, and one sentence for each failure."""
+        options["standalone_mode"] = False
+        options["prog_name"] = "transcripts"
         try:
-            values[fault] = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            values[fault] = value
-    try:
-        return msgspec.convert(values, Faults)
-    except msgspec.ValidationError as error:
-        raise click.BadParameter(str(error), param_hint="--fault") from error
+            code = super().main(args, *more, **options)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_status if isinstance(error, Failure) else error.exit_code)
+        except click.Abort:
+            sys.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            # The reader, such as head, has enough. Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(ExitCode.FAILED)
+        except Exception as error:
+            if os.environ.get("TRANSCRIPTS_DEBUG"):
+                raise
+            click.echo(
+                f"Error: {type(error).__name__}: {error}\n"
+                "This is a bug. Repeat the command with TRANSCRIPTS_DEBUG=1 and report it.",
+                err=True,
+            )
+            sys.exit(ExitCode.FAILED)
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
-async def _serve_fake(fake: FakeMavi, port: int) -> None:
-    await fake.start(port)
-    print(f"Fake Mavi: {fake.url}\nIts state and faults: {fake.admin_url}\nCtrl-C stops it.")
-    try:
-        await interrupted()
-    finally:
-        await fake.stop()
+@click.command(cls=Transcripts, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Transcripts with named speakers: submit media, read and correct results, operate.
 
-
-def _run(work: Coroutine[None, None, None]) -> None:
-    """Run the command; an error that the user can repair is one sentence and exit code 1."""
-    try:
-        asyncio.run(work)
-    except (DemoFailed, EmulatorsMissing, ProcessFailed, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    Commands work on the local stack (transcripts up) unless --env or --url names another one.
+    """

@@ -39,11 +39,15 @@ def _print_event(event: Event) -> None:
         print(f"    {line}")
 
 
-async def run_stack(backend: str, data_dir: Path) -> None:
+async def run_stack(backend: str, data_dir: Path, state_file: Path) -> None:
     """Start the stack, print its addresses and events, and stop on Ctrl-C."""
     print(f"Starting the {backend} stack …", flush=True)
     options = StackOptions(
-        backend=backend, data_dir=data_dir, fixed_ports=True, sweep_every_s=SWEEP_EVERY_S
+        backend=backend,
+        data_dir=data_dir,
+        fixed_ports=True,
+        sweep_every_s=SWEEP_EVERY_S,
+        state_file=state_file,
     )
     async with Stack(options, _print_event) as stack:
         asset = stack.mavi.add_asset("planning-meeting.mp4")
@@ -72,6 +76,7 @@ ingest      {stack.url("ingest")}   (pushed to by the broker)
 sweep       {stack.url("sweep")}   (every minute)
               curl -s -X POST {stack.url("sweep")}
 results     {stack.url("results")}
+              transcripts list
               curl -s {stack.url("results")}/tasks
               curl -s {stack.url("results")}/tasks/TASK_ID.srt
               curl -s {stack.url("results")}/accounting

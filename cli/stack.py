@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -41,6 +42,7 @@ from cli.local_names import (
     UPLOADS_DEAD,
     UPLOADS_SUBSCRIPTION,
 )
+from cli.local_state import LocalStack, write_state
 from cli.posting import poster
 from cli.processes import ChildProcess, Event, free_port, function_process
 from transcripts.embedded.broker import Broker, Post, SqlitePublisher, Subscription
@@ -88,6 +90,8 @@ class StackOptions:
     sweep_every_s: float = 0.0
     """Seconds between sweeps; 0 sweeps only on request."""
     queue_backoff_s: float = 10.0
+    state_file: Path | None = None
+    """Where other commands find the stack while it runs."""
     watch_bucket: bool = True
     """False: the test itself announces its uploads."""
 
@@ -219,6 +223,23 @@ class Stack:
             self._run_beside(self._queue_runner().run())
         if options.sweep_every_s and "sweep" in self.processes:
             self._run_beside(self._schedule(options.sweep_every_s))
+        if options.state_file is not None:
+            write_state(options.state_file, self._state())
+            self._exit.callback(options.state_file.unlink, missing_ok=True)
+
+    def _state(self) -> LocalStack:
+        hosts = {key: self.environ[key] for key in self.environ if key.endswith("_EMULATOR_HOST")}
+        return LocalStack(
+            pid=os.getpid(),
+            backend=self.options.backend,
+            data_dir=str(self.options.data_dir.absolute()),
+            urls={name: process.url for name, process in self.processes.items()}
+            | {"mavi": self.mavi.url},
+            bucket=UPLOADS_BUCKET,
+            bucket_url=self.bucket.url,
+            callback_url=self.callback_url,
+            environ=hosts,
+        )
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))

@@ -6,46 +6,58 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from cli.output import clean, clock, width
+from transcripts.exports.speakers import displayed_speakers
 from transcripts.tasks.task import Task
 
 WIDTH: Final = 96
+MAX_NAME: Final = 24
 MAX_LINES: Final = 40
+"""So many segments are shown by the demo."""
 
 
-def clock(seconds: float) -> str:
-    """Write a time of the media: ``1:02:03`` or ``2:03``."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+def readable(task: Task, max_lines: int | None = None) -> Iterator[str]:
+    """Yield the lines of a result: a summary, the speakers' shares, then the segments.
 
-
-def readable(task: Task, max_lines: int = MAX_LINES) -> Iterator[str]:
-    """Yield the lines of a result: a summary, the speakers' shares, then the segments."""
+    Speakers have the names that people gave them.
+    """
     provider = task.provider
     if task.status != "succeeded":
         yield f"{task.status} ({task.kind})"
         if provider is not None:
-            yield f"Mavi says: code {provider.code}, {provider.message}, {provider.detail}"
+            yield clean(f"Mavi says: code {provider.code}, {provider.message}, {provider.detail}")
         return
+    speakers = displayed_speakers(task.speakers, task.speaker_names)
     yield (
-        f"{task.status}: {clock(task.duration_s)} of media, {len(task.speakers)} speakers, "
+        f"{task.status}: {clock(task.duration_s)} of media, {len(speakers.listed)} speakers, "
         f"{task.segment_count} segments, {task.word_count} words"
     )
-    given = {each.name: each.display_name for each in task.speaker_names}
-    names = {speaker.id: given.get(speaker.name, speaker.name) for speaker in task.speakers}
-    width = min(max((len(name) for name in names.values()), default=0), 24)
+    names = {each.id: _cut(clean(each.name)) for each in speakers.listed}
+    columns = max(map(width, names.values()), default=0)
     yield ""
-    for speaker in task.speakers:
+    for speaker in speakers.listed:
         bar = "█" * round(speaker.share * 30)
-        name = names[speaker.id][:width]
-        yield (f"  {name:<{width}}  {speaker.share:>4.0%}  {clock(speaker.talk_time_s):>6}  {bar}")
+        name = _padded(names[speaker.id], columns)
+        yield (f"  {name}  {speaker.share:>4.0%}  {clock(speaker.talk_time_s):>6}  {bar}")
     yield ""
-    for segment in task.segments[:max_lines]:
-        head = f"  {clock(segment.start_s):>6}  {names[segment.speaker][:width]:<{width}}  "
-        lines = textwrap.wrap(segment.text, WIDTH - len(head)) or ["(no words)"]
+    shown = task.segments if max_lines is None else task.segments[:max_lines]
+    for segment in shown:
+        name = _cut(clean(speakers.of(segment.speaker).name))
+        head = f"  {clock(segment.start_s):>6}  {_padded(name, columns)}  "
+        lines = textwrap.wrap(clean(segment.text), WIDTH - columns - 12) or ["(no words)"]
         yield head + lines[0]
-        yield from (" " * len(head) + line for line in lines[1:])
-    if len(task.segments) > max_lines:
-        yield f"  … {len(task.segments) - max_lines} more"
+        yield from (" " * (columns + 12) + line for line in lines[1:])
+    if len(task.segments) > len(shown):
+        yield f"  … {len(task.segments) - len(shown)} more"
     for anomaly in task.anomalies:
         yield f"  repaired: {anomaly.code}, {anomaly.count} times"
+
+
+def _cut(name: str) -> str:
+    while width(name) > MAX_NAME:
+        name = name[:-1]
+    return name
+
+
+def _padded(name: str, columns: int) -> str:
+    return name + " " * (columns - width(name))

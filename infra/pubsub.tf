@@ -2,7 +2,7 @@ locals {
   day_s = 24 * 60 * 60
 
   # Topics. Those with replay keep every message for `seek`; dead and rejected messages are kept in a
-  # subscription instead. Nobody listens to results at first: docs/events.md attaches subscribers.
+  # subscription instead. The topic results has no subscription at first: docs/events.md.
   topics = {
     callbacks          = { replay = true }
     callbacks-rejected = { replay = false }

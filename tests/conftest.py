@@ -89,7 +89,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Isolate each test's settings, loaded entries and logging from the next test."""
     for name in list(os.environ):
-        if name in _SETTINGS | _ALSO or name.endswith("_EMULATOR_HOST"):
+        ours = name in _SETTINGS | _ALSO or name.startswith("TRANSCRIPTS_")
+        if ours or name.endswith("_EMULATOR_HOST"):
             monkeypatch.delenv(name)
     modules, path = set(sys.modules), list(sys.path)
     root = logging.getLogger()

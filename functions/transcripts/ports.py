@@ -123,7 +123,7 @@ class Query(Generic[T]):
     """Documents of one collection, in the order of a time; those without that time are left out.
 
     * ``order_by`` names the field with the time. ``descending`` returns the newest first. Documents
-      with one time come in the order of their ids, which is reversed too.
+      with one time are in the order of their ids, which is reversed too.
     * ``where``: each of these fields has this text, or is null if that is None. A dot in the name
       leads into a map.
     * ``contains``: this field is a list that has this text.

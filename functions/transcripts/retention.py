@@ -1,8 +1,8 @@
 """How long documents are kept: a database deletes what is past its ``expires_at``.
 
 Tasks, their pages and raw chunks, submissions and asset owners are kept ``RETENTION_DAYS`` days;
-an open submission never expires. A spend counter is kept for some days after its own. What is left
-of a deleted task is kept for longer than its messages.
+an open submission never expires. A spend counter is kept for some days after its own. The
+remains of a deleted task are kept for longer than its messages.
 """
 
 from __future__ import annotations

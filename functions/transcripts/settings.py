@@ -327,7 +327,7 @@ _MAVI_REQUESTS_PER_SECOND: Final = _variable(
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsSettings(StoreSettings):
-    """What ``results`` reads."""
+    """The settings of ``results``."""
 
     mavi_api_key: Secret | str = _variable("MAVI_API_KEY", _secret, _API_KEY_MEANING, default="")
     mavi_base_url: str = _MAVI_BASE_URL

@@ -13,7 +13,7 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import exports, load, memory, subscriber
+from tests.bench import command_line, exports, load, memory, results, subscriber
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
 from transcripts.settings import FUNCTIONS
@@ -22,7 +22,7 @@ SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
 WARM_UP_S: Final = 25.0
 """The emulator's compiler shares the cores until then."""
-PARTS: Final = ["start", "subscriber", "exports", "memory", "callback"]
+PARTS: Final = ["start", "subscriber", "exports", "results", "command", "memory", "callback"]
 SERVERS: Final = ("empty", "conventional", "callback")
 
 
@@ -87,6 +87,15 @@ def bench_start(rounds: int) -> None:
         )
 
 
+def bench_command(rounds: int) -> None:
+    """Time from the start of ``transcripts list`` to its first byte."""
+    print(f"\nCommand: start to first byte on the local stack, median of {rounds}")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = command_line.measure(rounds, Path(folder))
+    for name, seconds in measured.items():
+        print(f"  {name:<16} {seconds * 1e3:6.0f} ms")
+
+
 async def _with_emulator(rounds: int, seconds: float) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
@@ -112,10 +121,14 @@ def main() -> None:
     options = parser.parse_args()
     if "start" in options.parts:
         bench_start(2 * options.rounds)
+    if "command" in options.parts:
+        bench_command(4 * options.rounds)
     if "subscriber" in options.parts:
         bench_subscriber(6 * options.rounds)
     if "exports" in options.parts:
         exports.report(options.rounds)
+    if "results" in options.parts:
+        results.report(options.rounds)
     if "memory" in options.parts:
         memory.report()
     if "callback" in options.parts:

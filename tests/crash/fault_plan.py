@@ -92,8 +92,8 @@ class FaultPlan:
     """
 
     point: int | None = None
-    dies_before: str | None = None
     mode: Mode = Mode.KILLED_BEFORE
+    dies_before: str | None = field(default=None, kw_only=True)
     seen: list[str] = field(default_factory=list)
     dead: bool = False
 

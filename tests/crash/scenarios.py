@@ -189,7 +189,7 @@ SCENARIOS = {
     "an object that may not be read for some hours": Scenario(
         event,
         of_object=True,
-        source=refusing(ObjectForbidden("injected"), until=timedelta(hours=5)),
+        source=refusing(ObjectForbidden("injected"), until=timedelta(hours=2)),
         needs=("open", "mavi send"),
     ),
     # No cap: each day on which the purchase is tried would count one.

@@ -60,6 +60,8 @@ class CrashPoints:
             async with slots:
                 fault_plan = await run_once(backend, scenario, FaultPlan(point, mode))
                 assert len(fault_plan.seen) > point, "the point was not reached"
+                died = mode in (Mode.KILLED_BEFORE, Mode.KILLED_AFTER)
+                assert fault_plan.dead is died, (fault_plan.seen[point], mode)
 
         runs = [
             one(point, mode)

@@ -241,7 +241,7 @@ async def test_subscriber_killed_gets_the_messages_again(start: Start) -> None:
 async def test_subscriber_killed_before_it_publishes_publishes_later(start: Start) -> None:
     """It is killed after its commit, while the broker does not answer; then the push is repeated.
 
-    The test pushes by itself, since the emulator repeats a push whose connection was reset only
+    The test repeats the push, since the emulator repeats a push whose connection was reset only
     after some minutes.
     """
     stack = await start({}, functions=("subscriber",), environ={"RESULTS_TOPIC": RESULTS})

@@ -252,7 +252,7 @@ def test_generated_requests_get_described_answers(
 def test_generated_changes_get_described_answers(
     filled: Results, path: str, mode: GenerationMode
 ) -> None:
-    """Of a task that exists at first; it may be deleted by then, which is an answer too."""
+    """A task exists at first. After a generated deletion the answer is 404, which is described."""
     generate(filled, path, CHANGES[path], mode, {"task_id": "result"})
 
 

@@ -135,3 +135,16 @@ async def test_boundary_logs_an_unexpected_error_with_its_stack() -> None:
     (event,) = lines.events
     assert (event["severity"], event["message"]) == ("ERROR", "unexpected_error")
     assert event["stack"][0] == "KeyError"
+
+
+async def test_watch_of_a_slow_and_a_new_body_expires_the_slow_one() -> None:
+    """One timer serves all requests, and each has its own time."""
+    watch = BodyWatch(0.2)
+    slow = asyncio.ensure_future(BodyReader(a_request([PART]), 100, watch).read())
+    await asyncio.sleep(0.15)
+    new = asyncio.ensure_future(BodyReader(a_request([PART]), 100, watch).read())
+    await asyncio.wait({slow, new}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    assert (slow.done(), new.done()) == (True, False)
+    new.cancel()
+    await asyncio.wait({slow, new})
+    assert slow.exception() is not None

@@ -265,7 +265,7 @@ def a_deleted_task(*revisions: str) -> Task:
 
 
 def test_merge_deleted_revision_is_refused() -> None:
-    """Whatever is stored now: what is left of the task, or another result."""
+    """The task may be deleted, or have another result."""
     for stored in (
         a_deleted_task("a", "b"),
         replace(a_result(revision="c"), deleted_revisions=["a", "b"]),
@@ -312,3 +312,15 @@ def test_renormalized_result_has_pages_of_its_own() -> None:
         header(replace(stored, first_page=SECOND_SLOT)), a_result()
     ).task == replace(merged.task, first_page=0)
     assert renormalized(header(stored), a_result(revision="b")).task.first_page == 0
+
+
+def test_merge_submission_into_a_task_without_result_writes_all_its_fields() -> None:
+    """Only its reader's names were stored before."""
+    named = Task(task_id="t", speaker_names=[SpeakerName("A", "Ada")])
+    task = apply(named, a_submission())
+    assert task == replace(
+        a_submission(),
+        speaker_names=named.speaker_names,
+        kind=task.kind,
+        created_at=task.created_at,
+    )

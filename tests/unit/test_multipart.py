@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import unicodedata
 
@@ -9,7 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transcripts.mavi.multipart import MAX_FILENAME_BYTES, MultipartFile, clean_filename
+from transcripts.mavi.multipart import (
+    MAX_FILENAME_BYTES,
+    MultipartFile,
+    SizedFile,
+    clean_filename,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +82,9 @@ def test_multipart_head_has_its_four_lines_whatever_the_name() -> None:
     head = body.read()
     assert head.count(b"\r\n") == 4
     assert b'filename="x\'____--b--___.mp4"\r\n' in head
+
+
+def test_sized_file_at_its_end_reads_no_bytes() -> None:
+    """The HTTP client takes an empty piece for the end."""
+    file = SizedFile(io.BytesIO(b"abcdef"), 3)
+    assert (file.read(2), file.read(), file.read(), file.read(1)) == (b"ab", b"c", b"", b"")

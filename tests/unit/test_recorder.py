@@ -9,6 +9,7 @@ import tracemalloc
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.builders import TASK_ID, callback_body, push_body, segment
@@ -236,7 +237,23 @@ async def test_record_poison_logs_one_error_and_stores_nothing(push: bytes) -> N
         await under_test.recorder.record(push)
     (event,) = under_test.lines.events
     assert (event["message"], event["severity"]) == ("callback_poisoned", "ERROR")
+    assert event["reason"]
     assert under_test.documents.paths() == []
+
+
+async def test_record_poison_logs_which_message_it_is() -> None:
+    """An operator finds the message among the dead letters."""
+    under_test = RecorderUnderTest()
+    push = msgspec.json.decode(pushed(callback_body(), schema="9"))
+    with pytest.raises(PoisonMessage):
+        await under_test.recorder.record(msgspec.json.encode(push | {"deliveryAttempt": 3}))
+    (event,) = under_test.lines.named("callback_poisoned")
+    message = push["message"]
+    assert (event["task_id"], event["message_id"], event["attempt"]) == (
+        message["attributes"]["task_id"],
+        message["messageId"],
+        3,
+    )
 
 
 async def test_record_refused_document_is_a_permanent_error() -> None:

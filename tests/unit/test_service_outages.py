@@ -119,3 +119,22 @@ async def test_submit_with_an_unstorable_task_id_logs_it(pipeline: Pipeline) -> 
     assert (error.code, error.details) == ("submit_unknown", {"task_id": "task-1"})
     (event,) = pipeline.lines.named("bought_but_not_recorded")
     assert event["task_id"] == "task-1"
+
+
+async def test_submit_without_a_store_before_the_call_releases_its_lease(
+    pipeline: Pipeline,
+) -> None:
+    """The next caller need not wait until the lease ends."""
+    pipeline.restart(retrier=TryOnce())
+    failing = iter([False, True])
+
+    def before(operation: str) -> None:
+        # The claim is committed, and the intent of the call is not.
+        if operation == "commit" and next(failing, False):
+            raise StoreUnavailable("no store")
+
+    pipeline.documents.before = before
+    with pytest.raises(StoreUnavailable):
+        await pipeline.service.submit(REQUEST)
+    assert (await pipeline.service.submit(REQUEST)).duplicate is False
+    assert pipeline.provider.submitted == [ASSET]

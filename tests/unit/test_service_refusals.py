@@ -18,6 +18,7 @@ from transcripts.mavi.answers import (
     Refused,
     SubmitAnswer,
 )
+from transcripts.submissions import claims
 from transcripts.submissions.requests import SubmitAssets
 from transcripts.submissions.submission import (
     State,
@@ -212,3 +213,29 @@ async def test_refusal_is_logged_with_its_code_and_submission(pipeline: Pipeline
     (event,) = pipeline.lines.named("rejected")
     assert (event["severity"], event["submission_id"]) == ("WARNING", ID)
     assert (event["code"], event["http_status"]) == ("provider_no_credit", 402)
+
+
+async def test_run_of_an_ambiguous_refusal_that_stays_is_rejected(pipeline: Pipeline) -> None:
+    """The asset is there, so no later run would get another answer."""
+    await pipeline.intake.enqueue_assets(SubmitAssets((ASSET,), {}))
+    pipeline.provider.answers = [Ambiguous()] * 7
+    result = await pipeline.service.run(ID)
+    assert (result.state, result.reason) == (State.REJECTED, "provider_error")
+
+
+async def test_run_during_another_run_is_repeated_when_its_lease_may_have_ended(
+    pipeline: Pipeline,
+) -> None:
+    """Cloud Tasks gets the time to wait."""
+    await pipeline.intake.enqueue_assets(SubmitAssets((ASSET,), {}))
+    other = pipeline.instance()
+    told: list[int | None] = []
+
+    async def run_beside(_: str) -> None:
+        with pytest.raises(RetryLater) as caught:
+            await other.run(ID)
+        told.append(caught.value.retry_after_s)
+
+    pipeline.provider.on_submit = run_beside
+    await pipeline.service.run(ID)
+    assert told == [claims.RETRY_AFTER_S]

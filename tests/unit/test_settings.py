@@ -170,6 +170,18 @@ def test_load_with_a_trailing_slash_removes_it() -> None:
     assert settings.mavi_base_url == "http://127.0.0.1:1/v2"
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_load_with_a_base_url_of_this_machine_accepts_clear_text(host: str) -> None:
+    """The key does not leave the machine."""
+    settings = SubmitSettings.load(SUBMIT | {"MAVI_BASE_URL": f"http://{host}:1/v2"})
+    assert settings.mavi_base_url == f"http://{host}:1/v2"
+
+
+def test_load_with_the_longest_retention_accepts_it() -> None:
+    """A hundred years of days."""
+    assert SubmitSettings.load(SUBMIT | {"RETENTION_DAYS": "36500"}).retention_days == 36_500
+
+
 def test_every_entry_has_its_settings() -> None:
     """Every entry file has settings, and all settings have an entry file."""
     entries = {path.stem for path in Path("functions").glob("*.py")}

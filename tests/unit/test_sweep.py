@@ -47,7 +47,8 @@ async def test_sweep_marks_a_late_task_overdue(pipeline: Pipeline) -> None:
     assert await pipeline.sweeper().run() == Counts(overdue=1)
     assert (await pipeline.task()).status is Status.OVERDUE
     assert await pipeline.sweeper().run() == Counts()
-    assert pipeline.lines.named("task_overdue")[0]["task_id"] == "task-1"
+    (logged,) = pipeline.lines.named("task_overdue")
+    assert (logged["task_id"], logged["resubmitted"]) == ("task-1", False)
     await TaskStore(pipeline.documents, Retrier()).save_result(
         replace(a_result(), task_id="task-1"), b"raw"
     )
@@ -115,6 +116,8 @@ async def test_sweep_requeues_an_entry_that_was_never_enqueued(pipeline: Pipelin
     assert await pipeline.sweeper().run() == Counts(requeued=1)
     (name,) = pipeline.queue.tasks
     assert name.endswith("-1")
+    (logged,) = pipeline.lines.named("requeued")
+    assert (logged["submission_id"], logged["state"]) == (pipeline.queue.tasks[name], "pending")
     assert (await pipeline.service.run(pipeline.queue.tasks[name])).state is State.SUBMITTED
 
 

@@ -400,3 +400,16 @@ async def test_failed_signed_address_is_logged_with_how_it_failed(pipeline: Pipe
     await pipeline.service.run(submission_id)
     (event,) = pipeline.lines.named("signed_url_failed")
     assert (event["how"], event["submission_id"]) == ("refused", submission_id)
+
+
+async def test_run_asks_four_times_before_it_believes_that_an_upload_is_missing(
+    pipeline: Pipeline,
+) -> None:
+    """Rate limiting looks like a missing asset, and sending the bytes again costs time."""
+    submission_id = await pipeline.drop()
+    await pipeline.sender_died(submission_id)
+    pipeline.provider.states = [AssetState.MISSING] * 3
+    await pipeline.service.run(submission_id)
+    assert pipeline.provider.asked[:4] == ["re_7"] * 4
+    assert pipeline.provider.submitted == ["re_7"]
+    assert pipeline.sleeper.slept[:3] == [1.0, 2.0, 4.0]

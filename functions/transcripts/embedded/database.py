@@ -91,7 +91,7 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         # An acknowledgement must survive a power cut, as the services' do.
         connection.execute("PRAGMA synchronous = FULL")
-        # What is deleted is overwritten with zeros, so that the file does not keep it.
+        # SQLite overwrites deleted content with zeros, so that the file does not keep it.
         connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(_SCHEMA)
         self._connection = connection

@@ -163,7 +163,7 @@ def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
 
 
 class DeleteAnswer(StrEnum):
-    """What became of an asset that was to be deleted; the value is a reason of our answer."""
+    """How Mavi answered the deletion of an asset; the value is the reason in our answer."""
 
     GONE = "gone"
     REFUSED = "provider_error"

@@ -181,3 +181,22 @@ def test_fixtures_of_times_are_all_timed() -> None:
     for segments in FIXTURES.values():
         for cue in made(*segments):
             assert 0 < cue.end_ms - cue.start_ms <= 7000
+
+
+def test_cues_prefer_the_end_of_a_sentence_to_a_nearer_clause() -> None:
+    """A reader rests at the end of a sentence."""
+    text = (
+        "This is the first long sentence of the speech and it ends right here. "
+        "Now, this is the second long sentence of it, which goes on and on for long."
+    )
+    found = made(Segment(0.0, 12.0, "s1", text))
+    assert found[0].text.endswith("here.")
+
+
+def test_cues_keep_closing_marks_with_their_sentence() -> None:
+    """A cue does not begin with what closes the one before."""
+    text = "「今日は長い会議でした。とても疲れました。」" * 6
+    found = made(Segment(0.0, 30.0, "s1", text))
+    assert len(found) > 2
+    assert not [cue for cue in found if cue.text[0] in "」。、"]
+    assert "".join(cue.text for cue in found) == text

@@ -232,3 +232,9 @@ def test_docx_paragraph_of_a_leftward_script_runs_leftwards(script: str) -> None
 def test_docx_of_equal_transcripts_is_equal() -> None:
     """The file has no time of writing, so it can be cached and compared."""
     assert write_word(TALK) == write_word(TALK)
+
+
+def test_markdown_without_a_source_leaves_it_out() -> None:
+    """A task that another program bought has no object."""
+    _, front, _ = write("md", TALK, task=make_task(TALK, source=None)).split("---\n", 2)
+    assert "source" not in yaml.safe_load(front)

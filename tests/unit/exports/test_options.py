@@ -98,3 +98,22 @@ def test_byte_order_mark_is_written_only_where_it_may_be(name: str) -> None:
     mark = b"\xef\xbb\xbf" if "bom" in FORMATS[name].options else b""
     assert not plain.startswith(b"\xef\xbb\xbf")
     assert marked == mark + plain
+
+
+SUBTITLES = {"max_chars", "speakers", "bom"}
+
+
+def test_formats_have_these_options() -> None:
+    """A new option of a format is put here on purpose; docs/openapi.yaml lists all."""
+    assert {name: set(each.options) for name, each in FORMATS.items() if each.options} == {
+        "srt": SUBTITLES,
+        "vtt": SUBTITLES,
+        "txt": {"speakers", "bom"},
+        "md": {"speakers", "bom"},
+        "csv": {"bom", "raw"},
+        "tsv": {"bom"},
+        "ttml": {"max_chars", "speakers"},
+        "docx": {"speakers"},
+        "audacity.txt": {"bom"},
+        "maxqda.txt": {"bom"},
+    }

@@ -1,0 +1,1 @@
+"""The commands of `transcripts`, a module a group; each is imported when it runs."""

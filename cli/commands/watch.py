@@ -1,0 +1,34 @@
+"""The command `watch`."""
+
+from __future__ import annotations
+
+import click
+
+from cli.api import open_api
+from cli.options import json_option, target_options
+from cli.target import Choice
+from cli.watching import Watch
+
+
+@click.command("watch")
+@click.argument("subjects", metavar="ID…", nargs=-1, required=True)
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up after this.")
+@json_option
+@target_options
+@click.pass_context
+def watch_command(
+    context: click.Context,
+    *,
+    subjects: tuple[str, ...],
+    timeout_s: float | None,
+    as_json: bool,
+    choice: Choice,
+) -> None:
+    """Follow submissions and tasks until each has ended.
+
+    ID is the id of a task or submission, an asset id, a gs:// address or a file. --json
+    prints a line for each change. The exit code is 5 if one did not succeed, and 3 after the
+    time-out.
+    """
+    once = list(dict.fromkeys(subjects))
+    context.exit(Watch(open_api(choice), once, timeout_s, as_json).run())

@@ -1,0 +1,68 @@
+"""Where a running local stack is, in a small file that other commands read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cli.failures import Failure
+
+DATA_DIR: Final = Path(".transcripts")
+VARIABLE: Final = "TRANSCRIPTS_STACK"
+"""Names the file, for commands that run in another folder than ``transcripts up``."""
+
+
+class LocalStack(msgspec.Struct, frozen=True, kw_only=True):
+    """A stack: its process, its data, and its addresses.
+
+    ``environ`` holds the variables of the emulators; it is empty for the embedded backend.
+    """
+
+    pid: int
+    backend: str
+    data_dir: str
+    urls: dict[str, str]
+    bucket: str
+    bucket_url: str
+    callback_url: str
+    environ: dict[str, str] = {}
+
+    def is_running(self) -> bool:
+        """Tell whether its process exists."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+def state_file() -> Path:
+    """Return the path of the file."""
+    return Path(os.environ.get(VARIABLE) or DATA_DIR / "stack.json")
+
+
+def write_state(path: Path, stack: LocalStack) -> None:
+    """Write the file, readable for this user only: it holds the token of the callback URL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{stack.pid}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(stack))
+    partial.replace(path)
+
+
+def running_stack(path: Path | None = None) -> LocalStack | None:
+    """Return the stack that is running, or None; raises ``Failure`` for an unreadable file."""
+    path = path or state_file()
+    try:
+        stack = msgspec.json.decode(path.read_bytes(), type=LocalStack)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Failure(f"{path} cannot be read. Delete it and run: transcripts up") from error
+    return stack if stack.is_running() else None

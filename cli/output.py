@@ -1,0 +1,111 @@
+"""Printing: data goes to stdout, progress and questions go to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from cli.failures import ExitCode, Failure
+
+_COLORS: Final = {
+    "succeeded": "green",
+    "ok": "green",
+    "failed": "red",
+    "rejected": "red",
+    "problem": "red",
+    "submit_unknown": "red",
+    "overdue": "yellow",
+    "unrecognized": "yellow",
+    "unknown": "yellow",
+}
+
+
+def clean(text: str) -> str:
+    """Replace control characters: text from a recording must not steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
+
+
+def colored(word: str, width: int = 0) -> str:
+    """Return a state or status in its color, padded to ``width``; NO_COLOR leaves it plain.
+
+    click itself leaves the color out where stdout is no terminal.
+    """
+    padded = word.ljust(width)
+    color = _COLORS.get(word)
+    if color is None or os.environ.get("NO_COLOR"):
+        return padded
+    return click.style(padded, fg=color)
+
+
+def print_json(content: object, *, lines: bool = False) -> None:
+    """Print one JSON document; with ``lines`` on one line, and at once."""
+    import msgspec
+
+    encoded = msgspec.json.encode(content)
+    if not lines:
+        encoded = msgspec.json.format(encoded, indent=2)
+    click.echo(encoded.decode())
+
+
+def note(text: str) -> None:
+    """Tell the user something that is no data, on stderr."""
+    click.echo(text, err=True)
+
+
+def width(text: str) -> int:
+    """Return the columns that a text takes on a terminal: wide characters take two."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table; columns are as wide as their widest cell."""
+    cells = [list(map(clean, row)) for row in (header, *rows)]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        padded = [cell + " " * (size - width(cell)) for cell, size in zip(row, widths, strict=True)]
+        if number:
+            padded = [
+                colored(cell) + text[len(cell) :] for cell, text in zip(row, padded, strict=True)
+            ]
+        yield "  ".join(padded).rstrip()
+
+
+def clock(seconds: float) -> str:
+    """Write a time of the media: ``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def local_time(text: str | None) -> str:
+    """Write a time of the API in this machine's time zone, to the minute."""
+    if not text:
+        return ""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def source_of(item: dict[str, Any]) -> str:
+    """Name what a task or a submission is made from: the object, or else the asset."""
+    source = item.get("source") or {}
+    return str(source.get("uri") or item.get("asset_id") or "")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask; raises ``Failure`` if the user declines, or if no terminal is there to ask at."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure("There is no terminal to confirm at. Add --yes.", ExitCode.USAGE)
+    if not click.confirm(question, err=True):
+        raise Failure("Not confirmed; nothing was changed.", ExitCode.CANCELED)

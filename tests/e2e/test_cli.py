@@ -1,0 +1,198 @@
+"""The `transcripts` command, as a process, on the local stack of both backends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.commands.export import FORMATS
+from cli.local_names import CALLBACKS
+from cli.stack import Stack
+from tests.e2e.conftest import Start
+from tests.e2e.test_pipeline import events, post_callback
+from tests.polling import eventually
+from transcripts.callbacks.message import Message
+
+PROGRAM = Path(sys.executable).with_name("transcripts")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs commands in a folder, on one stack."""
+
+    folder: Path
+    state_file: Path
+
+    async def __call__(self, *arguments: str, code: int = 0) -> Done:
+        """Run a command that ends with ``code``."""
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM,
+            *arguments,
+            cwd=self.folder,
+            env=os.environ | {"TRANSCRIPTS_STACK": str(self.state_file)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        done = Done(process.returncode or 0, out.decode(errors="replace"), err.decode())
+        assert done.code == code, done
+        assert "Traceback" not in done.err
+        return done
+
+
+@pytest.fixture
+def transcripts(tmp_path: Path) -> CommandLine:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return CommandLine(folder, tmp_path / "stack.json")
+
+
+async def started(start: Start, transcripts: CommandLine) -> Stack:
+    return await start(state_file=transcripts.state_file)
+
+
+async def test_cli_takes_a_file_from_upload_to_deletion(
+    start: Start, transcripts: CommandLine
+) -> None:
+    """submit, watch, list, show, export, rename, status, audit, renormalize and delete."""
+    stack = await started(start, transcripts)
+    media = transcripts.folder / "talk.mp4"
+    media.write_bytes(os.urandom(300_000))
+    submitted = await transcripts(
+        "submit", "talk.mp4", "--label", "case=7", "--watch", "--json", "--timeout", "60"
+    )
+    last = json.loads(submitted.out.splitlines()[-1])
+    assert last["state"] == "succeeded"
+    task_id = last["task_id"]
+
+    again = (await transcripts("submit", "talk.mp4", "--json")).json()["submissions"]
+    assert [item["duplicate"] for item in again] == [True]
+    assert len(stack.mavi.account.jobs) == 1
+
+    (listed,) = (await transcripts("list", "--label", "case:7", "--json")).json()["tasks"]
+    assert listed["task_id"] == task_id
+    assert "Ada Example" in (await transcripts("show", "talk.mp4")).out
+
+    await transcripts("rename", task_id, "Ada Example=Grace Hopper")
+    for name in FORMATS:
+        await transcripts("export", task_id, "-o", f"out.{name}")
+    assert "Grace Hopper: " in (transcripts.folder / "out.srt").read_text()
+    assert "Ada Example" not in (transcripts.folder / "out.vtt").read_text()
+
+    status = (await transcripts("status", "talk.mp4", "--json")).json()
+    assert status["state"] == "succeeded"
+    assert status["submission"]["labels"] == {"case": "7"}
+    await transcripts("audit")
+    await transcripts("renormalize", task_id)
+    assert "Grace Hopper" in (await transcripts("export", task_id)).out
+
+    await transcripts("delete", task_id, code=2)
+    await transcripts("delete", task_id, "--yes")
+    await transcripts("show", task_id, code=1)
+    # The deletion takes the file's name out of the ledger too.
+    assert "was deleted" in (await transcripts("status", "talk.mp4", code=1)).err
+    submission_id = status["submission"]["submission_id"]
+    assert "deleted" in (await transcripts("status", submission_id, code=5)).out
+    again = (await transcripts("submit", "talk.mp4", "--json")).json()["submissions"]
+    assert [item["duplicate"] for item in again] == [True]
+    await transcripts("audit")
+
+
+async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: CommandLine) -> None:
+    """The reason and the next step are those of the ledger."""
+    await started(start, transcripts)
+    (transcripts.folder / "notes.txt").write_text("no media")
+    watched = await transcripts("submit", "notes.txt", "--watch", "--timeout", "60", code=5)
+    assert "not_media" in watched.out
+    status = await transcripts("status", "notes.txt", code=5)
+    assert "Upload it again" in status.out
+    (entry,) = (await transcripts("list", "--state", "rejected", "--json")).json()["submissions"]
+    assert entry["reason"] == "not_media"
+
+
+async def test_cli_submits_and_watches_assets(start: Start, transcripts: CommandLine) -> None:
+    """One directly, several through the queue."""
+    stack = await started(start, transcripts)
+    assets = [stack.mavi.add_asset(f"{number}.mp4").asset_id for number in range(3)]
+    await transcripts("submit", assets[0])
+    await transcripts("submit", *assets)
+    await transcripts("watch", *assets, "--timeout", "60")
+    assert len((await transcripts("list", "--json")).json()["tasks"]) == 3
+    await transcripts("status", assets[2])
+
+
+async def test_cli_replays_kept_messages(start: Start, transcripts: CommandLine) -> None:
+    """A dry run leaves the message to the next one; a replay removes it."""
+    stack = await started(start, transcripts)
+    await post_callback(stack, b"no JSON")
+    await stack.publisher.publish(CALLBACKS, Message(b"{}", {"kind": "unknown"}))
+    await eventually(lambda: bool(events(stack, "callback_poisoned")))
+
+    async def is_kept() -> bool:
+        return bool((await transcripts("replay", "dead", "--json")).json()["messages"])
+
+    await eventually(is_kept, within_s=60)
+    replayed = (await transcripts("replay", "dead", "--apply", "--json")).json()
+    assert [row["outcome"] for row in replayed["messages"]] == ["published"]
+    for _ in range(2):
+        rejected = await transcripts("replay", "rejected", "--apply")
+        assert "stays: invalid_json" in rejected.out
+
+
+async def test_cli_doctor_finds_a_stopped_function(start: Start, transcripts: CommandLine) -> None:
+    """Before it is stopped, nothing is wrong."""
+    stack = await started(start, transcripts)
+    await transcripts("doctor")
+    await stack.processes["submit"].stop()
+    assert "problem  submit" in (await transcripts("doctor", code=1)).out
+    assert "transcripts up" in (await transcripts("submit", "re_1", code=1)).err
+
+
+async def test_cli_demo_leaves_a_transcript_that_up_serves(transcripts: CommandLine) -> None:
+    """The demo's own hints work: start the stack on its data, and read the task."""
+    demo = await transcripts("demo")
+    data = transcripts.folder / ".transcripts" / "demo"
+    assert "Ada Example: " in (data / "transcript.srt").read_text()
+    assert "Ada Example" in (data / "transcript.md").read_text()
+    assert "00:00:00,000 --> " in demo.out
+    (show,) = re.findall(r"transcripts (show \w+)", demo.out)
+
+    up = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *("up", "--data-dir", ".transcripts/demo"),
+        cwd=transcripts.folder,
+        env=os.environ | {"TRANSCRIPTS_STACK": str(transcripts.state_file)},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await eventually(transcripts.state_file.exists, within_s=90)
+        assert len((await transcripts("list", "--json")).json()["tasks"]) == 2
+        assert "Ada Example" in (await transcripts(*show.split())).out
+        assert "is running already" in (await transcripts("up", code=1)).err
+    finally:
+        up.send_signal(signal.SIGINT)
+        await up.wait()
+    assert not transcripts.state_file.exists()
+    assert "transcripts up" in (await transcripts("list", code=1)).err

@@ -1,0 +1,61 @@
+"""The real function ``results`` for the command line: served, on the embedded backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from tests.builders import callback_body
+from tests.command_line import served, transcripts
+from tests.fakes import NOW
+from tests.functional.framework import load
+from tests.results import Results
+from transcripts.callbacks.envelope import read_envelope
+from transcripts.callbacks.message import compress
+from transcripts.retry import Retrier
+from transcripts.tasks.normalize import normalize
+from transcripts.tasks.store import TaskStore
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Results]:
+    """The real function, served; the command finds it through the environment."""
+    environ = {"TRANSCRIPTS_BACKEND": "embedded", "TRANSCRIPTS_DATA_DIR": str(tmp_path / "data")}
+    loaded = load("results", environ, monkeypatch)
+    module: Any = loaded.module
+    monkeypatch.chdir(tmp_path)
+
+    async def remove(path: str) -> None:
+        raise NotImplementedError(path)
+
+    with served(loaded.app) as url:
+        monkeypatch.setenv("TRANSCRIPTS_URL", url)
+        yield Results(loaded, module.documents, remove)
+    module.documents._database.close()
+
+
+def do(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run what prepares the store."""
+    return asyncio.run(work)
+
+
+def ok(*arguments: str, code: int = 0) -> Result:
+    """Run a command that ends with ``code``."""
+    result = transcripts(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+async def store(results: Results, task_id: str, *lines: dict[str, Any]) -> None:
+    """Store a result of these segments, with the callback that it was made of."""
+    body = callback_body(list(lines), task_id=task_id)
+    result = normalize(
+        read_envelope(body), revision="r1", received_at=NOW, stored_at=NOW, expires_at=None
+    )
+    await TaskStore(results.documents, Retrier()).save_result(result, compress(body))

@@ -1,0 +1,337 @@
+"""Refusals, outages and broken connections in the command line, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from cli import api
+from cli.main import COMMANDS
+from cli.processes import free_port
+from tests.command_line import Reply, ScriptedServer, error, transcripts
+
+EMPTY = Reply(200, {"tasks": [], "next_page_token": None})
+TASK = {"task_id": "t", "status": "succeeded", "speakers": [], "speaker_names": []}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """A server that stands for results and submit; no local stack is running."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(urllib3.Retry, "DEFAULT_BACKOFF_MAX", 0.01)
+    with ScriptedServer().running() as running:
+        monkeypatch.setenv("TRANSCRIPTS_URL", running.url)
+        monkeypatch.setenv("TRANSCRIPTS_SUBMIT_URL", running.url)
+        yield running
+
+
+def test_command_without_a_pipeline_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local stack is the default, and is not running."""
+    monkeypatch.chdir(tmp_path)
+    result = transcripts("list")
+    assert result.exit_code == 1
+    assert "transcripts up" in result.stderr
+    assert "--env NAME" in result.stderr
+
+
+def test_command_with_env_and_url_is_a_usage_error() -> None:
+    """They contradict each other."""
+    assert transcripts("list", "--env", "a", "--url", "https://b.example").exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["http://results.example", "results.example", "ftp://a"])
+def test_url_that_would_send_a_token_in_the_clear_is_a_usage_error(url: str) -> None:
+    """Only addresses of this machine may be http."""
+    result = transcripts("list", "--url", url)
+    assert result.exit_code == 2
+    assert "https://" in result.stderr
+
+
+def test_address_that_refuses_connections_is_named(server: ScriptedServer) -> None:
+    """The message is one sentence, without a traceback."""
+    url = f"http://127.0.0.1:{free_port()}"
+    result = transcripts("list", "--url", url)
+    assert result.exit_code == 1
+    assert f"{url} refuses connections" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("status", "step"), [(401, "gcloud auth login"), (403, "results_callers")])
+def test_refused_token_exits_4_and_says_what_to_do(
+    server: ScriptedServer, status: int, step: str
+) -> None:
+    """Cloud Run answers these with HTML."""
+    server.on("GET /tasks", Reply(status, b"<html>no</html>"))
+    result = transcripts("list")
+    assert result.exit_code == 4
+    assert step in result.stderr
+    assert "<html>" not in result.output
+
+
+def test_token_is_sent_as_given_and_nowhere_shown(server: ScriptedServer) -> None:
+    """By option or variable."""
+    server.on("GET /tasks", EMPTY, Reply(401, b""))
+    transcripts("list", "--token", "one-token")
+    result = transcripts("list", env={"TRANSCRIPTS_TOKEN": "two-token"})
+    sent = [request.headers["authorization"] for request in server.of("GET /tasks")]
+    assert sent == ["Bearer one-token", "Bearer two-token"]
+    assert "two-token" not in result.output
+
+
+def test_local_server_is_called_without_a_token(server: ScriptedServer) -> None:
+    """Functions of the local stack ask for none."""
+    server.on("GET /tasks", EMPTY)
+    transcripts("list")
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_read_is_repeated_after_a_503(server: ScriptedServer) -> None:
+    """A short outage is not seen."""
+    outage = error(503, "store_unavailable", "The store is busy.")
+    server.on("GET /tasks", outage, outage, EMPTY)
+    assert transcripts("list").exit_code == 0
+    assert len(server.requests) == 3
+
+
+def test_outage_that_lasts_fails_with_the_reason(server: ScriptedServer) -> None:
+    """The message says when to try again."""
+    reply = error(503, "store_unavailable", "The store is busy.")
+    server.on("GET /tasks", Reply(503, reply.content, {"Retry-After": "0"}))
+    result = transcripts("list")
+    assert result.exit_code == 1
+    assert "The store is busy. Try again in 0 s." in result.stderr
+
+
+def test_answer_of_another_service_is_not_taken_for_results(server: ScriptedServer) -> None:
+    """A page of HTML is no list."""
+    server.on("GET /tasks", Reply(200, b"<html>"))
+    result = transcripts("list")
+    assert result.exit_code == 1
+    assert "not that of results" in result.stderr
+
+
+def test_submit_is_not_repeated_after_an_outage(server: ScriptedServer) -> None:
+    """Only the user decides to submit again."""
+    server.on("POST /", error(503, "store_unavailable", "The store is busy."))
+    assert transcripts("submit", "re_1").exit_code == 1
+    assert len(server.requests) == 1
+
+
+def test_export_that_breaks_off_leaves_no_file(server: ScriptedServer) -> None:
+    """Half a transcript would look like a whole one."""
+    server.on("GET /tasks/t.srt", Reply(200, b"1\n00:00", length=10_000))
+    result = transcripts("export", "t", "-o", "t.srt")
+    assert result.exit_code == 1
+    assert "cut off" in result.stderr
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_unexpected_error_is_reported_without_a_traceback(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRANSCRIPTS_DEBUG shows the traceback."""
+    server.on("GET /tasks", Reply(200, {"unexpected": 1}))
+    result = transcripts("list")
+    assert result.exit_code == 1
+    assert "This is a bug" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setenv("TRANSCRIPTS_DEBUG", "1")
+    assert isinstance(transcripts("list").exception, KeyError)
+
+
+def test_interrupted_command_exits_130(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As shells expect after Ctrl-C."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api.Api, "get", interrupted)
+    assert transcripts("list").exit_code == 130
+
+
+def test_unknown_command_is_a_usage_error() -> None:
+    """click's own message."""
+    assert transcripts("lst").exit_code == 2
+
+
+def test_help_lists_every_command_with_a_sentence() -> None:
+    """Each command's module exists and names it."""
+    output = transcripts("--help").stdout
+    for name in COMMANDS:
+        assert f"  {name} " in output
+        assert transcripts(name, "--help").exit_code == 0
+
+
+def test_start_of_list_imports_no_large_library(server: ScriptedServer) -> None:
+    """Google's libraries take longer than everything else together."""
+    server.on("GET /tasks", EMPTY)
+    script = (
+        "import sys\nfrom cli.main import main\n"
+        "try:\n    main(['list'])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
+    )
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert not loaded & {"aiohttp", "asyncio", "requests", "grpc", "hcl2", "transcripts"}
+    assert "google.auth" not in done.stderr
+
+
+def test_reader_that_closes_the_pipe_ends_the_command_quietly(server: ScriptedServer) -> None:
+    """As in ``transcripts export t | head -1``."""
+    server.on("GET /tasks/t.txt", Reply(200, b"line\n" * 400_000))
+    script = "from cli.main import main; main(['export', 't', '-f', 'txt'])"
+    done = subprocess.run(  # noqa: S603 - our own command
+        ["/bin/sh", "-c", f'{sys.executable} -c "$0" | head -1', script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "line\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_is_that_of_the_command(shell: str) -> None:
+    """docs/commands.md has the line for a shell's start file."""
+    result = transcripts(env={"_TRANSCRIPTS_COMPLETE": f"{shell}_source"})
+    assert result.exit_code == 0
+    assert "transcripts" in result.stdout
+    words = {"_TRANSCRIPTS_COMPLETE": "bash_complete", "COMP_WORDS": "transcripts re"}
+    completed = transcripts(env=words | {"COMP_CWORD": "1"}).stdout
+    assert "plain,replay" in completed
+    assert "plain,rename" in completed
+
+
+def test_no_color_keeps_escape_sequences_out(server: ScriptedServer) -> None:
+    """Off a terminal there are none either."""
+    task = {
+        "task_id": "t",
+        "status": "failed",
+        "created_at": "2026-01-31T12:00:00Z",
+        "duration_s": 0,
+    }
+    server.on("GET /tasks", Reply(200, {"tasks": [task], "next_page_token": None}))
+    assert "\x1b" not in transcripts("list").stdout
+    assert "\x1b" not in transcripts("list", env={"NO_COLOR": "1"}).stdout
+
+
+# submit -----------------------------------------------------------------------------------------
+
+RECEIPT = {"task_id": "t", "submission_id": "s", "status": "submitted", "duplicate": False}
+
+
+def test_submit_of_an_asset_prints_its_task(server: ScriptedServer) -> None:
+    """Labels and force are passed on."""
+    server.on("POST /", Reply(202, RECEIPT))
+    result = transcripts("submit", "re_1", "--label", "case=7", "--force")
+    assert "re_1  submitted  submission s  task t" in result.stdout
+    assert server.requests[0].json() == {"asset_id": "re_1", "labels": {"case": "7"}, "force": True}
+
+
+def test_submit_of_a_bought_asset_says_so(server: ScriptedServer) -> None:
+    """Nothing was paid."""
+    server.on("POST /", Reply(200, RECEIPT | {"duplicate": True}))
+    assert "already bought" in transcripts("submit", "re_1").stdout
+    (item,) = json.loads(transcripts("submit", "re_1", "--json").stdout)["submissions"]
+    assert item["duplicate"] is True
+
+
+def test_submit_of_several_assets_is_one_request(server: ScriptedServer) -> None:
+    """submit paces them; one that was not enqueued makes the command fail."""
+    server.on("POST /", Reply(202, {"queued": ["a"], "failed": ["re_2"]}))
+    result = transcripts("submit", "re_1", "re_2", "re_1")
+    assert server.requests[0].json() == {"asset_ids": ["re_1", "re_2"]}
+    assert "re_1  queued" in result.stdout
+    assert "re_2  failed" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_submit_of_an_object_whose_answer_was_lost_explains_the_choice(
+    server: ScriptedServer,
+) -> None:
+    """Buying again may pay twice, so it needs --force."""
+    server.on("POST /", Reply(202, {"queued": [], "duplicates": [], "unknown": ["s"]}))
+    result = transcripts("submit", "gs://b/a.mp4")
+    assert result.exit_code == 1
+    assert "--force" in result.stderr
+
+
+def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -> None:
+    """The refusal is shown beside its input."""
+    refused = error(400, "object_refused", "This object can't be transcribed.")
+    server.on("POST /", refused, Reply(202, {"queued": ["s"]}))
+    result = transcripts("submit", "gs://b/a.txt", "gs://b/a.mp4")
+    assert "gs://b/a.txt  failed: This object can't be transcribed." in result.stderr
+    assert "gs://b/a.mp4  queued" in result.stdout
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("given", ["missing.mp4", ".", "empty.mp4"])
+def test_submit_of_something_that_is_no_file_sends_nothing(
+    server: ScriptedServer, given: str
+) -> None:
+    """All inputs are checked before the first is sent."""
+    Path("empty.mp4").touch()
+    result = transcripts("submit", "re_1", given)
+    assert result.exit_code == 2
+    assert given in result.stderr
+    assert server.requests == []
+
+
+# watch ------------------------------------------------------------------------------------------
+
+
+def test_watch_goes_on_through_an_outage(server: ScriptedServer) -> None:
+    """stderr reports the outage."""
+    outage = error(503, "store_unavailable", "The store is busy.")
+    waiting = Reply(200, TASK | {"status": "submitted"})
+    server.on("GET /tasks/t", waiting, outage, outage, outage, outage, Reply(200, TASK))
+    result = transcripts("watch", "t")
+    assert result.exit_code == 0
+    assert "The watch goes on." in result.stderr
+
+
+# changes ----------------------------------------------------------------------------------------
+
+
+def test_deletion_and_renormalizing_are_repeated_after_an_outage(server: ScriptedServer) -> None:
+    """Each may be done twice."""
+    outage = Reply(503, b"", {"Retry-After": "0"})
+    server.on("DELETE /tasks/t", outage, Reply(204))
+    summary = {"task_id": "t", "status": "succeeded", "segment_count": 1, "word_count": 2}
+    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary))
+    assert transcripts("delete", "t", "--yes").exit_code == 0
+    assert transcripts("renormalize", "t").exit_code == 0
+
+
+def test_rename_whose_answer_is_lost_is_not_repeated(server: ScriptedServer) -> None:
+    """It may have happened, and the repetition would be told that the task has changed."""
+    speaker = {"id": "s1", "name": "Speaker 1"}
+    server.on("GET /tasks/t", Reply(200, TASK | {"speakers": [speaker]}, {"ETag": '"1"'}))
+    server.on("PATCH /tasks/t/speaker_names", Reply(503, b""))
+    assert transcripts("rename", "t", "s1=Ada").exit_code == 1
+    (sent,) = server.of("PATCH /tasks/t/speaker_names")
+    assert sent.headers["if-match"] == '"1"'
+    assert sent.json() == {"Speaker 1": "Ada"}
+
+
+def test_deletion_that_leaves_something_exits_1_and_says_what(server: ScriptedServer) -> None:
+    """The asset at Mavi, for example."""
+    left = {"what": "asset", "reason": "unavailable", "message": "Delete the task again later."}
+    server.on("DELETE /tasks/t", Reply(200, {"task_id": "t", "left": [left]}))
+    result = transcripts("delete", "t", "--yes", "--asset")
+    assert result.exit_code == 1
+    assert "Delete the task again later." in result.stderr
+    assert server.requests[0].path == "/tasks/t?asset=true"

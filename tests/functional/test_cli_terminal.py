@@ -1,0 +1,117 @@
+"""The command on a terminal: colors, questions, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Reply, ScriptedServer
+
+PROGRAM = Path(sys.executable).with_name("transcripts")
+WITHIN_S = 30.0
+TASK = {"task_id": "t", "status": "failed", "created_at": None, "duration_s": 0}
+OPEN = {"task_id": "t", "status": "submitted", "submission_id": None}
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer().running() as running:
+        running.on("GET /tasks", Reply(200, {"tasks": [TASK], "next_page_token": None}))
+        running.on("GET /tasks/t", Reply(200, OPEN))
+        running.on("DELETE /tasks/t", Reply(204))
+        yield running
+
+
+class Terminal:
+    """A command on a pseudo-terminal."""
+
+    def __init__(self, server: ScriptedServer, *arguments: str, **environ: str) -> None:
+        self._controller, terminal = pty.openpty()
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [PROGRAM, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=os.environ | {"TRANSCRIPTS_URL": server.url} | environ,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.output = ""
+
+    def read_until(self, text: str) -> None:
+        """Read what is shown until it has ``text``."""
+        self._read(lambda: text in self.output)
+
+    def type(self, keys: str) -> None:
+        os.write(self._controller, keys.encode())
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        """Read the rest and return the exit code."""
+        self._read(lambda: False)
+        os.close(self._controller)
+        return self._process.wait(WITHIN_S)
+
+    def _read(self, is_enough: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WITHIN_S
+        while not is_enough():
+            assert time.monotonic() < deadline, self.output
+            try:
+                data = os.read(self._controller, 4096)
+            except OSError:
+                # Linux says so when the command has closed the terminal.
+                return
+            self.output += data.decode(errors="replace")
+
+
+def test_list_on_a_terminal_colors_the_status(server: ScriptedServer) -> None:
+    """A failed task is red."""
+    terminal = Terminal(server, "list", NO_COLOR="")
+    assert terminal.end() == 0
+    assert "\x1b[31mfailed" in terminal.output
+
+
+def test_list_with_no_color_has_no_escape_sequence(server: ScriptedServer) -> None:
+    """https://no-color.org"""
+    terminal = Terminal(server, "list", NO_COLOR="1")
+    assert terminal.end() == 0
+    assert "failed" in terminal.output
+    assert "\x1b" not in terminal.output
+
+
+@pytest.mark.parametrize(("answer", "code", "deletions"), [("y\n", 0, 1), ("n\n", 3, 0)])
+def test_delete_on_a_terminal_asks_first(
+    server: ScriptedServer, answer: str, code: int, deletions: int
+) -> None:
+    """Declining exits with 3, and nothing is deleted."""
+    terminal = Terminal(server, "delete", "t")
+    terminal.read_until("[y/N]")
+    terminal.type(answer)
+    assert terminal.end() == code
+    assert len(server.of("DELETE /tasks/t")) == deletions
+
+
+def test_export_of_a_word_document_to_a_terminal_is_a_usage_error(server: ScriptedServer) -> None:
+    """It would only show bytes."""
+    terminal = Terminal(server, "export", "t", "-f", "docx")
+    assert terminal.end() == 2
+    assert "-o FILE.docx" in terminal.output
+
+
+def test_watch_that_is_interrupted_exits_130(server: ScriptedServer) -> None:
+    """Ctrl-C leaves no traceback."""
+    terminal = Terminal(server, "watch", "t")
+    terminal.read_until("submitted")
+    terminal.interrupt()
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.output
