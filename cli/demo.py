@@ -145,6 +145,7 @@ def _guide(task_id: str, data_dir: Path) -> str:
     return f"""Read more: start the stack on this data, and in another terminal run the commands.
 
   transcripts up --data-dir {data_dir}
+  transcripts open {task_id}
   transcripts list
   transcripts show {task_id}
   transcripts rename {task_id} s1="Your name"
