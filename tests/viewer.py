@@ -109,6 +109,7 @@ def hostile_transcript(task_id: str = "hostile") -> Task:
     return replace(
         a_transcript(task_id, labels={HOSTILE[0]: HOSTILE[1]}),
         source=Source("gs://b/" + HOSTILE[1] + HOSTILE[5] + ".mp4", "1", HOSTILE[0], 1),
+        created_at=NOW - timedelta(days=30),
         asset_id="re_0002",
         provider=Provider(HOSTILE[0], HOSTILE[1], HOSTILE[2]),
         speakers=speakers,
@@ -131,7 +132,13 @@ def a_list() -> tuple[list[Task], list[Submission]]:
             created_at=NOW - timedelta(hours=3),
             speaker_names=[SpeakerName("Speaker 1", "Ada"), SpeakerName("Speaker 2", "Ben")],
         ),
-        Task(task_id="waits", submission_id="b2", asset_id="re_3", created_at=NOW),
+        Task(
+            task_id="waits",
+            submission_id="b2",
+            source=Source("gs://recordings/board call.mp3", "1"),
+            labels={"client": "Ardent"},
+            created_at=NOW,
+        ),
         Task(
             task_id="late",
             submission_id="b3",

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
-from cli.processes import free_port, function_process
-from tests.browser.chromium import find_chromium
-from tests.viewer import a_list, a_transcript
-from transcripts.embedded.database import Database
-from transcripts.embedded.documents import SqliteDocuments
-from transcripts.ports import Write
-from transcripts.submissions.submission import submission_path
-from transcripts.tasks.task import Task, task_path
-
-VIEWPORTS: Final = {"desktop": (1280, 800), "phone": (390, 844)}
-
-Scheme = Literal["light", "dark"]
-
-
-@dataclass
-class Site:
-    """The served function, and its store."""
-
-    url: str
-    documents: SqliteDocuments
-
-    async def put(self, task: Task) -> None:
-        await self.documents.commit(Write(task_path(task.task_id), task))
+from tests.browser.site import (
+    VIEWPORTS,
+    Scheme,
+    Site,
+    serve_site,
+    start_browser,
+    write_recording,
+)
+from tests.viewer import a_transcript
 
 
 @dataclass
@@ -79,31 +63,14 @@ OpenTab = Callable[..., Awaitable[Tab]]
 @pytest.fixture(scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Serve the list of ``tests.viewer``; a test that changes a transcript stores its own."""
-    folder = tmp_path_factory.mktemp("site")
-    environ = {"TRANSCRIPTS_BACKEND": "embedded", "TRANSCRIPTS_DATA_DIR": str(folder)}
-    process = function_process("results", free_port(), environ, folder / "results.log")
-    await process.start()
-    database = Database(folder)
-    site = Site(process.url, SqliteDocuments(database))
-    tasks, submissions = a_list()
-    for task in tasks:
-        await site.put(task)
-    for entry in submissions:
-        await site.documents.commit(Write(submission_path(entry.submission_id), entry))
-    yield site
-    database.close()
-    await process.stop()
+    async with serve_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=find_chromium(),
-            args=["--autoplay-policy=no-user-gesture-required", "--mute-audio"],
-        )
+    async with start_browser() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture
@@ -142,13 +109,4 @@ async def task_id(site: Site, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five minutes of silence."""
-    path = tmp_path_factory.mktemp("media") / "silence.wav"
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(1)
-        file.setframerate(8000)
-        file.writeframes(b"\x80" * 8000 * 300)
-    path.write_bytes(content.getvalue())
-    return path
+    return write_recording(tmp_path_factory.mktemp("media") / "silence.wav")

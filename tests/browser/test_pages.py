@@ -8,7 +8,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import VIEWPORTS, OpenTab, Scheme, Site
+from tests.browser.conftest import OpenTab
+from tests.browser.site import VIEWPORTS, Scheme, Site
 from tests.viewer import HOSTILE, a_transcript
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenTab, Site
+from tests.browser.conftest import OpenTab
+from tests.browser.site import Site
 from tests.polling import eventually
 from tests.viewer import a_transcript
 

@@ -11,7 +11,7 @@ from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.text import one_line
 from transcripts.exports.transcript import Transcript
 
-BLOCK_LINES: Final = 150
+BLOCK_LINES: Final = 50
 """A browser lays out a block only when it comes near the view (``content-visibility``)."""
 
 MAX_QUERY_CHARS: Final = 200

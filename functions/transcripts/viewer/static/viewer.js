@@ -64,7 +64,9 @@
   const place = document.createElementNS(SVG, "rect");
   place.id = "place";
   place.setAttribute("width", "1.5");
-  place.setAttribute("height", "10");
+  // Higher than all lanes together; the box around them cuts it.
+  place.setAttribute("y", "-990");
+  place.setAttribute("height", "1000");
 
   function tick() {
     const now = player.currentTime;
@@ -114,6 +116,7 @@
     player.classList.toggle("picture", player.videoHeight > 0);
     document.body.classList.add("playable");
     $("hint").textContent = "";
+    $("pick").firstChild.textContent = "Other recording";
     marks.append(place);
     if (current >= 0) player.currentTime = starts[current];
   });
