@@ -13,7 +13,7 @@ from typing import Final
 
 from cli.emulators import EmulatorsMissing, start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
-from tests.bench import command_line, exports, load, memory, results, subscriber
+from tests.bench import command_line, exports, load, memory, results, subscriber, viewer
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
 from transcripts.settings import FUNCTIONS
@@ -22,7 +22,9 @@ SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
 WARM_UP_S: Final = 25.0
 """The emulator's compiler shares the cores until then."""
-PARTS: Final = ["start", "subscriber", "exports", "results", "command", "memory", "callback"]
+PARTS: Final = [
+    *("start", "subscriber", "exports", "results", "viewer", "command", "memory", "callback")
+]
 SERVERS: Final = ("empty", "conventional", "callback")
 
 
@@ -129,6 +131,8 @@ def main() -> None:
         exports.report(options.rounds)
     if "results" in options.parts:
         results.report(options.rounds)
+    if "viewer" in options.parts:
+        viewer.report(2 * options.rounds)
     if "memory" in options.parts:
         memory.report()
     if "callback" in options.parts:

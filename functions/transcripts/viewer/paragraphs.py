@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from transcripts.exports.paragraphs import LONG_CHARACTERS
@@ -15,6 +15,14 @@ BLOCK_LINES: Final = 50
 """A browser lays out a block only when it comes near the view (``content-visibility``)."""
 
 MAX_QUERY_CHARS: Final = 200
+
+STEP_REM: Final = 40
+MAX_HEIGHT: Final = 8
+PARAGRAPH_REM: Final = 2.9
+ROW_REM: Final = 1.75
+ROW_CHARACTERS: Final = 85
+"""The height of a block on a wide screen, for the scroll bar: the stylesheet has a class for each
+step. A browser replaces the estimate by the height itself when it has laid out the block."""
 
 
 class ShownLine(NamedTuple):
@@ -73,9 +81,16 @@ def shown_paragraphs(transcript: Transcript, search: Search) -> Iterator[ShownPa
         yield ShownParagraph(speaker, speaker.id not in met, lines)
 
 
+class Block(NamedTuple):
+    """Some paragraphs; ``height`` is about that of the block, in steps of ``STEP_REM``."""
+
+    paragraphs: list[ShownParagraph]
+    height: int
+
+
 def blocks(
     paragraphs: Iterable[ShownParagraph], passed: Callable[[ShownParagraph], None]
-) -> Iterator[list[ShownParagraph]]:
+) -> Iterator[Block]:
     """Group paragraphs into blocks, and give each paragraph to ``passed`` on its way."""
     block: list[ShownParagraph] = []
     size = 0
@@ -84,7 +99,17 @@ def blocks(
         block.append(paragraph)
         size += len(paragraph.lines)
         if size >= BLOCK_LINES:
-            yield block
+            yield Block(block, _height(block))
             block, size = [], 0
     if block:
-        yield block
+        yield Block(block, _height(block))
+
+
+def _height(block: Sequence[ShownParagraph]) -> int:
+    rows = sum(
+        1 + sum(map(len, line.parts)) // ROW_CHARACTERS
+        for paragraph in block
+        for line in paragraph.lines
+    )
+    estimate_rem = len(block) * PARAGRAPH_REM + rows * ROW_REM
+    return min(max(round(estimate_rem / STEP_REM), 1), MAX_HEIGHT)
