@@ -86,6 +86,27 @@ async def test_renamed_speaker_is_in_the_export(
     await expect(page.locator(".said .who").first).to_have_text("Speaker 1")
 
 
+async def test_name_in_the_text_leads_to_its_form_and_back(open_tab: OpenTab, task_id: str) -> None:
+    """The reader does not lose the place."""
+    page = (await open_tab(f"/view/{task_id}")).page
+    await page.locator("#l40").scroll_into_view_if_needed()
+    name = page.locator(".said", has=page.locator("#l40")).locator(".who a")
+    await name.click()
+    await expect(page.get_by_label("Name of Speaker 2")).to_be_focused()
+    await page.keyboard.type("Ben")
+    await page.keyboard.press("Enter")
+    await expect(name).to_have_text("Ben")
+    await expect(page.locator("#l40")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", sorted(VIEWPORTS))
+async def test_name_in_the_text_is_a_link_without_scripts(open_tab: OpenTab, size: str) -> None:
+    """The browser opens the form that the link leads to."""
+    page = (await open_tab("/view/meeting", size=size, script=False)).page
+    await page.locator(".said .who a").nth(5).click()
+    await expect(page.get_by_label("Name of Speaker 2")).to_be_in_viewport()
+
+
 async def test_merged_speakers_are_one_and_can_be_separated(
     open_tab: OpenTab, task_id: str
 ) -> None:

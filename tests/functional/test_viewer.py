@@ -342,6 +342,19 @@ async def test_rename_changes_page_and_export(results: Results, reader: Reader) 
     assert "Ada <Lovelace>" in (await reader.client.get("/tasks/t.txt")).text
 
 
+@pytest.mark.parametrize(
+    ("place", "anchor"), [("l12", "l12"), ("l1 x", "speakers"), ("//evil.example", "speakers")]
+)
+async def test_rename_leads_back_to_the_line_in_view(
+    results: Results, reader: Reader, place: str, anchor: str
+) -> None:
+    """To no other address."""
+    await results.put(a_transcript())
+    form = (await reader.get("/view/t")).form_with("speaker", "s1")
+    answer = await reader.send(form, name="Ada", place=place)
+    assert answer.headers["Location"] == f"/view/t#{anchor}"
+
+
 async def test_merge_makes_two_speakers_one_and_undo_separates_them(
     results: Results, reader: Reader
 ) -> None:

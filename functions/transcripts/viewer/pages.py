@@ -42,6 +42,7 @@ from transcripts.viewer.renaming import (
     current_names,
     offer_undo,
     offered_undo,
+    place_of,
     requested_names,
 )
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
@@ -139,7 +140,7 @@ class Pages:
                 raise
             return await self._conflict(request, names)
         before = current_names(task)
-        answer = RedirectResponse(f"/view/{task_id}#speakers", 303)
+        answer = RedirectResponse(f"/view/{task_id}#{place_of(fields)}", 303)
         undo = Undo(renamed.etag, {each: before.get(each, "") for each in names})
         offer_undo(answer, f"/view/{task_id}", undo)
         return answer

@@ -8,6 +8,7 @@ both one speaker.
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
 
@@ -31,6 +32,8 @@ _MAX_COOKIE_CHARS: Final = 3_800
 are rare, and are undone by hand."""
 
 _OWN_NAME: Final = "name."
+
+_LINE: Final = re.compile(r"l[0-9]{1,9}")
 
 Names = dict[str, str]
 """The display name of each speaker by the speaker's id, "" for none."""
@@ -65,6 +68,12 @@ def requested_names(fields: Fields, task: Task) -> Names:
     if unknown:
         raise RequestError("The transcript has no such speaker.", code="unknown_speaker")
     return names
+
+
+def place_of(fields: Fields) -> str:
+    """Return the anchor to go back to: the line that was in view, or else the speakers."""
+    place = dict(fields).get("place", "")
+    return place if _LINE.fullmatch(place) else "speakers"
 
 
 def changes_of(names: Names, task: Task) -> Changes:

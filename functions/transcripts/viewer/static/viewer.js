@@ -26,6 +26,36 @@
   const player = $("player");
   const follow = $("follow");
 
+  // To ask a line for its place, the browser lays out its block: blocks are asked first.
+  const blocks = [...transcript.querySelectorAll(".block")];
+  function firstInView() {
+    const shown = (element) => element.getBoundingClientRect().bottom > 120;
+    const line = [...(blocks.find(shown)?.querySelectorAll(".line") ?? [])].find(shown);
+    return line ? lines.indexOf(line) : -1;
+  }
+
+  // A speaker's name leads to the form that changes it, and the form back to where the reader was.
+  transcript.addEventListener("click", (event) => {
+    const name = event.target.closest(".who a");
+    if (!name) return;
+    event.preventDefault();
+    const field = $(name.hash.slice(1));
+    field.closest("details").open = true;
+    field.focus();
+    field.select();
+  });
+  for (const form of document.querySelectorAll(".edit form, .undo")) {
+    form.addEventListener("submit", () => {
+      const seen = lines[firstInView()];
+      if (!seen || scrollY < 300) return;
+      const place = document.createElement("input");
+      place.type = "hidden";
+      place.name = "place";
+      place.value = seen.id;
+      form.append(place);
+    });
+  }
+
   // The line being spoken.
   let current = -1;
   let stopAt = null;
@@ -214,7 +244,8 @@
     if (!hits.length) return;
     stopFollowing();
     if (hit < 0) {
-      const first = hits.findIndex((each) => lines[each.index].getBoundingClientRect().bottom > 0);
+      const place = firstInView();
+      const first = hits.findIndex((each) => each.index >= place);
       hit = step > 0 ? Math.max(first, 0) : hits.length - 1;
     } else {
       hit = (hit + step + hits.length) % hits.length;
