@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.site import (
     VIEWPORTS,
@@ -20,6 +20,9 @@ from tests.browser.site import (
     write_recording,
 )
 from tests.viewer import a_transcript
+
+# A machine that runs other tests at the same time needs more than the 5 s of the default.
+expect.set_options(timeout=30_000)
 
 
 @dataclass

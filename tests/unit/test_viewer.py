@@ -68,7 +68,7 @@ def test_percent_of_a_small_share_is_not_zero(share: float, shown: str) -> None:
 
 
 def test_moment_is_shown_in_utc() -> None:
-    """Whatever zone it was read in."""
+    """A time of any zone."""
     zone = timezone(timedelta(hours=2))
     assert words.moment(datetime(2026, 1, 2, 1, 30, tzinfo=zone)) == "2026-01-01 23:30 UTC"
     assert words.moment(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02 00:00 UTC"

@@ -154,6 +154,15 @@
     $("hint").textContent = "This browser can't play that file.";
   });
 
+  async function play() {
+    try {
+      await player.play();
+    } catch (error) {
+      // A pause before the first sound ends the request to play, and is no error.
+      if (error.name !== "AbortError") $("hint").textContent = `The browser refuses to play: ${error.name}.`;
+    }
+  }
+
   function seek(index, once) {
     if (!lines[index]) return;
     if (player.hidden) {
@@ -162,7 +171,7 @@
     }
     stopAt = once ? ends[index] : null;
     player.currentTime = starts[index];
-    player.play();
+    play();
   }
 
   transcript.addEventListener("click", (event) => {
@@ -302,7 +311,7 @@
     player.currentTime = Math.max(player.currentTime + seconds, 0);
   };
   const KEYS = {
-    k: () => (player.paused ? player.play() : player.pause()),
+    k: () => (player.paused ? play() : player.pause()),
     j: () => jump(-5),
     l: () => jump(5),
     ",": () => seek(Math.max(current - 1, 0), false),
