@@ -24,6 +24,7 @@ from tests.polling import eventually
 from transcripts.callbacks.message import MAX_BODY_BYTES, pack
 from transcripts.settings import EMBEDDED
 from transcripts.submissions.submission import State, Submission, submission_id_of_object
+from transcripts.tasks.items import MAX_ITEMS
 
 PUSHES: Final = 8
 CALLBACKS: Final = 80
@@ -36,9 +37,10 @@ STALLED_FOR_S: Final = 30.0
 
 
 def _result(items: bytes) -> bytes:
-    """Return a callback of 32 MiB whose segments are ``items``, repeated."""
+    """Return a callback of at most 32 MiB whose segments are ``items``, repeated."""
     head = b'{"code":"0000","task_id":"%s","data":{"success":true,"data":{"audio_transcription":['
-    body = (head % b"t") + items * ((MAX_BODY_BYTES - 200) // len(items))
+    count = min((MAX_BODY_BYTES - 200) // len(items), MAX_ITEMS - 1)
+    body = (head % b"t") + items * count
     return body.rstrip(b",") + b"]}}}"
 
 

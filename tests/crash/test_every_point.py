@@ -27,6 +27,15 @@ from tests.crash.scenarios import SCENARIOS
 
 CONCURRENCY = 6
 
+SLOW_OBJECTS = {
+    "an object that Mavi loses once",
+    "an object that Mavi takes in slowly",
+    "an object that may not be read for some hours",
+    "an object that may never be read",
+}
+"""They repeat the effects of "an object" many times, which says no more of the store and the queue.
+On the emulators they would take minutes."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
@@ -43,7 +52,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 class CrashPoints:
     """Subclasses provide a fixture ``backend``."""
 
-    @pytest.mark.parametrize("name", SCENARIOS)
     async def test_every_point_dying_or_failing_buys_once_and_forgets_nothing(
         self, backend: Backend, name: str
     ) -> None:
@@ -73,6 +81,7 @@ class CrashPoints:
         print(f"{name}: {len(faultless.seen)} points, {len(runs)} runs")
 
 
+@pytest.mark.parametrize("name", SCENARIOS)
 class TestEmbedded(CrashPoints):
     @pytest.fixture
     async def backend(
@@ -83,6 +92,7 @@ class TestEmbedded(CrashPoints):
 
 
 @pytest.mark.emulators
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in SLOW_OBJECTS])
 class TestEmulators(CrashPoints):
     @pytest.fixture
     async def backend(

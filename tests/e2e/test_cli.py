@@ -21,6 +21,10 @@ from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
 from transcripts.callbacks.message import Message
+from transcripts.settings import EMBEDDED
+
+on_embedded = pytest.mark.parametrize("backend", [EMBEDDED])
+"""For commands that speak only to the functions: what lies behind those makes no difference."""
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 
@@ -120,6 +124,7 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     await transcripts("audit")
 
 
+@on_embedded
 async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: CommandLine) -> None:
     """The reason and the next step are those of the ledger."""
     await started(start, transcripts)
@@ -132,6 +137,7 @@ async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: Comm
     assert entry["reason"] == "not_media"
 
 
+@on_embedded
 async def test_cli_submits_and_watches_assets(start: Start, transcripts: CommandLine) -> None:
     """One directly, several through the queue."""
     stack = await started(start, transcripts)
@@ -161,6 +167,7 @@ async def test_cli_replays_kept_messages(start: Start, transcripts: CommandLine)
         assert "stays: invalid_json" in rejected.out
 
 
+@on_embedded
 async def test_cli_doctor_finds_a_stopped_function(start: Start, transcripts: CommandLine) -> None:
     """Before it is stopped, nothing is wrong."""
     stack = await started(start, transcripts)

@@ -142,6 +142,7 @@ async def test_watch_of_a_slow_and_a_new_body_expires_the_slow_one() -> None:
     watch = BodyWatch(0.2)
     slow = asyncio.ensure_future(BodyReader(a_request([PART]), 100, watch).read())
     await asyncio.sleep(0.15)
+    assert not slow.done()
     new = asyncio.ensure_future(BodyReader(a_request([PART]), 100, watch).read())
     await asyncio.wait({slow, new}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
     assert (slow.done(), new.done()) == (True, False)

@@ -21,6 +21,7 @@ from transcripts.mavi.answers import (
     Refused,
 )
 from transcripts.retry import Retrier
+from transcripts.submissions.service import _finished
 from transcripts.submissions.submission import (
     State,
 )
@@ -229,3 +230,13 @@ async def test_submit_of_a_disconnected_caller_retrieves_its_error(
     finally:
         loop.set_exception_handler(None)
     assert reported == []
+
+
+async def test_finished_purchase_that_was_cancelled_is_forgotten() -> None:
+    """The event loop would log an error that the callback raises."""
+    cancelled = asyncio.ensure_future(asyncio.Event().wait())
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    under_way = {ID: cancelled}
+    _finished(under_way, ID, cancelled)
+    assert under_way == {}
