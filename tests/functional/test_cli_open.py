@@ -19,9 +19,11 @@ from cli import loopback
 from cli.failures import ExitCode, Failure
 from cli.loopback import COOKIE, Loopback
 from cli.processes import free_port
-from tests.functional.served_results import do, results  # noqa: F401 - a fixture
+from tests.functional.served_results import do, results
 from tests.results import Results
 from tests.viewer import a_transcript
+
+__all__ = ["results"]
 
 PROGRAM = str(Path(sys.executable).with_name("transcripts"))
 
@@ -280,7 +282,7 @@ async def test_port_that_is_taken_is_a_failure(door: Door, upstream: Upstream) -
 
 
 def test_command_opens_the_transcript_and_ends_with_ctrl_c(
-    results: Results,  # noqa: F811 - the fixture
+    results: Results,
     tmp_path: Path,
 ) -> None:
     """Through the real function."""

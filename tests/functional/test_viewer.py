@@ -1,140 +1,25 @@
-"""The pages for people: what they show, what they change, and what they refuse to run."""
+"""The pages for people: what they show, and what they refuse to run."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
 from tests.fakes import MemoryDocuments, Outage, TryOnce
-from tests.functional.framework import load
+from tests.functional.viewer_pages import Page, Reader, fill, memory, reader, results
 from tests.results import LONG, Results
-from tests.viewer import HOSTILE, a_list, a_transcript, hostile_transcript
-from transcripts import backends
+from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.exports import FORMATS
 from transcripts.results.listing import MAX_PAGE_SIZE
-from transcripts.tasks.task import SpeakerName, Status, page_path
+from transcripts.tasks.task import Status, page_path
 from transcripts.viewer.assets import MEDIA_TYPES, asset_path
 from transcripts.viewer.entries import SEARCHED_PAGES
-from transcripts.viewer.forms import COOKIE
-from transcripts.viewer.renaming import UNDO_COOKIE
 from transcripts.viewer.words import FORMAT_WORDS, STATE_WORDS, STATUS_WORDS
 
-OWN_SITE = {"Sec-Fetch-Site": "same-origin"}
-
-
-@dataclass
-class Form:
-    """A form of a page: its address, and its fields."""
-
-    action: str
-    method: str
-    fields: list[tuple[str, str]] = field(default_factory=list)
-
-    def named(self, name: str) -> list[str]:
-        return [value for each, value in self.fields if each == name]
-
-
-class Page(HTMLParser):
-    """The elements, texts and forms of an answer."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__()
-        self.status = answer.status_code
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.titles: list[str] = []
-        self.forms: list[Form] = []
-        self.feed(answer.text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.elements.append((tag, given))
-        if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
-        if tag in ("input", "select") and "name" in given and self.forms:
-            self.forms[-1].fields.append((given["name"], given.get("value", "")))
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.words.append(data)
-            if self.elements and self.elements[-1][0] == "title":
-                self.titles.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def attributes(self, name: str) -> list[str]:
-        return [given[name] for _, given in self.elements if name in given]
-
-    def form_with(self, name: str, value: str | None = None) -> Form:
-        return next(
-            form
-            for form in self.forms
-            if form.named(name) and (value is None or value in form.named(name))
-        )
-
-
-@dataclass
-class Reader:
-    """A browser: it keeps cookies, and sends forms as a page of its own site does."""
-
-    client: httpx.AsyncClient
-
-    async def get(self, path: str) -> Page:
-        return Page(await self.client.get(path))
-
-    async def send(self, form: Form, **changes: str) -> httpx.Response:
-        fields = [(name, changes.pop(name, value)) for name, value in form.fields]
-        return await self.post(form.action, fields + list(changes.items()))
-
-    async def post(
-        self, path: str, fields: list[tuple[str, str]], **headers: str
-    ) -> httpx.Response:
-        return await self.client.post(
-            path,
-            content=urlencode(fields),
-            headers={
-                "Content-Type": "application/x-www-form-urlencoded",
-                **OWN_SITE,
-                **{name.replace("_", "-"): value for name, value in headers.items()},
-            },
-        )
-
-
-@pytest.fixture
-def memory() -> MemoryDocuments:
-    return MemoryDocuments()
-
-
-@pytest.fixture
-def results(memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch) -> Results:
-    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
-    loaded = load("results", {"GOOGLE_CLOUD_PROJECT": "p"}, monkeypatch)
-
-    async def remove(path: str) -> None:
-        del memory.content[path]
-
-    return Results(loaded, memory, remove)
-
-
-@pytest.fixture
-async def reader(results: Results) -> Any:
-    async with results.loaded.client() as client:
-        yield Reader(client)
-
-
-async def fill(results: Results) -> None:
-    tasks, submissions = a_list()
-    await results.put(*tasks)
-    await results.put_submissions(*submissions)
+__all__ = ["memory", "reader", "results"]
 
 
 async def test_list_shows_each_state_with_reason_and_next_step(
@@ -332,166 +217,6 @@ async def test_task_without_a_transcript_says_what_to_do(results: Results, reade
     assert "Correct the media" in page.text
 
 
-async def test_rename_changes_page_and_export(results: Results, reader: Reader) -> None:
-    """The answer leads back to the page."""
-    await results.put(a_transcript())
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    answer = await reader.send(form, name="Ada <Lovelace>")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/view/t#speakers")
-    assert "Ada <Lovelace>" in (await reader.get("/view/t")).words
-    assert "Ada <Lovelace>" in (await reader.client.get("/tasks/t.txt")).text
-
-
-@pytest.mark.parametrize(
-    ("place", "anchor"), [("l12", "l12"), ("l1 x", "speakers"), ("//evil.example", "speakers")]
-)
-async def test_rename_leads_back_to_the_line_in_view(
-    results: Results, reader: Reader, place: str, anchor: str
-) -> None:
-    """To no other address."""
-    await results.put(a_transcript())
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    answer = await reader.send(form, name="Ada", place=place)
-    assert answer.headers["Location"] == f"/view/t#{anchor}"
-
-
-async def test_merge_makes_two_speakers_one_and_undo_separates_them(
-    results: Results, reader: Reader
-) -> None:
-    """Undo gives each speaker the name from before, and is offered only once."""
-    await results.put(a_transcript(speaker_names=[SpeakerName("Speaker 2", "Ben")]))
-    page = await reader.get("/view/t")
-    merge = next(f for f in page.forms if f.named("same_as") and f.named("speaker") == ["s2"])
-    await reader.send(merge, same_as="s1")
-    page = await reader.get("/view/t")
-    assert "Ben" not in page.words
-    assert "2 speakers" in page.text
-    assert page.form_with("speaker", "s2").named("speaker") == ["s1", "s2"]
-    undo = page.form_with("name.s2")
-    assert (await reader.send(undo)).status_code == 303
-    page = await reader.get("/view/t")
-    assert "3 speakers" in page.text
-    assert "Ben" in page.words
-
-
-async def test_undo_after_another_change_is_not_offered(results: Results, reader: Reader) -> None:
-    """Undoing would overwrite the other change."""
-    await results.put(a_transcript())
-    await reader.send((await reader.get("/view/t")).form_with("speaker", "s1"), name="Ada")
-    assert any(form.named("name.s1") for form in (await reader.get("/view/t")).forms)
-    await results.request("PATCH", "/tasks/t/speaker_names", json={"Speaker 1": "Eva"})
-    assert not any(form.named("name.s1") for form in (await reader.get("/view/t")).forms)
-
-
-async def test_blank_name_takes_the_name_away(results: Results, reader: Reader) -> None:
-    """The provider's name is shown again."""
-    await results.put(a_transcript(speaker_names=[SpeakerName("Speaker 1", "Ada")]))
-    page = await reader.get("/view/t")
-    reset = next(f for f in page.forms if f.named("name") == [""] and f.named("speaker") == ["s1"])
-    await reader.send(reset)
-    assert "Ada" not in (await reader.get("/view/t")).words
-    assert (await results.stored("t")).speaker_names == []
-
-
-async def test_rename_after_another_change_explains_the_conflict(
-    results: Results, reader: Reader
-) -> None:
-    """Nothing is written; the page shows both names, and its form writes the reader's."""
-    await results.put(a_transcript())
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    await results.request("PATCH", "/tasks/t/speaker_names", json={"Speaker 1": "Eva"})
-    answer = await reader.send(form, name="Ada")
-    page = Page(answer)
-    assert answer.status_code == 412
-    assert "Your change was not saved" in page.text
-    assert {"Speaker 1", "Eva", "Ada"} <= set(page.words)
-    assert [each.display_name for each in (await results.stored("t")).speaker_names] == ["Eva"]
-    assert (await reader.send(page.form_with("name.s1"))).status_code == 303
-    assert [each.display_name for each in (await results.stored("t")).speaker_names] == ["Ada"]
-
-
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
-async def test_form_from_another_site_is_refused(
-    results: Results, reader: Reader, site: str
-) -> None:
-    """Even with the right token."""
-    await results.put(a_transcript())
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    answer = await reader.post(form.action, form.fields, Sec_Fetch_Site=site)
-    assert answer.status_code == 403
-    assert (await results.stored("t")).speaker_names == []
-
-
-async def test_form_without_its_token_is_refused(results: Results, reader: Reader) -> None:
-    """Without the token, with that of another page, and without the cookie."""
-    await results.put(a_transcript(), a_transcript("other"))
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    other = (await reader.get("/view/other")).form_with("speaker", "s1")
-    without = [(name, value) for name, value in form.fields if name != "token"]
-    foreign = [*without, *((name, value) for name, value in other.fields if name == "token")]
-    for fields in (without, foreign):
-        assert (await reader.post(form.action, fields)).status_code == 403
-    reader.client.cookies.clear()
-    assert (await reader.post(form.action, form.fields)).status_code == 403
-    assert (await results.stored("t")).speaker_names == []
-
-
-async def test_cookies_are_out_of_reach_of_scripts_and_other_sites(
-    results: Results, reader: Reader
-) -> None:
-    """A later page keeps the reader's value, so an older page can still send its forms."""
-    await results.put(a_transcript())
-    answer = await reader.client.get("/view/t")
-    given = answer.headers["Set-Cookie"]
-    assert "HttpOnly" in given
-    assert "SameSite=lax" in given
-    value = reader.client.cookies[COOKIE]
-    await reader.get("/view/t")
-    assert reader.client.cookies[COOKIE] == value
-    answer = await reader.send(Page(answer).form_with("speaker", "s1"), name="Ada")
-    undo = answer.headers["Set-Cookie"]
-    assert undo.startswith(UNDO_COOKIE)
-    assert "Ada" not in undo
-    assert "Path=/view/t;" in undo
-
-
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        ([("speaker", "s9"), ("name", "Ada")], 400),
-        ([("name", "Ada")], 400),
-        ([("speaker", "s1"), ("same_as", "s9")], 400),
-        ([("speaker", "s1"), ("name", "a" * 201)], 400),
-        ([("speaker", "s1"), ("name", "a\x00b")], 400),
-        ([("name.s9", "Ada")], 400),
-    ],
-)
-async def test_form_with_wrong_fields_is_an_error_page(
-    results: Results, reader: Reader, fields: list[tuple[str, str]], status: int
-) -> None:
-    """Nothing is written."""
-    await results.put(a_transcript())
-    form = (await reader.get("/view/t")).form_with("speaker", "s1")
-    kept = [(name, value) for name, value in form.fields if name in ("token", "etag")]
-    answer = await reader.post(form.action, kept + fields)
-    assert answer.status_code == status
-    assert (await results.stored("t")).speaker_names == []
-
-
-@pytest.mark.parametrize("body", [b"\xff=1", b"%ff", b"a" * 600_000])
-async def test_form_that_cannot_be_read_is_refused(reader: Reader, body: bytes) -> None:
-    """Bytes that are no ASCII, no field, or too many."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded", **OWN_SITE}
-    answer = await reader.client.post("/view/t/names", content=body, headers=headers)
-    assert answer.status_code in (400, 403, 413)
-
-
-async def test_request_that_is_no_form_is_refused(reader: Reader) -> None:
-    """A JSON body needs no preflight only on the own site."""
-    answer = await reader.client.post("/view/t/names", json={}, headers=OWN_SITE)
-    assert answer.status_code == 400
-
-
 PATHS = ("/", "/?state=rejected", "/?q=x", "/view/hostile", "/view/hostile?q=b", "/view/missing")
 
 
@@ -538,17 +263,6 @@ async def test_hostile_transcript_is_shown_as_it_was_said(results: Results, read
     await results.put(hostile_transcript())
     words = (await reader.get("/view/hostile")).words
     assert set(HOSTILE[:-1]) <= set(words)
-
-
-async def test_conflict_with_a_hostile_name_stays_text(results: Results, reader: Reader) -> None:
-    """In the table and in the fields of the form."""
-    await results.put(hostile_transcript())
-    form = (await reader.get("/view/hostile")).form_with("speaker", "s3")
-    await results.request("PATCH", "/tasks/hostile/speaker_names", json={HOSTILE[0]: HOSTILE[1]})
-    page = Page(await reader.send(form, name=HOSTILE[1]))
-    assert page.status == 412
-    assert page.form_with("name.s3").named("name.s3") == [HOSTILE[1]]
-    assert not {"img", "b"} & {tag for tag, _ in page.elements}
 
 
 @pytest.mark.parametrize("name", sorted(MEDIA_TYPES))
