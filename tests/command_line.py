@@ -152,7 +152,7 @@ def served(app: Any) -> Iterator[str]:
         await startup(*arguments, **options)
         started.set()
 
-    server.startup = notify  # type: ignore[method-assign]
+    server.startup = notify  # type: ignore[method-assign] # it has no hook
     thread.start()
     try:
         assert started.wait(10)

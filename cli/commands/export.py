@@ -33,6 +33,8 @@ FORMATS: Final = (
     "whisperx.json",
     "podcast.json",
 )
+"""Those of ``transcripts.exports``, whose import would delay every command; a test compares."""
+
 DEFAULT: Final = "srt"
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -297,7 +298,7 @@ async def test_results_topic_is_told_of_every_result(start: Start) -> None:
 
     for number in (1, 2):
         assert await post_callback(stack, callback_body(task_id="t")) == 200
-        await eventually(lambda number=number: are_told(number), within_s=60)  # type: ignore[misc]
+        await eventually(partial(are_told, number), within_s=60)
     assert {event["task_id"] for event in told} == {"t"}
     assert {event["status"] for event in told} == {"succeeded"}
 

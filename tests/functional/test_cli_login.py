@@ -165,7 +165,7 @@ def test_deployment_is_found_by_its_terraform_outputs(
     programs.answer("terraform output -json", outputs())
     found = find_target(Choice(env="production"))
     assert (found.results_url, found.bucket) == (URL, "acme-uploads")
-    assert found.submit_url == OUTPUTS["urls"]["submit"]  # type: ignore[index]
+    assert found.submit_url == OUTPUTS["urls"]["submit"]  # type: ignore[index] # of mixed values
     (call,) = programs.calls
     assert call.environ["TF_WORKSPACE"] == "production"
 

@@ -194,8 +194,7 @@ class CloudStorageObjects:
             generation=str(blob.generation),
             content_type=blob.content_type,
             content_encoding=blob.content_encoding,
-            # The client has no property for it.
-            customer_encrypted="customerEncryption" in blob._properties,  # noqa: SLF001
+            customer_encrypted="customerEncryption" in blob._properties,  # noqa: SLF001 - no property
             size=blob.size or 0,
             metadata={key: str(value) for key, value in (blob.metadata or {}).items()},
         )

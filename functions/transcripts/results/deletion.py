@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -164,9 +165,7 @@ class Deletion:
         """Delete the pages or the raw bodies of every revision, and return their number."""
         count, after = 0, ""
         while True:
-            batch = await self._retrier.run(
-                lambda after=after: self._delete_batch(task_id, collection, after)  # type: ignore[misc]
-            )
+            batch = await self._retrier.run(partial(self._delete_batch, task_id, collection, after))
             count += batch.deleted
             if batch.last is None:
                 return count

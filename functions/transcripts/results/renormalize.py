@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from transcripts.callbacks.envelope import read_envelope
@@ -103,9 +104,7 @@ class Renormalizer:
         for revision in revisions:
             if revision in task.deleted_revisions:
                 continue
-            body = await self._retrier.run(
-                lambda revision=revision: self._store.read_body(task.task_id, revision)  # type: ignore[misc]
-            )
+            body = await self._retrier.run(partial(self._store.read_body, task.task_id, revision))
             if body is None:
                 continue
             async with self._working:

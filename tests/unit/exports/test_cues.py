@@ -38,7 +38,7 @@ def transcript(
 ) -> Transcript:
     task = make_task(segments, names)
     speakers = displayed_speakers(task.speakers, task.speaker_names)
-    return Transcript(task, speakers, iter(segments), Options(**choices))  # type: ignore[arg-type]
+    return Transcript(task, speakers, iter(segments), Options(**choices))  # type: ignore[arg-type] # any option
 
 
 def made(*segments: Segment, **choices: object) -> list[Cue]:

@@ -107,7 +107,7 @@ def in_markdown(text: str) -> list[tuple[str | None, str]]:
 
 def write_word(segments: list[Segment], task: Task | None = None, **choices: object) -> bytes:
     task = task or make_task(segments)
-    return b"".join(export("docx", task, iter(segments), Options(**choices)))  # type: ignore[arg-type]
+    return b"".join(export("docx", task, iter(segments), Options(**choices)))  # type: ignore[arg-type] # any option
 
 
 def in_word(content: bytes) -> list[tuple[str | None, str]]:
