@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from transcripts import serving
-from transcripts.backends import open_documents
+from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.results.accounting import AccountingRoutes
 from transcripts.results.changes import TaskChanges
@@ -26,6 +27,7 @@ from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
 from transcripts.viewer.assets import show_asset
 from transcripts.viewer.pages import Pages
+from transcripts.viewer.recordings import Recordings
 from transcripts.web import error_boundary
 
 settings = ResultsSettings.load(os.environ)
@@ -48,7 +50,15 @@ def _assets() -> AssetDeleter | None:
 
 
 names = SpeakerNames(documents, retrier)
-pages = Pages(documents, retrier, log, names)
+signer = open_signer(settings, os.environ)
+recordings = Recordings(
+    open_objects(settings),
+    signer,
+    log,
+    utc_now,
+    bucket=settings.upload_bucket if settings.play_media else None,
+)
+pages = Pages(documents, retrier, log, names, recordings)
 changes = TaskChanges(
     names,
     Deletion(
@@ -80,12 +90,18 @@ API: Final = (
 PAGES: Final = (
     Route("/", pages.list, methods=["GET"]),
     Route("/view/{task_id}", pages.show, methods=["GET"]),
+    Route("/view/{task_id}/media", pages.play, methods=["GET"]),
     Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
     Route("/viewer/{name}", show_asset, methods=["GET"]),
 )
 """For people; the paths below ``/view`` may change."""
 
-ROUTES: Final = (*API, *PAGES)
+FILES: Final = (
+    (Route(PATH, signer.show, methods=["GET"]),) if isinstance(signer, FolderSigner) else ()
+)
+"""The recordings of the local stack; in the cloud, browsers read them from Cloud Storage."""
+
+ROUTES: Final = (*API, *PAGES, *FILES)
 
 
 @functions_framework.aio.http

@@ -40,7 +40,7 @@ class Tab:
 
         def on_failed(request: Any) -> None:
             # The media player ends the requests for parts that it no longer needs.
-            if not request.url.startswith("blob:"):
+            if not request.url.startswith("blob:") and "/media" not in request.url:
                 self.faults.append(f"failed: {request.url}")
 
         def on_console(message: Any) -> None:
@@ -82,7 +82,7 @@ async def open_tab(site: Site, browser: Browser) -> AsyncIterator[OpenTab]:
     tabs: list[Tab] = []
 
     async def open_tab(
-        path: str, *, size: str = "desktop", scheme: Scheme = "light", script: bool = True
+        path: str = "", *, size: str = "desktop", scheme: Scheme = "light", script: bool = True
     ) -> Tab:
         width, height = VIEWPORTS[size]
         context = await browser.new_context(
@@ -93,7 +93,8 @@ async def open_tab(site: Site, browser: Browser) -> AsyncIterator[OpenTab]:
         )
         tab = Tab(await context.new_page(), site)
         tabs.append(tab)
-        await tab.open(path)
+        if path:
+            await tab.open(path)
         return tab
 
     yield open_tab

@@ -36,6 +36,7 @@ from transcripts.viewer.entries import (
     task_entry,
 )
 from transcripts.viewer.paragraphs import Search, blocks, shown_paragraphs
+from transcripts.viewer.recordings import Offer, Recordings
 from transcripts.viewer.renaming import (
     Undo,
     changes_of,
@@ -59,13 +60,19 @@ class Pages:
     """Answers the pages, and the forms that they hold."""
 
     def __init__(
-        self, documents: Documents, retrier: Retrier, log: Log, names: SpeakerNames
+        self,
+        documents: Documents,
+        retrier: Retrier,
+        log: Log,
+        names: SpeakerNames,
+        recordings: Recordings,
     ) -> None:
-        """Take the documents, how to try again, the log, and what changes names."""
+        """Take the documents, how to try again, the log, what changes names, and the recordings."""
         self._documents = documents
         self._retrier = retrier
         self._log = log
         self._names = names
+        self._recordings = recordings
         self._reader = TranscriptReader(documents, retrier)
         self._tasks = task_listing(documents, retrier)
         self._submissions = submission_listing(documents, retrier)
@@ -116,7 +123,8 @@ class Pages:
             transcript = await self._reader.open(found)
             task, tag = transcript.task, etag(transcript.version)
             undo = offered_undo(request, task, tag)
-            write = partial(_transcript_page, task, tag, cookie, search, undo)
+            recording = self._recordings.offer(task)
+            write = partial(_transcript_page, task, tag, cookie, search, undo, recording)
             answer = await streamed(
                 request, self._log, written(transcript, write), media_type=HTML, headers={}
             )
@@ -124,6 +132,12 @@ class Pages:
             answer = page("pending.html", _task_context(found.value))
         forms.set_cookie(answer, cookie)
         return answer
+
+    async def play(self, request: Request) -> Response:
+        """Send the browser to the recording, at an address that stands in no page and no log."""
+        found = await self._reader.read_task(request.path_params["task_id"])
+        address = await self._recordings.address(found.value)
+        return RedirectResponse(address, 307, HEADERS)
 
     async def _rename(self, request: Request) -> Response:
         fields = await forms.read_form(request)
@@ -188,6 +202,7 @@ def _transcript_page(
     cookie: str,
     search: Search,
     undo: dict[str, str] | None,
+    recording: Offer,
     segments: Iterable[Segment],
 ) -> Iterator[bytes]:
     """Write the page of a transcript, whose segments are read as they are written."""
@@ -207,6 +222,7 @@ def _transcript_page(
         "formats": FORMAT_WORDS,
         "query": search.query,
         "undo": undo,
+        "recording": recording,
         "etag": tag,
         "token": forms.token(cookie, f"/view/{task.task_id}/names"),
     }

@@ -131,12 +131,18 @@
     if (SCROLLING.has(event.key) && !typing(event.target) && event.target !== player) stopFollowing();
   });
 
-  // The player.
+  // The player: the recording comes from the bucket, or from this device and stays there.
+  const recording = player.dataset.recording;
   let address = null;
+  let resume = null;
+  let renewed = -Infinity;
+  let plays = false;
+  if (recording) player.src = recording;
   $("file").addEventListener("change", (event) => {
     const [file] = event.target.files;
     if (!file) return;
     if (address) URL.revokeObjectURL(address);
+    resume = null;
     address = URL.createObjectURL(file);
     player.src = address;
   });
@@ -148,11 +154,45 @@
     $("hint").textContent = "";
     $("pick").firstChild.textContent = "Other recording";
     marks.append(place);
-    if (current >= 0) player.currentTime = starts[current];
+    player.playbackRate = Number($("speed").value);
+    if (resume) {
+      player.currentTime = resume.time;
+      if (resume.plays) play();
+      resume = null;
+    } else if (current >= 0) player.currentTime = starts[current];
   });
-  player.addEventListener("error", () => {
-    $("hint").textContent = "This browser can't play that file.";
+
+  // The address of the recording is valid for some minutes: after an error, the page asks for
+  // another one, and goes on where it was. An error pauses the player too.
+  player.addEventListener("play", () => (plays = true));
+  player.addEventListener("pause", () => (plays &&= Boolean(player.error)));
+  player.addEventListener("error", async () => {
+    const hint = $("hint");
+    if (address) {
+      hint.textContent = "This browser can't play that file.";
+      return;
+    }
+    const before = resume ?? { time: player.currentTime, plays };
+    hint.textContent = await problem();
+    if (hint.textContent || address) return;
+    if (player.hidden || performance.now() - renewed < 10_000) {
+      hint.textContent = "This browser can't play the recording.";
+      return;
+    }
+    renewed = performance.now();
+    resume = before;
+    player.src = recording;
   });
+
+  // Why the bucket does not give the recording; nothing if it does.
+  async function problem() {
+    try {
+      const answer = await fetch(recording, { redirect: "manual" });
+      return answer.type === "opaqueredirect" ? "" : (await answer.json()).error.message;
+    } catch {
+      return "The recording can't be reached. Reload the page to try again.";
+    }
+  }
 
   async function play() {
     try {
