@@ -45,8 +45,10 @@ CLOUD = {
     "SUBMIT_URL": "https://transcripts-submit-123456789012.us-central1.run.app",
     "CALLBACK_TOKENS": "made-up-token-made-up-token-made-up-token",
     "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
+    "PLAY_MEDIA": "false",
     "REDACT_FACES": "false",
     "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
+    "UPLOAD_BUCKET": "my-project-123-transcripts-uploads",
     "RESULTS_TOPIC": "projects/my-project-123/topics/transcripts-results",
 }
 """Made-up values of every environment variable that Terraform sets."""

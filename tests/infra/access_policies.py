@@ -54,6 +54,11 @@ def expected_grants(plan: Plan) -> set[Grant]:
     submit, uploads = plan.account("submit"), f"{plan.project}-{prefix}-uploads"
     grant(submit, accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
     grant(submit, "storage.objectViewer", "storage_bucket", uploads)
+    if plan.variable("play_media"):
+        grant(plan.account("results"), "storage.objectViewer", "storage_bucket", uploads)
+        itself = account_id(plan, "results")
+        role = "iam.serviceAccountTokenCreator"
+        grant(plan.account("results"), role, "service_account", itself)
     for member in plan.variable("uploaders"):
         grant(member, "storage.objectCreator", "storage_bucket", uploads)
 
