@@ -1,6 +1,6 @@
 """Pictures of the pages: ``python -m tests.browser FOLDER``.
 
-Every page is taken at each width, light and dark, and with a recording. The two pictures of the
+Every page is taken at each width, light and dark, and with the recording that plays. The two pictures of the
 README are written to docs/images too.
 """
 
@@ -14,12 +14,13 @@ from typing import Final
 
 from playwright.async_api import Page, ViewportSize
 
-from tests.browser.site import VIEWPORTS, Site, serve_site, start_browser, write_recording
+from tests.browser.site import VIEWPORTS, Site, serve_site, start_browser
 from tests.docs import DOCS
 
 PAGES: Final = {
     "list": "/",
     "rejected": "/?state=rejected",
+    "lost": "/?state=submit_unknown",
     "failed": "/view/broken",
     "transcript": "/view/interview",
     "search": "/view/meeting?q=tuesday",
@@ -39,13 +40,12 @@ async def take(page: Page, folder: Path, name: str) -> None:
     print(path)
 
 
-async def take_all(page: Page, site: Site, folder: Path, suffix: str, recording: Path) -> None:
+async def take_all(page: Page, site: Site, folder: Path, suffix: str) -> None:
     """Take every page at one width, in one color scheme."""
     for name, path in PAGES.items():
         await page.goto(site.url + path)
         await take(page, folder, f"{name}-{suffix}")
-    await page.goto(f"{site.url}/view/meeting")
-    await page.locator("#file").set_input_files(recording)
+    await page.goto(f"{site.url}/view/played")
     await page.locator("#player").wait_for()
     await page.locator("#l6 > span").click()
     await page.keyboard.press("k")
@@ -59,7 +59,6 @@ async def take_all(page: Page, site: Site, folder: Path, suffix: str, recording:
 async def main(folder: Path) -> None:
     """Take all pictures."""
     with TemporaryDirectory() as data:
-        recording = write_recording(Path(data) / "silence.wav")
         async with serve_site(Path(data)) as site, start_browser() as browser:
             for size, (width, height) in VIEWPORTS.items():
                 for scheme in ("light", "dark"):
@@ -70,7 +69,7 @@ async def main(folder: Path) -> None:
                         locale="en-US",
                     )
                     page = await context.new_page()
-                    await take_all(page, site, folder, f"{size}-{scheme}", recording)
+                    await take_all(page, site, folder, f"{size}-{scheme}")
                     await context.close()
 
 

@@ -17,7 +17,7 @@ VALID_FOR = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Given:
-    """What an address gave: 200 or 206 with the bytes, 4xx without."""
+    """The answer of an address: 200 or 206 with the bytes, 4xx without."""
 
     status: int
     content: bytes = b""

@@ -214,7 +214,8 @@ async def test_task_without_a_transcript_says_what_to_do(results: Results, reade
     page = await reader.get("/view/broken")
     assert "Failed" in page.words
     assert "Mavi says: No speech was found" in page.text
-    assert "Correct the media" in page.text
+    assert "Correct the recording" in page.text
+    assert "transcripts submit --force" in page.text
 
 
 PATHS = ("/", "/?state=rejected", "/?q=x", "/view/hostile", "/view/hostile?q=b", "/view/missing")

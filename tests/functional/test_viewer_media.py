@@ -160,7 +160,7 @@ async def test_object_that_no_browser_plays_is_explained(
 async def test_recording_is_played_with_the_type_of_its_format(
     player: Player, name: str, content_type: str | None, played: str
 ) -> None:
-    """Whatever the uploader has set."""
+    """The type that the uploader has set does not matter."""
     stored = player.objects.put(name, content_type=content_type)
     await player.put(f"gs://uploads/{name}")
     answer = await player.get()

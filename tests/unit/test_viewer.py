@@ -52,11 +52,37 @@ def test_clock_writes_hours_only_if_there_are_some(milliseconds: int, shown: str
 
 @pytest.mark.parametrize(
     ("duration_s", "shown"),
-    [(0, "$0.00"), (1, "less than $0.01"), (60, "$0.10"), (3_600, "$6.00"), (1e6, "$1,666.67")],
+    [
+        (0, "about $0.00"),
+        (1, "less than $0.01"),
+        (60, "about $0.10"),
+        (3_600, "about $6.00"),
+        (1e6, "about $1,666.67"),
+    ],
 )
-def test_cost_is_ten_cents_a_minute(duration_s: float, shown: str) -> None:
-    """A short recording never looks free."""
+def test_cost_is_an_estimate_of_ten_cents_a_minute(duration_s: float, shown: str) -> None:
+    """A short recording never looks free, and the basis is the same number."""
     assert words.cost(duration_s) == shown
+    assert "$0.10 a minute" in words.COST_BASIS
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ada Lovelace", "AL"),
+        ("Ada", "A"),
+        ("Ada King Alvarez", "AA"),
+        ("Speaker 12", "S1"),
+        ("(guest) élodie", "GÉ"),
+        ("שלום עולם", "שע"),
+        ("<script>", "S"),
+        ("…", "?"),
+        ("", "?"),
+    ],
+)
+def test_initials_are_of_the_first_and_the_last_word(name: str, shown: str) -> None:
+    """A name without letters has a question mark."""
+    assert words.initials(name) == shown
 
 
 @pytest.mark.parametrize(

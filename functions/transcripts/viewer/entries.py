@@ -14,9 +14,9 @@ from transcripts.exports.text import one_line
 from transcripts.exports.transcript import title
 from transcripts.ports import Count
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
-from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Provider, Status, Task
+from transcripts.viewer.steps import PageStep, submission_step, task_step
 from transcripts.viewer.words import STATE_WORDS, STATUS_WORDS, TONES
 
 SHOWN_SPEAKERS: Final = 6
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     state_words: str
     tone: str
     reason: str | None
-    next_step: str | None
+    next_step: PageStep | None
     duration_ms: int
     cost_s: float | None
     speakers: Sequence[str]
@@ -67,7 +67,7 @@ def task_entry(task: Task) -> Entry:
         state_words=STATUS_WORDS[task.status],
         tone=TONES.get(task.status, "neutral"),
         reason=None if done else provider_words(task.provider),
-        next_step=task_next_step(task),
+        next_step=task_step(task),
         duration_ms=int(task.duration_s * 1000),
         cost_s=task.duration_s if done and task.duration_s else None,
         speakers=names[:SHOWN_SPEAKERS],
@@ -99,7 +99,7 @@ def submission_entry(submission: Submission) -> Entry:
         state_words=STATE_WORDS[submission.state],
         tone=TONES.get(submission.state, "neutral"),
         reason=submission.reason,
-        next_step=submission_next_step(submission),
+        next_step=submission_step(submission),
         duration_ms=0,
         cost_s=None,
         speakers=(),

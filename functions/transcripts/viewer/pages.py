@@ -17,7 +17,6 @@ from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results.etags import etag
-from transcripts.results.next_steps import task_next_step
 from transcripts.results.routing import Handler
 from transcripts.results.speaker_names import SpeakerNames
 from transcripts.results.streaming import streamed, written
@@ -47,6 +46,7 @@ from transcripts.viewer.renaming import (
     requested_names,
 )
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
+from transcripts.viewer.steps import task_step
 from transcripts.viewer.timeline import COLUMNS, Timeline
 from transcripts.viewer.words import FORMAT_WORDS, STATUS_WORDS, TONES
 
@@ -184,7 +184,7 @@ def _task_context(task: Task) -> dict[str, Any]:
         "state_words": STATUS_WORDS[task.status],
         "tone": TONES.get(task.status, "neutral"),
         "provider_words": provider_words(task.provider),
-        "next_step": task_next_step(task),
+        "next_step": task_step(task),
     }
 
 

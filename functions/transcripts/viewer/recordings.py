@@ -94,7 +94,7 @@ class Recordings:
         except ObjectUnreadable as error:
             raise _no_recording(_UNREADABLE.get(error.code, _REFUSED)) from error
         except ObjectForbidden as error:
-            self._log.error("recording_forbidden", task_id=task.task_id, reason=error.message)
+            self._log.warning("recording_forbidden", task_id=task.task_id, reason=error.message)
             raise _no_recording(_FORBIDDEN) from error
         except TransientError as error:
             self._log.warning("transient_error", code=error.code, reason=error.message)

@@ -42,11 +42,12 @@ def _environment() -> Environment:
     environment.filters |= {
         "clock": words.clock,
         "cost": words.cost,
+        "initials": words.initials,
         "moment": words.moment,
         "percent": words.percent,
         "plain_code": words.plain_code,
     }
-    environment.globals["asset_path"] = asset_path
+    environment.globals |= {"asset_path": asset_path, "cost_basis": words.COST_BASIS}
     return environment
 
 

@@ -12,6 +12,10 @@ from transcripts.tasks.task import Status
 MAVI_USD_PER_MINUTE: Final = 0.10
 """Mavi's price of a multi-speaker transcript, for each minute of media: docs/cost.md."""
 
+COST_BASIS: Final = (
+    f"An estimate: the minutes of media at Mavi's price of ${MAVI_USD_PER_MINUTE:.2f} a minute"
+)
+
 STATUS_WORDS: Final[Mapping[Status, str]] = {
     Status.SUCCEEDED: "Done",
     Status.SUBMITTED: "Waiting for Mavi",
@@ -67,11 +71,21 @@ def clock(milliseconds: int) -> str:
 
 
 def cost(duration_s: float) -> str:
-    """Return what a transcript of that duration costs at Mavi's price, in US dollars."""
+    """Return about what a transcript of that duration costs, in US dollars: ``COST_BASIS``."""
     dollars = duration_s / 60 * MAVI_USD_PER_MINUTE
     if 0 < dollars < 0.01:
         return "less than $0.01"
-    return f"${dollars:,.2f}"
+    return f"about ${dollars:,.2f}"
+
+
+def initials(name: str) -> str:
+    """Return the first letters or digits of the first and the last word of a name.
+
+    They stand for the picture of a speaker. Mavi names pictures in a bucket of its own, which
+    only Mavi may read.
+    """
+    words = [first for word in name.split() if (first := next(filter(str.isalnum, word), ""))]
+    return "".join(words[:1] + words[1:][-1:]).upper() or "?"
 
 
 def moment(time: datetime) -> str:
