@@ -1,7 +1,7 @@
 """Pictures of the pages: ``python -m tests.browser FOLDER``.
 
-Every page is taken at each width, light and dark, and with the recording that plays. The two pictures of the
-README are written to docs/images too.
+Every page is taken at each width, light and dark, and with the recording that plays. The two
+pictures of the README are written to docs/images too.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ def test_steps_on_a_page_speak_of_no_call() -> None:
     for step in steps:
         assert step is not None
         for word in ("POST", "=true", "task_id", "asset_id", "submit_unknown", "with force"):
-            assert word not in step.words
-        assert step.words.endswith(":" if step.command else ".")
+            assert word not in step.words + step.again
+        assert step.words.endswith(".")
+        assert bool(step.command) is step.again.endswith(":")
 
 
 def test_step_that_pays_again_is_a_command_to_copy() -> None:
@@ -38,4 +39,4 @@ def test_step_that_pays_again_is_a_command_to_copy() -> None:
     lost = submission_step(a_submission("s", state=State.SUBMIT_UNKNOWN, source=source))
     assert lost.command is not None
     assert shlex.split(lost.command)[3:] == [source.uri]
-    assert lost.link == ("Not requested here", "unmatched=true")
+    assert lost.link == ("Show them", "unmatched=true")

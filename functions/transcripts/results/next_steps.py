@@ -16,15 +16,15 @@ class NextStep(NamedTuple):
     """The present fact, and then what to do.
 
     ``call`` says it to programs, in the words of the API. ``page`` says it to readers of a page,
-    which offers the command that pays again (``force``) and the list at ``link``: its words and its
-    query.
+    and ``link`` has the words and the query of a list that helps them. ``again`` says when to run
+    the command that pays again; the page shows that command.
     """
 
     fact: str
     call: str = ""
     page: str = ""
-    force: bool = False
     link: tuple[str, str] | None = None
+    again: str = ""
 
     @property
     def for_programs(self) -> str:
@@ -46,16 +46,14 @@ _OF_TASKS: Final[Mapping[Status, NextStep]] = {
     Status.OVERDUE: NextStep(
         "No result has arrived in time. A late result is still stored. Mavi can't be asked for it.",
         "To have the asset transcribed again, submit it with force: it is paid again.",
-        "To have it transcribed again, and pay again, run:",
-        force=True,
+        again="To have it transcribed again, and pay again, run:",
     ),
     Status.FAILED: NextStep(
         "Mavi could not transcribe the media.",
         "The field provider says why. Correct the media, or submit the asset again with force,"
         " which is paid again.",
-        "Correct the recording and upload it again. To have the same one transcribed again, and pay"
-        " again, run:",
-        force=True,
+        "Correct the recording and upload it again.",
+        again="To have the same one transcribed again, and pay again, run:",
     ),
     Status.DELETED: NextStep("The task was deleted. There is nothing to do."),
     Status.UNRECOGNIZED: NextStep(
@@ -71,7 +69,7 @@ _UNMATCHED: Final = NextStep(
     " another program uses the same Mavi account.",
     "If Mavi's answer to a request was lost at that time, this is probably its result. Otherwise"
     " another program uses the same Mavi account.",
-    link=("Requests whose answer was lost", "state=submit_unknown"),
+    link=("Show requests whose answer was lost", "state=submit_unknown"),
 )
 
 
@@ -113,10 +111,9 @@ _OF_SUBMISSIONS: Final[Mapping[State, NextStep]] = {
         "Mavi's answer was lost, so the transcript may have been bought.",
         "List the tasks with unmatched=true from that time, or submit it again with force, which"
         " may pay twice.",
-        "Look for it among the transcripts that were not requested here. To request it again, which"
-        " may pay twice, run:",
-        force=True,
-        link=("Not requested here", "unmatched=true"),
+        "Look for it among those that were not requested here.",
+        link=("Show them", "unmatched=true"),
+        again="To request it again, which may pay twice, run:",
     ),
 }
 

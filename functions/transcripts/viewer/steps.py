@@ -11,11 +11,15 @@ from transcripts.tasks.task import Source, Task
 
 
 class PageStep(NamedTuple):
-    """Words for a reader, and a command to copy; ``link`` has words and a query of the list."""
+    """Words for a reader; ``link`` has words and a query of the list.
+
+    ``again`` says when to run ``command``.
+    """
 
     words: str
-    command: str | None
     link: tuple[str, str] | None
+    again: str
+    command: str | None
 
 
 def task_step(task: Task) -> PageStep | None:
@@ -31,5 +35,5 @@ def submission_step(submission: Submission) -> PageStep:
 
 def _shown(step: NextStep, asset_id: str | None, source: Source | None) -> PageStep:
     subject = asset_id or (source.uri if source else "ASSET")
-    command = f"transcripts submit --force {shlex.quote(subject)}" if step.force else None
-    return PageStep(step.for_readers, command, step.link)
+    command = f"transcripts submit --force {shlex.quote(subject)}" if step.again else None
+    return PageStep(step.for_readers, step.link, step.again, command)
