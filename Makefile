@@ -15,7 +15,7 @@ INFRA_TESTS := tests/infra tests/deploy
 UNTRACED := tests/e2e tests/crash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check soak bench fmt lint types lock definitions clean \
+.PHONY: help setup demo up test check soak bench screenshots fmt lint types lock definitions clean \
         package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
@@ -51,6 +51,9 @@ types: $(VENV)/.installed-dev  ## Check types
 
 soak: $(VENV)/.installed-dev  ## Upload 5,000 files at once, each event three times
 	@$(BIN)/python -m tests.soak --backend $(BACKEND)
+
+screenshots: $(VENV)/.installed-dev  ## Take pictures of the pages, into dist/screenshots
+	@$(BIN)/python -m tests.browser dist/screenshots
 
 bench: $(VENV)/.installed-dev  ## Measure against the conventional way, side by side
 	@$(BIN)/python -m tests.bench

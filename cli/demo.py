@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import sys
+import wave
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +24,9 @@ SAMPLE: Final = "planning-meeting.mp4"
 DROPPED: Final = "interview.wav"
 EXPORTS: Final = {"srt": 7, "md": 24}
 """The formats, and how many lines of each are shown."""
+RATE: Final = 8_000
+RECORDING_S: Final = 37
+LOUDNESS: Final = 1_500
 RESULT_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.05
 
@@ -114,13 +121,14 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
             f"\nSubmitted again: duplicate={str(again['duplicate']).lower()}, the same task; "
             f"Mavi sold {len(stack.mavi.account.jobs)} job."
         )
+        shown_id = task.task_id
         if recorded is None:
             started = datetime.now(UTC)
-            await _drop(stack, data_dir, started)
+            shown_id = await _drop(stack, data_dir, started)
         if task.status == "succeeded":
             await _export(client, stack, task.task_id, data_dir)
         if backend != EMULATORS:
-            print(_guide(task.task_id, data_dir))
+            print(_guide(shown_id, data_dir))
 
 
 async def _export(
@@ -142,22 +150,34 @@ async def _export(
 
 
 def _guide(task_id: str, data_dir: Path) -> str:
-    return f"""Read more: start the stack on this data, and in another terminal run the commands.
+    program = os.path.relpath(Path(sys.executable).with_name("transcripts"))
+    return f"""Look at it: start the stack on this data, and open the page in another terminal.
 
-  transcripts up --data-dir {data_dir}
-  transcripts list
-  transcripts show {task_id}
-  transcripts rename {task_id} s1="Your name"
-  transcripts export {task_id} -f vtt
+  {program} up --data-dir {data_dir}
+  {program} open {task_id}
 
-They are in .venv/bin. docs/commands.md describes every command."""
+While the stack is up: {program} list, show, rename, export. docs/commands.md describes them."""
 
 
-async def _drop(stack: Stack, data_dir: Path, started: datetime) -> None:
-    """Upload a file to the bucket and wait for its transcript."""
+def write_tone(path: Path) -> None:
+    """Write a quiet tone that is as long as the fake Mavi's transcript."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        for second in range(RECORDING_S):
+            hertz = 220 + 110 * (second % 4)
+            tone = (
+                round(LOUDNESS * math.sin(2 * math.pi * hertz * at / RATE)) for at in range(RATE)
+            )
+            file.writeframes(b"".join(each.to_bytes(2, "little", signed=True) for each in tone))
+
+
+async def _drop(stack: Stack, data_dir: Path, started: datetime) -> str:
+    """Upload a file to the bucket, wait for its transcript and return the id of its task."""
     print("\nA file dropped into the bucket:\n")
     path = stack.folder / DROPPED
-    path.write_bytes(bytes(100_000))
+    write_tone(path)
     _say(started, started, "bucket", f"{path}")
 
     def bought() -> list[Event]:
@@ -169,6 +189,7 @@ async def _drop(stack: Stack, data_dir: Path, started: datetime) -> None:
         f"\nTask    {task.task_id}: {task.status}, {len(task.speakers)} speakers, from "
         f"{task.source.uri if task.source else 'nowhere'}"
     )
+    return task.task_id
 
 
 async def _submit(client: aiohttp.ClientSession, stack: Stack, asset_id: str) -> dict[str, Any]:

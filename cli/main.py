@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "submit": "submit",
     "list": "reading",
     "show": "reading",
+    "open": "open",
     "watch": "watch",
     "export": "export",
     "rename": "editing",

@@ -76,6 +76,7 @@ ingest      {stack.url("ingest")}   (pushed to by the broker)
 sweep       {stack.url("sweep")}   (every minute)
               curl -s -X POST {stack.url("sweep")}
 results     {stack.url("results")}
+              transcripts open
               transcripts list
               curl -s {stack.url("results")}/tasks
               curl -s {stack.url("results")}/tasks/TASK_ID.srt

@@ -255,6 +255,8 @@ class Stack:
             "MAVI_API_KEY": self.key,
             "MAVI_BASE_URL": self.mavi.url,
             "MAVI_REQUESTS_PER_SECOND": f"{options.mavi_per_second or NO_LIMIT_PER_S:g}",
+            "PLAY_MEDIA": "true",
+            "UPLOAD_BUCKET": UPLOADS_BUCKET,
             "CALLBACK_TOKENS": self.token,
             "CALLBACK_TOPIC": CALLBACKS,
             "REJECTED_TOPIC": REJECTED,

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents
+from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
 from transcripts.results.accounting import AccountingRoutes
@@ -26,6 +27,9 @@ from transcripts.results.tasks import TaskRoutes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
+from transcripts.viewer.assets import show_asset
+from transcripts.viewer.pages import Pages
+from transcripts.viewer.recordings import Recordings
 from transcripts.web import error_boundary
 
 settings = ResultsSettings.load(os.environ)
@@ -45,8 +49,18 @@ def _assets() -> AssetDeleter | None:
     return Deleter(settings.mavi_base_url, key, settings.mavi_requests_per_second)
 
 
+names = SpeakerNames(documents, retrier)
+signer = open_signer(settings, os.environ)
+recordings = Recordings(
+    open_objects(settings),
+    signer,
+    log,
+    utc_now,
+    bucket=settings.upload_bucket if settings.play_media else None,
+)
+pages = Pages(documents, retrier, log, names, recordings)
 changes = TaskChanges(
-    SpeakerNames(documents, retrier),
+    names,
     Deletion(
         documents,
         retrier,
@@ -60,7 +74,7 @@ changes = TaskChanges(
     ),
 )
 
-ROUTES: Final = (
+API: Final = (
     Route("/tasks", tasks.list, methods=["GET"]),
     Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
     Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
@@ -71,6 +85,23 @@ ROUTES: Final = (
     Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
     Route("/accounting", accounting.show, methods=["GET"]),
 )
+"""For programs, as docs/openapi.yaml describes it."""
+
+PAGES: Final = (
+    Route("/", pages.list, methods=["GET"]),
+    Route("/view/{task_id}", pages.show, methods=["GET"]),
+    Route("/view/{task_id}/media", pages.play, methods=["GET"]),
+    Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
+    Route("/viewer/{name}", show_asset, methods=["GET"]),
+)
+"""For people; the paths below ``/view`` may change."""
+
+FILES: Final = (
+    (Route(PATH, signer.show, methods=["GET"]),) if isinstance(signer, FolderSigner) else ()
+)
+"""The recordings of the local stack; in the cloud, browsers read them from Cloud Storage."""
+
+ROUTES: Final = (*API, *PAGES, *FILES)
 
 
 @functions_framework.aio.http

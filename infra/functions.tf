@@ -6,6 +6,7 @@ locals {
   # database       reads and writes the Firestore database
   # queue          enqueues submissions
   # reads_uploads  reads the upload bucket
+  # signs_urls     signs URLs of Cloud Storage as its own identity
   # reaches_mavi   calls Mavi, from the static IP address if there is one
   # publishes      topics that it publishes to
   # secrets        environment variable = secret
@@ -18,6 +19,7 @@ locals {
       database      = true
       queue         = true
       reads_uploads = true
+      signs_urls    = false
       reaches_mavi  = true
       publishes     = []
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
@@ -36,6 +38,7 @@ locals {
       database      = true
       queue         = true
       reads_uploads = false
+      signs_urls    = false
       reaches_mavi  = false
       publishes     = []
       secrets       = {}
@@ -50,6 +53,7 @@ locals {
       database      = false
       queue         = false
       reads_uploads = false
+      signs_urls    = false
       reaches_mavi  = false
       publishes     = ["callbacks", "callbacks-rejected"]
       secrets       = { CALLBACK_TOKENS = "callback-tokens" }
@@ -66,6 +70,7 @@ locals {
       database      = true
       queue         = false
       reads_uploads = false
+      signs_urls    = false
       reaches_mavi  = false
       publishes     = ["results"]
       secrets       = {}
@@ -80,11 +85,12 @@ locals {
       ingress       = coalesce(var.results_ingress, length(var.results_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
       database      = true
       queue         = false
-      reads_uploads = false
+      reads_uploads = var.play_media
+      signs_urls    = var.play_media
       reaches_mavi  = true
       publishes     = []
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
-      settings      = ["MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "REDACT_FACES"]
+      settings      = ["MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "PLAY_MEDIA", "REDACT_FACES", "UPLOAD_BUCKET"]
       # Holds a page of segments for each reader, and one body of 32 MiB that it normalizes again.
       size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
     }
@@ -95,6 +101,7 @@ locals {
       database      = true
       queue         = true
       reads_uploads = false
+      signs_urls    = false
       reaches_mavi  = false
       publishes     = []
       secrets       = {}
@@ -115,6 +122,7 @@ locals {
     MAX_OBJECT_BYTES         = tostring(var.max_object_bytes)
     MAX_SUBMISSIONS_PER_DAY  = tostring(var.max_submissions_per_day)
     OVERDUE_AFTER_MINUTES    = tostring(var.overdue_after_minutes)
+    PLAY_MEDIA               = tostring(var.play_media)
     REDACT_FACES             = tostring(var.redact_faces)
     QUEUE_INVOKER            = google_service_account.caller["submit"].email
     REJECTED_TOPIC           = local.topic_paths["callbacks-rejected"]
@@ -123,6 +131,7 @@ locals {
     RETENTION_DAYS           = tostring(var.retention_days)
     SUBMIT_QUEUE             = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}"
     SUBMIT_URL               = local.urls["submit"]
+    UPLOAD_BUCKET            = google_storage_bucket.uploads.name
   }
   environments = {
     for name, function in local.functions : name => {

@@ -201,6 +201,16 @@ resource "google_service_account_iam_member" "queue_token" {
   member             = google_service_account.function[each.key].member
 }
 
+# A function has no key: IAM signs as its identity, which therefore needs the role on itself.
+# https://cloud.google.com/storage/docs/access-control/signing-urls-with-helpers
+resource "google_service_account_iam_member" "signing" {
+  for_each = { for name, function in local.functions : name => function if function.signs_urls }
+
+  service_account_id = "projects/${var.project}/serviceAccounts/${google_service_account.function[each.key].email}"
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = google_service_account.function[each.key].member
+}
+
 # Rights of the build --------------------------------------------------------------------------------
 
 resource "google_storage_bucket_iam_member" "build" {

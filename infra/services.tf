@@ -16,6 +16,7 @@ locals {
       "storage.googleapis.com",
     ],
     var.alert_email != null ? ["monitoring.googleapis.com"] : [],
+    var.play_media ? ["iamcredentials.googleapis.com"] : [],
     var.static_ip ? ["compute.googleapis.com"] : [],
     var.kms_key != null ? ["cloudkms.googleapis.com"] : [],
   ))

@@ -406,6 +406,13 @@ variable "redact_faces" {
   nullable    = false
 }
 
+variable "play_media" {
+  description = "Let the pages play the recordings of the upload bucket, for everybody in results_callers, by signed URLs that are valid for 15 minutes. results may then read the bucket, and sign as itself."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "uploaders" {
   description = "IAM members that may upload objects to the upload bucket."
   type        = list(string)

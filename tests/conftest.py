@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cli.emulators import MISSING, Emulator, emulators_installed, start_emulators, stop_emulators
+from tests.browser import chromium
 from tests.infra import sandbox
 from transcripts.settings import FUNCTIONS
 
@@ -53,6 +54,9 @@ _NEEDED = {
     ),
     "terraform": _Needed(
         "terraform", sandbox.terraform_works, "REQUIRE_TERRAFORM", sandbox.MISSING
+    ),
+    "browser": _Needed(
+        "Chromium", chromium.chromium_installed, "REQUIRE_BROWSER", chromium.MISSING
     ),
     "checkov": _Needed(
         "checkov", sandbox.CHECKOV.exists, "REQUIRE_TERRAFORM", "make infra-check installs it."

@@ -14,18 +14,18 @@ from typing import Final
 FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold."""
 
-SUFFIXES: Final = frozenset({".py", ".binpb"})
 FILE_MODE: Final = 0o100644
+DEPLOYED: Final = frozenset({".py", ".binpb", ".html", ".css", ".js", ".svg"})
 UNIX: Final = 3
 HASH_CHARS: Final = 16
 
 
 def packaged_files(source: Path) -> list[Path]:
-    """Return the files to deploy, in order: code, definitions of messages, requirements."""
+    """Return the files to deploy, in order, with ``requirements.txt``."""
     files = [
         path
         for path in source.rglob("*")
-        if path.suffix in SUFFIXES and not _is_left_out(path.relative_to(source))
+        if path.suffix in DEPLOYED and not _is_left_out(path.relative_to(source))
     ]
     return sorted([*files, source / "requirements.txt"], key=lambda path: path.as_posix())
 

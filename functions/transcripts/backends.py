@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 
 from transcripts.errors import QueueUnavailable
-from transcripts.ports import Documents, ObjectReader, ObjectSource, Publisher, SubmitQueue
+from transcripts.logs import utc_now
+from transcripts.ports import (
+    Documents,
+    MediaSigner,
+    ObjectReader,
+    ObjectSource,
+    Publisher,
+    SubmitQueue,
+)
 from transcripts.settings import (
     EMBEDDED,
     IngestSettings,
@@ -54,6 +63,20 @@ def open_objects(settings: StoreSettings) -> ObjectSource:
     return _CloudStorageLater(settings.project)
 
 
+def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSigner:
+    """Return what signs the addresses of recordings; it connects when it is first used.
+
+    No emulator signs. The stand-in for Cloud Storage of the local stack serves the files below the
+    data folder, whichever backend the functions have.
+    """
+    if settings.backend == EMBEDDED or environ.get("STORAGE_EMULATOR_HOST"):
+        from transcripts.embedded.media import FolderSigner
+        from transcripts.embedded.objects import FolderObjects
+
+        return FolderSigner(FolderObjects(settings.data_dir), utc_now)
+    return _SignerLater()
+
+
 def open_queue(
     settings: SubmitSettings | IngestSettings | SweepSettings, environ: Mapping[str, str]
 ) -> SubmitQueue:
@@ -83,6 +106,19 @@ class _CloudStorageLater:
 
     def open(self, stored: StoredObject) -> ObjectReader:
         return self._objects.open(stored)
+
+
+class _SignerLater:
+    """Signs for Cloud Storage, imported by the first recording that is played."""
+
+    @cached_property
+    def _signer(self) -> MediaSigner:
+        from transcripts.google.media import CloudStorageSigner
+
+        return CloudStorageSigner()
+
+    def sign(self, stored: StoredObject, media_type: str, until: datetime) -> str:
+        return self._signer.sign(stored, media_type, until)
 
 
 class _CloudTasksLater:

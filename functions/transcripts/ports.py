@@ -78,6 +78,18 @@ class ObjectSource(Protocol):
         """Open just this generation; raises what ``stat`` raises."""
 
 
+class MediaSigner(Protocol):
+    """Signs addresses at which a browser reads an object; its method blocks."""
+
+    def sign(self, stored: StoredObject, media_type: str, until: datetime) -> str:
+        """Return an address that gives this generation to anybody who has it, until a time.
+
+        It answers requests for a range of bytes, with ``media_type`` if the object has no type,
+        and as an attachment: a browser that opens it shows no page. Whether the object exists is
+        not checked. Raises ``ObjectForbidden`` and ``ObjectUnavailable``.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[T_co]):
     """A document as read, with the version to write against."""

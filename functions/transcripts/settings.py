@@ -27,6 +27,7 @@ _ACCOUNT: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,100}")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?")
 MAX_RETENTION_DAYS: Final = 36_500
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _DATABASE: Final = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 
 
@@ -333,6 +334,21 @@ class ResultsSettings(StoreSettings):
     mavi_base_url: str = _MAVI_BASE_URL
     mavi_requests_per_second: float = _MAVI_REQUESTS_PER_SECOND
     redact_faces: bool = _REDACT_FACES
+    play_media: bool = _variable(
+        "PLAY_MEDIA",
+        _switch,
+        "`true` lets the pages play the recordings of `UPLOAD_BUCKET`, by addresses that are"
+        " valid for 15 minutes",
+        default="false",
+        local="true",
+    )
+    upload_bucket: str = _variable(
+        "UPLOAD_BUCKET",
+        _matching(_BUCKET, "the name of a bucket"),
+        "the bucket whose recordings the pages may play",
+        default="",
+        local="uploads",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,6 +69,10 @@ run "default" {
     error_message = "make reads the live version from the state."
   }
   assert {
+    condition     = length(google_service_account_iam_member.signing) == 0 && [for name, member in google_storage_bucket_iam_member.uploads : name] == ["submit"]
+    error_message = "results must not read the uploads by default."
+  }
+  assert {
     condition     = length(google_monitoring_alert_policy.this) == 0 && length(google_compute_network.egress) == 0
     error_message = "Options have to be off by default."
   }
@@ -83,6 +87,7 @@ run "everything_on" {
     kms_key         = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
     submit_callers  = ["user:ada@example.com", "group:editors@example.com"]
     results_callers = ["group:readers@example.com"]
+    play_media      = true
     uploaders       = ["user:ada@example.com"]
     function_sizes  = { callback = { min_instances = 1, memory = "1Gi" } }
   }
@@ -105,6 +110,10 @@ run "everything_on" {
   assert {
     condition     = google_cloudfunctions2_function.this["callback"].service_config[0].min_instance_count == 1 && google_cloudfunctions2_function.this["callback"].service_config[0].timeout_seconds == 300
     error_message = "function_sizes has to change what it names and nothing else."
+  }
+  assert {
+    condition     = [for name, member in google_service_account_iam_member.signing : name] == ["results"]
+    error_message = "Only results signs the URLs of recordings."
   }
   assert {
     condition     = length(google_kms_crypto_key_iam_member.agents) == 4

@@ -19,6 +19,7 @@ from tests.bench import (
     start,
     subscriber,
     uploads,
+    viewer,
 )
 
 Report = Callable[[argparse.Namespace], Any]
@@ -28,6 +29,7 @@ PARTS: Final[dict[str, Report]] = {
     "subscriber": lambda options: subscriber.report(6 * options.rounds),
     "exports": lambda options: exports.report(options.rounds),
     "results": lambda options: results.report(options.rounds),
+    "viewer": lambda options: viewer.report(2 * options.rounds),
     "memory": lambda _: memory.report(),
     "upload": lambda options: uploads.report((options.rounds + 1) // 2),
     "callback": lambda options: callback.report(options.rounds, options.seconds),

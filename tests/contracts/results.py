@@ -520,7 +520,8 @@ class ResultsContract:
         assert content["submissions"]["balanced"] is True
 
     @pytest.mark.parametrize(
-        "path", ["/", "/tasks/", "/tasks/t/", "/tasks/t.", "/tasks/a/b", "/view", "/TASKS", "/x"]
+        "path",
+        ["/tasks/", "/tasks/t/", "/tasks/t.", "/tasks/a/b", "/view", "/TASKS", "/x"],
     )
     async def test_unknown_path_returns_404(self, results: Results, path: str) -> None:
         """For every method."""

@@ -25,6 +25,7 @@ from cli.deploy.package import build_package, packaged_files
 from cli.processes import free_port
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
+from transcripts.viewer.assets import MEDIA_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "functions"
@@ -44,8 +45,10 @@ CLOUD = {
     "SUBMIT_URL": "https://transcripts-submit-123456789012.us-central1.run.app",
     "CALLBACK_TOKENS": "made-up-token-made-up-token-made-up-token",
     "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
+    "PLAY_MEDIA": "false",
     "REDACT_FACES": "false",
     "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
+    "UPLOAD_BUCKET": "my-project-123-transcripts-uploads",
     "RESULTS_TOPIC": "projects/my-project-123/topics/transcripts-results",
 }
 """Made-up values of every environment variable that Terraform sets."""
@@ -104,8 +107,9 @@ def test_package_holds_sources_definitions_and_requirements_only(tmp_path: Path)
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {oct(entry.external_attr >> 16) for entry in entries} == {"0o100644"}
     assert len(names) == len(packaged_files(SOURCE))
-    assert all(name.endswith((".py", ".binpb")) or name == "requirements.txt" for name in names)
-    definitions = {name for name in names if name.endswith(".binpb")}
+    assert {f"transcripts/viewer/static/{name}" for name in MEDIA_TYPES} < set(names)
+    others = {name for name in names if not name.endswith(".py")} - {"requirements.txt"}
+    definitions = {name for name in others if not name.startswith("transcripts/viewer/")}
     assert definitions == {
         f"transcripts/google/definitions/{service}.binpb"
         for service in ("cloudtasks", "firestore", "pubsub")

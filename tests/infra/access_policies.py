@@ -54,6 +54,7 @@ def expected_grants(plan: Plan) -> set[Grant]:
     submit, uploads = plan.account("submit"), f"{plan.project}-{prefix}-uploads"
     grant(submit, accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
     grant(submit, "storage.objectViewer", "storage_bucket", uploads)
+    grants |= recording_grants(plan, uploads)
     for member in plan.variable("uploaders"):
         grant(member, "storage.objectCreator", "storage_bucket", uploads)
 
@@ -80,6 +81,17 @@ def expected_grants(plan: Plan) -> set[Grant]:
         for agent in (*agents, storage):
             grant(agent, "cloudkms.cryptoKeyEncrypterDecrypter", "kms_crypto_key", key)
     return grants
+
+
+def recording_grants(plan: Plan, bucket: str) -> set[Grant]:
+    """Return what results may do with recordings: nothing, or read them and sign as itself."""
+    if not plan.variable("play_media"):
+        return set()
+    member, itself = f"serviceAccount:{plan.account('results')}", account_id(plan, "results")
+    return {
+        Grant(member, "roles/storage.objectViewer", "storage_bucket", bucket, ""),
+        Grant(member, "roles/iam.serviceAccountTokenCreator", "service_account", itself, ""),
+    }
 
 
 def account_id(plan: Plan, name: str) -> str:

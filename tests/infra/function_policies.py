@@ -136,6 +136,7 @@ def environments_name_planned_resources(plan: Plan) -> Iterator[str]:
         "RESULTS_TOPIC": plan.topic("results"),
         "SUBMIT_QUEUE": f"{location}/queues/{queue['name']}",
         "SUBMIT_URL": plan.url("submit"),
+        "UPLOAD_BUCKET": f"{plan.project}-{plan.prefix}-uploads",
     }
     for name in plan.functions:
         for variable, value in plan.environment(name).items():
@@ -165,6 +166,7 @@ SAFE_DEFAULTS: Final = {
     "results_callers": [],
     "results_ingress": None,
     "redact_faces": False,
+    "play_media": False,
     "kms_key": None,
     "alert_email": None,
     "firestore_location": None,
@@ -330,7 +332,7 @@ def apis_are_enabled(plan: Plan) -> Iterator[str]:
     """The API of every resource and of the build is enabled, and stays so after a destroy."""
     services = plan.all("project_service")
     enabled = {resource["service"].removesuffix(".googleapis.com") for resource in services}
-    needed = {"cloudbuild"}
+    needed = {"cloudbuild"} | ({"iamcredentials"} if plan.variable("play_media") else set())
     for resource in plan.resources:
         kind = resource.type.removeprefix("google_")
         needed |= {api for start, api in APIS.items() if kind.startswith(start)}

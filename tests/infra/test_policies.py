@@ -189,6 +189,7 @@ FURTHER: Final = """
       database      = true
       queue         = false
       reads_uploads = false
+      signs_urls    = false
       reaches_mavi  = true
       publishes     = []
       secrets       = { MAVI_API_KEY = "mavi-api-key" }

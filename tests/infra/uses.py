@@ -53,6 +53,7 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "submit_ingress": "ALLOW_INTERNAL_AND_GCLB",
     "results_callers": ["group:readers@example.com"],
     "redact_faces": True,
+    "play_media": True,
     "uploaders": ["group:editors@example.com"],
     "deletion_protection": False,
     "alert_email": "ops@example.com",

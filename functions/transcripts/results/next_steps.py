@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from transcripts.errors import ObjectCorrupted, ObjectForbidden, ObjectNotFound
 from transcripts.submissions.remedies import REMEDIES
@@ -11,43 +11,110 @@ from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
 from transcripts.uploads.media import RejectReason
 
-_OF_TASKS: Final[Mapping[Status, str]] = {
-    Status.SUBMITTED: "Mavi has accepted the job and has not delivered its result. Ask again"
-    " later: the sweep marks the task overdue if no result comes.",
-    Status.OVERDUE: "No result has arrived in time. A late result is still stored. Mavi can't be"
-    " asked for it. To have the asset transcribed again, submit it with force: it is paid again.",
-    Status.FAILED: "Mavi could not transcribe the media: provider says why. Correct the media, or"
-    " submit the asset again with force, which is paid again.",
-    Status.DELETED: "The task was deleted. There is nothing to do.",
-    Status.UNRECOGNIZED: "The callback is no multi-speaker transcript: kind says which endpoint of"
-    " Mavi it belongs to. Its body is kept, and there is nothing to do here.",
+
+class NextStep(NamedTuple):
+    """The present fact, and then what to do.
+
+    ``call`` says it to programs, in the words of the API. ``page`` says it to readers of a page,
+    and ``link`` has the words and the query of a list that helps them. ``again`` says when to run
+    the command that pays again; the page shows that command.
+    """
+
+    fact: str
+    call: str = ""
+    page: str = ""
+    link: tuple[str, str] | None = None
+    again: str = ""
+
+    @property
+    def for_programs(self) -> str:
+        """The sentences for a caller of the API."""
+        return f"{self.fact} {self.call}".rstrip()
+
+    @property
+    def for_readers(self) -> str:
+        """The sentences for a reader of a page."""
+        return f"{self.fact} {self.page}".rstrip()
+
+
+_OF_TASKS: Final[Mapping[Status, NextStep]] = {
+    Status.SUBMITTED: NextStep(
+        "Mavi has accepted the job and has not delivered its result.",
+        "Ask again later: the sweep marks the task overdue if no result comes.",
+        "Reload this page later: the task becomes overdue if no result comes.",
+    ),
+    Status.OVERDUE: NextStep(
+        "No result has arrived in time. A late result is still stored. Mavi can't be asked for it.",
+        "To have the asset transcribed again, submit it with force: it is paid again.",
+        again="To have it transcribed again, and pay again, run:",
+    ),
+    Status.FAILED: NextStep(
+        "Mavi could not transcribe the media.",
+        "The field provider says why. Correct the media, or submit the asset again with force,"
+        " which is paid again.",
+        "Correct the recording and upload it again.",
+        again="To have the same one transcribed again, and pay again, run:",
+    ),
+    Status.DELETED: NextStep("The task was deleted. There is nothing to do."),
+    Status.UNRECOGNIZED: NextStep(
+        "The callback is no multi-speaker transcript.",
+        "The field kind says which endpoint of Mavi it belongs to. Its body is kept, and there is"
+        " nothing to do here.",
+        "Another program uses the same Mavi account. There is nothing to do here.",
+    ),
 }
-_UNMATCHED: Final = (
-    "The result is stored, but no submission of this deployment bought it. If a submission is in"
-    " submit_unknown since that time, this is probably its result; otherwise another program uses"
-    " the same Mavi account."
+_UNMATCHED: Final = NextStep(
+    "The result is stored, but no submission of this deployment bought it.",
+    "If a submission is in submit_unknown since that time, this is probably its result; otherwise"
+    " another program uses the same Mavi account.",
+    "If Mavi's answer to a request was lost at that time, this is probably its result. Otherwise"
+    " another program uses the same Mavi account.",
+    link=("Show requests whose answer was lost", "state=submit_unknown"),
 )
 
 
-def task_next_step(task: Task) -> str | None:
+def step_of_task(task: Task) -> NextStep | None:
     """Return what to do about a task; None if it is the result of a submission."""
     step = _OF_TASKS.get(task.status)
     return _UNMATCHED if step is None and task.submission_id is None else step
 
 
-_OF_SUBMISSIONS: Final[Mapping[State, str]] = {
-    State.PENDING: "It waits in the queue. If no instance works on it for two hours, the sweep"
-    " enqueues it again.",
-    State.UPLOADING: "Its bytes are sent to Mavi. If the sender has died, another one goes on.",
-    State.UPLOADED: "The asset is at Mavi, and its transcript is requested next.",
-    State.SUBMITTING: "The request to Mavi is on its way. If no answer is recorded until the lease"
-    " ends, the state becomes submit_unknown.",
-    State.SUBMITTED: "The transcript is bought: read the task that task_id names.",
-    State.REJECTED: "Nothing was bought: reason says why. Remove the reason and submit it again,"
-    " without force.",
-    State.SUBMIT_UNKNOWN: "Mavi's answer was lost, so the transcript may have been bought. List the"
-    " tasks with unmatched=true from that time, or submit it again with force, which may pay"
-    " twice.",
+def task_next_step(task: Task) -> str | None:
+    """Return what to do about a task, for programs."""
+    step = step_of_task(task)
+    return step.for_programs if step else None
+
+
+_OF_SUBMISSIONS: Final[Mapping[State, NextStep]] = {
+    State.PENDING: NextStep(
+        "It waits in the queue. If no instance works on it for two hours, the sweep enqueues it"
+        " again."
+    ),
+    State.UPLOADING: NextStep(
+        "Its bytes are sent to Mavi. If the sender has died, another one goes on."
+    ),
+    State.UPLOADED: NextStep("The asset is at Mavi, and its transcript is requested next."),
+    State.SUBMITTING: NextStep(
+        "The request to Mavi is on its way.",
+        "If no answer is recorded until the lease ends, the state becomes submit_unknown.",
+        "If no answer comes, it is listed among those whose answer was lost.",
+    ),
+    State.SUBMITTED: NextStep(
+        "The transcript is bought.", "Read the task that task_id names.", "Open it by its name."
+    ),
+    State.REJECTED: NextStep(
+        "Nothing was bought.",
+        "The field reason says why. Remove the reason and submit it again, without force.",
+        "Remove the reason, and submit it again.",
+    ),
+    State.SUBMIT_UNKNOWN: NextStep(
+        "Mavi's answer was lost, so the transcript may have been bought.",
+        "List the tasks with unmatched=true from that time, or submit it again with force, which"
+        " may pay twice.",
+        "Look for it among those that were not requested here.",
+        link=("Show them", "unmatched=true"),
+        again="To request it again, which may pay twice, run:",
+    ),
 }
 
 _CORRECTED: Final = "Upload it again: the new generation is a new submission."
@@ -78,16 +145,26 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     "upload_failed": "The bytes were sent several times, and no upload succeeded. Check that the"
     " file plays, and submit the object again.",
     "upload_stalled": "Mavi has not processed the upload within a day. Submit the object again.",
-    "duplicate_asset": "Mavi returned an asset id that another submission has. List the submissions"
-    " by asset_id.",
 }
+_DUPLICATE_ASSET: Final = NextStep(
+    "Mavi returned an asset id that another submission has.",
+    "List the submissions by asset_id.",
+    "The transcript of the asset is that of the other one.",
+)
 
 
-def submission_next_step(submission: Submission) -> str:
+def step_of_submission(submission: Submission) -> NextStep:
     """Return what to do about a submission."""
     if submission.state is State.REJECTED:
         reason = submission.reason or ""
+        if reason == "duplicate_asset":
+            return _DUPLICATE_ASSET
         remedy = _OF_REASONS.get(reason) or REMEDIES.get(reason)
         if remedy is not None:
-            return remedy
+            return NextStep(remedy)
     return _OF_SUBMISSIONS[submission.state]
+
+
+def submission_next_step(submission: Submission) -> str:
+    """Return what to do about a submission, for programs."""
+    return step_of_submission(submission).for_programs

@@ -68,12 +68,16 @@ async def dispatch(routes: Sequence[Route], request: Request) -> Response:
 
 
 def private(handler: Handler) -> Handler:
-    """Decorate an entry: no cache keeps its answers, and no browser guesses their type."""
+    """Decorate an entry: no browser guesses the type of its answers.
+
+    No cache keeps them either, unless the answer itself allows it.
+    """
 
     @wraps(handler)
     async def answer_privately(request: Request) -> Any:
         answer = await handler(request)
-        answer.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
         return answer
 
     return answer_privately

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -87,12 +87,23 @@ async def task_json(transcript: OpenTranscript) -> AsyncIterator[bytes]:
     yield chunk + b"]}"
 
 
-async def exported(
+Write = Callable[[Iterator[Segment]], Iterator[bytes]]
+"""Writes an answer from segments, which it reads once."""
+
+
+def exported(
     format_name: str, transcript: OpenTranscript, options: Options
 ) -> AsyncIterator[bytes]:
-    """Write an export. The writer runs in a thread, and waits there for each page."""
+    """Write an export."""
+    return written(
+        transcript, lambda segments: export(format_name, transcript.task, segments, options)
+    )
+
+
+async def written(transcript: OpenTranscript, write: Write) -> AsyncIterator[bytes]:
+    """Write a transcript. The writer runs in a thread, and waits there for each page."""
     pages = _PagesForThread(transcript, asyncio.get_running_loop())
-    chunks = export(format_name, transcript.task, pages.segments(), options)
+    chunks = write(pages.segments())
     while chunk := await asyncio.to_thread(_take, chunks):
         yield chunk
 

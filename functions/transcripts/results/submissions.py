@@ -25,6 +25,19 @@ FILTERS: Final[Mapping[str, Filter]] = {
 }
 
 
+def submission_listing(documents: Documents, retrier: Retrier) -> Listing[Submission]:
+    """Return the list of submissions, of which the fields of the view are read."""
+    return Listing(
+        documents,
+        retrier,
+        "submissions",
+        Submission,
+        "submission_id",
+        SUBMISSION_VIEW_FIELDS,
+        FILTERS,
+    )
+
+
 class SubmissionRoutes:
     """Answers ``GET /submissions`` and what lies below."""
 
@@ -32,15 +45,7 @@ class SubmissionRoutes:
         """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
-        self._listing = Listing(
-            documents,
-            retrier,
-            "submissions",
-            Submission,
-            "submission_id",
-            SUBMISSION_VIEW_FIELDS,
-            FILTERS,
-        )
+        self._listing = submission_listing(documents, retrier)
 
     async def list(self, request: Request) -> Response:
         """Answer a page of entries, newest first."""

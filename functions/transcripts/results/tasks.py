@@ -32,14 +32,17 @@ FILTERS: Final[Mapping[str, Filter]] = {
 }
 
 
+def task_listing(documents: Documents, retrier: Retrier) -> Listing[Task]:
+    """Return the list of tasks, of which the fields of the summary are read."""
+    return Listing(documents, retrier, "tasks", Task, "task_id", SUMMARY_FIELDS, FILTERS)
+
+
 class TaskRoutes:
     """Answers ``GET /tasks`` and what lies below."""
 
     def __init__(self, documents: Documents, retrier: Retrier, log: Log) -> None:
         """Take the documents, how to try again, and where broken streams are logged."""
-        self._listing = Listing(
-            documents, retrier, "tasks", Task, "task_id", SUMMARY_FIELDS, FILTERS
-        )
+        self._listing = task_listing(documents, retrier)
         self._reader = TranscriptReader(documents, retrier)
         self._log = log
 

@@ -31,7 +31,7 @@ _CONTENT_TYPES: Final = {
     " video/x-ms-wm",
     "mpeg": "video/mpeg video/x-mpeg video/x-mpeg2 video/mpeg-system video/x-mpeg-system",
     "mp3": "audio/mpeg audio/mp3 audio/x-mp3 audio/x-mpeg audio/x-mpg",
-    "wav": "audio/vnd.wave audio/wav audio/wave audio/x-wav",
+    "wav": "audio/wav audio/vnd.wave audio/wave audio/x-wav",
     "aac": "audio/aac audio/x-aac audio/x-hx-aac-adts audio/x-hx-aac-adif",
     "flac": "audio/flac audio/x-flac",
     "ogg": "audio/ogg audio/x-ogg video/ogg video/x-ogg application/ogg application/x-ogg"
@@ -60,6 +60,11 @@ FORMAT_OF_TYPE: Final[Mapping[str, str]] = {
     for content_type in content_types.split()
 }
 """The format that a content type stands for, as the extension that Mavi documents."""
+
+TYPE_OF_FORMAT: Final[Mapping[str, str]] = {
+    media_format: content_types.split()[0] for media_format, content_types in _CONTENT_TYPES.items()
+}
+"""The content type under which browsers know a format."""
 
 FORMAT_OF_EXTENSION: Final[Mapping[str, str]] = {name: name for name in VIDEO | AUDIO} | {
     extension: media_format

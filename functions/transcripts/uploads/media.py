@@ -17,6 +17,7 @@ from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
 from transcripts.uploads.formats import (
     FORMAT_OF_EXTENSION,
     FORMAT_OF_TYPE,
+    TYPE_OF_FORMAT,
     UNINFORMATIVE_TYPES,
 )
 from transcripts.uploads.stored_object import StoredObject
@@ -138,6 +139,17 @@ def unreadable_reason(stored: StoredObject) -> RejectReason | None:
     if any(coding.strip() in _CODINGS for coding in codings):
         return RejectReason.COMPRESSED
     return None
+
+
+def played_type(stored: StoredObject) -> str | None:
+    """Return the content type to play an object with, or None if it is no media.
+
+    It is ``audio/…`` or ``video/…``, whatever the uploader has set.
+    """
+    filename = _media_filename(stored.name.rpartition("/")[2].strip(), stored.content_type)
+    if filename is None:
+        return None
+    return TYPE_OF_FORMAT.get(FORMAT_OF_EXTENSION[filename.rpartition(".")[2].lower()])
 
 
 def _media_filename(basename: str, content_type: str | None) -> str | None:

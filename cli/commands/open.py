@@ -1,0 +1,66 @@
+"""The command `open`."""
+
+from __future__ import annotations
+
+import asyncio
+import webbrowser
+from typing import Final
+
+import click
+
+from cli.api import Api, open_api
+from cli.lookup import find_task
+from cli.options import target_options
+from cli.output import note
+from cli.target import Choice
+
+PORT: Final = 8099
+"""The usual port; any free one if it is taken."""
+
+
+@click.command("open")
+@click.argument("subject", metavar="[TASK]", required=False)
+@click.option("--port", type=click.IntRange(0, 65535), help="The port on 127.0.0.1.")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@target_options
+def open_command(
+    *, subject: str | None, port: int | None, no_browser: bool, choice: Choice
+) -> None:
+    """Open the pages in a browser, and keep them open until Ctrl-C.
+
+    TASK is the id of a task, an asset id, a gs:// address or a file; without it, the list opens.
+    The pages come through an address of this machine that adds your ID token; only the printed
+    address works, and only in one browser.
+    """
+    api = open_api(choice)
+    path = "/"
+    if subject:
+        path = f"/view/{(find_task(api, subject).task or {})['task_id']}"
+    else:
+        # A login that is missing is explained here, and not in the browser.
+        api.get("/tasks", {"page_size": 1})
+    asyncio.run(_serve(api, choice, path, port, browse=not no_browser))
+
+
+async def _serve(api: Api, choice: Choice, path: str, port: int | None, *, browse: bool) -> None:
+    from cli.auth import id_token
+    from cli.failures import Failure
+    from cli.loopback import Loopback
+    from cli.run import interrupted
+
+    url = api.target.results_url
+    loopback = Loopback(url, lambda: id_token(url, choice))
+    try:
+        await loopback.start(PORT if port is None else port)
+    except Failure:
+        if port is not None:
+            raise
+        await loopback.start()
+    try:
+        click.echo(loopback.address(path))
+        note(f"Shows {api.target.name} until Ctrl-C. The address is for you only.")
+        if browse:
+            await asyncio.to_thread(webbrowser.open, loopback.address(path))
+        await interrupted()
+    finally:
+        await loopback.stop()

@@ -1,0 +1,81 @@
+"""The pages through `transcripts open`, in Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from cli.loopback import Loopback
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def door(site: Site) -> AsyncIterator[Loopback]:
+    door = Loopback(site.url, lambda: None)
+    await door.start()
+    yield door
+    await door.stop()
+
+
+async def test_speaker_is_renamed_through_the_door(
+    browser: Browser, door: Loopback, task_id: str
+) -> None:
+    """The browser's own headers pass both checks: of the door, and of the form."""
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        faults: list[str] = []
+        page.on("console", lambda message: faults.append(message.text))
+        await page.goto(door.address(f"/view/{task_id}"))
+        assert page.url.endswith(f"/view/{task_id}")
+        await page.get_by_text("Rename").first.click()
+        await page.get_by_label("Name of Speaker 1").fill("Ada")
+        await page.get_by_role("button", name="Save").first.click()
+        await expect(page.locator(".said .who").first).to_have_text("Ada")
+        await page.get_by_role("button", name="Undo").click()
+        await expect(page.locator(".said .who").first).to_have_text("Speaker 1")
+        assert faults == []
+
+
+async def test_other_browser_is_kept_out(browser: Browser, door: Loopback) -> None:
+    """The address without its key is of no use."""
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        answer = await page.goto(door.address("/").partition("?")[0])
+        assert answer is not None
+        assert answer.status == 403
+        await expect(page.locator("body")).to_contain_text("transcripts open")
+
+
+async def test_page_of_another_origin_can_change_nothing(
+    browser: Browser, door: Loopback, site: Site, task_id: str
+) -> None:
+    """Another port of this machine is another origin, though it shares the cookies."""
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(door.address(f"/view/{task_id}"))
+        form = page.locator(".edit form").first
+        fields = {
+            name: await form.locator(f"[name={name}]").first.get_attribute("value") or ""
+            for name in ("token", "etag", "speaker")
+        }
+        target = f"{page.url}/names"
+        # A page without a policy of its own, at the origin of the served function.
+        await context.route(
+            f"{site.url}/other",
+            lambda route: route.fulfill(
+                content_type="text/html",
+                body=f'<form method="post" action="{target}">'
+                + "".join(f'<input name="{name}" value="{fields[name]}">' for name in fields)
+                + '<input name="name" value="Eve"><button>Send</button></form>',
+            ),
+        )
+        await page.goto(f"{site.url}/other")
+        async with page.expect_response(target) as response:
+            await page.get_by_role("button").click()
+        assert (await response.value).status == 403
+        await page.goto(door.address(f"/view/{task_id}"))
+        await expect(page.locator(".said .who").first).to_have_text("Speaker 1")

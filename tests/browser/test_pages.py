@@ -1,0 +1,185 @@
+"""Every page in Chromium: at two widths, light and dark, with and without JavaScript."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenTab
+from tests.browser.site import VIEWPORTS, Scheme, Site
+from tests.viewer import HOSTILE, a_transcript
+
+pytestmark = pytest.mark.browser
+
+PATHS = (
+    "/",
+    "/?state=rejected",
+    "/?q=interview",
+    "/view/interview",
+    "/view/meeting?q=Tuesday",
+    "/view/hostile",
+    "/view/broken",
+    "/view/interview?q=nothing+matches",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", sorted(VIEWPORTS))
+@pytest.mark.parametrize("path", PATHS)
+async def test_page_is_accessible_and_fits_its_width(
+    open_tab: OpenTab, path: str, size: str, scheme: Scheme
+) -> None:
+    """axe finds nothing at the top, in the middle and at the end; nothing is cut at the right."""
+    tab = await open_tab(path, size=size, scheme=scheme)
+    for place in (0, 0.5, 1):
+        await tab.page.evaluate("place => scrollTo(0, document.body.scrollHeight * place)", place)
+        found: Any = await Axe().run(tab.page)
+        assert [
+            (violation["id"], violation["nodes"][0]["html"])
+            for violation in found.response["violations"]
+        ] == []
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert await tab.page.evaluate(wide) == 0
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/view/missing"])
+async def test_page_without_scripts_has_no_dead_control(open_tab: OpenTab, path: str) -> None:
+    """Every visible button sends a form or opens something."""
+    tab = await open_tab(path, script=False)
+    tab.faults = [fault for fault in tab.faults if "404" not in fault]
+    for button in await tab.page.locator("button:visible").all():
+        assert await button.get_attribute("type") != "button"
+    assert await tab.page.locator("#player, #pick").filter(visible=True).count() == 0
+
+
+async def test_stuck_upload_is_found_from_the_first_page(open_tab: OpenTab) -> None:
+    """With its reason and what to do."""
+    tab = await open_tab("/", size="phone")
+    await tab.page.get_by_role("link", name="Rejected").click()
+    entry = tab.page.locator(".entry", has_text="whole week.mov")
+    await expect(entry).to_contain_text("Too large")
+    await expect(entry).to_contain_text("Compress or cut it")
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_renamed_speaker_is_in_the_export(
+    open_tab: OpenTab, task_id: str, *, script: bool
+) -> None:
+    """The file comes from the menu, and undo brings the old name back."""
+    tab = await open_tab(f"/view/{task_id}", script=script)
+    page = tab.page
+    await page.get_by_text("Rename").first.click()
+    await page.get_by_label("Name of Speaker 1").fill("Ada Lovelace")
+    await page.get_by_role("button", name="Save").first.click()
+    await expect(page.locator(".said .who").first).to_have_text("Ada Lovelace")
+    await page.get_by_text("Export", exact=True).click()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="SubRip").click()
+    file = await download.value
+    assert file.suggested_filename == "site meeting.srt"
+    assert "Ada Lovelace:" in (await file.path()).read_text()
+    tab.faults = [fault for fault in tab.faults if not fault.startswith("failed:")]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator(".said .who").first).to_have_text("Speaker 1")
+
+
+async def test_name_in_the_text_leads_to_its_form_and_back(open_tab: OpenTab, task_id: str) -> None:
+    """The reader does not lose the place."""
+    page = (await open_tab(f"/view/{task_id}")).page
+    await page.locator("#l40").scroll_into_view_if_needed()
+    name = page.locator(".said", has=page.locator("#l40")).locator(".who a")
+    await name.click()
+    await expect(page.get_by_label("Name of Speaker 2")).to_be_focused()
+    await page.keyboard.type("Ben")
+    await page.keyboard.press("Enter")
+    await expect(name).to_have_text("Ben")
+    await expect(page.locator("#l40")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", sorted(VIEWPORTS))
+async def test_name_in_the_text_is_a_link_without_scripts(open_tab: OpenTab, size: str) -> None:
+    """The browser opens the form that the link leads to."""
+    page = (await open_tab("/view/meeting", size=size, script=False)).page
+    await page.locator(".said .who a").nth(5).click()
+    await expect(page.get_by_label("Name of Speaker 2")).to_be_in_viewport()
+
+
+async def test_merged_speakers_are_one_and_can_be_separated(
+    open_tab: OpenTab, task_id: str
+) -> None:
+    """Separating takes the common name away from both."""
+    page = (await open_tab(f"/view/{task_id}", size="phone")).page
+    speakers = page.locator(".talk li")
+    await speakers.nth(1).get_by_text("Rename").click()
+    await speakers.nth(1).get_by_role("combobox").select_option(label="Speaker 1")
+    await speakers.nth(1).get_by_role("button", name="Merge").click()
+    await expect(speakers).to_have_count(2)
+    await speakers.first.get_by_text("Rename").click()
+    await expect(speakers.first).to_contain_text("Mavi says Speaker 1, Speaker 2")
+    await speakers.first.get_by_role("button", name="Separate").click()
+    await expect(speakers).to_have_count(3)
+
+
+async def test_conflicting_names_are_explained(open_tab: OpenTab, task_id: str) -> None:
+    """Two tabs give a name; the second one decides with both in view."""
+    tabs = [await open_tab(f"/view/{task_id}") for _ in range(2)]
+    for tab, name in zip(tabs, ("Eva", "Ada"), strict=True):
+        await tab.page.get_by_text("Rename").first.click()
+        await tab.page.get_by_label("Name of Speaker 1").fill(name)
+        await tab.page.get_by_role("button", name="Save").first.click()
+    page = tabs[1].page
+    await expect(page.get_by_role("heading")).to_have_text("Your change was not saved")
+    tabs[1].faults = [fault for fault in tabs[1].faults if "412" not in fault]
+    await expect(page.get_by_role("row").nth(1)).to_contain_text("Eva")
+    await page.get_by_role("button", name="Save my name").click()
+    await expect(page.locator(".said .who").first).to_have_text("Ada")
+
+
+async def test_search_without_scripts_leads_to_each_match(open_tab: OpenTab) -> None:
+    """The server marks the text, and lists the lines."""
+    page = (await open_tab("/view/meeting", script=False)).page
+    await page.get_by_label("Search in this transcript").fill("tuesday")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.locator("mark")).to_have_count(6)
+    links = page.locator("#hit-list a[href^='#l']")
+    await expect(links).to_have_count(6)
+    await links.last.click()
+    await expect(page.locator(".line:target mark")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_hostile_transcript_runs_nothing(open_tab: OpenTab, *, script: bool) -> None:
+    """All of its texts are visible as texts; the fixture fails on any script error or dialog."""
+    page = (await open_tab("/view/hostile?q=b", script=script)).page
+    shown = await page.locator(".line > span").all_inner_texts()
+    assert set(HOSTILE[:-1]) <= set(shown)
+    await page.mouse.move(400, 300)
+    assert await page.locator("#main script, #main img, .side img, .dock img").count() == 0
+
+
+async def test_print_shows_the_transcript_only(open_tab: OpenTab) -> None:
+    """Names and times stay; controls, timeline and player go."""
+    page = (await open_tab("/view/interview")).page
+    await page.emulate_media(media="print")
+    for gone in (".top", ".dock", ".edit"):
+        await expect(page.locator(gone).first).to_be_hidden()
+    await expect(page.locator(".said").last).to_be_visible()
+    laid_out = await page.locator(".block").evaluate_all(
+        "blocks => blocks.map(block => getComputedStyle(block).contentVisibility)"
+    )
+    assert set(laid_out) == {"visible"}
+
+
+async def test_right_to_left_lines_run_from_the_right(open_tab: OpenTab, site: Site) -> None:
+    """A line of Hebrew beside a line of English."""
+    task = a_transcript("hebrew", count=2)
+    segments = [task.segments[0], type(task.segments[1])(4.5, 8.5, "s2", "שלום, מה שלומך?")]
+    await site.put(a_transcript("hebrew", count=2, segments=segments))
+    page = (await open_tab("/view/hebrew")).page
+    directions = await page.locator(".line > span").evaluate_all(
+        "lines => lines.map(line => getComputedStyle(line).direction)"
+    )
+    assert directions == ["ltr", "rtl"]

@@ -1,0 +1,208 @@
+"""The script of a transcript's page: player, follow mode, search and keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import OpenTab
+from tests.browser.site import Site
+from tests.polling import eventually
+from tests.viewer import a_transcript
+
+pytestmark = pytest.mark.browser
+
+TIME = "document.getElementById('player').currentTime"
+PAUSED = "document.getElementById('player').paused"
+
+
+async def play(open_tab: OpenTab, recording: Path, path: str = "/view/interview") -> Page:
+    """Open a transcript with a recording from this device."""
+    page = (await open_tab(path)).page
+    await page.locator("#file").set_input_files(recording)
+    await expect(page.locator("#player")).to_be_visible()
+    return page
+
+
+async def test_click_on_a_line_seeks_and_highlights_it(open_tab: OpenTab, recording: Path) -> None:
+    """Its text and its time both do; the link of the line is in the address then."""
+    page = await play(open_tab, recording)
+    await page.locator("#l5 > span").click()
+    await expect(page.locator("#l5")).to_have_class("line now")
+    assert 18.0 <= await page.evaluate(TIME) < 22.0
+    await page.locator("#l3 > a").click()
+    await expect(page.locator("#l3")).to_have_attribute("aria-current", "true")
+    await expect(page.locator(".now")).to_have_count(1)
+    assert page.url.endswith("#l3")
+
+
+async def test_line_played_alone_stops_at_its_end(open_tab: OpenTab, recording: Path) -> None:
+    """At eight times the speed: the line has four seconds."""
+    page = await play(open_tab, recording)
+    await page.locator("#l4 > span").click()
+    await page.evaluate("document.getElementById('player').playbackRate = 8")
+    await page.get_by_role("button", name="Play this line").click()
+    await eventually(lambda: page.evaluate(f"{PAUSED} && {TIME} > 17"))
+    assert 17.5 <= await page.evaluate(TIME) < 19
+    await expect(page.locator("#l4")).to_have_class("line now")
+
+
+async def test_follow_mode_scrolls_to_what_is_said(open_tab: OpenTab, recording: Path) -> None:
+    """The line comes into view without the reader's help."""
+    page = await play(open_tab, recording)
+    await page.evaluate("document.getElementById('player').currentTime = 200")
+    await expect(page.locator(".now")).to_have_attribute("id", "l45")
+    await expect(page.locator(".now")).to_be_in_viewport()
+
+
+async def test_follow_mode_ends_when_the_reader_scrolls(open_tab: OpenTab, recording: Path) -> None:
+    """It starts again only by its button."""
+    page = await play(open_tab, recording)
+    await page.locator("#l1 > span").click()
+    await page.mouse.move(600, 400)
+    await page.mouse.wheel(0, 300)
+    follow = page.get_by_role("button", name="Follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    place = await page.evaluate("scrollY")
+    await page.evaluate("document.getElementById('player').currentTime = 250")
+    await expect(page.locator(".now")).to_have_attribute("id", "l56")
+    await expect(page.locator(".now")).not_to_be_in_viewport()
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    assert abs(await page.evaluate("scrollY") - place) < 400
+    await follow.click()
+    await expect(page.locator(".now")).to_be_in_viewport()
+
+
+async def test_timeline_seeks_to_the_place_of_the_click(open_tab: OpenTab, recording: Path) -> None:
+    """Without a recording, its parts are links to lines."""
+    page = await play(open_tab, recording)
+    lane = page.locator("#timeline svg").first
+    box = await lane.bounding_box()
+    assert box is not None
+    await page.mouse.click(box["x"] + box["width"] * 0.1, box["y"] + box["height"] / 2)
+    await eventually(lambda: page.evaluate(f"Math.abs({TIME} - 180) < 4"))
+
+
+async def test_part_of_the_timeline_leads_to_its_line(open_tab: OpenTab) -> None:
+    """The browser itself scrolls there."""
+    page = (await open_tab("/view/interview")).page
+    part = page.locator("#timeline svg a").nth(40)
+    target = await part.get_attribute("href")
+    await part.click()
+    assert page.url.endswith(str(target))
+    await expect(page.locator(str(target))).to_be_in_viewport()
+
+
+async def test_player_stays_visible_while_the_reader_scrolls(
+    open_tab: OpenTab, recording: Path
+) -> None:
+    """On a phone too."""
+    page = (await open_tab("/view/interview", size="phone")).page
+    await page.locator("#file").set_input_files(recording)
+    await expect(page.locator("#player")).to_be_visible()
+    await page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    await expect(page.locator("#player")).to_be_in_viewport(ratio=0.9)
+
+
+async def test_file_that_is_no_recording_is_explained(open_tab: OpenTab, tmp_path: Path) -> None:
+    """The page says so, and stays usable."""
+    path = tmp_path / "notes.mp3"
+    path.write_text("no sound")
+    tab = await open_tab("/view/interview")
+    await tab.page.locator("#file").set_input_files(path)
+    await expect(tab.page.locator("#hint")).to_contain_text("can't play")
+
+
+async def test_search_counts_and_steps_through_matches(open_tab: OpenTab) -> None:
+    """Marks stand on the timeline, the address can be shared, and the end leads to the start."""
+    page = (await open_tab("/view/meeting")).page
+    await page.get_by_label("Search in this transcript").fill("TUESDAY")
+    count = page.locator("#match-count")
+    await expect(count).to_have_text("– of 6")
+    assert await page.evaluate("CSS.highlights.get('hits').size") == 6
+    await expect(page.locator("#marks .mark")).to_have_count(6)
+    assert page.url.endswith("?q=TUESDAY")
+    await page.keyboard.press("Enter")
+    await expect(count).to_have_text("1 of 6")
+    await page.get_by_role("button", name="Next match").click()
+    await expect(count).to_have_text("2 of 6")
+    for _ in range(2):
+        await page.get_by_role("button", name="Previous match").click()
+    await expect(count).to_have_text("6 of 6")
+    await expect(page.locator("#l23")).to_be_in_viewport()
+
+
+async def test_search_of_the_address_is_taken_over(open_tab: OpenTab) -> None:
+    """The marks of the server become those of the script."""
+    page = (await open_tab("/view/meeting?q=tuesday")).page
+    await expect(page.locator("#match-count")).to_have_text("– of 6")
+    await expect(page.locator("mark")).to_have_count(0)
+
+
+async def test_search_in_a_long_transcript_finds_the_last_line(
+    open_tab: OpenTab, site: Site
+) -> None:
+    """Blocks that were never laid out are searched too."""
+    task = a_transcript("long", count=3_000)
+    last = type(task.segments[0])(task.duration_s, task.duration_s + 2, "s1", "The final word.")
+    await site.put(a_transcript("long", count=3_000, segments=[*task.segments, last]))
+    page = (await open_tab("/view/long")).page
+    await page.get_by_label("Search in this transcript").fill("final word")
+    await expect(page.locator("#match-count")).to_have_text("– of 1")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#l3001")).to_be_in_viewport()
+
+
+async def test_keys_play_seek_search_and_help(open_tab: OpenTab, recording: Path) -> None:
+    """Letters without modifiers; in a field they are text."""
+    page = await play(open_tab, recording)
+    await page.locator("#l3 > span").click()
+    await page.keyboard.press("k")
+    assert await page.evaluate(PAUSED)
+    await page.keyboard.press(".")
+    await expect(page.locator("#l4")).to_have_class("line now")
+    await page.keyboard.press("]")
+    await expect(page.locator("#speed")).to_have_value("1.25")
+    await page.keyboard.press("f")
+    follow = page.get_by_role("button", name="Follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    await page.keyboard.press("s")
+    await page.keyboard.type("friday?")
+    await expect(page.get_by_label("Search in this transcript")).to_have_value("friday?")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await page.locator("h1").click()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_keys_can_be_turned_off(open_tab: OpenTab, recording: Path) -> None:
+    """The browser keeps the choice."""
+    page = await play(open_tab, recording)
+    await page.keyboard.press("?")
+    await page.get_by_label("Use these shortcuts").uncheck()
+    await page.keyboard.press("Escape")
+    for _ in range(2):
+        await page.keyboard.press("s")
+        assert await page.evaluate("document.activeElement.id") != "q"
+        await page.reload()
+
+
+async def test_keys_with_modifiers_stay_the_browsers(open_tab: OpenTab) -> None:
+    """No shortcut of a browser or a screen reader is taken."""
+    page = (await open_tab("/view/meeting")).page
+    await page.evaluate(
+        "window.taken = 0; addEventListener('keydown', e => { window.taken += e.defaultPrevented })"
+    )
+    for key in ("Control+f", "Control+p", "Control+k", "Alt+s", "Control+r", "Meta+l"):
+        await page.evaluate(
+            """key => { const [modifier, letter] = key.split("+");
+            document.body.dispatchEvent(new KeyboardEvent("keydown", {key: letter, bubbles: true,
+              cancelable: true, ctrlKey: modifier === "Control", altKey: modifier === "Alt",
+              metaKey: modifier === "Meta"})); }""",
+            key,
+        )
+    assert await page.evaluate("window.taken") == 0

@@ -1,0 +1,286 @@
+"""The pages for people: what they show, and what they refuse to run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.fakes import MemoryDocuments, Outage, TryOnce
+from tests.functional.viewer_pages import Page, Reader, fill, memory, reader, results
+from tests.results import LONG, Results
+from tests.viewer import HOSTILE, a_transcript, hostile_transcript
+from transcripts.exports import FORMATS
+from transcripts.results.listing import MAX_PAGE_SIZE
+from transcripts.tasks.task import Status, page_path
+from transcripts.viewer.assets import MEDIA_TYPES, asset_path
+from transcripts.viewer.entries import SEARCHED_PAGES
+from transcripts.viewer.words import FORMAT_WORDS, STATE_WORDS, STATUS_WORDS
+
+__all__ = ["memory", "reader", "results"]
+
+
+async def test_list_shows_each_state_with_reason_and_next_step(
+    results: Results, reader: Reader
+) -> None:
+    """A task that is stuck or failed says what to do about it."""
+    await fill(results)
+    page = await reader.get("/")
+    for status in set(Status) - {Status.DELETED, Status.UNRECOGNIZED}:
+        assert STATUS_WORDS[status] in page.text
+    assert "Mavi says: No speech was found" in page.text
+    assert "No result has arrived in time." in page.text
+    assert "29:59" in page.text
+    assert "$3.00" in page.text
+    assert page.text.index("interview with Ada") > page.text.index("site meeting")
+
+
+async def test_list_of_rejected_submissions_says_why(results: Results, reader: Reader) -> None:
+    """The first page links to them, with their number."""
+    await fill(results)
+    first = await reader.get("/")
+    assert "/?state=rejected" in first.attributes("href")
+    assert f"{STATE_WORDS['rejected']} 2" in first.text  # type: ignore[index] # a StrEnum
+    page = await reader.get("/?state=rejected")
+    assert "Too large" in page.text
+    assert "Compress or cut it" in page.text
+    assert "gs://recordings/whole week.mov" in page.text
+    assert "site meeting" not in page.text
+
+
+async def test_list_pages_lead_to_every_task(results: Results, reader: Reader) -> None:
+    """The form of the next page keeps the filter."""
+    await results.put(*(a_transcript(f"t{index:03d}", count=1) for index in range(120)))
+    page = await reader.get("/?status=succeeded")
+    seen: list[str] = []
+    while True:
+        seen += [href for href in page.attributes("href") if href.startswith("/view/")]
+        if not any(form.named("page_token") for form in page.forms):
+            break
+        form = page.form_with("page_token")
+        assert form.named("status") == ["succeeded"]
+        page = await reader.get(f"/?{urlencode(form.fields)}")
+    assert len(seen) == len(set(seen)) == 120
+
+
+@pytest.mark.parametrize(
+    "query", ["interview", "INTERVIEW WITH", "re_0001", "client:ard", "ben", "gs://recordings/int"]
+)
+async def test_list_search_finds_name_asset_label_and_speaker(
+    results: Results, reader: Reader, query: str
+) -> None:
+    """Case does not matter."""
+    await fill(results)
+    page = await reader.get(f"/?{urlencode({'q': query})}")
+    assert "/view/interview" in page.attributes("href")
+    assert "/view/broken" not in page.attributes("href")
+
+
+async def test_list_search_beyond_its_limit_offers_to_go_on(
+    results: Results, reader: Reader
+) -> None:
+    """A search reads a bounded number of tasks, and the next request goes on after them."""
+    limit = SEARCHED_PAGES * MAX_PAGE_SIZE
+    await results.put(
+        *(a_transcript(f"a{index:04d}", count=0, labels={}) for index in range(limit)),
+        a_transcript("a", count=0, labels={"rare": "find"}),
+    )
+    page = await reader.get("/?q=rare:find")
+    assert f"0 of {limit:,} match" in page.text
+    page = await reader.get(f"/?{urlencode(page.form_with('page_token').fields)}")
+    assert "/view/a" in page.attributes("href")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/?status=nonsense", 400),
+        ("/?page_token=altered", 400),
+        ("/?status=failed&state=rejected", 400),
+        ("/view/missing", 404),
+        ("/view/%2e%2e", 404),
+        ("/viewer/other.js", 404),
+    ],
+)
+async def test_page_with_an_error_answers_its_status(
+    reader: Reader, path: str, status: int
+) -> None:
+    """The reader learns why in words."""
+    answer = await reader.client.get(path)
+    assert answer.status_code == status
+    if not path.startswith("/viewer/"):
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "All transcripts" in Page(answer).text
+
+
+async def test_page_without_a_store_is_an_error_page(
+    results: Results, reader: Reader, memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log tells why."""
+    module: Any = results.loaded.module
+    monkeypatch.setattr(type(module.retrier), "run", TryOnce.run)
+    memory.before = Outage(1)
+    answer = await reader.client.get("/view/t")
+    assert answer.status_code == 503
+    assert Page(answer).elements
+    assert "transient_error" in [line["message"] for line in results.log]
+
+
+async def test_transcript_shows_paragraphs_by_speaker(results: Results, reader: Reader) -> None:
+    """Consecutive lines of a speaker have one name, and each line has an anchor and a link."""
+    task = a_transcript()
+    await results.put(task)
+    page = await reader.get("/view/t")
+    said = [given for _, given in page.elements if "said" in given.get("class", "").split()]
+    turns = [
+        segment.speaker
+        for index, segment in enumerate(task.segments)
+        if index == 0 or task.segments[index - 1].speaker != segment.speaker
+    ]
+    assert len(said) == len(turns)
+    ids, links = page.attributes("id"), page.attributes("href")
+    for number, segment in enumerate(task.segments, 1):
+        assert f"l{number}" in ids
+        assert f"#l{number}" in links
+        assert segment.text in page.words
+    assert page.titles[0] == "site meeting"
+    assert page.attributes("dir").count("auto") > len(task.segments)
+
+
+async def test_transcript_links_lead_to_its_own_anchors(results: Results, reader: Reader) -> None:
+    """So do the parts of the talk-time chart and of the timeline."""
+    await results.put(a_transcript(count=400, speakers=12))
+    page = await reader.get("/view/t?q=Tuesday")
+    ids = page.attributes("id")
+    anchors = [href[1:] for href in page.attributes("href") if href.startswith("#")]
+    assert len(ids) == len(set(ids))
+    assert set(anchors) <= set(ids)
+    assert "Others" in page.words
+    assert len([tag for tag, _ in page.elements if tag == "rect"]) > 100
+
+
+async def test_transcript_search_marks_and_counts_matches(results: Results, reader: Reader) -> None:
+    """Case and pattern characters have no meaning."""
+    await results.put(a_transcript())
+    page = await reader.get("/view/t?q=ON%20tuesday.")
+    assert [tag for tag, _ in page.elements].count("mark") == 6
+    assert "6 lines match" in page.text
+    assert "#l6" in page.attributes("href")
+    assert "0 lines match" in (await reader.get("/view/t?q=.*")).text
+
+
+async def test_transcript_menu_leads_to_every_export(results: Results, reader: Reader) -> None:
+    """Each link answers a file."""
+    assert set(FORMAT_WORDS) == set(FORMATS)
+    await results.put(a_transcript())
+    page = await reader.get("/view/t")
+    links = [href for href in page.attributes("href") if href.startswith("/tasks/")]
+    assert len(links) == len(FORMATS)
+    for link in links:
+        assert (await reader.client.get(link)).status_code == 200
+
+
+async def test_transcript_of_several_pages_is_read_page_by_page(
+    results: Results, memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first bytes are sent before the second page is read."""
+    await results.put_result(count=LONG)
+    stored = await results.stored("t")
+    assert stored.pages > 1
+    second = page_path("t", "r1", 1)
+    read, started = memory.read, [False]
+    order: list[bool] = []
+
+    async def recording(*reads: Any) -> Any:
+        order.extend(started[0] for each in reads if each.fields is None and each.path == second)
+        return await read(*reads)
+
+    async def on_start() -> None:
+        started[0] = True
+
+    monkeypatch.setattr(memory, "read", recording)
+    stream = results.stream("/view/t")
+    await stream.run(on_start)
+    assert stream.complete
+    assert order == [True]
+    assert stream.answer.body.count(b'class="line"') == LONG
+
+
+async def test_task_without_a_transcript_says_what_to_do(results: Results, reader: Reader) -> None:
+    """With what Mavi says."""
+    await fill(results)
+    page = await reader.get("/view/broken")
+    assert "Failed" in page.words
+    assert "Mavi says: No speech was found" in page.text
+    assert "Correct the recording" in page.text
+    assert "transcripts submit --force" in page.text
+
+
+PATHS = ("/", "/?state=rejected", "/?q=x", "/view/hostile", "/view/hostile?q=b", "/view/missing")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_page_headers_forbid_what_is_inline_or_foreign(
+    results: Results, reader: Reader, path: str
+) -> None:
+    """On errors too."""
+    await fill(results)
+    answer = await reader.client.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    for part in ("form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"):
+        assert part in policy
+    assert "unsafe" not in policy
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+HREF = re.compile(
+    r"#[\w-]+|/|/\?[\w=&%./-]+|/view/[\w-]+(/names)?|/tasks/[\w-]+\.[\w.]+|/viewer/[\w.]+\?v=\w+"
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_hostile_transcript_stays_text(results: Results, reader: Reader, path: str) -> None:
+    """No element, attribute or address of a page comes from stored text."""
+    await fill(results)
+    page = await reader.get(path)
+    for tag, given in page.elements:
+        assert tag not in {"img", "b", "iframe", "object", "base", "style", "raw"}, path
+        assert not [name for name in given if name.startswith("on") or name == "style"]
+        assert tag != "script" or given["src"] == asset_path("viewer.js")
+        for name in ("href", "src", "action", "formaction", "xlink:href"):
+            value = given.get(name, "/")
+            assert HREF.fullmatch(value), value
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert "49" not in page.words
+
+
+async def test_hostile_transcript_is_shown_as_it_was_said(results: Results, reader: Reader) -> None:
+    """Escaping loses nothing."""
+    await results.put(hostile_transcript())
+    words = (await reader.get("/view/hostile")).words
+    assert set(HOSTILE[:-1]) <= set(words)
+
+
+@pytest.mark.parametrize("name", sorted(MEDIA_TYPES))
+async def test_asset_is_kept_only_under_the_address_of_its_content(
+    reader: Reader, name: str
+) -> None:
+    """Another version is answered, and kept by no browser."""
+    answer = await reader.client.get(asset_path(name))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == MEDIA_TYPES[name]
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for other in (f"/viewer/{name}", f"/viewer/{name}?v=old"):
+        assert (await reader.client.get(other)).headers["Cache-Control"] == "no-store"
+
+
+async def test_script_and_style_are_small(reader: Reader) -> None:
+    """At most 40 KB together."""
+    sizes = [len((await reader.client.get(asset_path(name))).content) for name in MEDIA_TYPES]
+    assert sum(sizes) <= 40_000
