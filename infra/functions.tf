@@ -26,7 +26,7 @@ locals {
       settings = [
         "MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "MAX_OBJECT_BYTES", "MAX_SUBMISSIONS_PER_DAY",
       ]
-      # Streams eight uploads at once: 205 MiB at most, measured with objects of 100 MiB (make bench). A
+      # Streams eight uploads at once: 150 MiB at most, measured with objects of 100 MiB (make bench). A
       # task may take half an hour, most of it waiting. One instance, because it keeps the rate limit of
       # the account.
       size = { cpu = "1", memory = "512Mi", concurrency = 80, timeout_s = 1800, min_instances = 0, max_instances = 1 }

@@ -226,7 +226,7 @@ class _Download:
             except Exception as error:
                 if not pieces or not _TRANSIENT(error):
                     raise
-                # What arrived before is good; the next read resumes after it.
+                # The earlier pieces are good; the next read resumes after them.
                 self._disconnect()
                 return b"".join(pieces)
             pieces.append(piece)
