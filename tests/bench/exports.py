@@ -146,13 +146,14 @@ def _grown_in_process(format_name: str, way: str) -> float:
     return float(done.stdout)
 
 
-def report(rounds: int) -> None:
-    """Print a row for each format; each memory is of a process of its own."""
+def report(rounds: int) -> dict[str, dict[str, float]]:
+    """Print and return a row for each format; each memory is of a process of its own."""
     print(
         f"\nExports: CPU time of {SEGMENTS} segments, median of {rounds}; memory above idle at "
         f"{LONG_SEGMENTS} segments in {PAGES} pages, streamed and with one string; a library's time"
     )
     parts = segments(SEGMENTS)
+    rows: dict[str, dict[str, float]] = {}
     for name in FORMATS:
         cpu_s = _cpu_s(partial(_write, name, parts), rounds)
         streamed, whole = (_grown_in_process(name, way) for way in ("streamed", "string"))
@@ -165,6 +166,8 @@ def report(rounds: int) -> None:
             f"  {name:<14} {cpu_s:6.3f} s   {streamed:5.1f} MiB   {whole:6.1f} MiB   {library}",
             flush=True,
         )
+        rows[name] = {"cpu_ms": cpu_s * 1e3, "streamed_mib": streamed, "string_mib": whole}
+    return rows
 
 
 if __name__ == "__main__":

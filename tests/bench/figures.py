@@ -31,6 +31,10 @@ class Column(NamedTuple):
     key: str
     form: str
 
+    def text(self, figures: Mapping[str, float]) -> str:
+        """Return the figure of this column; empty if it was not measured."""
+        return self.form.format(figures[self.key]) if self.key in figures else ""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -58,17 +62,17 @@ class Table:
         titles = (self.head, *(column.title for column in self.columns))
         lines = [titles, ("---",) * len(titles)]
         for name, figures in rows.items():
-            cells = (column.form.format(figures[column.key]) for column in self.columns)
-            lines.append((name, *cells))
+            lines.append((name, *(column.text(figures) for column in self.columns)))
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"{table}\n\n![{self.plot_title}](images/performance-{self.name}.svg)"
 
     def plot(self, rows: Rows) -> str:
         """Return the plot as SVG."""
-        form = next(column.form for column in self.columns if column.key == self.plotted)
+        column = next(column for column in self.columns if column.key == self.plotted)
         bars = [
-            Bar(name, figures[self.plotted], form.format(figures[self.plotted]))
+            Bar(name, figures[self.plotted], column.text(figures))
             for name, figures in rows.items()
+            if self.plotted in figures
         ]
         return bar_chart(self.plot_title, bars)
 
@@ -145,6 +149,72 @@ TABLES: Final = (
         (Column("to the first byte", "wall_ms", "{:.0f} ms"),),
         "wall_ms",
         "Time to the first byte of the command",
+    ),
+    Table(
+        "upload",
+        ("upload",),
+        "objects, and the rate of bucket and receiver",
+        (
+            Column("part of the rate", "ratio", "{:.2f}"),
+            Column("conventional", "conventional_ratio", "{:.2f}"),
+            Column("sockets", "sockets_ratio", "{:.2f}"),
+            Column("CPU time of a GB", "cpu_s", "{:.2f} s"),
+            Column("conventional", "conventional_cpu_s", "{:.2f} s"),
+            Column("sockets", "sockets_cpu_s", "{:.2f} s"),
+            Column("peak memory", "peak_mib", "{:.0f} MiB"),
+            Column("conventional", "conventional_peak_mib", "{:.0f} MiB"),
+        ),
+        "ratio",
+        "Part of the slower side's rate that an upload reaches",
+    ),
+    Table(
+        "results",
+        ("results",),
+        "a request, with HTTP",
+        (
+            Column("conventional, CPU time", "conventional_ms", "{:.0f} ms"),
+            Column("this project, CPU time", "cpu_ms", "{:.0f} ms"),
+            Column("time", "wall_ms", "{:.0f} ms"),
+        ),
+        "cpu_ms",
+        "CPU time of reading",
+    ),
+    Table(
+        "exports",
+        ("exports",),
+        "export of 20,000 segments",
+        (
+            Column("CPU time", "cpu_ms", "{:.0f} ms"),
+            Column("memory above idle at 100,000 segments", "streamed_mib", "{:.1f} MiB"),
+            Column("as one string", "string_mib", "{:.0f} MiB"),
+        ),
+        "cpu_ms",
+        "CPU time of an export of 20,000 segments",
+    ),
+    Table(
+        "viewer",
+        ("viewer",),
+        "a transcript of",
+        (
+            Column("first byte", "first_byte_ms", "{:,.0f} ms"),
+            Column("painted", "painted_ms", "{:,.0f} ms"),
+            Column("last byte", "last_byte_ms", "{:,.0f} ms"),
+            Column("ready for input", "ready_ms", "{:,.0f} ms"),
+            Column("longest frame while scrolling to the end", "longest_frame_ms", "{:.0f} ms"),
+        ),
+        "painted_ms",
+        "From the start of a navigation to the first contentful paint",
+    ),
+    Table(
+        "memory",
+        ("memory",),
+        "load",
+        (
+            Column("peak", "peak_mib", "{:.0f} MiB"),
+            Column("of", "limit_mib", "{:,.0f} MiB"),
+        ),
+        "peak_mib",
+        "Peak memory",
     ),
 )
 

@@ -163,8 +163,18 @@ def _counts(answers: list[int]) -> str:
     )
 
 
-def report() -> None:
-    """Print a row for each function and body."""
+LIMITS_MIB: Final = {"submit": 512, "callback": 512, "subscriber": 1024}
+"""The memory of an instance, as ``infra`` sets it."""
+
+
+def report() -> dict[str, dict[str, float]]:
+    """Print and return a row for each function and body."""
+    rows: dict[str, dict[str, float]] = {}
+
+    def row(function: str, load: str, peak: float) -> None:
+        limit = LIMITS_MIB[function]
+        rows[f"{function}: {load}"] = {"peak_mib": peak, "limit_mib": limit}
+
     print(f"\nMemory: subscriber, {PUSHES} pushes of 32 MiB at once; peak of the worker")
     for name, make in BODIES.items():
         body = make()
@@ -173,9 +183,14 @@ def report() -> None:
             f"  {name:<28} {len(body) / MIB:4.0f} MiB   {peak:5.0f} MiB   {_counts(answers)}",
             flush=True,
         )
+        row("subscriber", f"{PUSHES} at once of {name}, {len(body) / MIB:.0f} MiB", peak)
     peak, answers = measure_callback()
     print(f"Memory: callback, {CALLBACKS} bodies of 32 MiB at once, no answer of the broker")
     print(f"  {peak:5.0f} MiB   {_counts(answers)}", flush=True)
+    row("callback", f"{CALLBACKS} bodies of 32 MiB at once while the broker is silent", peak)
     if emulators_installed():
         print(f"Memory: submit, {UPLOADS} uploads of {UPLOAD_BYTES / MIB:.0f} MiB at once")
-        print(f"  {asyncio.run(measure_submit()):5.0f} MiB")
+        peak = asyncio.run(measure_submit())
+        print(f"  {peak:5.0f} MiB")
+        row("submit", f"{UPLOADS} uploads of {UPLOAD_BYTES / MIB:.0f} MiB at once", peak)
+    return rows

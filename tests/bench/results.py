@@ -140,35 +140,51 @@ def _embedded(tasks: int) -> Iterator[Mapping[str, str]]:
         yield {"TRANSCRIPTS_BACKEND": EMBEDDED, "TRANSCRIPTS_DATA_DIR": folder}
 
 
-async def _report_emulated(rounds: int) -> None:
+async def _report_emulated(rounds: int) -> dict[str, dict[str, float]]:
+    rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="transcripts-bench-") as folder:
         emulators = await start_emulators(Path(folder), ["firestore"])
         try:
             host = emulators[0].host
             await _fill(FirestoreDocuments(PROJECT, "(default)", host), 200)
             environ = {"TRANSCRIPTS_BACKEND": GOOGLE, "FIRESTORE_EMULATOR_HOST": host}
-            for name, path in (("list", LIST), ("export", SRT)):
-                _, ours_s = await asyncio.to_thread(_get, environ, path, rounds)
+            for name, path, words in (
+                ("list", LIST, "a page of 50 of 200 tasks, Firestore emulator"),
+                ("export", SRT, f"SRT of {SEGMENTS:,} segments, Firestore emulator"),
+            ):
+                time_s, ours_s = await asyncio.to_thread(_get, environ, path, rounds)
                 theirs_s = await asyncio.to_thread(_conventional_cpu_s, name, host)
                 print(
                     f"  {path:<28} {ours_s * 1e3:6.0f} ms CPU   conventional "
                     f"{theirs_s * 1e3:6.0f} ms CPU   {theirs_s / ours_s:5.1f} x",
                     flush=True,
                 )
+                rows[words] = {
+                    "wall_ms": time_s * 1e3,
+                    "cpu_ms": ours_s * 1e3,
+                    "conventional_ms": theirs_s * 1e3,
+                }
         finally:
             await stop_emulators(emulators)
+    return rows
 
 
-def report(rounds: int) -> None:
-    """Print a row for each request."""
+def report(rounds: int) -> dict[str, dict[str, float]]:
+    """Print and return a row for each request."""
+    rows: dict[str, dict[str, float]] = {}
     print(f"\nResults: embedded, {TASKS} tasks and one of {SEGMENTS} segments, median of {rounds}")
     with _embedded(TASKS) as environ:
-        for path in (LIST, SRT):
+        for path, words in (
+            (LIST, f"a page of 50 of {TASKS:,} tasks, embedded"),
+            (SRT, f"SRT of {SEGMENTS:,} segments, embedded"),
+        ):
             time_s, cpu_s = _get(environ, path, rounds)
             print(f"  {path:<28} {time_s * 1e3:6.0f} ms   {cpu_s * 1e3:6.0f} ms CPU", flush=True)
+            rows[words] = {"wall_ms": time_s * 1e3, "cpu_ms": cpu_s * 1e3}
     if emulators_installed():
         print("Results: Firestore emulator, against Google's client that loads everything")
-        asyncio.run(_report_emulated(rounds))
+        rows |= asyncio.run(_report_emulated(rounds))
+    return rows
 
 
 if __name__ == "__main__":

@@ -119,19 +119,26 @@ def measure(rounds: int) -> Iterator[Row]:
     yield measure_row("sockets", largest, 1, fast, rounds)
 
 
-def report(rounds: int) -> list[Row]:
-    """Print a row for each measurement."""
+def report(rounds: int) -> dict[str, dict[str, float]]:
+    """Print a row for each measurement, and return one for each load, with all ways in it."""
     print(
         f"\nUpload: bucket to Mavi, {FIRST_BYTE_S * 1e3:.0f} ms to the first byte of each request,"
         f" median of {rounds}"
     )
-    rows = []
+    rows: dict[str, dict[str, float]] = {}
     for row in measure(rounds):
-        rows.append(row)
+        load = f"{row.uploads} x {row.size / MB:.0f} MB at {row.rate / MB:.0f} MB/s"
+        way = "" if row.way == "ours" else f"{row.way}_"
+        rows.setdefault(load, {}).update(
+            {
+                f"{way}ratio": row.ratio,
+                f"{way}cpu_s": row.cpu_s_per_gb,
+                f"{way}peak_mib": row.peak_mib,
+            }
+        )
         print(
-            f"  {row.way:<12} {row.uploads} x {row.size / MB:3.0f} MB at {row.rate / MB:.0f} MB/s"
-            f"   {row.ratio:4.2f} of the rate   {row.cpu_s_per_gb:5.2f} s CPU a GB"
-            f"   {row.peak_mib:5.0f} MiB",
+            f"  {row.way:<12} {load:<22}   {row.ratio:4.2f} of the rate"
+            f"   {row.cpu_s_per_gb:5.2f} s CPU a GB   {row.peak_mib:5.0f} MiB",
             flush=True,
         )
     return rows

@@ -80,7 +80,8 @@ async def _page(browser: Browser) -> Page:
     return await context.new_page()
 
 
-async def _measure(rounds: int, folder: Path) -> None:
+async def _measure(rounds: int, folder: Path) -> dict[str, dict[str, float]]:
+    rows: dict[str, dict[str, float]] = {}
     async with serve_site(folder) as site, start_browser() as browser:
         for lines in LENGTHS:
             task_id = await _put(site, lines)
@@ -96,6 +97,10 @@ async def _measure(rounds: int, folder: Path) -> None:
                 f"           scrolling   median frame {median(frames):4.0f} ms   longest "
                 + ", ".join(f"{frame:.0f}" for frame in longest)
             )
+            rows[f"{lines:,} lines"] = {
+                **{f"{name}_ms": value for name, value in found._asdict().items()},
+                "longest_frame_ms": longest[-1],
+            }
             await page.context.close()
         page = await _page(browser)
         sizes: list[Any] = [
@@ -103,13 +108,14 @@ async def _measure(rounds: int, folder: Path) -> None:
             for name in MEDIA_TYPES
         ]
         print(f"  stylesheet, script and icon together {sum(sizes) / 1000:.1f} kB")
+    return rows
 
 
-def report(rounds: int) -> None:
-    """Print the figures, or why they are missing."""
+def report(rounds: int) -> dict[str, dict[str, float]] | None:
+    """Print and return the figures, or print why they are missing."""
     print(f"\nPages: a transcript in Chromium, median of {rounds}")
     if not chromium_installed():
         print(f"  not measured without Chromium. {MISSING}")
-        return
+        return None
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_measure(rounds, Path(folder)))
+        return asyncio.run(_measure(rounds, Path(folder)))
