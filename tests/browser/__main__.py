@@ -47,7 +47,7 @@ async def take_all(page: Page, site: Site, folder: Path, suffix: str, recording:
     await page.goto(f"{site.url}/view/meeting")
     await page.locator("#file").set_input_files(recording)
     await page.locator("#player").wait_for()
-    await page.locator("#l6 > span").click()
+    await page.locator("#l6").click()
     await page.keyboard.press("k")
     await page.locator(".talk li").nth(1).get_by_text("Rename").click()
     await take(page, folder, f"player-{suffix}")
