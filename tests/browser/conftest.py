@@ -67,6 +67,7 @@ OpenTab = Callable[..., Awaitable[Tab]]
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Serve the list of ``tests.viewer``; a test that changes a transcript stores its own."""
     async with serve_site(tmp_path_factory.mktemp("site")) as site:
+        await site.put(a_transcript("council", count=100, labels={}))
         yield site
 
 

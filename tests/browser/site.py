@@ -21,6 +21,7 @@ from transcripts.submissions.submission import submission_path
 from transcripts.tasks.task import Task, task_path
 
 VIEWPORTS: Final = {"desktop": (1280, 800), "phone": (390, 844)}
+NARROWEST: Final = (320, 640)
 
 Scheme = Literal["light", "dark"]
 

@@ -153,6 +153,19 @@ async def test_search_in_a_long_transcript_finds_the_last_line(
     await expect(page.locator("#match-count")).to_have_text("– of 1")
     await page.keyboard.press("Enter")
     await expect(page.locator("#l3001")).to_be_in_viewport()
+    await page.locator("#marks a").click()
+    assert page.url.endswith("#l3001")
+
+
+async def test_link_to_a_line_of_a_long_transcript_leads_to_it(
+    open_tab: OpenTab, site: Site
+) -> None:
+    """The blocks before it were never laid out; the browser's own search finds their text."""
+    await site.put(a_transcript("linked", count=3_000))
+    page = (await open_tab("/view/linked#l2900")).page
+    await expect(page.locator("#l2900")).to_be_in_viewport()
+    text = await page.locator("#l1500").evaluate("line => line.lastChild.data")
+    assert await page.evaluate("text => window.find(text, true, true, true)", text)
 
 
 async def test_keys_play_seek_search_and_help(open_tab: OpenTab, recording: Path) -> None:

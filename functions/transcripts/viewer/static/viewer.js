@@ -112,12 +112,13 @@
     if (box.top < 120 || box.bottom > dock - 40) line.scrollIntoView({ block: "center" });
   }
 
-  const place = document.createElementNS(SVG, "rect");
-  place.id = "place";
-  place.setAttribute("width", "1.5");
+  function svgRect(attributes) {
+    const rect = document.createElementNS(SVG, "rect");
+    for (const [name, value] of Object.entries(attributes)) rect.setAttribute(name, String(value));
+    return rect;
+  }
   // Higher than all lanes together; the box around them cuts it.
-  place.setAttribute("y", "-990");
-  place.setAttribute("height", "1000");
+  const place = svgRect({ id: "place", width: 1.5, y: -990, height: 1000 });
 
   function tick() {
     const now = player.currentTime;
@@ -235,7 +236,7 @@
     removeMarks();
     hits = [];
     hit = -1;
-    for (const old of marks.querySelectorAll(".mark")) old.closest("a")?.remove() ?? old.remove();
+    for (const old of marks.querySelectorAll("a")) old.remove();
     if (query) {
       const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
       let index = -1;
@@ -258,12 +259,11 @@
       const x = Math.floor(Math.min(starts[each.index] / duration, 1) * columns);
       if (seen.has(x)) continue;
       seen.add(x);
-      const mark = document.createElementNS(SVG, "rect");
-      mark.setAttribute("class", "mark");
-      mark.setAttribute("x", String(x));
-      mark.setAttribute("width", "2");
-      mark.setAttribute("height", "10");
-      marks.append(mark);
+      const link = document.createElementNS(SVG, "a");
+      link.setAttribute("href", `#${lineOf(each.index).id}`);
+      link.setAttribute("tabindex", "-1");
+      link.append(svgRect({ class: "mark", x, width: 2, height: 10 }));
+      marks.append(link);
     }
     $("match-tools").hidden = !query;
     $("match-count").textContent = query ? `${hits.length ? "–" : "0"} of ${hits.length}` : "";
