@@ -256,7 +256,7 @@
     CSS.highlights.delete("hit");
     const seen = new Set();
     for (const each of hits) {
-      const x = Math.floor(Math.min(starts[each.index] / duration, 1) * columns);
+      const x = Math.min(Math.floor((starts[each.index] / duration) * columns), columns - 2);
       if (seen.has(x)) continue;
       seen.add(x);
       const link = document.createElementNS(SVG, "a");
