@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.accessibility import violations, violations_while_scrolling
 from tests.browser.conftest import OpenTab
-from tests.browser.site import NARROWEST, VIEWPORTS, Site
+from tests.browser.site import NARROWEST, VIEWPORTS, Scheme, Site
 from tests.viewer import HOSTILE, a_transcript
 
 pytestmark = pytest.mark.browser
@@ -193,6 +195,26 @@ async def test_print_shows_the_transcript_only(open_tab: OpenTab) -> None:
         "blocks => blocks.map(block => getComputedStyle(block).contentVisibility)"
     )
     assert set(laid_out) == {"visible"}
+
+
+async def test_speakers_differ_with_and_without_color(open_tab: OpenTab, site: Site) -> None:
+    """Four speakers have four colors and four kinds of line, light and dark."""
+    await site.put(a_transcript("four", count=80, speakers=4))
+    page = (await open_tab("/view/four")).page
+    looks: list[tuple[str, str]] = []
+    for scheme in get_args(Scheme):
+        await page.emulate_media(color_scheme=scheme)
+        looks += [
+            (style, color)
+            for style, color in await page.evaluate(
+                """() => [1, 2, 3, 4].map(number => {
+                  const style = getComputedStyle(document.querySelector(`.said.c${number}`));
+                  return [style.borderInlineStartStyle, style.borderInlineStartColor];
+                })"""
+            )
+        ]
+    assert len({style for style, _ in looks}) == 4
+    assert len({color for _, color in looks}) == 8
 
 
 async def test_right_to_left_lines_run_from_the_right(open_tab: OpenTab, site: Site) -> None:
