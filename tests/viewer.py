@@ -119,6 +119,19 @@ def hostile_transcript(task_id: str = "hostile") -> Task:
     )
 
 
+def long_transcript(task_id: str = "wide") -> Task:
+    """Return a transcript whose every name is long and has no place to break."""
+    word = "Donaudampfschifffahrtsgesellschaft" * 5
+    task = a_transcript(task_id, labels={word[:60]: word[:60]}, asset_id=word)
+    return replace(
+        task,
+        source=Source(f"gs://recordings/{word}.mp4", "1"),
+        created_at=NOW - timedelta(days=40),
+        speaker_names=[SpeakerName(each.name, f"{each.id}{word}") for each in task.speakers],
+        segments=[replace(each, text=word) for each in task.segments],
+    )
+
+
 def a_list() -> tuple[list[Task], list[Submission]]:
     """Return a task in every state, and submissions that are stuck or rejected."""
     tasks = [
@@ -155,6 +168,7 @@ def a_list() -> tuple[list[Task], list[Submission]]:
             created_at=NOW - timedelta(days=2),
         ),
         hostile_transcript(),
+        long_transcript(),
     ]
     entries = [
         (State.REJECTED, "too_large", "gs://recordings/whole week.mov"),

@@ -25,6 +25,9 @@ PAGES: Final = {
     "transcript": "/view/interview",
     "search": "/view/meeting?q=tuesday",
     "hostile": "/view/hostile",
+    "pending": "/view/waits",
+    "empty": "/?label=client:none",
+    "error": "/view/missing",
 }
 README: Final = ("list-desktop-light", "player-desktop-light")
 
@@ -45,15 +48,29 @@ async def take_all(page: Page, site: Site, folder: Path, suffix: str) -> None:
     for name, path in PAGES.items():
         await page.goto(site.url + path)
         await take(page, folder, f"{name}-{suffix}")
+    await take_conflict(page, site, folder, suffix)
     await page.goto(f"{site.url}/view/played")
     await page.locator("#player").wait_for()
-    await page.locator("#l6 > span").click()
+    await page.locator("#l6").click()
     await page.keyboard.press("k")
     await page.locator(".talk li").nth(1).get_by_text("Rename").click()
     await take(page, folder, f"player-{suffix}")
     await page.locator("h1").click()
     await page.keyboard.press("?")
     await take(page, folder, f"help-{suffix}")
+
+
+async def take_conflict(page: Page, site: Site, folder: Path, suffix: str) -> None:
+    """Name a speaker on a page that is older than the last change."""
+    await page.goto(f"{site.url}/view/interview")
+    await page.locator("[name=etag]").evaluate_all(
+        "tags => tags.forEach(tag => { tag.value = '-' })"
+    )
+    await page.get_by_text("Rename").first.click()
+    await page.get_by_label("Name of Ada").fill("Ada Lovelace")
+    await page.get_by_role("button", name="Save").first.click()
+    await page.get_by_role("heading", name="not saved").wait_for()
+    await take(page, folder, f"conflict-{suffix}")
 
 
 async def main(folder: Path) -> None:

@@ -39,9 +39,9 @@ class Tab:
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
 
         def on_failed(request: Any) -> None:
-            # The media player ends the requests for parts that it no longer needs.
-            if not request.url.startswith("blob:") and "/media" not in request.url:
-                self.faults.append(f"failed: {request.url}")
+            # The next page, a download, or a media player that needs no more ends a request.
+            if request.failure != "net::ERR_ABORTED" and not request.url.startswith("blob:"):
+                self.faults.append(f"failed: {request.url} {request.failure}")
 
         def on_console(message: Any) -> None:
             if message.type in ("error", "warning"):
@@ -67,6 +67,7 @@ OpenTab = Callable[..., Awaitable[Tab]]
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Serve the list of ``tests.viewer``; a test that changes a transcript stores its own."""
     async with serve_site(tmp_path_factory.mktemp("site")) as site:
+        await site.put(a_transcript("council", count=60, labels={}))
         yield site
 
 

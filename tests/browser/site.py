@@ -24,6 +24,7 @@ from transcripts.tasks.task import Source, Task, task_path
 
 BUCKET: Final = "uploads"
 VIEWPORTS: Final = {"desktop": (1280, 800), "phone": (390, 844)}
+NARROWEST: Final = (320, 640)
 
 Scheme = Literal["light", "dark"]
 

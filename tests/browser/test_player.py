@@ -29,7 +29,7 @@ async def play(open_tab: OpenTab, recording: Path, path: str = "/view/interview"
 async def test_click_on_a_line_seeks_and_highlights_it(open_tab: OpenTab, recording: Path) -> None:
     """Its text and its time both do; the link of the line is in the address then."""
     page = await play(open_tab, recording)
-    await page.locator("#l5 > span").click()
+    await page.locator("#l5").click()
     await expect(page.locator("#l5")).to_have_class("line now")
     assert 18.0 <= await page.evaluate(TIME) < 22.0
     await page.locator("#l3 > a").click()
@@ -41,7 +41,7 @@ async def test_click_on_a_line_seeks_and_highlights_it(open_tab: OpenTab, record
 async def test_line_played_alone_stops_at_its_end(open_tab: OpenTab, recording: Path) -> None:
     """At eight times the speed: the line has four seconds."""
     page = await play(open_tab, recording)
-    await page.locator("#l4 > span").click()
+    await page.locator("#l4").click()
     await page.evaluate("document.getElementById('player').playbackRate = 8")
     await page.get_by_role("button", name="Play this line").click()
     await eventually(lambda: page.evaluate(f"{PAUSED} && {TIME} > 17"))
@@ -60,7 +60,7 @@ async def test_follow_mode_scrolls_to_what_is_said(open_tab: OpenTab, recording:
 async def test_follow_mode_ends_when_the_reader_scrolls(open_tab: OpenTab, recording: Path) -> None:
     """It starts again only by its button."""
     page = await play(open_tab, recording)
-    await page.locator("#l1 > span").click()
+    await page.locator("#l1").click()
     await page.mouse.move(600, 400)
     await page.mouse.wheel(0, 300)
     follow = page.get_by_role("button", name="Follow")
@@ -153,12 +153,25 @@ async def test_search_in_a_long_transcript_finds_the_last_line(
     await expect(page.locator("#match-count")).to_have_text("– of 1")
     await page.keyboard.press("Enter")
     await expect(page.locator("#l3001")).to_be_in_viewport()
+    await page.locator("#marks a").click()
+    assert page.url.endswith("#l3001")
+
+
+async def test_link_to_a_line_of_a_long_transcript_leads_to_it(
+    open_tab: OpenTab, site: Site
+) -> None:
+    """The blocks before it were never laid out; the browser's own search finds their text."""
+    await site.put(a_transcript("linked", count=3_000))
+    page = (await open_tab("/view/linked#l2900")).page
+    await expect(page.locator("#l2900")).to_be_in_viewport()
+    text = await page.locator("#l1500").evaluate("line => line.lastChild.data")
+    assert await page.evaluate("text => window.find(text, true, true, true)", text)
 
 
 async def test_keys_play_seek_search_and_help(open_tab: OpenTab, recording: Path) -> None:
     """Letters without modifiers; in a field they are text."""
     page = await play(open_tab, recording)
-    await page.locator("#l3 > span").click()
+    await page.locator("#l3").click()
     await page.keyboard.press("k")
     assert await page.evaluate(PAUSED)
     await page.keyboard.press(".")

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.viewer_pages import Page, Reader, fill, memory, reader, results
@@ -159,6 +160,17 @@ async def test_transcript_links_lead_to_its_own_anchors(results: Results, reader
     assert set(anchors) <= set(ids)
     assert "Others" in page.words
     assert len([tag for tag, _ in page.elements if tag == "rect"]) > 100
+
+
+async def test_speaker_who_says_nothing_has_no_dead_link(results: Results, reader: Reader) -> None:
+    """Name and bar lead to the top."""
+    task = a_transcript(count=4)
+    silent = replace(task.speakers[0], id="s9", name="Silent", segment_count=0)
+    await results.put(replace(task, speakers=[*task.speakers, silent]))
+    page = await reader.get("/view/t")
+    assert "Silent" in page.words
+    anchors = {href[1:] for href in page.attributes("href") if href.startswith("#")}
+    assert anchors <= set(page.attributes("id"))
 
 
 async def test_transcript_search_marks_and_counts_matches(results: Results, reader: Reader) -> None:

@@ -87,6 +87,15 @@ class Block(NamedTuple):
     paragraphs: list[ShownParagraph]
     height: int
 
+    @property
+    def times(self) -> str:
+        """Start and end of each line in milliseconds: one attribute instead of two for each."""
+        return " ".join(
+            f"{line.start_ms} {line.end_ms}"
+            for paragraph in self.paragraphs
+            for line in paragraph.lines
+        )
+
 
 def blocks(
     paragraphs: Iterable[ShownParagraph], passed: Callable[[ShownParagraph], None]

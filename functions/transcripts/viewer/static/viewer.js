@@ -16,9 +16,40 @@
   if (!transcript) return;
   for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
 
-  const lines = [...transcript.querySelectorAll(".line")];
-  const starts = lines.map((line) => Number(line.dataset.s) / 1000);
-  const ends = lines.map((line) => Number(line.dataset.e) / 1000);
+  // Lines are found when they are needed: objects for all of them would make collecting garbage slow.
+  const blocks = [...transcript.querySelectorAll(".block")];
+  const firsts = [];
+  const starts = [];
+  const ends = [];
+  for (const block of blocks) {
+    firsts.push(starts.length);
+    const times = block.dataset.times.split(" ");
+    for (let at = 0; at < times.length; at += 2) {
+      starts.push(times[at] / 1000);
+      ends.push(times[at + 1] / 1000);
+    }
+  }
+  const linesOf = (block) => block.getElementsByClassName("line");
+  const lastUpTo = (numbers, limit) => {
+    let low = 0;
+    let high = numbers.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (numbers[middle] <= limit) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  };
+  function lineOf(index) {
+    if (!(index >= 0 && index < starts.length)) return undefined;
+    const block = lastUpTo(firsts, index);
+    return linesOf(blocks[block])[index - firsts[block]];
+  }
+  function indexOf(line) {
+    const block = line.closest(".block");
+    return firsts[blocks.indexOf(block)] + [...linesOf(block)].indexOf(line);
+  }
+  const lineAt = (seconds) => lastUpTo(starts, seconds);
   const duration = Number(transcript.dataset.duration) || 1;
   const SVG = "http://www.w3.org/2000/svg";
   const marks = $("marks");
@@ -27,11 +58,11 @@
   const follow = $("follow");
 
   // To ask a line for its place, the browser lays out its block: blocks are asked first.
-  const blocks = [...transcript.querySelectorAll(".block")];
   function firstInView() {
     const shown = (element) => element.getBoundingClientRect().bottom > 120;
-    const line = [...(blocks.find(shown)?.querySelectorAll(".line") ?? [])].find(shown);
-    return line ? lines.indexOf(line) : -1;
+    const block = blocks.find(shown);
+    const line = block && [...linesOf(block)].find(shown);
+    return line ? indexOf(line) : -1;
   }
 
   // A speaker's name leads to the form that changes it, and the form back to where the reader was.
@@ -46,7 +77,7 @@
   });
   for (const form of document.querySelectorAll(".edit form, .undo")) {
     form.addEventListener("submit", () => {
-      const seen = lines[firstInView()];
+      const seen = lineOf(firstInView());
       if (!seen || scrollY < 300) return;
       const place = document.createElement("input");
       place.type = "hidden";
@@ -60,25 +91,15 @@
   let current = -1;
   let stopAt = null;
 
-  function lineAt(seconds) {
-    let low = 0;
-    let high = starts.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (starts[middle] <= seconds) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
-  }
-
   function show(index) {
     if (index === current) return;
-    if (lines[current]) {
-      lines[current].classList.remove("now");
-      lines[current].removeAttribute("aria-current");
+    const before = lineOf(current);
+    if (before) {
+      before.classList.remove("now");
+      before.removeAttribute("aria-current");
     }
     current = index;
-    const line = lines[index];
+    const line = lineOf(index);
     if (!line) return;
     line.classList.add("now");
     line.setAttribute("aria-current", "true");
@@ -91,12 +112,13 @@
     if (box.top < 120 || box.bottom > dock - 40) line.scrollIntoView({ block: "center" });
   }
 
-  const place = document.createElementNS(SVG, "rect");
-  place.id = "place";
-  place.setAttribute("width", "1.5");
+  function svgRect(attributes) {
+    const rect = document.createElementNS(SVG, "rect");
+    for (const [name, value] of Object.entries(attributes)) rect.setAttribute(name, String(value));
+    return rect;
+  }
   // Higher than all lanes together; the box around them cuts it.
-  place.setAttribute("y", "-990");
-  place.setAttribute("height", "1000");
+  const place = svgRect({ id: "place", width: 1.5, y: -990, height: 1000 });
 
   function tick() {
     const now = player.currentTime;
@@ -115,7 +137,8 @@
   const following = () => follow.getAttribute("aria-pressed") === "true";
   const setFollowing = (on) => {
     follow.setAttribute("aria-pressed", String(on));
-    if (on && lines[current]) bringIntoView(lines[current]);
+    const line = lineOf(current);
+    if (on && line) bringIntoView(line);
   };
   follow.addEventListener("click", () => setFollowing(!following()));
   const stopFollowing = () => {
@@ -204,7 +227,7 @@
   }
 
   function seek(index, once) {
-    if (!lines[index]) return;
+    if (!lineOf(index)) return;
     if (player.hidden) {
       show(index);
       return;
@@ -218,7 +241,7 @@
     const line = event.target.closest(".line");
     if (!line || !getSelection().isCollapsed) return;
     if (event.target.closest("a") && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
-    seek(lines.indexOf(line), false);
+    seek(indexOf(line), false);
   });
   $("timeline").addEventListener("click", (event) => {
     const svg = event.target.closest("svg");
@@ -227,7 +250,7 @@
     const box = svg.getBoundingClientRect();
     stopAt = null;
     player.currentTime = ((event.clientX - box.left) / box.width) * duration;
-    lines[lineAt(player.currentTime)]?.scrollIntoView({ block: "center" });
+    lineOf(lineAt(player.currentTime))?.scrollIntoView({ block: "center" });
   });
   $("speed").addEventListener("change", (event) => {
     player.playbackRate = Number(event.target.value);
@@ -253,16 +276,18 @@
     removeMarks();
     hits = [];
     hit = -1;
-    for (const old of marks.querySelectorAll(".mark")) old.closest("a")?.remove() ?? old.remove();
+    for (const old of marks.querySelectorAll("a")) old.remove();
     if (query) {
       const pattern = new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
-      for (const [index, line] of lines.entries()) {
-        const text = line.lastChild.firstChild;
-        if (!text) continue;
-        for (const found of text.data.matchAll(pattern)) {
-          const range = new Range();
-          range.setStart(text, found.index);
-          range.setEnd(text, found.index + found[0].length);
+      let index = -1;
+      for (const line of transcript.getElementsByClassName("line")) {
+        index++;
+        const text = line.lastChild;
+        for (const found of (text.data ?? "").matchAll(pattern)) {
+          const end = found.index + found[0].length;
+          const range = new StaticRange({
+            startContainer: text, startOffset: found.index, endContainer: text, endOffset: end,
+          });
           hits.push({ index, range });
         }
       }
@@ -271,15 +296,14 @@
     CSS.highlights.delete("hit");
     const seen = new Set();
     for (const each of hits) {
-      const x = Math.floor(Math.min(starts[each.index] / duration, 1) * columns);
+      const x = Math.min(Math.floor((starts[each.index] / duration) * columns), columns - 2);
       if (seen.has(x)) continue;
       seen.add(x);
-      const mark = document.createElementNS(SVG, "rect");
-      mark.setAttribute("class", "mark");
-      mark.setAttribute("x", String(x));
-      mark.setAttribute("width", "2");
-      mark.setAttribute("height", "10");
-      marks.append(mark);
+      const link = document.createElementNS(SVG, "a");
+      link.setAttribute("href", `#${lineOf(each.index).id}`);
+      link.setAttribute("tabindex", "-1");
+      link.append(svgRect({ class: "mark", x, width: 2, height: 10 }));
+      marks.append(link);
     }
     $("match-tools").hidden = !query;
     $("match-count").textContent = query ? `${hits.length ? "–" : "0"} of ${hits.length}` : "";
@@ -301,7 +325,7 @@
     }
     const found = hits[hit];
     CSS.highlights.set("hit", new Highlight(found.range));
-    lines[found.index].scrollIntoView({ block: "center" });
+    lineOf(found.index).scrollIntoView({ block: "center" });
     $("match-count").textContent = `${hit + 1} of ${hits.length}`;
   }
 
@@ -355,7 +379,7 @@
     j: () => jump(-5),
     l: () => jump(5),
     ",": () => seek(Math.max(current - 1, 0), false),
-    ".": () => seek(Math.min(current + 1, lines.length - 1), false),
+    ".": () => seek(Math.min(current + 1, starts.length - 1), false),
     r: () => seek(Math.max(current, 0), true),
     "[": () => speed(-1),
     "]": () => speed(1),
