@@ -48,7 +48,7 @@ async def test_recording_of_the_bucket_plays_from_a_click(open_tab: OpenTab, siz
     """Without a file from the reader's device."""
     page = (await open_tab("/view/played", size=size)).page
     await expect(page.locator("#player")).to_be_visible()
-    await page.locator("#l5 > span").click()
+    await page.locator("#l5").click()
     await expect(page.locator("#l5")).to_have_class("line now")
     await eventually(lambda: page.evaluate(f"!{PAUSED} && {TIME} > 18.2"))
     assert await page.locator("#hint").inner_text() == ""
@@ -144,7 +144,7 @@ async def test_recording_plays_through_the_door(browser: Browser, site: Site) ->
         page = await context.new_page()
         await page.goto(door.address("/view/played"))
         await expect(page.locator("#player")).to_be_visible()
-        await page.locator("#l7 > span").click()
+        await page.locator("#l7").click()
         await eventually(lambda: page.evaluate(f"!{PAUSED} && {TIME} > 27.2"))
     await door.stop()
 

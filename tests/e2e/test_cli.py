@@ -184,7 +184,7 @@ async def test_cli_demo_leaves_a_transcript_that_up_serves(transcripts: CommandL
     assert "Ada Example: " in (data / "transcript.srt").read_text()
     assert "Ada Example" in (data / "transcript.md").read_text()
     assert "00:00:00,000 --> " in demo.out
-    (show,) = re.findall(r"transcripts (show \w+)", demo.out)
+    (task_id,) = re.findall(r"transcripts open (\w+)", demo.out)
 
     up = await asyncio.create_subprocess_exec(
         PROGRAM,
@@ -196,7 +196,7 @@ async def test_cli_demo_leaves_a_transcript_that_up_serves(transcripts: CommandL
     try:
         await eventually(transcripts.state_file.exists, within_s=90)
         assert len((await transcripts("list", "--json")).json()["tasks"]) == 2
-        assert "Ada Example" in (await transcripts(*show.split())).out
+        assert "Ada Example" in (await transcripts("show", task_id)).out
         assert "is running already" in (await transcripts("up", code=1)).err
     finally:
         up.send_signal(signal.SIGINT)

@@ -171,7 +171,7 @@ async def test_recording_is_played_with_the_type_of_its_format(
     ("changes", "words"),
     [
         ({"source": None}, "requested by an asset id"),
-        ({"source": Source("gs://elsewhere/a.mp4", "1")}, "from elsewhere."),
+        ({"source": Source("gs://elsewhere/a.mp4", "1")}, "bucket elsewhere."),
         ({"source": Source("https://uploads/a.mp4", "1")}, "requested by an asset id"),
         (
             {"source": None, "faces": [Face("f", "n", "gs://uploads/a.mp4")]},

@@ -108,7 +108,7 @@ class Recordings:
             raise _no_recording(_NO_OBJECT)
         bucket, name = place
         if bucket != self._bucket:
-            raise _no_recording(f"This deployment does not play recordings from the bucket {bucket}.")
+            raise _no_recording(f"This deployment plays no recordings from the bucket {bucket}.")
         return bucket, name, source.generation
 
     def _sign(self, bucket: str, name: str, generation: str) -> str:
