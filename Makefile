@@ -9,7 +9,8 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-PYTEST := pytest --numprocesses 2 --dist worksteal
+# More workers than the two cores of a small machine: many tests wait for another process.
+PYTEST := pytest --numprocesses 3 --dist worksteal
 INFRA_TESTS := tests/infra tests/deploy
 # They take longest, and the code they run is in other processes, or was run before.
 UNTRACED := tests/e2e tests/crash
@@ -38,7 +39,7 @@ test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed .tools/pyan
 	@$(BIN)/coverage run -m $(PYTEST) tests $(UNTRACED:%=--ignore %) $(INFRA_TESTS:%=--ignore %)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
-	@$(BIN)/python -m $(PYTEST) $(UNTRACED)
+	@$(BIN)/python -m $(PYTEST) --numprocesses 2 $(UNTRACED)
 
 check: lint types test infra-check  ## Lint, types, every test, infra/: what CI runs
 

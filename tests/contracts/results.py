@@ -268,8 +268,8 @@ class ResultsContract:
 
     @pytest.mark.parametrize("name", sorted(FORMATS))
     async def test_export_is_what_the_writer_writes(self, results: Results, name: str) -> None:
-        """For a transcript of several pages, with people's names."""
-        result = await results.put_result(count=LONG)
+        """With people's names; a file that is streamed and a zip also for several pages."""
+        result = await results.put_result(count=LONG if name in ("srt", "docx") else 30)
         named = replace(result, speaker_names=[SpeakerName("Ada Example", "Äda")])
         await results.documents.commit(Write("tasks/t", named, ("speaker_names",)))
         answer = await results.get(f"/tasks/t.{name}")

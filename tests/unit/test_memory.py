@@ -11,11 +11,11 @@ from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.kinds import identify
 from transcripts.errors import UnreadableCallback
 
-BODY_BYTES = 4 * 1024 * 1024
+BODY_BYTES = 1024 * 1024
 
 
 def in_data(piece: bytes, before: bytes = b'"', after: bytes = b'"') -> bytes:
-    """Return a callback whose ``data`` is ``piece`` repeated to 4 MiB."""
+    """Return a callback whose ``data`` is ``piece`` repeated to 1 MiB."""
     count = BODY_BYTES // len(piece)
     return b'{"task_id": "a", "data": ' + before + piece * count + after + b"}"
 
