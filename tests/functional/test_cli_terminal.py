@@ -18,7 +18,6 @@ from tests.command_line import Reply, ScriptedServer
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 WITHIN_S = 30.0
-PRESSES = 3
 TASK = {"task_id": "t", "status": "failed", "created_at": None, "duration_s": 0}
 OPEN = {"task_id": "t", "status": "submitted", "submission_id": None}
 
@@ -37,14 +36,19 @@ class Terminal:
 
     def __init__(self, server: ScriptedServer, *arguments: str, **environ: str) -> None:
         self._controller, terminal = pty.openpty()
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [PROGRAM, *arguments],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=os.environ | {"TRANSCRIPTS_URL": server.url} | environ,
-            start_new_session=True,
-        )
+        # A shell ignores Ctrl-C for what it runs in the background, and children inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [PROGRAM, *arguments],
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                env=os.environ | {"TRANSCRIPTS_URL": server.url} | environ,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         os.close(terminal)
         self.output = ""
 
@@ -56,22 +60,7 @@ class Terminal:
         os.write(self._controller, keys.encode())
 
     def interrupt(self) -> None:
-        """Press Ctrl-C until the command has ended, as a person does.
-
-        Python loses an interrupt that arrives while it runs a finalizer
-        (https://docs.python.org/3/reference/datamodel.html#object.__del__).
-        """
-        for _ in range(PRESSES):
-            self._process.send_signal(signal.SIGINT)
-            if self._ends_within(WITHIN_S / PRESSES):
-                return
-
-    def _ends_within(self, seconds: float) -> bool:
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        self._process.send_signal(signal.SIGINT)
 
     def end(self) -> int:
         """Read the rest and return the exit code."""
