@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import asdict
 from uuid import uuid4
 
 import functions_framework.aio
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 

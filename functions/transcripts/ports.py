@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -90,16 +89,14 @@ class MediaSigner(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot(Generic[T_co]):
+class Snapshot(msgspec.Struct, Generic[T_co], frozen=True):
     """A document as read, with the version to write against."""
 
     value: T_co
     version: Version
 
 
-@dataclass(frozen=True, slots=True)
-class Read(Generic[T]):
+class Read(msgspec.Struct, Generic[T], frozen=True):
     """One document to read: its path, its type and, if not all of it, the fields wanted."""
 
     path: str
@@ -107,8 +104,7 @@ class Read(Generic[T]):
     fields: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """One document to write.
 
     ``fields`` None replaces the whole document, else just these fields are set. ``expect`` is the
@@ -121,8 +117,7 @@ class Write:
     expect: Version | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """One document to delete; an absent one is no error.
 
     ``expect`` is the version that the document must still have, None for any.
@@ -132,8 +127,7 @@ class Delete:
     expect: Version | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Query(Generic[T]):
+class Query(msgspec.Struct, Generic[T], frozen=True):
     """Documents of one collection, in the order of a time; those without that time are left out.
 
     * ``order_by`` names the field with the time. ``descending`` returns the newest first. Documents
@@ -158,8 +152,7 @@ class Query(Generic[T]):
     fields: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(msgspec.Struct, frozen=True):
     """The number of documents of one collection for which ``where`` holds, as in ``Query``."""
 
     collection: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -257,7 +256,7 @@ class DocumentsContract:
         found = await documents.query(query)
         assert [each.value.task_id for each in found] == ["1.0", "2.0", "2.5", "2.500001", "3.0"]
         assert found[0].value.labels == {}
-        first = await documents.query(replace(query, limit=2))
+        first = await documents.query(msgspec.structs.replace(query, limit=2))
         assert [each.value.task_id for each in first] == ["1.0", "2.0"]
         path = next(path for path, task in tasks.items() if task.task_id == "1.0")
         await documents.commit(
@@ -296,7 +295,7 @@ class DocumentsContract:
                 found += [(each.value.created_at, each.value.task_id) for each in page]
                 last, task_id = found[-1]
                 assert last is not None
-                query = replace(query, after=(last, task_id))
+                query = msgspec.structs.replace(query, after=(last, task_id))
             assert found == (wanted if descending else wanted[::-1])
 
     async def test_query_of_a_list_finds_an_element(self, documents: Documents) -> None:

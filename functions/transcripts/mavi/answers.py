@@ -10,7 +10,6 @@ or real rate limiting. Only the text about a missing webhook is read, because it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -31,42 +30,36 @@ class Refusal(StrEnum):
     ERROR = "provider_error"
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A job was bought."""
 
     task_id: str
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Nothing was bought, and the same request would be refused again."""
 
     refusal: Refusal
     http_status: int
 
 
-@dataclass(frozen=True)
-class RateLimited:
+class RateLimited(msgspec.Struct, frozen=True):
     """Nothing was bought; the same request may work later."""
 
     retry_after_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class Ambiguous:
+class Ambiguous(msgspec.Struct, frozen=True):
     """Nothing was bought. The 400 may mean an unknown asset, one not ready, or rate limiting."""
 
 
-@dataclass(frozen=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """The request never reached the provider: nothing was bought."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class AnswerLost:
+class AnswerLost(msgspec.Struct, frozen=True):
     """The request was sent and no usable answer came: it may have been bought."""
 
     reason: str
@@ -187,16 +180,14 @@ def read_delete_answer(http_status: int, body: bytes) -> DeleteAnswer | None:
     return DeleteAnswer.REFUSED if status in (401, 402, 403) else DeleteAnswer.UNAVAILABLE
 
 
-@dataclass(frozen=True)
-class SignedUrl:
+class SignedUrl(msgspec.Struct, frozen=True):
     """The address for an asset's bytes; the asset has its id before the first byte is sent."""
 
     asset_id: str
     url: str
 
 
-@dataclass(frozen=True)
-class Uploaded:
+class Uploaded(msgspec.Struct, frozen=True):
     """An asset that has all its bytes."""
 
     asset_id: str
@@ -220,8 +211,7 @@ def read_sent_answer(http_status: int) -> Sent:
     return Sent.UNREACHABLE if http_status in (408, 429) or http_status >= 500 else Sent.REFUSED
 
 
-@dataclass(frozen=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True):
     """No answer, or a server error: it may work later."""
 
 

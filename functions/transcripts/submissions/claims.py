@@ -10,10 +10,10 @@ This is the duplicate rule of purchases; ``tasks.merge`` holds the one of result
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from transcripts.retention import SPEND_COUNTER_KEPT
@@ -30,8 +30,7 @@ PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
 
 
-@dataclass(frozen=True)
-class PurchaseRequest:
+class PurchaseRequest(msgspec.Struct, frozen=True):
     """A request to buy one transcript. ``now`` is in UTC; ``lease_id`` is new for every claim.
 
     ``force`` repeats a purchase that was, or may have been, made. ``retry_rejected`` repeats a
@@ -55,55 +54,47 @@ class PurchaseRequest:
         return self.now.strftime("%Y-%m-%d")
 
 
-@dataclass(frozen=True)
-class LeaseGranted:
+class LeaseGranted(msgspec.Struct, frozen=True):
     """The caller has the lease and may buy."""
 
     submission: Submission
 
 
-@dataclass(frozen=True)
-class Queued:
+class Queued(msgspec.Struct, frozen=True):
     """The purchase is recorded; the caller must enqueue it under ``queue_task_name``."""
 
     submission: Submission
 
 
-@dataclass(frozen=True)
-class AlreadyBought:
+class AlreadyBought(msgspec.Struct, frozen=True):
     """It was bought before; the entry names the task."""
 
     submission: Submission
 
 
-@dataclass(frozen=True)
-class AlreadyRejected:
+class AlreadyRejected(msgspec.Struct, frozen=True):
     """It was rejected before, and the request does not retry."""
 
     submission: Submission
 
 
-@dataclass(frozen=True)
-class PurchaseUnknown:
+class PurchaseUnknown(msgspec.Struct, frozen=True):
     """The answer of a call was lost: it may have been bought, so only ``force`` repeats it."""
 
     reason: str | None
 
 
-@dataclass(frozen=True)
-class NotFound:
+class NotFound(msgspec.Struct, frozen=True):
     """The ledger has no such entry; it may have expired."""
 
 
-@dataclass(frozen=True)
-class InProgress:
+class InProgress(msgspec.Struct, frozen=True):
     """Another holder has the lease."""
 
     retry_after_s: int
 
 
-@dataclass(frozen=True)
-class OverSpendCap:
+class OverSpendCap(msgspec.Struct, frozen=True):
     """The spend cap of the day is reached; ``retry_after_s`` is the time until midnight UTC."""
 
     retry_after_s: int
@@ -115,8 +106,7 @@ ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecis
 EnqueueDecision = Queued | FinalDecision
 
 
-@dataclass(frozen=True)
-class Change(Generic[D_co]):
+class Change(msgspec.Struct, Generic[D_co], frozen=True):
     """A decision, and the documents to write for it (None: nothing)."""
 
     decision: D_co

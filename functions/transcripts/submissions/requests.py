@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -19,8 +18,7 @@ MAX_ASSETS: Final = 1_000
 _SUBMISSION_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
-class SubmitAsset:
+class SubmitAsset(msgspec.Struct, frozen=True):
     """Submit an asset now."""
 
     asset_id: str
@@ -28,8 +26,7 @@ class SubmitAsset:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class SubmitAssets:
+class SubmitAssets(msgspec.Struct, frozen=True):
     """Enqueue assets."""
 
     asset_ids: tuple[str, ...]
@@ -37,8 +34,7 @@ class SubmitAssets:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class SubmitObject:
+class SubmitObject(msgspec.Struct, frozen=True):
     """Enqueue an object; without ``generation``, its current one."""
 
     bucket: str
@@ -48,8 +44,7 @@ class SubmitObject:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class RunSubmission:
+class RunSubmission(msgspec.Struct, frozen=True):
     """Work on an entry of the ledger; Cloud Tasks sends this request."""
 
     submission_id: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
@@ -43,8 +44,7 @@ RETRY_AFTER_S: Final = 60
 """``Retry-After`` when the provider's rate limit is reached."""
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """A job that was bought; ``duplicate`` tells that another request bought it."""
 
     task_id: str
@@ -52,8 +52,7 @@ class Receipt:
     duplicate: bool
 
 
-@dataclass(frozen=True)
-class CallPolicy:
+class CallPolicy(msgspec.Struct, frozen=True):
     """How long a caller waits for a slot, in seconds, and whether it will run the entry again.
 
     A caller that does not gets an error instead of ``RetryLater``. Its failure must not reject an

@@ -17,11 +17,11 @@ code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from transcripts.submissions.submission import OPEN, Attempt, State, Submission
@@ -74,13 +74,14 @@ class LeaseAction(StrEnum):
     RELEASE = "release"
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """The facts that an event carries beside its name."""
 
     asset_id: str | None = None
     reason: str | None = None
 
+
+_NO_FACTS: Final = Facts()
 
 Changes = Callable[[Submission, datetime, Facts], Mapping[str, Any]]
 
@@ -89,8 +90,7 @@ def _nothing(_entry: Submission, _now: datetime, _facts: Facts) -> Mapping[str, 
     return {}
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """One row: in which states an event may be recorded, the new state, and the lease.
 
     ``changes`` gives the other fields that change. ``restores`` tells that a repetition ends here:
@@ -177,7 +177,7 @@ def apply(
     lease_id: str,
     event: Event,
     now: datetime,
-    facts: Facts = Facts(),
+    facts: Facts = _NO_FACTS,
 ) -> Submission:
     """Return the entry after ``event``; ``now`` is in UTC.
 

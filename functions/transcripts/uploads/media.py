@@ -8,9 +8,10 @@ overruled only by a content type that names something else.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from transcripts.ids import usable_id, usable_key
 from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
@@ -85,15 +86,13 @@ class RejectReason(StrEnum):
     BAD_ASSET_ID = "bad_asset_id"
 
 
-@dataclass(frozen=True)
-class Media:
+class Media(msgspec.Struct, frozen=True):
     """An object to upload and transcribe; ``filename`` is its name at Mavi."""
 
     filename: str
 
 
-@dataclass(frozen=True)
-class KnownAsset:
+class KnownAsset(msgspec.Struct, frozen=True):
     """An object whose content is at Mavi already, as the uploader says in ``mavi-asset-id``."""
 
     asset_id: str
