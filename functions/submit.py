@@ -7,7 +7,6 @@ import os
 from uuid import uuid4
 
 import functions_framework.aio
-from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -68,8 +67,13 @@ async def submit(request: Request) -> Response:
     match read_request(await BodyReader(request, MAX_BODY_BYTES).read()):
         case SubmitAsset() as wanted:
             receipt = await service.submit(wanted)
-            status = 200 if receipt.duplicate else 202
-            return json_answer(status, asdict(receipt) | {"status": "submitted"})
+            answer = {
+                "task_id": receipt.task_id,
+                "submission_id": receipt.submission_id,
+                "duplicate": receipt.duplicate,
+                "status": "submitted",
+            }
+            return json_answer(200 if receipt.duplicate else 202, answer)
         case SubmitAssets() as wanted:
             return json_answer(202, await intake.enqueue_assets(wanted))
         case SubmitObject(bucket, name, generation) as wanted:
