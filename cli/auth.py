@@ -64,7 +64,9 @@ def _ambient(url: str) -> str | None:
     from google.oauth2.id_token import fetch_id_token_credentials
 
     try:
-        credentials = fetch_id_token_credentials(url, _request())  # type: ignore[no-untyped-call] # Google's
+        credentials = fetch_id_token_credentials(  # type: ignore[no-untyped-call] # Google's own, without types
+            url, _request()
+        )
     except DefaultCredentialsError:
         return None
     try:

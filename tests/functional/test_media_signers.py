@@ -113,19 +113,26 @@ def ranged(content: bytes, wanted: str | None) -> tuple[int, bytes]:
     return 206, content[int(first) : int(last) + 1]
 
 
-class CloudStorage:
-    """Cloud Storage as it reads signed URLs, and a signer of an identity without a key."""
+class StoredObjects:
+    """Objects in memory, with a generation each."""
 
     def __init__(self) -> None:
-        self.clock = Clock(datetime.now(UTC))
-        self.identity, self.iam = Identity(), Iam()
-        self.signer = CloudStorageSigner(self.identity, self.iam)
         self.objects: dict[str, tuple[str, bytes]] = {}
 
     async def put(self, name: str, content: bytes) -> StoredObject:
         generation = str(len(content))
         self.objects[name] = (generation, content)
         return StoredObject(bucket="uploads", name=name, generation=generation)
+
+
+class CloudStorage(StoredObjects):
+    """Cloud Storage as it reads signed URLs, and a signer of an identity without a key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock(datetime.now(UTC))
+        self.identity, self.iam = Identity(), Iam()
+        self.signer = CloudStorageSigner(self.identity, self.iam)
 
     async def get(self, address: str, wanted: str | None = None) -> Given:
         assert urlsplit(address).netloc == "storage.googleapis.com"
@@ -265,18 +272,13 @@ class TestFolderSigner(MediaContract):
         assert len(media.signer._tickets) == 1
 
 
-class Memory:
+class Memory(StoredObjects):
     """The fake of the other tests."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.clock = Clock(NOW)
         self.signer = MemorySigner(self.clock)
-        self.objects: dict[str, tuple[str, bytes]] = {}
-
-    async def put(self, name: str, content: bytes) -> StoredObject:
-        generation = str(len(content))
-        self.objects[name] = (generation, content)
-        return StoredObject(bucket="uploads", name=name, generation=generation)
 
     async def get(self, address: str, wanted: str | None = None) -> Given:
         if address not in self.signer.signed:

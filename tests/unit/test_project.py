@@ -71,15 +71,30 @@ def test_command_runs_from_any_folder(tmp_path: Path) -> None:
     assert "fake-mavi" in result.stdout
 
 
+EMBEDDED = {"TRANSCRIPTS_BACKEND": "embedded", "MAVI_API_KEY": "k", "CALLBACK_TOKENS": "t" * 32}
+DEPLOYED = {
+    "MAVI_API_KEY": "k",
+    "CALLBACK_TOKENS": "t" * 32,
+    "GOOGLE_CLOUD_PROJECT": "my-project-123",
+    "CALLBACK_TOPIC": "projects/my-project-123/topics/callbacks",
+    "REJECTED_TOPIC": "projects/my-project-123/topics/rejected",
+    "SUBMIT_QUEUE": "projects/my-project-123/locations/us-central1/queues/submissions",
+    "SUBMIT_URL": "https://submit.example",
+}
+
+
+def load(name: str, environ: dict[str, str]) -> str:
+    """Return a program that loads an entry as the framework does."""
+    return (
+        f"import os, functions_framework\nos.environ.update({environ!r})\n"
+        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n"
+    )
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_embedded_entry_loads_no_google_client(name: str) -> None:
     """The entry is loaded as the framework loads it."""
-    out = run_python(
-        "import os, sys, functions_framework\n"
-        "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
-        " CALLBACK_TOKENS='t' * 32)\n"
-        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n" + PRINT_GOOGLE
-    )
+    out = run_python("import sys\n" + load(name, EMBEDDED) + PRINT_GOOGLE)
     assert out.strip() == "[]"
 
 
@@ -87,15 +102,9 @@ def test_embedded_entry_loads_no_google_client(name: str) -> None:
 def test_google_entry_loads_no_client_package(name: str) -> None:
     """Google's client packages take most of a start; only submit needs an HTTP client at once."""
     out = run_python(
-        "import os, sys, functions_framework\n"
-        "os.environ.update(MAVI_API_KEY='k', CALLBACK_TOKENS='t' * 32,"
-        " GOOGLE_CLOUD_PROJECT='my-project-123',"
-        " CALLBACK_TOPIC='projects/my-project-123/topics/callbacks',"
-        " REJECTED_TOPIC='projects/my-project-123/topics/rejected',"
-        " SUBMIT_QUEUE='projects/my-project-123/locations/us-central1/queues/submissions',"
-        " SUBMIT_URL='https://submit.example')\n"
-        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n"
-        "slow = ('google.cloud.', 'google.pubsub', 'google.auth', 'google.api_core', 'requests',"
+        "import sys\n"
+        + load(name, DEPLOYED)
+        + "slow = ('google.cloud.', 'google.pubsub', 'google.auth', 'google.api_core', 'requests',"
         " 'cryptography')\n"
         "print(sorted({'.'.join(m.split('.')[:2]) for m in sys.modules if m.startswith(slow)"
         " and not m.startswith('google.cloud.functions') and m.count('.') < 3}))"
@@ -108,13 +117,10 @@ def test_google_entry_loads_no_client_package(name: str) -> None:
 def test_entry_collects_garbage_after_its_imports_only(name: str) -> None:
     """An entry that does not turn the collector on again would grow until it is ended."""
     out = run_python(
-        "import os, gc, functions_framework\n"
-        "os.environ.update(TRANSCRIPTS_BACKEND='embedded', MAVI_API_KEY='k',"
-        " CALLBACK_TOKENS='t' * 32)\n"
-        "import functions_framework.aio\n"
+        "import gc, functions_framework.aio\n"
         "before = sum(each['collections'] for each in gc.get_stats())\n"
-        f"functions_framework.create_app({name!r}, 'functions/{name}.py')\n"
-        "print(sum(each['collections'] for each in gc.get_stats()) - before, gc.isenabled())"
+        + load(name, EMBEDDED)
+        + "print(sum(each['collections'] for each in gc.get_stats()) - before, gc.isenabled())"
     )
     count, enabled = out.split()
     # One may come before the entry's own first import; with the collector on, there are 30.

@@ -19,7 +19,7 @@ import grpc
 import msgspec
 
 METADATA_HOST: Final = "metadata.google.internal"
-TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105
+TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
 FETCH_TIMEOUT_S: Final = 3.0
 
 REFRESH_BEFORE_S: Final = 225.0

@@ -261,7 +261,7 @@ class _Download:
         """Check that the answer has just the bytes that are wanted."""
         if response.status_code not in (200, 206):
             # The client's ``from_http_response`` fails if ``error`` in the answer is no object.
-            raise from_http_status(  # type: ignore[no-untyped-call] # Google's own
+            raise from_http_status(  # type: ignore[no-untyped-call] # Google's own, without types
                 response.status_code, response.text, response=response
             )
         answered = response.headers
@@ -347,6 +347,6 @@ class CloudStorageObjects:
         """Open just this generation; see ``ports.ObjectSource``."""
         blob = self._blob(stored.bucket, stored.name, stored.generation)
         with _translated():
-            # The address of a download and the session have no public name.
-            session, url = self._client._http, blob._get_download_url(self._client)  # noqa: SLF001
+            session = self._client._http  # noqa: SLF001 - no property
+            url = blob._get_download_url(self._client)  # noqa: SLF001 - no property
         return _Download(session, url, stored)
