@@ -6,7 +6,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from tests.builders import callback_body, push_body, segment
-from tests.contracts.changes import ADA, BEN, OBJECT
+from tests.contracts.changing import ADA, BEN, OBJECT
 from tests.fakes import NOW, LogLines
 from transcripts.callbacks.message import compress, pack
 from transcripts.embedded.database import Database
