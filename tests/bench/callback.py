@@ -1,7 +1,8 @@
 """The callback under load, against an empty function and the conventional way.
 
-All three run in turn and publish to the Pub/Sub emulator. CPU time is the server's own for each
-request, so it does not depend on the emulator and the client, which share the cores.
+All run in turn. ``reading`` only reads the body; ``unpublished`` is the callback with a publisher
+that answers by itself after 2 ms. The others publish to the Pub/Sub emulator. CPU time is the
+server's own for each request, so it does not depend on emulator and client, which share the cores.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 from cli.emulators import start_emulators, stop_emulators
 from cli.google_stack import PubSubAdmin
+from cli.processes import FUNCTIONS
 from tests.bench import load
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body
@@ -25,7 +27,7 @@ SEGMENTS: Final = 50
 CONNECTIONS: Final = 32
 WARM_UP_S: Final = 25.0
 """The emulator's compiler shares the cores until then."""
-SERVERS: Final = ("empty", "conventional", "callback")
+SERVERS: Final = ("empty", "reading", "conventional", "unpublished", "callback")
 SIZES_KB: Final = (1, 10, 100, 1_000)
 LARGE_CONNECTIONS: Final = 4
 BYTES_PER_SEGMENT: Final = 136
@@ -49,7 +51,7 @@ async def emulator() -> AsyncIterator[str]:
 
 
 def _run(name: str, host: str, body: bytes, seconds: float, connections: int) -> dict[str, float]:
-    with serving(name, {"PUBSUB_EMULATOR_HOST": host}) as server:
+    with serving(name, {"PUBSUB_EMULATOR_HOST": host, "PYTHONPATH": str(FUNCTIONS)}) as server:
         begin_s = server.cpu_s()
         run = load.post(server.port, f"/{TOKEN}", body, connections=connections, seconds=seconds)
         cpu_s = server.cpu_s() - begin_s
