@@ -27,9 +27,9 @@ from transcripts.results.tasks import TaskRoutes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
-from transcripts.viewer.assets import show_asset
 from transcripts.viewer.pages import Pages
 from transcripts.viewer.recordings import Recordings
+from transcripts.viewer.rendering import show_asset
 from transcripts.web import error_boundary
 
 settings = ResultsSettings.load(os.environ)

@@ -19,7 +19,7 @@ from transcripts.callbacks.message import compress
 from transcripts.retry import Retrier
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
-from transcripts.viewer.assets import MEDIA_TYPES, asset_path
+from transcripts.viewer.rendering import MEDIA_TYPES, asset_path
 
 LENGTHS: Final = (200, 20_000)
 SCREENS: Final = 300

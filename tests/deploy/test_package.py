@@ -25,7 +25,7 @@ from cli.deploy.package import build_package, packaged_files
 from cli.processes import free_port
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
-from transcripts.viewer.assets import MEDIA_TYPES
+from transcripts.viewer.rendering import MEDIA_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "functions"

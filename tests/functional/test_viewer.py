@@ -16,9 +16,10 @@ from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.exports import FORMATS
 from transcripts.results.listing import MAX_PAGE_SIZE
 from transcripts.tasks.task import Status, page_path
-from transcripts.viewer.assets import MEDIA_TYPES, asset_path
 from transcripts.viewer.entries import SEARCHED_PAGES
-from transcripts.viewer.words import FORMAT_WORDS, STATE_WORDS, STATUS_WORDS
+from transcripts.viewer.rendering import MEDIA_TYPES, asset_path
+from transcripts.viewer.states import STATE_WORDS, STATUS_WORDS
+from transcripts.viewer.transcript import FORMAT_WORDS
 
 __all__ = ["memory", "reader", "results"]
 

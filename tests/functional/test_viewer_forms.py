@@ -8,8 +8,7 @@ from tests.functional.viewer_pages import OWN_SITE, Page, Reader, memory, reader
 from tests.results import Results
 from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.tasks.task import SpeakerName
-from transcripts.viewer.forms import COOKIE
-from transcripts.viewer.renaming import UNDO_COOKIE
+from transcripts.viewer.renaming import COOKIE, UNDO_COOKIE
 
 __all__ = ["memory", "reader", "results"]
 

@@ -14,17 +14,21 @@ from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Segment, SpeakerName, Status, Task
-from transcripts.viewer import words
-from transcripts.viewer.paragraphs import (
+from transcripts.viewer import rendering, states
+from transcripts.viewer.renaming import changes_of, requested_names
+from transcripts.viewer.transcript import (
     BLOCK_LINES,
+    COLUMNS,
+    LONGEST_PART,
     MAX_HEIGHT,
+    MAX_HITS,
+    MAX_LANES,
     Search,
     ShownParagraph,
+    Timeline,
     blocks,
     shown_paragraphs,
 )
-from transcripts.viewer.renaming import changes_of, requested_names
-from transcripts.viewer.timeline import COLUMNS, LONGEST_PART, MAX_HITS, MAX_LANES, Timeline
 
 
 def paragraphs_of(task: Task, query: str = "") -> list[ShownParagraph]:
@@ -47,7 +51,7 @@ def timeline_of(task: Task, query: str = "") -> Timeline:
 )
 def test_clock_writes_hours_only_if_there_are_some(milliseconds: int, shown: str) -> None:
     """Whole seconds that have passed."""
-    assert words.clock(milliseconds) == shown
+    assert rendering.clock(milliseconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -62,8 +66,8 @@ def test_clock_writes_hours_only_if_there_are_some(milliseconds: int, shown: str
 )
 def test_cost_is_an_estimate_of_ten_cents_a_minute(duration_s: float, shown: str) -> None:
     """A short recording never looks free, and the basis is the same number."""
-    assert words.cost(duration_s) == shown
-    assert "$0.10 a minute" in words.COST_BASIS
+    assert rendering.cost(duration_s) == shown
+    assert "$0.10 a minute" in rendering.COST_BASIS
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_cost_is_an_estimate_of_ten_cents_a_minute(duration_s: float, shown: str
 )
 def test_initials_are_of_the_first_and_the_last_word(name: str, shown: str) -> None:
     """A name without letters has a question mark."""
-    assert words.initials(name) == shown
+    assert rendering.initials(name) == shown
 
 
 @pytest.mark.parametrize(
@@ -90,20 +94,20 @@ def test_initials_are_of_the_first_and_the_last_word(name: str, shown: str) -> N
 )
 def test_percent_of_a_small_share_is_not_zero(share: float, shown: str) -> None:
     """A speaker who says one word is not shown as silent."""
-    assert words.percent(share) == shown
+    assert rendering.percent(share) == shown
 
 
 def test_moment_is_shown_in_utc() -> None:
     """A time of any zone."""
     zone = timezone(timedelta(hours=2))
-    assert words.moment(datetime(2026, 1, 2, 1, 30, tzinfo=zone)) == "2026-01-01 23:30 UTC"
-    assert words.moment(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02 00:00 UTC"
+    assert rendering.moment(datetime(2026, 1, 2, 1, 30, tzinfo=zone)) == "2026-01-01 23:30 UTC"
+    assert rendering.moment(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02 00:00 UTC"
 
 
 def test_words_exist_for_every_state() -> None:
     """Of tasks and of submissions."""
-    assert set(words.STATUS_WORDS) == set(Status)
-    assert set(words.STATE_WORDS) == set(State)
+    assert set(states.STATUS_WORDS) == set(Status)
+    assert set(states.STATE_WORDS) == set(State)
 
 
 @given(

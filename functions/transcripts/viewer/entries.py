@@ -16,8 +16,14 @@ from transcripts.ports import Count
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Provider, Status, Task
-from transcripts.viewer.steps import PageStep, submission_step, task_step
-from transcripts.viewer.words import STATE_WORDS, STATUS_WORDS, TONES
+from transcripts.viewer.states import (
+    STATE_WORDS,
+    STATUS_WORDS,
+    TONES,
+    PageStep,
+    submission_step,
+    task_step,
+)
 
 SHOWN_SPEAKERS: Final = 6
 

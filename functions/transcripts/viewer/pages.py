@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from transcripts.errors import RequestError, TranscriptsError, TransientError
-from transcripts.exports.options import DEFAULTS
-from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
-from transcripts.exports.transcript import Transcript, title
+from transcripts.exports.speakers import displayed_speakers
+from transcripts.exports.transcript import title
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results.etags import etag
@@ -25,7 +23,6 @@ from transcripts.results.tasks import task_listing
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
 from transcripts.tasks.task import Segment, Status, Task
-from transcripts.viewer import forms
 from transcripts.viewer.entries import (
     COUNTS,
     find_entries,
@@ -34,26 +31,23 @@ from transcripts.viewer.entries import (
     tabs,
     task_entry,
 )
-from transcripts.viewer.paragraphs import Search, blocks, shown_paragraphs
-from transcripts.viewer.recordings import Offer, Recordings
+from transcripts.viewer.recordings import Recordings
 from transcripts.viewer.renaming import (
     Undo,
     changes_of,
     current_names,
+    form_cookie,
+    form_token,
     offer_undo,
     offered_undo,
     place_of,
+    read_form,
     requested_names,
+    set_form_cookie,
 )
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
-from transcripts.viewer.steps import task_step
-from transcripts.viewer.timeline import COLUMNS, Timeline
-from transcripts.viewer.words import FORMAT_WORDS, STATUS_WORDS, TONES
-
-MERGE_CHOICES: Final = 30
-"""With more speakers, the names to merge with are not listed beside every speaker."""
-
-COLORS: Final = 8
+from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
+from transcripts.viewer.transcript import Search, transcript_values
 
 
 class Pages:
@@ -118,19 +112,26 @@ class Pages:
     async def _show(self, request: Request) -> Response:
         search = Search(request.query_params.get("q", ""))
         found = await self._reader.read_task(request.path_params["task_id"])
-        cookie = forms.cookie_of(request)
+        cookie = form_cookie(request)
         if found.value.status is Status.SUCCEEDED:
             transcript = await self._reader.open(found)
             task, tag = transcript.task, etag(transcript.version)
-            undo = offered_undo(request, task, tag)
-            recording = self._recordings.offer(task)
-            write = partial(_transcript_page, task, tag, cookie, search, undo, recording)
+            values = _task_values(task) | {
+                "undo": offered_undo(request, task, tag),
+                "recording": self._recordings.offer(task),
+                "etag": tag,
+                "token": form_token(cookie, f"/view/{task.task_id}/names"),
+            }
+
+            def write(segments: Iterable[Segment]) -> Iterator[bytes]:
+                return pieces("transcript.html", values | transcript_values(task, search, segments))
+
             answer = await streamed(
                 request, self._log, written(transcript, write), media_type=HTML, headers={}
             )
         else:
-            answer = page("pending.html", _task_context(found.value))
-        forms.set_cookie(answer, cookie)
+            answer = page("pending.html", _task_values(found.value))
+        set_form_cookie(answer, cookie)
         return answer
 
     async def play(self, request: Request) -> Response:
@@ -140,7 +141,7 @@ class Pages:
         return RedirectResponse(address, 307, HEADERS)
 
     async def _rename(self, request: Request) -> Response:
-        fields = await forms.read_form(request)
+        fields = await read_form(request)
         task_id = request.path_params["task_id"]
         found = await self._reader.read_task(task_id)
         task, tag = found.value, etag(found.version)
@@ -169,15 +170,15 @@ class Pages:
             for each in task.speakers
             if each.id in names
         ]
-        context = _task_context(task) | {
+        context = _task_values(task) | {
             "rows": rows,
             "etag": etag(found.version),
-            "token": forms.token(forms.cookie_of(request), request.url.path),
+            "token": form_token(form_cookie(request), request.url.path),
         }
         return page("conflict.html", context, 412)
 
 
-def _task_context(task: Task) -> dict[str, Any]:
+def _task_values(task: Task) -> dict[str, Any]:
     return {
         "task": task,
         "title": title(task),
@@ -186,44 +187,3 @@ def _task_context(task: Task) -> dict[str, Any]:
         "provider_words": provider_words(task.provider),
         "next_step": task_step(task),
     }
-
-
-def _ids_of(speakers: DisplayedSpeakers, task: Task) -> dict[str, list[str]]:
-    """Return the ids of the provider's speakers that each shown speaker stands for."""
-    ids: dict[str, list[str]] = {}
-    for each in task.speakers:
-        ids.setdefault(speakers.of(each.id).id, []).append(each.id)
-    return ids
-
-
-def _transcript_page(
-    task: Task,
-    tag: str,
-    cookie: str,
-    search: Search,
-    undo: dict[str, str] | None,
-    recording: Offer,
-    segments: Iterable[Segment],
-) -> Iterator[bytes]:
-    """Write the page of a transcript, whose segments are read as they are written."""
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
-    transcript = Transcript(task, speakers, segments, DEFAULTS)
-    timeline = Timeline(speakers.listed, task.duration_s)
-    colors = {each.id: index % COLORS + 1 for index, each in enumerate(speakers.listed)}
-    context = _task_context(task) | {
-        "speakers": speakers.listed,
-        "color": lambda speaker: colors.get(speaker.id, 0) if speaker else 0,
-        "speaker_ids": _ids_of(speakers, task),
-        "named": current_names(task),
-        "merge_choices": len(speakers.listed) <= MERGE_CHOICES,
-        "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
-        "timeline": timeline,
-        "columns": COLUMNS,
-        "formats": FORMAT_WORDS,
-        "query": search.query,
-        "undo": undo,
-        "recording": recording,
-        "etag": tag,
-        "token": forms.token(cookie, f"/view/{task.task_id}/names"),
-    }
-    return pieces("transcript.html", context)

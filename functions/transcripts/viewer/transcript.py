@@ -1,0 +1,259 @@
+"""The page of a transcript: its blocks of paragraphs, and when each speaker speaks. Pure.
+
+The timeline is collected while the lines are written, so its lanes come after the lines on the
+page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from transcripts.exports.options import DEFAULTS
+from transcripts.exports.paragraphs import LONG_CHARACTERS
+from transcripts.exports.speakers import DisplayedSpeaker, displayed_speakers
+from transcripts.exports.text import one_line
+from transcripts.exports.times import milliseconds
+from transcripts.exports.transcript import Transcript
+from transcripts.tasks.task import Segment, Task
+from transcripts.viewer.renaming import current_names
+
+BLOCK_LINES: Final = 50
+"""A browser lays out a block only when it comes near the view (``content-visibility``)."""
+
+MAX_QUERY_CHARS: Final = 200
+
+STEP_REM: Final = 40
+MAX_HEIGHT: Final = 8
+PARAGRAPH_REM: Final = 2.9
+ROW_REM: Final = 1.75
+ROW_CHARACTERS: Final = 85
+"""The height of a block on a wide screen, for the scroll bar: the stylesheet has a class for each
+step. A browser replaces the estimate by the height itself when it has laid out the block."""
+
+COLUMNS: Final = 400
+LONGEST_PART: Final = 12
+"""Columns of a part: a long speech has several, so a click leads near its place."""
+
+COLORS: Final = 8
+
+MERGE_CHOICES: Final = 30
+"""With more speakers, the names to merge with are not listed beside every speaker."""
+
+MAX_LANES: Final = 8
+MAX_HITS: Final = 200
+"""So many lines with a match are listed as links; all are counted."""
+
+FORMAT_WORDS: Final[Mapping[str, str]] = {
+    "srt": "SubRip subtitles",
+    "vtt": "WebVTT subtitles",
+    "ttml": "TTML subtitles",
+    "docx": "Word document",
+    "txt": "Plain text",
+    "md": "Markdown",
+    "csv": "Table for spreadsheets",
+    "tsv": "Table of Whisper",
+    "json": "JSON with all fields",
+    "whisperx.json": "JSON of WhisperX",
+    "podcast.json": "JSON of podcasts",
+    "rttm": "Speaker times for pyannote",
+    "audacity.txt": "Labels for Audacity",
+    "maxqda.txt": "Text for MAXQDA",
+}
+"""The formats in the order of the menu."""
+
+
+class ShownLine(NamedTuple):
+    """A segment: its number from 1, its times, and its text cut at the matches of the search.
+
+    Of ``parts``, every second one is a match.
+    """
+
+    number: int
+    start_ms: int
+    end_ms: int
+    parts: list[str]
+
+
+class ShownParagraph(NamedTuple):
+    """Consecutive lines of one speaker; ``is_first`` tells the first paragraph of the speaker."""
+
+    speaker: DisplayedSpeaker
+    is_first: bool
+    lines: list[ShownLine]
+
+
+class Search:
+    """Finds a text regardless of case."""
+
+    def __init__(self, query: str) -> None:
+        """Take what to find; a blank query finds nothing."""
+        self.query = one_line(query)[:MAX_QUERY_CHARS]
+        self._split = (
+            re.compile(f"({re.escape(self.query)})", re.IGNORECASE).split if self.query else None
+        )
+
+    def parts(self, text: str) -> list[str]:
+        """Cut a text at its matches; every second part is a match."""
+        return self._split(text) if self._split else [text]
+
+
+def shown_paragraphs(transcript: Transcript, search: Search) -> Iterator[ShownParagraph]:
+    """Group lines by speaker as the exports do; lines without text are left out."""
+    met: set[str] = set()
+    speaker: DisplayedSpeaker | None = None
+    lines: list[ShownLine] = []
+    size = 0
+    for number, line in enumerate(transcript.lines(), 1):
+        text = one_line(line.text)
+        if not text:
+            continue
+        if speaker is not None and (line.speaker is not speaker or size >= LONG_CHARACTERS):
+            yield ShownParagraph(speaker, speaker.id not in met, lines)
+            met.add(speaker.id)
+            lines, size = [], 0
+        speaker = line.speaker
+        lines.append(ShownLine(number, line.start_ms, line.end_ms, search.parts(text)))
+        size += len(text)
+    if speaker is not None:
+        yield ShownParagraph(speaker, speaker.id not in met, lines)
+
+
+class Block(NamedTuple):
+    """Some paragraphs; ``height`` is about that of the block, in steps of ``STEP_REM``."""
+
+    paragraphs: list[ShownParagraph]
+    height: int
+
+    @property
+    def times(self) -> str:
+        """Start and end of each line in milliseconds: one attribute instead of two for each."""
+        return " ".join(
+            f"{line.start_ms} {line.end_ms}"
+            for paragraph in self.paragraphs
+            for line in paragraph.lines
+        )
+
+
+def blocks(
+    paragraphs: Iterable[ShownParagraph], passed: Callable[[ShownParagraph], None]
+) -> Iterator[Block]:
+    """Group paragraphs into blocks, and give each paragraph to ``passed`` on its way."""
+    block: list[ShownParagraph] = []
+    size = 0
+    for paragraph in paragraphs:
+        passed(paragraph)
+        block.append(paragraph)
+        size += len(paragraph.lines)
+        if size >= BLOCK_LINES:
+            yield Block(block, _height(block))
+            block, size = [], 0
+    if block:
+        yield Block(block, _height(block))
+
+
+def _height(block: Sequence[ShownParagraph]) -> int:
+    rows = sum(
+        1 + sum(map(len, line.parts)) // ROW_CHARACTERS
+        for paragraph in block
+        for line in paragraph.lines
+    )
+    estimate_rem = len(block) * PARAGRAPH_REM + rows * ROW_REM
+    return min(max(round(estimate_rem / STEP_REM), 1), MAX_HEIGHT)
+
+
+class Part(NamedTuple):
+    """A part of a lane, in columns; ``number`` is that of its first line."""
+
+    column: int
+    width: int
+    number: int
+    start_ms: int
+
+
+class Lane(NamedTuple):
+    """When a speaker speaks. ``speaker`` is None for all speakers without a lane of their own."""
+
+    speaker: DisplayedSpeaker | None
+    parts: list[Part]
+
+
+class Hit(NamedTuple):
+    """A line with a match of the search."""
+
+    number: int
+    start_ms: int
+    column: int
+
+
+class Timeline:
+    """Collects the parts of the lanes, and the lines that a search matches."""
+
+    def __init__(self, speakers: Sequence[DisplayedSpeaker], duration_s: float) -> None:
+        """Take the speakers; those who speak longest have lanes of their own."""
+        longest = sorted(speakers, key=lambda speaker: -speaker.talk_time_s)[:MAX_LANES]
+        self._lanes = {each.id: each for each in speakers if each in longest}
+        self._duration_ms = max(milliseconds(duration_s), 1)
+        self._columns: dict[str, dict[int, tuple[int, int]]] = {}
+        self.hit_count = 0
+        self.hits: list[Hit] = []
+
+    def add(self, paragraph: ShownParagraph) -> None:
+        """Take a paragraph; paragraphs are in the order of their start."""
+        lane = paragraph.speaker.id if paragraph.speaker.id in self._lanes else ""
+        columns = self._columns.setdefault(lane, {})
+        for line in paragraph.lines:
+            first = self._column(line.start_ms)
+            last = max(first, self._column(line.end_ms - 1))
+            for column in range(first, last + 1):
+                columns.setdefault(column, (line.number, line.start_ms))
+            if len(line.parts) > 1:
+                self.hit_count += 1
+                if len(self.hits) < MAX_HITS:
+                    self.hits.append(Hit(line.number, line.start_ms, first))
+
+    def lanes(self) -> list[Lane]:
+        """Return the lanes of what was added, in the order of the speakers."""
+        shown = [Lane(each, self._parts(each.id)) for each in self._lanes.values()]
+        others = self._parts("")
+        return [*shown, Lane(None, others)] if others else shown
+
+    def _column(self, moment_ms: int) -> int:
+        return min(max(moment_ms, 0) * COLUMNS // self._duration_ms, COLUMNS - 1)
+
+    def _parts(self, lane: str) -> list[Part]:
+        parts: list[Part] = []
+        for column, (number, start_ms) in sorted(self._columns.get(lane, {}).items()):
+            last = parts[-1] if parts else None
+            if last and last.column + last.width == column and last.width < LONGEST_PART:
+                parts[-1] = last._replace(width=last.width + 1)
+            else:
+                parts.append(Part(column, 1, number, start_ms))
+        return parts
+
+
+def transcript_values(task: Task, search: Search, segments: Iterable[Segment]) -> dict[str, Any]:
+    """Return what the template shows of a transcript.
+
+    The segments are read while the template writes the blocks, and the timeline is filled then.
+    """
+    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    transcript = Transcript(task, speakers, segments, DEFAULTS)
+    timeline = Timeline(speakers.listed, task.duration_s)
+    colors = {each.id: index % COLORS + 1 for index, each in enumerate(speakers.listed)}
+    speaker_ids: dict[str, list[str]] = {}
+    for each in task.speakers:
+        speaker_ids.setdefault(speakers.of(each.id).id, []).append(each.id)
+    return {
+        "speakers": speakers.listed,
+        "color": lambda speaker: colors.get(speaker.id, 0) if speaker else 0,
+        "speaker_ids": speaker_ids,
+        "named": current_names(task),
+        "merge_choices": len(speakers.listed) <= MERGE_CHOICES,
+        "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
+        "timeline": timeline,
+        "columns": COLUMNS,
+        "formats": FORMAT_WORDS,
+        "query": search.query,
+    }
