@@ -13,6 +13,7 @@ from starlette.routing import Route
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.compression import compressed
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
@@ -27,7 +28,7 @@ from transcripts.results.tasks import TaskRoutes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
-from transcripts.viewer.pages import Pages
+from transcripts.viewer.pages import Pages, error_pages
 from transcripts.viewer.recordings import Recordings
 from transcripts.viewer.rendering import show_asset
 from transcripts.web import error_boundary
@@ -91,8 +92,9 @@ PAGES: Final = (
     Route("/", pages.list, methods=["GET"]),
     Route("/view/{task_id}", pages.show, methods=["GET"]),
     Route("/view/{task_id}/media", pages.play, methods=["GET"]),
+    Route("/view/{task_id}/names", pages.conflict, methods=["GET"]),
     Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
-    Route("/viewer/{name}", show_asset, methods=["GET"]),
+    Route("/viewer/{version}/{name}", show_asset, methods=["GET"]),
 )
 """For people; the paths below ``/view`` may change."""
 
@@ -105,7 +107,9 @@ ROUTES: Final = (*API, *PAGES, *FILES)
 
 
 @functions_framework.aio.http
+@compressed
 @private
+@error_pages
 @error_boundary(log)
 async def results(request: Request) -> Response:
     """Answer a request by the table of routes; docs/reference.md lists every answer."""

@@ -83,7 +83,7 @@ class Stored:
     async def tag(self) -> str:
         (found,) = await self.documents.read(Read(task_path("t"), Task))
         assert found is not None
-        return etag(found.version)
+        return etag(found.version, found.value)
 
 
 async def test_rename_after_a_lost_answer_is_not_refused() -> None:

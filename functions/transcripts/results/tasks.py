@@ -56,15 +56,16 @@ class TaskRoutes:
         parameters.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
         known = header(request, b"if-none-match")
-        if matches(known, etag(found.version)):
-            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        tag = etag(found.version, found.value)
+        if matches(known, tag):
+            return Response(status_code=304, headers={"ETag": tag})
         transcript = await self._reader.open(found)
         return await streamed(
             request,
             self._log,
             task_json(transcript),
             media_type=JSON,
-            headers={"ETag": etag(transcript.version)},
+            headers={"ETag": etag(transcript.version, transcript.task)},
         )
 
     async def export(self, request: Request) -> Response:

@@ -42,16 +42,14 @@ _COOKIE_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 Fields = list[tuple[str, str]]
 
 UNDO_COOKIE: Final = "undo"
-UNDO_S: Final = 3600
-"""So long is the undoing of a change offered."""
+CONFLICT_COOKIE: Final = "conflict"
+KEPT_S: Final = 3600
+"""So long is the undoing of a change offered, and a change kept that was not saved."""
 
 _MAX_COOKIE_CHARS: Final = 3_800
-"""Browsers keep 4,096 bytes (https://www.rfc-editor.org/rfc/rfc6265#section-6.1). Larger changes
-are rare, and are undone by hand."""
+"""Browsers keep 4,096 bytes (https://www.rfc-editor.org/rfc/rfc6265#section-6.1)."""
 
 _OWN_NAME: Final = "name."
-
-_LINE: Final = re.compile(r"l[0-9]{1,9}")
 
 Names = dict[str, str]
 """The display name of each speaker by the speaker's id, "" for none."""
@@ -118,11 +116,11 @@ def _foreign_form() -> RequestError:
     )
 
 
-class Undo(msgspec.Struct, frozen=True):
-    """The names before a change, for as long as the task has the entity tag after it."""
+class KeptNames(msgspec.Struct, frozen=True):
+    """Names that the browser keeps; ``etag`` is that of the task when they were kept."""
 
     etag: str
-    names: dict[str, str]
+    names: Names
 
 
 def requested_names(fields: Fields, task: Task) -> Names:
@@ -149,12 +147,6 @@ def requested_names(fields: Fields, task: Task) -> Names:
     return names
 
 
-def place_of(fields: Fields) -> str:
-    """Return the anchor to go back to: the line that was in view, or else the speakers."""
-    place = dict(fields).get("place", "")
-    return place if _LINE.fullmatch(place) else "speakers"
-
-
 def changes_of(names: Names, task: Task) -> Changes:
     """Return the same by the provider's names, None for a blank one."""
     provider_names = {speaker.id: speaker.name for speaker in task.speakers}
@@ -174,22 +166,24 @@ def current_names(task: Task) -> Names:
     }
 
 
-def offer_undo(answer: Response, path: str, undo: Undo) -> None:
-    """Let the browser keep the names before a change; they stand in no address and no log."""
-    value = urlsafe_b64encode(msgspec.json.encode(undo)).decode()
-    if len(value) <= _MAX_COOKIE_CHARS:
-        answer.set_cookie(
-            UNDO_COOKIE, value, max_age=UNDO_S, httponly=True, samesite="lax", path=path
-        )
-    else:
-        answer.delete_cookie(UNDO_COOKIE, path)
+def keep_names(answer: Response, cookie: str, path: str, kept: KeptNames) -> bool:
+    """Let the browser keep names, which stand in no address and no log.
+
+    Return False if they are too many: the cookie is deleted then.
+    """
+    value = urlsafe_b64encode(msgspec.json.encode(kept)).decode()
+    if len(value) > _MAX_COOKIE_CHARS:
+        answer.delete_cookie(cookie, path)
+        return False
+    answer.set_cookie(cookie, value, max_age=KEPT_S, httponly=True, samesite="lax", path=path)
+    return True
 
 
-def offered_undo(request: Request, task: Task, etag: str) -> Names | None:
-    """Return the names before the last change, if the task has not changed since."""
+def kept_names(request: Request, cookie: str, task: Task) -> KeptNames | None:
+    """Return the names that the browser keeps, None if the task has no such speakers."""
     try:
-        undo = msgspec.json.decode(urlsafe_b64decode(request.cookies[UNDO_COOKIE]), type=Undo)
+        kept = msgspec.json.decode(urlsafe_b64decode(request.cookies[cookie]), type=KeptNames)
     except (KeyError, binascii.Error, ValueError, msgspec.MsgspecError):
         return None
-    known = undo.names.keys() <= {speaker.id for speaker in task.speakers}
-    return undo.names if undo.etag == etag and undo.names and known else None
+    known = kept.names.keys() <= {speaker.id for speaker in task.speakers}
+    return kept if kept.names and known else None

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -35,14 +35,14 @@ HEADERS: Final = {
 """Of every page, beside ``Cache-Control`` and ``nosniff``, which every answer of results has."""
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_STATIC: Final = Path(__file__).parent / "static"
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
-    "viewer.css": "text/css; charset=utf-8",
-    "viewer.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 
-_FOLDER: Final = Path(__file__).parent / "static"
 _VERSION_CHARS: Final = 12
 _FOREVER: Final = "private, max-age=31536000, immutable"
 
@@ -87,7 +87,7 @@ def page(
 ) -> Response:
     """Answer a page whose values are all known."""
     content = b"".join(pieces(template, context))
-    return Response(content, status, dict(headers or {}), HTML)
+    return Response(content, status, {**HEADERS, **(headers or {})}, HTML)
 
 
 def pieces(template: str, context: Mapping[str, Any]) -> Iterator[bytes]:
@@ -142,31 +142,36 @@ def plain_code(code: str) -> str:
 
 
 @cache
-def _content(name: str) -> bytes:
-    return (_FOLDER / name).read_bytes()
+def assets() -> Mapping[str, bytes]:
+    """Return the content of every file by its name."""
+    found = sorted(path for path in _STATIC.iterdir() if path.suffix in MEDIA_TYPES)
+    return {path.name: path.read_bytes() for path in found}
 
 
 @cache
-def _version(name: str) -> str:
-    return hashlib.sha256(_content(name)).hexdigest()[:_VERSION_CHARS]
+def _version() -> str:
+    """Return the version of all files: a script imports another one from its own folder."""
+    contents = b"".join(hashlib.sha256(content).digest() for content in assets().values())
+    return hashlib.sha256(contents).hexdigest()[:_VERSION_CHARS]
 
 
 def asset_path(name: str) -> str:
-    """Return the address of a file, which changes with its content."""
-    return f"/viewer/{name}?v={_version(name)}"
+    """Return the address of a file, which changes with the content of any file."""
+    return f"/viewer/{_version()}/{name}"
 
 
 async def show_asset(request: Request) -> Response:
-    """Answer a file; browsers keep it for a year if the address has the version of its content.
+    """Answer a file; browsers keep it for a year if the address has the version of now.
 
     During a deployment, an old instance may be asked for a new version. No browser keeps that.
     """
     name = request.path_params["name"]
-    if name not in MEDIA_TYPES:
+    content = assets().get(name)
+    if content is None:
         raise RequestError("There is no such file.", code="not_found", status=404)
-    current = request.query_params.get("v") == _version(name)
+    current = request.path_params["version"] == _version()
     headers = {
         "Cache-Control": _FOREVER if current else "no-store",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    return Response(_content(name), 200, headers, MEDIA_TYPES[name])
+    return Response(content, 200, headers, MEDIA_TYPES[PurePosixPath(name).suffix])

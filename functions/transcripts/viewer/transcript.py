@@ -6,9 +6,12 @@ page.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final, Literal, NamedTuple
+from unicodedata import bidirectional
 
 from transcripts.exports.options import DEFAULTS
 from transcripts.exports.paragraphs import LONG_CHARACTERS
@@ -17,6 +20,7 @@ from transcripts.exports.text import one_line
 from transcripts.exports.times import milliseconds
 from transcripts.exports.transcript import Transcript
 from transcripts.tasks.task import Segment, Task
+from transcripts.viewer.export_menu import export_menu
 from transcripts.viewer.renaming import current_names
 
 BLOCK_LINES: Final = 50
@@ -33,8 +37,11 @@ ROW_CHARACTERS: Final = 85
 step. A browser replaces the estimate by the height itself when it has laid out the block."""
 
 COLUMNS: Final = 400
-LONGEST_PART: Final = 12
-"""Columns of a part: a long speech has several, so a click leads near its place."""
+LEVELS: Final = 5
+"""Heights of a column: how much of its time the speaker speaks."""
+
+LINK_COLUMNS: Final = 10
+"""Columns of a link to the first line that starts or goes on there."""
 
 COLORS: Final = 8
 
@@ -45,34 +52,19 @@ MAX_LANES: Final = 8
 MAX_HITS: Final = 200
 """So many lines with a match are listed as links; all are counted."""
 
-FORMAT_WORDS: Final[Mapping[str, str]] = {
-    "srt": "SubRip subtitles",
-    "vtt": "WebVTT subtitles",
-    "ttml": "TTML subtitles",
-    "docx": "Word document",
-    "txt": "Plain text",
-    "md": "Markdown",
-    "csv": "Table for spreadsheets",
-    "tsv": "Table of Whisper",
-    "json": "JSON with all fields",
-    "whisperx.json": "JSON of WhisperX",
-    "podcast.json": "JSON of podcasts",
-    "rttm": "Speaker times for pyannote",
-    "audacity.txt": "Labels for Audacity",
-    "maxqda.txt": "Text for MAXQDA",
-}
-"""The formats in the order of the menu."""
+Direction = Literal["ltr", "rtl"]
 
 
 class ShownLine(NamedTuple):
     """A segment: its number from 1, its times, and its text cut at the matches of the search.
 
-    Of ``parts``, every second one is a match.
+    Of ``parts``, every second one is a match. ``direction`` is None for a text without letters.
     """
 
     number: int
     start_ms: int
     end_ms: int
+    direction: Direction | None
     parts: list[str]
 
 
@@ -82,6 +74,23 @@ class ShownParagraph(NamedTuple):
     speaker: DisplayedSpeaker
     is_first: bool
     lines: list[ShownLine]
+
+    @property
+    def direction(self) -> Direction:
+        """Return the direction of the first line that has one: name and text start on its side."""
+        return next((line.direction for line in self.lines if line.direction), "ltr")
+
+
+def direction_of(text: str) -> Direction | None:
+    """Return the direction of the first letter that has one.
+
+    Browsers do the same for ``dir="auto"`` (https://www.unicode.org/reports/tr9/#P2).
+    """
+    if text.isascii():
+        return "ltr" if any(map(str.isalpha, text)) else None
+    classes = map(bidirectional, text)
+    found = next((each for each in classes if each in ("L", "R", "AL")), None)
+    return None if found is None else "ltr" if found == "L" else "rtl"
 
 
 class Search:
@@ -114,7 +123,9 @@ def shown_paragraphs(transcript: Transcript, search: Search) -> Iterator[ShownPa
             met.add(speaker.id)
             lines, size = [], 0
         speaker = line.speaker
-        lines.append(ShownLine(number, line.start_ms, line.end_ms, search.parts(text)))
+        lines.append(
+            ShownLine(number, line.start_ms, line.end_ms, direction_of(text), search.parts(text))
+        )
         size += len(text)
     if speaker is not None:
         yield ShownParagraph(speaker, speaker.id not in met, lines)
@@ -163,20 +174,24 @@ def _height(block: Sequence[ShownParagraph]) -> int:
     return min(max(round(estimate_rem / STEP_REM), 1), MAX_HEIGHT)
 
 
-class Part(NamedTuple):
-    """A part of a lane, in columns; ``number`` is that of its first line."""
+class Link(NamedTuple):
+    """A part of a lane that leads to a line, in columns."""
 
     column: int
     width: int
     number: int
-    start_ms: int
 
 
 class Lane(NamedTuple):
-    """When a speaker speaks. ``speaker`` is None for all speakers without a lane of their own."""
+    """When a speaker speaks, and how much of each column's time.
+
+    ``path`` is the outline in an SVG of ``COLUMNS`` by ``2 * LEVELS``. ``speaker`` is None for all
+    speakers without a lane of their own.
+    """
 
     speaker: DisplayedSpeaker | None
-    parts: list[Part]
+    path: str
+    links: list[Link]
 
 
 class Hit(NamedTuple):
@@ -187,27 +202,68 @@ class Hit(NamedTuple):
     column: int
 
 
+class _Columns:
+    """What a lane collects: for each column the time that is spoken, and the first line."""
+
+    def __init__(self) -> None:
+        self.spoken_ms = [0.0] * COLUMNS
+        self.first_line = [0] * COLUMNS
+
+    def path(self, column_ms: float) -> str:
+        """Return the outline of the columns, one shape for all columns of one height in a row."""
+        # A line of no length is seen too.
+        heights = [
+            2 * min(max(math.ceil(spoken_ms / column_ms * LEVELS), 1), LEVELS) if line else 0
+            for spoken_ms, line in zip(self.spoken_ms, self.first_line, strict=True)
+        ]
+        shapes: list[str] = []
+        column = 0
+        for height, run in groupby(heights):
+            width = len(list(run))
+            if height:
+                shapes.append(f"M{column} {2 * LEVELS}v-{height}h{width}v{height}z")
+            column += width
+        return "".join(shapes)
+
+    def links(self) -> list[Link]:
+        """Return the links, each over the columns in which somebody speaks."""
+        found: list[Link] = []
+        for start in range(0, COLUMNS, LINK_COLUMNS):
+            spoken = [
+                column
+                for column in range(start, min(start + LINK_COLUMNS, COLUMNS))
+                if self.first_line[column]
+            ]
+            if spoken:
+                width = spoken[-1] - spoken[0] + 1
+                found.append(Link(spoken[0], width, self.first_line[spoken[0]]))
+        return found
+
+
 class Timeline:
-    """Collects the parts of the lanes, and the lines that a search matches."""
+    """Collects when each speaker speaks, and the lines that a search matches."""
 
     def __init__(self, speakers: Sequence[DisplayedSpeaker], duration_s: float) -> None:
         """Speakers who speak longest have lanes of their own."""
         longest = sorted(speakers, key=lambda speaker: -speaker.talk_time_s)[:MAX_LANES]
         self._lanes = {each.id: each for each in speakers if each in longest}
-        self._duration_ms = max(milliseconds(duration_s), 1)
-        self._columns: dict[str, dict[int, tuple[int, int]]] = {}
+        self._column_ms = max(milliseconds(duration_s), 1) / COLUMNS
+        self._columns: dict[str, _Columns] = {}
         self.hit_count = 0
         self.hits: list[Hit] = []
 
     def add(self, paragraph: ShownParagraph) -> None:
         """Take a paragraph; paragraphs are in the order of their start."""
         lane = paragraph.speaker.id if paragraph.speaker.id in self._lanes else ""
-        columns = self._columns.setdefault(lane, {})
+        columns = self._columns.setdefault(lane, _Columns())
         for line in paragraph.lines:
             first = self._column(line.start_ms)
             last = max(first, self._column(line.end_ms - 1))
             for column in range(first, last + 1):
-                columns.setdefault(column, (line.number, line.start_ms))
+                start = max(line.start_ms, column * self._column_ms)
+                end = min(line.end_ms, (column + 1) * self._column_ms)
+                columns.spoken_ms[column] += max(end - start, 0)
+                columns.first_line[column] = columns.first_line[column] or line.number
             if len(line.parts) > 1:
                 self.hit_count += 1
                 if len(self.hits) < MAX_HITS:
@@ -215,22 +271,17 @@ class Timeline:
 
     def lanes(self) -> list[Lane]:
         """Return the lanes of what was added, in the order of the speakers."""
-        shown = [Lane(each, self._parts(each.id)) for each in self._lanes.values()]
-        others = self._parts("")
-        return [*shown, Lane(None, others)] if others else shown
+        shown: list[tuple[str, DisplayedSpeaker | None]] = [*self._lanes.items()]
+        if "" in self._columns:
+            shown.append(("", None))
+        lanes: list[Lane] = []
+        for lane, speaker in shown:
+            columns = self._columns.get(lane, _Columns())
+            lanes.append(Lane(speaker, columns.path(self._column_ms), columns.links()))
+        return lanes
 
     def _column(self, moment_ms: int) -> int:
-        return min(max(moment_ms, 0) * COLUMNS // self._duration_ms, COLUMNS - 1)
-
-    def _parts(self, lane: str) -> list[Part]:
-        parts: list[Part] = []
-        for column, (number, start_ms) in sorted(self._columns.get(lane, {}).items()):
-            last = parts[-1] if parts else None
-            if last and last.column + last.width == column and last.width < LONGEST_PART:
-                parts[-1] = last._replace(width=last.width + 1)
-            else:
-                parts.append(Part(column, 1, number, start_ms))
-        return parts
+        return min(max(int(moment_ms / self._column_ms), 0), COLUMNS - 1)
 
 
 def transcript_values(task: Task, search: Search, segments: Iterable[Segment]) -> dict[str, Any]:
@@ -254,6 +305,7 @@ def transcript_values(task: Task, search: Search, segments: Iterable[Segment]) -
         "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
         "timeline": timeline,
         "columns": COLUMNS,
-        "formats": FORMAT_WORDS,
+        "lane_height": 2 * LEVELS,
+        "menu": export_menu(),
         "query": search.query,
     }
