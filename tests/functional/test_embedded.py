@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from cli.local import broker as embedded_broker
+from cli.local.broker import Broker, Subscription
 from tests.contracts.documents import DocumentsContract
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.fakes import LogLines, MemoryDocuments
 from tests.polling import eventually
-from transcripts.callbacks.message import Message
-from transcripts.embedded import broker as embedded_broker
-from transcripts.embedded.broker import Broker, SqlitePublisher, Subscription
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
+from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable, StoreUnavailable
-from transcripts.ports import ABSENT, Documents, Publisher, Read, Write
+from transcripts.ports import ABSENT, Documents, Message, Publisher, Read, Write
 from transcripts.push import read_push
 from transcripts.tasks.task import Task
 
