@@ -41,7 +41,6 @@ class QueueRunner:
         max_backoff_s: float = 3600.0,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take submit's address and what a queue is set to; ``per_second`` 0 is no limit."""
         self._database = database
         self._url = url
         self._post = post

@@ -22,7 +22,6 @@ class SqlitePublisher:
     """Publishes into an embedded database; acknowledged means synced to disk."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        """Take the database; it is opened by the first message."""
         self._database = database
         self._clock = clock
 

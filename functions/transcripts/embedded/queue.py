@@ -18,7 +18,6 @@ class SqliteQueue:
     """Puts tasks on the queue of an embedded database."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        """Take the database; it is opened by the first task."""
         self._database = database
         self._clock = clock
 

@@ -53,7 +53,6 @@ class TaskRoutes:
     """Answers ``GET /tasks`` and what lies below."""
 
     def __init__(self, documents: Documents, retrier: Retrier, log: Log) -> None:
-        """Take the documents, how to try again, and where broken streams are logged."""
         self._listing = task_listing(documents, retrier)
         self._reader = TranscriptReader(documents, retrier)
         self._log = log
@@ -117,7 +116,6 @@ class TaskChanges:
     """Answers what is not ``GET`` below ``/tasks``."""
 
     def __init__(self, names: SpeakerNames, deletion: Deletion, renormalizer: Renormalizer) -> None:
-        """Take what changes tasks."""
         self._names = names
         self._deletion = deletion
         self._renormalizer = renormalizer
@@ -179,7 +177,6 @@ class SubmissionRoutes:
     """Answers ``GET /submissions`` and what lies below."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
         self._listing = submission_listing(documents, retrier)
@@ -215,7 +212,6 @@ class AccountingRoutes:
     """Answers ``GET /accounting``."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
 
