@@ -29,30 +29,6 @@ Post = Callable[[str, bytes], Awaitable[int]]
 """Posts JSON to a URL and returns the HTTP status; raises ``OSError`` if there was no answer."""
 
 
-<<<<<<< HEAD:cli/local/broker.py
-=======
-class SqlitePublisher:
-    """Publishes into an embedded database; acknowledged means synced to disk."""
-
-    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def publish(self, topic: str, message: Message) -> None:
-        """Return once ``message`` is durable; see ``ports.Publisher``."""
-        now = self._clock()
-        try:
-            async with asyncio.timeout(ACKNOWLEDGE_WITHIN_S):
-                await self._database.run(
-                    lambda connection: _publish(connection, topic, message, now)
-                )
-        except TimeoutError as error:
-            raise PublishUnavailable("SQLite: not in time.") from error
-        except sqlite3.Error as error:
-            raise PublishUnavailable(f"SQLite: {error}.") from error
-
-
->>>>>>> main:functions/transcripts/embedded/broker.py
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
     """A subscription to a topic; without ``endpoint`` its messages are only kept."""
