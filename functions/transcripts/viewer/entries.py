@@ -16,8 +16,7 @@ from transcripts.exports.text import one_line
 from transcripts.exports.transcript import title
 from transcripts.ports import Count, Documents
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
-from transcripts.results.submissions import submission_listing
-from transcripts.results.tasks import task_listing
+from transcripts.results.routes import submission_listing, task_listing
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Provider, Status, Task

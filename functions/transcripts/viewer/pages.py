@@ -11,14 +11,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError
 from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import title
 from transcripts.logs import Log
 from transcripts.ports import Documents
+from transcripts.results.dispatch import Handler
 from transcripts.results.etags import etag
-from transcripts.results.routing import Handler
-from transcripts.results.speaker_names import SpeakerNames
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
