@@ -40,6 +40,9 @@ COLUMNS: Final = 400
 LEVELS: Final = 5
 """Heights of a column: how much of its time the speaker speaks."""
 
+SHORT_COLUMN_MS: Final = 3_000
+"""In a shorter column somebody speaks or does not: there is no room for more than a line."""
+
 LINK_COLUMNS: Final = 10
 """Columns of a link to the first line that starts or goes on there."""
 
@@ -211,10 +214,14 @@ class _Columns:
 
     def path(self, column_ms: float) -> str:
         """Return the outline of the columns, one shape for all columns of one height in a row."""
-        # A line of no length is seen too.
+        levels = [
+            math.ceil(spoken_ms / column_ms * LEVELS) if column_ms >= SHORT_COLUMN_MS else LEVELS
+            for spoken_ms in self.spoken_ms
+        ]
+        # A line of no length is seen too, and lines at the same time are not higher than the lane.
         heights = [
-            2 * min(max(math.ceil(spoken_ms / column_ms * LEVELS), 1), LEVELS) if line else 0
-            for spoken_ms, line in zip(self.spoken_ms, self.first_line, strict=True)
+            2 * min(max(level, 1), LEVELS) if line else 0
+            for level, line in zip(levels, self.first_line, strict=True)
         ]
         shapes: list[str] = []
         column = 0

@@ -64,7 +64,7 @@ on("loadedmetadata", () => {
   $("play").hidden = false;
   document.body.classList.add("playable");
   hint.textContent = "";
-  $("pick").firstChild.textContent = "Other recording";
+  $("pick").firstChild.textContent = "Other file";
   document.querySelector(".playhead").hidden = false;
   sayThatLinksPlay();
   player.playbackRate = Number(speed.value);
