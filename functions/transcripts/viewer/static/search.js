@@ -133,6 +133,7 @@ function showResults() {
     list.append(more);
   }
   $("match-tools").hidden = !query;
+  $("said").textContent = query ? `${found.lines.length} matches` : "";
   $("match-count").textContent = query ? `${found.lines.length ? "–" : "0"} of ${found.lines.length}` : "";
   const address = new URL(location.href);
   if (query) address.searchParams.set("q", query);
