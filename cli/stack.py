@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -49,10 +49,10 @@ from transcripts.embedded.broker import Broker, Post, SqlitePublisher, Subscript
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
-from transcripts.embedded.queue import QueueRunner, SqliteQueue
+from transcripts.embedded.queue import RETRY, QueueRunner, SqliteQueue
 from transcripts.logs import Log
 from transcripts.ports import Documents, Publisher
-from transcripts.retry import Retrier
+from transcripts.retry import Retrier, RetryPolicy
 from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
 from transcripts.submissions.store import SubmissionStore
 from transcripts.tasks.store import TaskStore
@@ -320,7 +320,7 @@ class Stack:
                 endpoint=self._push_url(function),
                 dead_letter_topic=dead,
                 max_attempts=MAX_ATTEMPTS,
-                min_backoff_s=0.2,
+                retry=RetryPolicy(first_pause_s=0.2, max_pause_s=60.0),
                 acknowledge_within_s=ACKNOWLEDGE_WITHIN_S,
             )
             for name, topic, function, dead in (
@@ -342,7 +342,7 @@ class Stack:
             self._log("queue"),
             per_second=self.options.mavi_per_second,
             concurrent=8,
-            min_backoff_s=self.options.queue_backoff_s,
+            retry=replace(RETRY, first_pause_s=self.options.queue_backoff_s),
         )
 
     async def _schedule(self, every_s: float) -> None:

@@ -37,7 +37,7 @@ from transcripts.web import BodyReader, error_boundary, header, json_answer
 settings = SubmitSettings.load(os.environ)
 log = Log("submit")
 store = SubmissionStore(open_documents(settings, os.environ), Retrier(), settings.retention_days)
-objects = open_objects(settings)
+objects = open_objects(settings, os.environ)
 mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
 service = SubmissionService(
     store,

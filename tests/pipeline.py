@@ -77,7 +77,7 @@ class Pipeline:
         self._lease_ids = map(str, itertools.count(1))
         self.service = self.instance()
         self.queue = MemoryQueue()
-        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
+        self.store = SubmissionStore(self.documents, Retrier(sleep=Sleeper()), self.retention_days)
         self.intake = Intake(
             self.store,
             queue or self.queue,
@@ -96,7 +96,7 @@ class Pipeline:
         log, clock, sleep = self.lines.log, self.clock, sleep or self.sleeper
         days = self.retention_days
         return SubmissionService(
-            SubmissionStore(self.documents, retrier or Retrier(20.0, Sleeper()), days),
+            SubmissionStore(self.documents, retrier or Retrier(sleep=Sleeper()), days),
             submitter
             or Submitter(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
             Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
@@ -159,7 +159,7 @@ class Pipeline:
     def sweeper(self, *, retrier: Retrier | None = None, **options: Any) -> Sweeper:
         return Sweeper(
             self.documents,
-            retrier or Retrier(20.0, Sleeper()),
+            retrier or Retrier(sleep=Sleeper()),
             self.queue,
             self.lines.log,
             **{"clock": self.clock, "overdue_after": OVERDUE, **options},

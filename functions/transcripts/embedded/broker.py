@@ -22,10 +22,12 @@ from transcripts.callbacks.message import Message
 from transcripts.embedded.database import Database
 from transcripts.errors import PublishUnavailable
 from transcripts.logs import Log, rfc3339, utc_now
+from transcripts.retry import RetryPolicy
 
 POLL_S: Final = 0.05
 MAX_IN_FLIGHT: Final = 16
 ACKNOWLEDGE_WITHIN_S: Final = 10.0
+RETRY: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=60.0)
 """The limit of a commit: one waits up to ``BUSY_TIMEOUT_S`` for another process, and for others."""
 
 Post = Callable[[str, bytes], Awaitable[int]]
@@ -62,8 +64,7 @@ class Subscription:
     endpoint: str | None = None
     dead_letter_topic: str | None = None
     max_attempts: int = 5
-    min_backoff_s: float = 1.0
-    max_backoff_s: float = 60.0
+    retry: RetryPolicy = RETRY
     acknowledge_within_s: float = 60.0
 
 
@@ -273,9 +274,7 @@ def _refused(
         )
         _acknowledge(connection, subscription, delivery)
         return
-    pause_s = min(
-        subscription.min_backoff_s * 2 ** (delivery.attempt - 1), subscription.max_backoff_s
-    )
+    pause_s = subscription.retry.pause_s(delivery.attempt)
     connection.execute(
         "UPDATE delivery SET due = ? WHERE subscription = ? AND message_id = ?",
         (now.timestamp() + pause_s, subscription.name, delivery.message_id),

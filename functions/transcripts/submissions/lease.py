@@ -135,7 +135,7 @@ class Lease:
             except StoreUnavailable as error:
                 # The lease outlasts several renewals.
                 self._log.warning(
-                    "lease_not_renewed", submission_id=self.submission_id, reason=error.message
+                    "lease_not_renewed", submission_id=self.submission_id, reason=error.log_text
                 )
 
     def _step(self, event: Event, facts: Facts) -> Step:
@@ -172,7 +172,7 @@ class Lease:
             self._log.warning("lease_lost", submission_id=self.submission_id)
         except StoreUnavailable as error:
             self._log.error(
-                "outcome_not_recorded", submission_id=self.submission_id, reason=error.message
+                "outcome_not_recorded", submission_id=self.submission_id, reason=error.log_text
             )
         return self.entry
 

@@ -28,13 +28,13 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.retention import expiry
+from transcripts.retry import RetryPolicy
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.tasks.task import Status, Task
 
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 32.0
+CALLS: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=32.0)
 MAX_RETRIES: Final = 6
 """1, 2, 4, 8, 16 and 32 seconds, as the provider asks."""
 
@@ -100,7 +100,7 @@ class Submitter:
         Raises ``SubmissionError`` with one of its codes, ``RetryLater`` if the policy allows it,
         ``LeaseLost``, and ``StoreUnavailable`` if nothing was sent.
         """
-        pause_s = FIRST_PAUSE_S
+        pauses_s = CALLS.pauses_s()
         asset_checked = False
         for retries_left in range(MAX_RETRIES, -1, -1):
             try:
@@ -135,8 +135,7 @@ class Submitter:
                     raise await self._rejected(lease, code, details, defer=not policy.will_retry)
             if not retries_left:
                 raise await self._gave_up(lease, policy, answer)
-            await self._sleep(max(pause_s, _asked_pause_s(answer)))
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            await self._sleep(max(next(pauses_s), _asked_pause_s(answer)))
         raise AssertionError("the loop ends by returning or raising")
 
     async def _accepted(self, lease: Lease, asset_id: str, task_id: str) -> Receipt:
@@ -162,7 +161,7 @@ class Submitter:
                 "bought_but_not_recorded",
                 submission_id=entry.submission_id,
                 task_id=task_id,
-                reason=error.message,
+                reason=error.log_text,
             )
             raise submission_error("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
@@ -237,4 +236,4 @@ class Submitter:
 
 def _asked_pause_s(answer: SubmitAnswer) -> float:
     asked_s = answer.retry_after_s if isinstance(answer, RateLimited) else 0.0
-    return min(asked_s, LONGEST_PAUSE_S)
+    return min(asked_s, CALLS.max_pause_s)

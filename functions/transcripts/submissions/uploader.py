@@ -35,6 +35,7 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import File, Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectReader, ObjectSource
+from transcripts.retry import RetryPolicy
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
@@ -62,8 +63,9 @@ answer may be rate limiting."""
 MAX_WAIT_S: Final = 120.0
 """How long an upload waits for a slot of the rate limit."""
 
-POLL_S: Final = 2.0
-LONGEST_POLL_S: Final = 30.0
+PROCESSING: Final = RetryPolicy(first_pause_s=2.0, max_pause_s=30.0)
+"""The pauses between looks at an asset that Mavi processes."""
+
 RETRY_AFTER_S: Final = 60
 ON_ITS_WAY: Final = "The object is on its way to Mavi."
 
@@ -158,7 +160,7 @@ class Uploader:
         """Retry later, up to ``FORBIDDEN_FOR``: an administrator may grant the permission."""
         since = lease.entry.forbidden_since
         self._log.warning(
-            "object_forbidden", submission_id=lease.submission_id, reason=error.message
+            "object_forbidden", submission_id=lease.submission_id, reason=error.log_text
         )
         if since is not None and self._clock() - since >= FORBIDDEN_FOR:
             return UploadFailed(error.code)
@@ -235,8 +237,7 @@ class Uploader:
         self, lease: Lease, asset_id: str, sent_at: datetime, deadline: datetime
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
-        pause_s = POLL_S
-        while True:
+        for pause_s in PROCESSING.pauses_s():
             state = await self._state(asset_id)
             if state is AssetState.READY:
                 return
@@ -250,7 +251,6 @@ class Uploader:
                 raise _retry_later(RETRY_AFTER_S)
             await lease.record_intent(Event.LEASE_RENEWED)
             await self._sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
     async def _state(self, asset_id: str) -> AssetState | None:
         """Return the state of an asset, or None if it could not be read now."""
