@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from cli.bucket import BucketServer
 from cli.fake_mavi.faults import ALWAYS
 from cli.fake_mavi.server import FakeMavi
-from cli.local_names import QUEUE
-from cli.tasks_server import TasksServer
+from cli.local.bucket import BucketServer
+from cli.local.names import QUEUE
+from cli.local.tasks_server import TasksServer
 from tests.crash.fault_plan import (
     Environment,
 )

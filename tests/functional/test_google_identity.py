@@ -20,13 +20,12 @@ from google.auth.credentials import Credentials
 from google.auth.exceptions import RefreshError
 
 from tests.grpc_server import GrpcServer, Refusal, grpc_server
-from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable, QueueUnavailable, StoreUnavailable
 from transcripts.google import channel, documents, publisher, queue
 from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.publisher import PubSubPublisher
 from transcripts.google.queue import CloudTasksQueue
-from transcripts.ports import Read
+from transcripts.ports import Message, Read
 from transcripts.tasks.task import Task
 
 TOPIC = "projects/local/topics/callbacks"

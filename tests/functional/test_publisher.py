@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 import pytest
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.grpc_server import GrpcServer, Refusal, grpc_server
-from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
 from transcripts.google import publisher as publisher_module
 from transcripts.google.publisher import PubSubPublisher
+from transcripts.ports import Message
 
 TOPIC = "projects/local/topics/callbacks"
 STATUSES = [status for status in grpc.StatusCode if status is not grpc.StatusCode.OK]

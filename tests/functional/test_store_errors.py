@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.framework import load
 from tests.grpc_server import GrpcServer, grpc_server
 from transcripts.errors import (

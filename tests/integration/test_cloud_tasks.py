@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cli.local_names import QUEUE
-from cli.processes import ROOT, ChildProcess, free_port
-from cli.tasks_server import TasksServer
+from cli.local.names import QUEUE
+from cli.local.processes import ROOT, ChildProcess, free_port
+from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
 from tests.grpc_server import GrpcServer, grpc_server
 from tests.queues import INVOKER, Sending, cloud_tasks_sending

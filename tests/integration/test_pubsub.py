@@ -10,14 +10,14 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from cli.google_stack import PubSubAdmin
+from cli.local.google_stack import PubSubAdmin
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.polling import eventually
-from transcripts.callbacks.message import MAX_DATA_BYTES, Message
+from transcripts.callbacks.message import MAX_DATA_BYTES
 from transcripts.errors import PublishUnavailable
 from transcripts.google import publisher as publisher_module
 from transcripts.google.publisher import PubSubPublisher
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 from transcripts.push import read_push
 
 pytestmark = pytest.mark.emulators

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tests.contracts.publisher import message
 from tests.polling import eventually
-from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
 from transcripts.google import publisher as publisher_module
 from transcripts.google.publisher import (
@@ -22,6 +21,7 @@ from transcripts.google.publisher import (
     PubSubPublisher,
     encoded_bytes,
 )
+from transcripts.ports import Message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

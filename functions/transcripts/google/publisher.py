@@ -18,9 +18,9 @@ from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 from google.pubsub_v1 import PublisherAsyncClient, PublishRequest
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
 from transcripts.google.channel import ChannelError, Connection, async_retry, translate_errors
+from transcripts.ports import Message
 from transcripts.retry import RetryPolicy
 
 HOST: Final = "pubsub.googleapis.com"
