@@ -104,8 +104,8 @@ def test_google_entry_loads_only_the_client_of_its_first_request(name: str) -> N
     out = run_python(
         "import sys\n"
         + load(name, DEPLOYED)
-        + "packages = ('google.cloud.firestore_v1', 'google.cloud.storage', 'google.cloud.tasks_v2',"
-        " 'google.pubsub_v1')\n"
+        + "packages = ('google.cloud.firestore_v1', 'google.cloud.storage', 'google.pubsub_v1',"
+        " 'google.cloud.tasks_v2')\n"
         "print([name for name in packages if name in sys.modules])"
     )
     expected = "google.pubsub_v1" if name == "callback" else "google.cloud.firestore_v1"
