@@ -18,7 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from transcripts.exports import FORMATS, export
+from transcripts.exports.export import export
+from transcripts.exports.registry import FORMATS
 from transcripts.tasks.task import Segment, Speaker, Task
 
 SEGMENTS: Final = 20_000

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from tests.fakes import MemoryDocuments, Outage, Sleeper
 from tests.unit.test_merge import a_result
 from transcripts.errors import RequestError, StoreUnavailable
-from transcripts.exports.text import one_line
 from transcripts.ports import Read, Write
 from transcripts.results.etags import etag
 from transcripts.results.speaker_names import (
@@ -25,6 +24,7 @@ from transcripts.results.speaker_names import (
 from transcripts.retry import Retrier
 from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path
+from transcripts.text import one_line
 
 
 def speakers(*names: str) -> list[Speaker]:

@@ -9,7 +9,6 @@ import msgspec
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.exports.speakers import display_names
-from transcripts.exports.text import one_line
 from transcripts.results.next_steps import task_next_step
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import (
@@ -22,6 +21,7 @@ from transcripts.tasks.task import (
     Task,
     Usage,
 )
+from transcripts.text import one_line
 
 
 class NamedSpeaker(msgspec.Struct, frozen=True):

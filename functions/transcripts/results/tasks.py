@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from transcripts.errors import RequestError
-from transcripts.exports import content_disposition, file_name, find_format
+from transcripts.exports.file_names import content_disposition, file_name
+from transcripts.exports.options import read_options
+from transcripts.exports.registry import find_format
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results import parameters
@@ -73,7 +75,8 @@ class TaskRoutes:
         name = request.path_params["format"]
         chosen = find_format(name)
         parsers = dict.fromkeys(request.query_params.keys(), str)
-        options = chosen.read_options(parameters.read_parameters(parsers, request.query_params))
+        values = parameters.read_parameters(parsers, request.query_params)
+        options = read_options(chosen.options, values)
         found = await self._reader.read_task(request.path_params["task_id"])
         _require_transcript(found.value)
         transcript = await self._reader.open(found)
