@@ -8,6 +8,7 @@
     │   ├── RequestError            the caller's request is wrong (4xx)
     │   │   ├── BodyTooLarge        the body is over the function's limit
     │   │   ├── BodyIncomplete      the body did not arrive completely
+    │   │   ├── TaskNotFound        the task never was, has expired, or is deleted
     │   │   └── UnknownFormat       no export has that name
     │   ├── UnreadableCallback      a callback without a usable ``task_id``
     │   ├── PoisonMessage           a message that can never be stored
@@ -52,7 +53,6 @@ class TranscriptsError(Exception):
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        """Take the parts of an answer: the sentence, extra facts and seconds to wait."""
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
@@ -93,7 +93,6 @@ class RequestError(PermanentError):
         status: int = 400,
         details: Mapping[str, object] | None = None,
     ) -> None:
-        """Take the stable code and the HTTP status beside the sentence."""
         super().__init__(message, details=details)
         self.code = code
         self.status = status
@@ -103,7 +102,6 @@ class BodyTooLarge(RequestError):
     """The body is over the function's limit."""
 
     def __init__(self, limit_bytes: int) -> None:
-        """Name the limit, in bytes."""
         super().__init__(
             f"The body is over {limit_bytes} bytes.",
             code="body_too_large",
@@ -116,11 +114,21 @@ class BodyIncomplete(RequestError):
     """The connection ended, or stalled, before the announced body was complete."""
 
 
+class TaskNotFound(RequestError):
+    """The task never was, has expired, or is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such task. It may have expired, or its id is misspelled.",
+            code="task_not_found",
+            status=404,
+        )
+
+
 class UnknownFormat(RequestError):
     """No export has that name."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        """Take the names of all formats."""
         super().__init__(
             f"There is no such format. Use one of: {', '.join(formats)}.",
             code="unknown_format",
@@ -133,7 +141,6 @@ class UnreadableCallback(PermanentError):
     """A callback that is no JSON object with a usable ``task_id``."""
 
     def __init__(self, code: str, message: str) -> None:
-        """Take the public code beside the sentence."""
         super().__init__(message)
         self.code = code
 
@@ -163,7 +170,6 @@ class ObjectUnreadable(PermanentError):
     """The storage answers that it will never return this object; ``code`` tells why."""
 
     def __init__(self, code: str, message: str) -> None:
-        """Take the stable code, which is recorded as a reason, beside the sentence."""
         super().__init__(message)
         self.code = code
 
@@ -207,7 +213,7 @@ class SubmissionError(PermanentError):
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        """Take the stable code; the HTTP status follows from it unless given."""
+        """The HTTP status follows from the code unless given."""
         super().__init__(message, details=details, retry_after_s=retry_after_s)
         self.code = code
         self.status = status if status is not None else self.STATUSES[code]

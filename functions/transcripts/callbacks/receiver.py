@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from transcripts.callbacks.kinds import identify
-from transcripts.callbacks.message import INLINE_WORK_BYTES, Message, pack
+from transcripts.callbacks.message import INLINE_WORK_BYTES, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.logs import Log
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 
 
 class Receiver:
@@ -24,7 +24,6 @@ class Receiver:
         log: Log,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the publisher, both topics, a log and a clock (UTC)."""
         self._publisher = publisher
         self._callback_topic = callback_topic
         self._rejected_topic = rejected_topic

@@ -31,11 +31,11 @@ from transcripts.mavi.answers import (
     read_submit_answer,
     read_upload_answer,
 )
-from transcripts.mavi.multipart import MultipartFile, SizedFile, clean_filename
 from transcripts.mavi.rate_limit import RateLimiter
+from transcripts.mavi.read_ahead import ReadAhead
+from transcripts.mavi.upload_body import MultipartFile, SizedFile, clean_filename
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
-from transcripts.uploads.read_ahead import ReadAhead
 
 A = TypeVar("A")
 
@@ -161,7 +161,6 @@ class MaviClient:
         per_second: float,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Take the account, and how many requests a second each endpoint may get."""
         self._base_url = base_url
         self._auth = _Key(key)
         self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)

@@ -11,9 +11,8 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.message import Message
-from transcripts.ports import Publisher
-from transcripts.results.summaries import SUMMARY_FIELDS, Summary, summary
+from transcripts.ports import Message, Publisher
+from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
 from transcripts.tasks.store import TaskStore
 
 SCHEMA: Final = "1"
@@ -23,7 +22,7 @@ class ResultEvents:
     """Publishes the summary of a stored task."""
 
     def __init__(self, store: TaskStore, publisher: Publisher, topic: str) -> None:
-        """Take where tasks are read, and the topic, ``projects/P/topics/T``."""
+        """``topic`` is a full name, ``projects/P/topics/T``."""
         self._store = store
         self._publisher = publisher
         self._topic = topic

@@ -68,7 +68,6 @@ class Intake:
         clock: Callable[[], datetime],
         max_object_bytes: int,
     ) -> None:
-        """Take the ledger, the queue, and the size in bytes of the largest object result."""
         self._store = store
         self._queue = queue
         self._log = log

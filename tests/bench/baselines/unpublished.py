@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import callback
-from transcripts.callbacks.message import Message
+from transcripts.ports import Message
 
 ANSWERS_AFTER_S = 0.002
 
@@ -18,7 +18,6 @@ class Publisher:
     """Acknowledges all messages of ``ANSWERS_AFTER_S`` seconds together."""
 
     def __init__(self) -> None:
-        """Begin without messages."""
         self._acknowledged: asyncio.Future[None] | None = None
 
     async def publish(self, topic: str, message: Message) -> None:
