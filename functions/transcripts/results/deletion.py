@@ -27,9 +27,7 @@ from transcripts.ports import Delete, Documents, Read, Snapshot, Write
 from transcripts.results.not_found import task_not_found
 from transcripts.retention import deleted_expiry
 from transcripts.retry import Retrier
-from transcripts.submissions.claims import Change
-from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import OPEN, SpendCounter, Submission
+from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import IDS_AT_ONCE, PARTS
 from transcripts.tasks.task import DeletedTask, Status, Task, revision_of, task_path
 
@@ -106,7 +104,7 @@ class Deletion:
         """Take the store, a clock (UTC), and the provider if its copies can be deleted."""
         self._documents = documents
         self._retrier = retrier
-        self._submissions = SubmissionStore(documents, retrier, retention_days)
+        self._ledger = Ledger(documents, retrier, clock=clock, retention_days=retention_days)
         self._log = log
         self._clock = clock
         self._retention_days = retention_days
@@ -195,16 +193,7 @@ class Deletion:
 
     async def _redact_submission(self, submission_id: str, task_id: str) -> list[Left]:
         """Take the personal fields from the ledger, if the submission has no other task by now."""
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
-            if current is None or current.task_id not in (task_id, None):
-                return Change(decision=True)
-            if current.state in OPEN:
-                return Change(decision=False)
-            redacted = replace(current, source=None, filename=None, labels={})
-            return Change(decision=True, submission=None if redacted == current else redacted)
-
-        done = await self._submissions.change(submission_id, decide)
+        done = await self._ledger.redact(submission_id, task_id)
         return [] if done else [_IN_PROGRESS]
 
     async def _delete_asset(self, asset_id: str | None) -> list[Left]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from transcripts.errors import ObjectCorrupted, ObjectForbidden, ObjectNotFound
-from transcripts.submissions.remedies import REMEDIES
+from transcripts.errors import (
+    ObjectCorrupted,
+    ObjectForbidden,
+    ObjectNotFound,
+    SubmissionError,
+)
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
 from transcripts.uploads.media import RejectReason
@@ -159,7 +163,7 @@ def step_of_submission(submission: Submission) -> NextStep:
         reason = submission.reason or ""
         if reason == "duplicate_asset":
             return _DUPLICATE_ASSET
-        remedy = _OF_REASONS.get(reason) or REMEDIES.get(reason)
+        remedy = _OF_REASONS.get(reason) or SubmissionError.REMEDIES.get(reason)
         if remedy is not None:
             return NextStep(remedy)
     return _OF_SUBMISSIONS[submission.state]
