@@ -50,7 +50,7 @@ from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
 from transcripts.embedded.queue import QueueRunner, SqliteQueue
-from transcripts.logs import Log
+from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, Publisher
 from transcripts.retry import Retrier
 from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
@@ -104,7 +104,7 @@ class Stack:
     def __init__(
         self, options: StackOptions, on_event: Callable[[Event], None] = lambda _: None
     ) -> None:
-        """Take the options; ``on_event`` is given every log line of the functions."""
+        """``on_event`` is given every log line of the functions."""
         self.options = options
         self.events: list[Event] = []
         self._on_event = on_event

@@ -25,9 +25,9 @@ from transcripts.mavi.answers import (
 from transcripts.ports import Write
 from transcripts.retry import Retrier
 from transcripts.submissions.lease import Lease
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset, SubmitObject
 from transcripts.submissions.service import RunResult
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
     submission_path,
@@ -271,10 +271,8 @@ async def test_renewal_after_an_outage_continues(
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     lines = LogLines()
     submission_id = await pipeline.drop()
-    store = SubmissionStore(pipeline.documents, TryOnce())
-    lease = Lease(
-        store, await pipeline.entry(submission_id), lines.log, pipeline.clock, pipeline.sleeper
-    )
+    ledger = Ledger(pipeline.documents, TryOnce(), clock=pipeline.clock)
+    lease = Lease(ledger, await pipeline.entry(submission_id), lines.log)
     pipeline.documents.before = Outage(3)
     assert await lease.extend_during(asyncio.sleep(0.2, "done")) == "done"
     assert lines.named("lease_not_renewed")

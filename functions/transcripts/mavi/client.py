@@ -98,7 +98,7 @@ class Provider(Protocol):
     async def submit(
         self, asset_id: str, max_wait_s: float, before_send: BeforeSend
     ) -> SubmitAnswer:
-        """Buy a transcript of an asset, with one request; ``intent`` runs right before it."""
+        """Buy a transcript of an asset, with one request; ``before_send`` runs right before it."""
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
@@ -161,7 +161,6 @@ class MaviClient:
         per_second: float,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Take the account, and how many requests a second each endpoint may get."""
         self._base_url = base_url
         self._auth = _Key(key)
         self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)

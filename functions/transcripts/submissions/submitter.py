@@ -152,9 +152,9 @@ class Submitter:
             await lease.record_outcome(Event.CALL_REFUSED)
             if isinstance(answer, Ambiguous) and not asset_checked:
                 asset_checked = True
-                refusal = await self._asset_refusal(lease, asset_id, policy)
-                if refusal is not None:
-                    return refusal
+                asset_refusal = await self._asset_refusal(lease, asset_id, policy)
+                if asset_refusal is not None:
+                    return asset_refusal
             asked_s = answer.retry_after_s if isinstance(answer, RateLimited) else 0.0
             if not retries_left or asked_s > policy.max_wait_s:
                 return _last_refusal(answer, policy)
@@ -223,10 +223,11 @@ def _last_refusal(answer: RateLimited | NotSent | Ambiguous, policy: CallPolicy)
     """Return why nothing was bought in the last of all attempts."""
     match answer:
         case RateLimited(asked_s):
-            wait_s = max(math.ceil(asked_s), BUSY_RETRY_AFTER_S)
-            return _Refusal("provider_rate_limited", retry_after_s=wait_s)
+            retry_after_s = max(math.ceil(asked_s), BUSY_RETRY_AFTER_S)
+            return _Refusal("provider_rate_limited", retry_after_s=retry_after_s)
+        case NotSent(reason) if policy.will_retry:
+            return _Refusal(Refusal.ERROR, {"reason": reason}, BUSY_RETRY_AFTER_S)
         case NotSent(reason):
-            wait_s = BUSY_RETRY_AFTER_S if policy.will_retry else None
-            return _Refusal(Refusal.ERROR, {"reason": reason}, retry_after_s=wait_s)
+            return _Refusal(Refusal.ERROR, {"reason": reason})
         case Ambiguous():
             return _Refusal(Refusal.ERROR, {"reason": "http_400"})
