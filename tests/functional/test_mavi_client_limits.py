@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -22,6 +24,7 @@ from transcripts.mavi.answers import (
     Accepted,
     AnswerLost,
     AssetState,
+    RateLimited,
     SignedUrl,
     Unreachable,
 )
@@ -146,3 +149,38 @@ async def test_asset_states_wait_for_a_thread(fake: FakeMavi) -> None:
     mavi._calls.slots.release()
     assert await asking is AssetState.READY
     assert isinstance(await making, SignedUrl)
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "nonsense", "huge", "endless"])
+async def test_submit_after_a_retry_after_waits_for_every_caller(form: str) -> None:
+    """In that time no request of the endpoint is sent; a caller that can't wait gets the time."""
+    later = datetime.now(UTC) + timedelta(seconds=9999)
+    asked = {
+        "seconds": "9999",
+        "date": format_datetime(later, usegmt=True),
+        "nonsense": "soon",
+        "huge": "9" * 30,
+        "endless": "9" * 5000,
+    }[form]
+    requests = 0
+
+    async def busy(writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        head = f"HTTP/1.1 429 Busy\r\nRetry-After: {asked}\r\nContent-Length: 0\r\n\r\n"
+        writer.write(head.encode())
+        await writer.drain()
+
+    async with server(busy) as url:
+        mavi = client(url)
+        answer = await mavi.submit("re_1")
+        assert isinstance(answer, RateLimited)
+        if form in ("nonsense", "endless"):
+            assert answer == RateLimited(0.0) == await mavi.submit("re_2")
+            return
+        expected = 6 * 3600 if form == "huge" else 9999
+        assert expected - 60 < answer.retry_after_s <= expected
+        with pytest.raises(RateLimitTimeout) as caught:
+            await mavi.submit("re_2")
+        assert expected - 60 < caught.value.wait_s <= expected
+    assert requests == 1
