@@ -8,6 +8,7 @@
     │   ├── RequestError            the caller's request is wrong (4xx)
     │   │   ├── BodyTooLarge        the body is over the function's limit
     │   │   ├── BodyIncomplete      the body did not arrive completely
+    │   │   ├── SubmissionNotFound  the submission never was, or has expired
     │   │   ├── TaskNotFound        the task never was, has expired, or is deleted
     │   │   └── UnknownFormat       no export has that name
     │   ├── UnreadableCallback      a callback without a usable ``task_id``
@@ -114,6 +115,17 @@ class BodyIncomplete(RequestError):
     """The connection ended, or stalled, before the announced body was complete."""
 
 
+class SubmissionNotFound(RequestError):
+    """No such submission: it never was, or it has expired."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such submission. It may have expired, or its id is misspelled.",
+            code="submission_not_found",
+            status=404,
+        )
+
+
 class TaskNotFound(RequestError):
     """The task never was, has expired, or is deleted."""
 
@@ -196,6 +208,7 @@ class SubmissionError(PermanentError):
         "asset_not_ready": 409,
         "submission_in_progress": 409,
         "submit_unknown": 504,
+        "transcript_deleted": 409,
         "provider_rate_limited": 429,
         "budget_exhausted": 429,
         "provider_auth": 502,
@@ -212,6 +225,8 @@ class SubmissionError(PermanentError):
         "submit_unknown": "Mavi's answer was lost, so the job may have been bought. Nothing"
         " repeats it automatically: wait for a callback without submission, or submit with force"
         " to buy it again.",
+        "transcript_deleted": "The transcript of this asset was bought and then deleted. Submit"
+        " with force to buy it again.",
         "provider_rate_limited": "Mavi's limit of 1 request a second is used up: submit again"
         " later.",
         "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",

@@ -103,6 +103,9 @@ class Changing:
     async def delete(self, task_id: str = "t", query: str = "") -> httpx.Response:
         return await self.results.request("DELETE", f"/tasks/{task_id}{query}")
 
+    async def delete_submission(self, submission_id: str = "s", query: str = "") -> httpx.Response:
+        return await self.results.request("DELETE", f"/submissions/{submission_id}{query}")
+
     async def renormalize(self, task_id: str = "t") -> httpx.Response:
         return await self.results.request("POST", f"/tasks/{task_id}/renormalize")
 

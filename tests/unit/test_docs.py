@@ -20,6 +20,7 @@ from transcripts import errors
 from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
+from transcripts.submissions.claims import DELETED
 from transcripts.submissions.intake import EnqueueResult
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
@@ -161,13 +162,16 @@ def test_every_log_event_is_listed_with_its_severity() -> None:
 
 def test_every_reason_of_a_rejection_is_listed() -> None:
     """The page lists each reason of upload, provider and storage, and no others."""
-    not_recorded = {"submit_unknown", "submission_in_progress", "budget_exhausted"}
+    not_recorded = {
+        *("submit_unknown", "submission_in_progress", "budget_exhausted"),
+        "transcript_deleted",
+    }
     reasons = set(RejectReason) | (
         {str(code) for code in errors.SubmissionError.REMEDIES} - not_recorded
     )
     reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
     reasons |= {errors.ObjectCorrupted.code}
-    reasons |= {REQUESTER_PAYS, UNREADABLE, "duplicate_asset"}
+    reasons |= {REQUESTER_PAYS, UNREADABLE, DELETED, "duplicate_asset"}
     for _, codes in calls_of("UploadFailed"):
         reasons |= codes
     text = section("## Uploaded objects", (docs.DOCS / "submissions.md").read_text())

@@ -11,6 +11,7 @@ This is the duplicate rule of purchases; ``tasks.merge`` holds the one of result
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
@@ -29,6 +30,9 @@ LEASED_RETRY_AFTER_S: Final = 10
 
 PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
+
+DELETED: Final = "deleted"
+"""Why a submission was rejected: it was deleted before anything was bought."""
 
 
 class PurchaseRequest(msgspec.Struct, frozen=True):
@@ -73,6 +77,12 @@ class AlreadyBought(msgspec.Struct, frozen=True):
     submission: Submission
 
 
+class BoughtAndDeleted(msgspec.Struct, frozen=True):
+    """It was bought before, and its transcript was deleted; only ``force`` buys it again."""
+
+    submission: Submission
+
+
 class AlreadyRejected(msgspec.Struct, frozen=True):
     """It was rejected before, and the request does not retry."""
 
@@ -102,9 +112,22 @@ class OverSpendCap(msgspec.Struct, frozen=True):
     state: State = State.PENDING
 
 
-FinalDecision = AlreadyBought | AlreadyRejected | PurchaseUnknown
+class TasksRemain(msgspec.Struct, frozen=True):
+    """The submission has these tasks, which must be deleted before its entry."""
+
+    task_ids: list[str]
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The entry holds nothing personal any more; ``before`` is what it was."""
+
+    before: Submission
+
+
+FinalDecision = AlreadyBought | BoughtAndDeleted | AlreadyRejected | PurchaseUnknown
 ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecision
 EnqueueDecision = Queued | FinalDecision
+EraseDecision = Erased | TasksRemain | InProgress | NotFound
 
 
 class Change(msgspec.Struct, Generic[D_co], frozen=True):
@@ -235,7 +258,7 @@ def resubmit(
     return Change(again, again)
 
 
-def redact(current: Submission | None, task_id: str) -> Change[bool]:
+def redact(current: Submission | None, task_id: str, now: datetime) -> Change[bool]:
     """Remove what is personal from the entry of a deleted task, unless it has another task by now.
 
     The decision is False while the asset is bought again: the purchase needs those fields.
@@ -244,8 +267,38 @@ def redact(current: Submission | None, task_id: str) -> Change[bool]:
         return Change(decision=True)
     if current.state in OPEN:
         return Change(decision=False)
-    redacted = replace(current, source=None, filename=None, labels={})
+    redacted = _redacted(current, now)
     return Change(decision=True, submission=None if redacted == current else redacted)
+
+
+def erase(
+    current: Submission | None, deleted: Collection[str], now: datetime
+) -> Change[EraseDecision]:
+    """Decide whether a submission can be deleted, of whose tasks ``deleted`` are deleted.
+
+    The entry keeps its ids, its state and its times. One that waits is rejected, so that nothing is
+    bought for it any more.
+    """
+    if current is None:
+        return Change(NotFound())
+    remaining = [task_id for task_id in current.task_ids if task_id not in deleted]
+    if remaining:
+        return Change(TasksRemain(remaining))
+    ended, _ = _with_call_expired(current, now)
+    if ended.state in OPEN:
+        if _is_live(ended, now):
+            return Change(InProgress(_wait_s(ended, now)))
+        ended = apply(ended, ended.lease_id, Event.REJECTED, now, Facts(reason=DELETED))
+    erased = _redacted(ended, now)
+    freed_day = current.spend_day if not erased.spend_day else None
+    return Change(Erased(current), None if erased == current else erased, uncounted_day=freed_day)
+
+
+def _redacted(entry: Submission, now: datetime) -> Submission:
+    deleted_at = entry.deleted_at or now
+    return replace(
+        entry, source=None, filename=None, labels={}, queued=False, deleted_at=deleted_at
+    )
 
 
 def recorded(current: Submission | None, entry: Submission) -> Change[Submission]:
@@ -262,7 +315,7 @@ def uncounted(counter: SpendCounter) -> SpendCounter:
 def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecision | None:
     """Return why there is nothing to do; None if there is something."""
     if current.state is State.SUBMITTED and not request.force:
-        return AlreadyBought(current)
+        return AlreadyBought(current) if current.deleted_at is None else BoughtAndDeleted(current)
     if current.state is State.SUBMIT_UNKNOWN and not request.force:
         return PurchaseUnknown(current.reason)
     if current.state is State.REJECTED and not (request.retry_rejected or request.force):

@@ -14,6 +14,7 @@ from transcripts.ports import SubmitQueue
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
+    BoughtAndDeleted,
     EnqueueDecision,
     PurchaseRequest,
     PurchaseUnknown,
@@ -34,6 +35,7 @@ CONCURRENCY: Final = 16
 class EnqueueResult:
     """The ids of the submissions of a list, by decision.
 
+    ``deleted`` were bought, and their transcripts were deleted: only ``force`` buys them again.
     ``failed`` are asset ids that failed for now: the caller submits only these again. With
     ``force``, submitting the whole list again would buy the others once more.
     """
@@ -41,6 +43,7 @@ class EnqueueResult:
     queued: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def add(self, submission_id: str, decision: EnqueueDecision) -> None:
@@ -50,6 +53,8 @@ class EnqueueResult:
                 self.queued.append(submission_id)
             case AlreadyBought():
                 self.duplicates.append(submission_id)
+            case BoughtAndDeleted():
+                self.deleted.append(submission_id)
             case PurchaseUnknown() | AlreadyRejected():
                 self.unknown.append(submission_id)
 

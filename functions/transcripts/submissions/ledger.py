@@ -8,7 +8,7 @@ submission's side of a task. A commit that meets another writer is decided again
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -23,6 +23,7 @@ from transcripts.submissions.claims import (
     Change,
     ClaimDecision,
     EnqueueDecision,
+    EraseDecision,
     PurchaseRequest,
 )
 from transcripts.submissions.submission import (
@@ -130,7 +131,15 @@ class Ledger:
 
         Returns False while the asset is bought again: then nothing is removed.
         """
-        return await self._change(submission_id, lambda current, _: claims.redact(current, task_id))
+        return await self._change(
+            submission_id, lambda current, _: claims.redact(current, task_id, self._clock())
+        )
+
+    async def erase(self, submission_id: str, deleted: Collection[str]) -> EraseDecision:
+        """Remove what is personal from an entry, of whose tasks ``deleted`` are deleted."""
+        return await self._change(
+            submission_id, lambda current, _: claims.erase(current, deleted, self._clock())
+        )
 
     async def mark_overdue(
         self, late: Snapshot[Task], resubmit_limit: int
@@ -215,16 +224,12 @@ class Ledger:
         )
 
     async def late_result(self, entry: Submission) -> str | None:
-        """Return the first task of the previous attempts whose result is stored, or None.
+        """Return the first task of an open entry whose result is stored, or None.
 
         A deleted task counts: its result had been stored.
         """
         fields = ("task_id", "status", "revision")
-        reads = [
-            Read(task_path(each.task_id), Task, fields)
-            for each in entry.previous_attempts
-            if each.task_id
-        ]
+        reads = [Read(task_path(task_id), Task, fields) for task_id in entry.task_ids]
         found = await self._retrier.run(lambda: self._documents.read(*reads))
         tasks = [each.value for each in found if each]
         has = (task.task_id for task in tasks if task.revision or task.status is Status.DELETED)

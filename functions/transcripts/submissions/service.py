@@ -23,6 +23,7 @@ from transcripts.submissions.claims import (
     LEASED_RETRY_AFTER_S,
     AlreadyBought,
     AlreadyRejected,
+    BoughtAndDeleted,
     InProgress,
     LeaseGranted,
     NotFound,
@@ -145,6 +146,8 @@ class SubmissionService:
                 return Receipt(submission.task_id or "", submission_id, duplicate=True)
             case LeaseGranted(submission):
                 return await self._call(Lease(self._ledger, submission, self._log), request)
+            case BoughtAndDeleted():
+                raise SubmissionError("transcript_deleted")
             case InProgress(retry_after_s):
                 raise SubmissionError("submission_in_progress", retry_after_s=retry_after_s)
             case PurchaseUnknown(reason):
@@ -186,7 +189,11 @@ class SubmissionService:
         match decision:
             case LeaseGranted(submission):
                 return await self._work(Lease(self._ledger, submission, self._log))
-            case AlreadyBought(submission) | AlreadyRejected(submission):
+            case (
+                AlreadyBought(submission)
+                | BoughtAndDeleted(submission)
+                | AlreadyRejected(submission)
+            ):
                 return RunResult.of(submission)
             case PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
