@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.stack import Stack, StackOptions
+from cli.local.stack import Stack, StackOptions
 from tests.bench.figures import CONVENTIONAL, EMPTY, Figures, medians
 from tests.results import a_task
 from transcripts.ports import Write

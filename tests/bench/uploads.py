@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 import requests
 
-from cli.processes import FUNCTIONS
+from cli.local.processes import FUNCTIONS
 from tests.bench.figures import Figures, medians
 from tests.bench.line import line_end
 from tests.bench.servers import ENVIRON, peak_mib

@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from cli.deploy.package import build_package, packaged_files
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
 from transcripts.viewer.assets import MEDIA_TYPES

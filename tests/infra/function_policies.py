@@ -61,7 +61,7 @@ def bounds() -> dict[str, Bounds]:
     large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
     uploads = constant("transcripts/mavi/client.py", "UPLOAD_THREADS")
-    read_ahead = "transcripts/uploads/read_ahead.py"
+    read_ahead = "transcripts/mavi/upload_body.py"
     ahead_mib = (
         constant(read_ahead, "READ_AHEAD_BYTES") + 2 * constant(read_ahead, "BLOCK_BYTES")
     ) / MIB
