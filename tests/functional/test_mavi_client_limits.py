@@ -36,23 +36,20 @@ from transcripts.settings import Secret
 async def _drip(writer: asyncio.StreamWriter) -> None:
     """Send an endless answer byte by byte: each byte restarts the time-out of the socket."""
     writer.write(b"HTTP/1.1 200 OK\r\n")
-    for _ in range(600):
+    while True:
         writer.write(b"X-Drip: x\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)
 
 
 async def test_call_with_a_dripping_answer_times_out() -> None:
-    """It must end before the lease."""
-    loop = asyncio.get_running_loop()
+    """The server never stops sending, so that only the client can end the call."""
     async with server(_drip) as url:
         mavi = MaviClient(url, Secret(KEY), per_second=10_000.0, answer_timeout_s=0.2)
         mavi._call_within_s = 0.5
-        began = loop.time()
         assert isinstance(await mavi.submit("re_1", PATIENT, nothing), AnswerLost)
         assert await mavi.asset_state("re_1", PATIENT) is None
         assert await mavi.signed_url("a.mp4", PATIENT) == Unreachable()
-        assert loop.time() - began < 10
 
 
 async def test_submit_records_the_intent_when_a_thread_is_free(fake: FakeMavi) -> None:
@@ -120,21 +117,18 @@ async def test_answer_of_the_largest_size_is_read_whole() -> None:
 
 
 async def test_answer_over_the_time_limit_is_lost() -> None:
-    """The limit of the time ends the call in the reading thread, so no thread stays busy."""
+    """The limit ends the call in the reading thread: the server never stops sending."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(600):
+        while True:
             writer.write(b"1\r\n \r\n")
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    loop = asyncio.get_running_loop()
     async with server(trickle) as url:
-        began = loop.time()
         answer = await client(url, answer_timeout_s=0.3).submit("re_1")
-        assert answer == AnswerLost("answer_too_long")
-        assert loop.time() - began < 8.0
+    assert answer == AnswerLost("answer_too_long")
 
 
 async def test_asset_states_wait_for_a_thread(fake: FakeMavi) -> None:
