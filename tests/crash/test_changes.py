@@ -142,7 +142,7 @@ class Instance:
         return await self._names.rename(self._case.task_id, {ADA: "Countess"})
 
     async def delete(self) -> object:
-        return await self._deletion.delete(self._case.task_id)
+        return await self._deletion.delete_task(self._case.task_id)
 
     async def renormalize(self) -> object:
         return await self._renormalizer.renormalize(self._case.task_id)

@@ -24,9 +24,9 @@ from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.values import decode_fields, encode_fields, encode_list
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submitter import Receipt, Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
@@ -149,7 +149,7 @@ async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> N
     def instance() -> SubmissionService:
         log = LogLines().log
         return SubmissionService(
-            SubmissionStore(firestore, Retrier()),
+            Ledger(firestore, Retrier(), clock=lambda: NOW),
             Submitter(provider, log, clock=lambda: NOW),
             Uploader(MemoryObjects(), provider, log, clock=lambda: NOW),
             log,

@@ -145,6 +145,7 @@ class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     submitted_at: datetime | None
     expires_at: datetime | None
+    deleted_at: datetime | None
     uploads: int
     queued: bool
     previous_attempts: list[Attempt]

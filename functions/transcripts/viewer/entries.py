@@ -92,9 +92,10 @@ def submission_entry(submission: Submission) -> Entry:
     """Return the row of a submission."""
     uri = submission.source.uri if submission.source else None
     name = one_line(PurePosixPath(uri).name) if uri else ""
+    has_page = submission.task_id is not None and submission.deleted_at is None
     return Entry(
         title=name or submission.asset_id or submission.submission_id,
-        href=f"/view/{submission.task_id}" if submission.task_id else None,
+        href=f"/view/{submission.task_id}" if has_page else None,
         state=submission.state,
         state_words=STATE_WORDS[submission.state],
         tone=TONES.get(submission.state, "neutral"),
