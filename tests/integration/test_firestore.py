@@ -12,6 +12,7 @@ from msgspec import structs
 from tests.builders import callback_body, segment
 from tests.contracts.documents import DocumentsContract, submission, unique
 from tests.fakes import NOW, LogLines, MemoryObjects, ScriptedProvider
+from tests.stored import read_raw
 from tests.unit.test_merge import a_result
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
@@ -19,9 +20,9 @@ from transcripts.errors import DocumentRefused
 from transcripts.google.documents import FirestoreDocuments
 from transcripts.ports import Documents, Write
 from transcripts.retry import Retrier
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submitter import Receipt, Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
@@ -114,7 +115,7 @@ async def test_save_result_of_the_largest_body_takes_several_commits(
         **{name: getattr(a_result(), name) for name in ("status", "revision")}, task_id=task_id
     )
     await store.save_result(result, raw)
-    assert await store.read_raw(task_id, "a") == raw
+    assert await read_raw(store, task_id, "a") == raw
 
 
 async def test_save_result_concurrently_reaches_one_end(firestore: FirestoreDocuments) -> None:
@@ -146,7 +147,7 @@ async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> N
     def instance() -> SubmissionService:
         log = LogLines().log
         return SubmissionService(
-            SubmissionStore(firestore, Retrier()),
+            Ledger(firestore, Retrier(), clock=lambda: NOW),
             Submitter(provider, log, clock=lambda: NOW),
             Uploader(MemoryObjects(), provider, log, clock=lambda: NOW),
             log,
