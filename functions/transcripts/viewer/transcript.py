@@ -16,10 +16,10 @@ from unicodedata import bidirectional
 from transcripts.exports.options import DEFAULTS
 from transcripts.exports.paragraphs import LONG_CHARACTERS
 from transcripts.exports.speakers import DisplayedSpeaker, displayed_speakers
-from transcripts.exports.text import one_line
 from transcripts.exports.times import milliseconds
 from transcripts.exports.transcript import Transcript
 from transcripts.tasks.task import Segment, Task
+from transcripts.text import one_line
 from transcripts.viewer.export_menu import export_menu
 from transcripts.viewer.renaming import current_names
 
