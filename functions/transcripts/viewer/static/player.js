@@ -97,6 +97,10 @@ on("pause", () => {
 });
 on("seeked", tick);
 on("error", async () => {
+  if (await goesOn()) {
+    hint.textContent = "There is no sound: the browser has found no device for it.";
+    return;
+  }
   if (address) {
     hint.textContent = "This browser can't play that file.";
     return;
@@ -112,6 +116,14 @@ on("error", async () => {
   resume = before;
   player.src = recording;
 });
+
+// Without a device for sound, Firefox says that there is an error, and plays on.
+async function goesOn() {
+  if (player.paused || player.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return false;
+  const before = player.currentTime;
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return !player.paused && player.currentTime > before;
+}
 
 // Why the bucket does not give the recording; nothing if it does.
 async function problem() {
