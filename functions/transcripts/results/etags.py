@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from transcripts.ports import Version
-from transcripts.tasks.names import name_key
+from transcripts.tasks.speakers import name_key
 from transcripts.tasks.task import Task
 
 _MAX_NAMES: Final = 100

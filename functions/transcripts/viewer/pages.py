@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError
-from transcripts.exports.speakers import displayed_speakers
-from transcripts.exports.transcript import title
+from transcripts.exports.options import DEFAULTS
+from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results.dispatch import Handler
@@ -22,6 +22,7 @@ from transcripts.results.etags import etag
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment, Status, Task
 from transcripts.viewer.entries import COUNTS, FILTER_WORDS, EntryList, provider_words, tabs
 from transcripts.viewer.recordings import Recordings
@@ -107,8 +108,11 @@ class Pages:
             "token": form_token(cookie, f"/view/{task.task_id}/names"),
         }
 
+        speakers = await transcript.speakers()
+
         def write(segments: Iterable[Segment]) -> Iterator[bytes]:
-            return pieces("transcript.html", values | transcript_values(task, search, segments))
+            shown = transcript_values(Transcript(task, speakers, segments, DEFAULTS), search)
+            return pieces("transcript.html", values | shown)
 
         answer = await streamed(
             request, self._log, written(transcript, write), media_type=HTML, headers=HEADERS
@@ -159,7 +163,7 @@ class Pages:
         """Answer what the names are now, what the reader asked for, and a form to repeat it."""
         found = await self._reader.read_task(request.path_params["task_id"])
         task = found.value
-        shown = displayed_speakers(task.speakers, task.speaker_names)
+        shown = shown_speakers(task)
         rows = [
             (each.id, each.name, shown.of(each.id).name, names[each.id])
             for each in task.speakers

@@ -13,12 +13,10 @@ from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 from unicodedata import bidirectional
 
-from transcripts.exports.options import DEFAULTS
 from transcripts.exports.paragraphs import LONG_CHARACTERS
-from transcripts.exports.speakers import DisplayedSpeaker, displayed_speakers
 from transcripts.exports.times import milliseconds
 from transcripts.exports.transcript import Transcript
-from transcripts.tasks.task import Segment, Task
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line
 from transcripts.viewer.export_menu import export_menu
 from transcripts.viewer.renaming import current_names
@@ -74,7 +72,7 @@ class ShownLine(NamedTuple):
 class ShownParagraph(NamedTuple):
     """Consecutive lines of one speaker; ``is_first`` tells the first paragraph of the speaker."""
 
-    speaker: DisplayedSpeaker
+    speaker: ShownSpeaker
     is_first: bool
     lines: list[ShownLine]
 
@@ -114,7 +112,7 @@ class Search:
 def shown_paragraphs(transcript: Transcript, search: Search) -> Iterator[ShownParagraph]:
     """Group lines by speaker as the exports do; lines without text are left out."""
     met: set[str] = set()
-    speaker: DisplayedSpeaker | None = None
+    speaker: ShownSpeaker | None = None
     lines: list[ShownLine] = []
     size = 0
     for number, line in enumerate(transcript.lines(), 1):
@@ -192,7 +190,7 @@ class Lane(NamedTuple):
     speakers without a lane of their own.
     """
 
-    speaker: DisplayedSpeaker | None
+    speaker: ShownSpeaker | None
     path: str
     links: list[Link]
 
@@ -250,7 +248,7 @@ class _Columns:
 class Timeline:
     """Collects when each speaker speaks, and the lines that a search matches."""
 
-    def __init__(self, speakers: Sequence[DisplayedSpeaker], duration_s: float) -> None:
+    def __init__(self, speakers: Sequence[ShownSpeaker], duration_s: float) -> None:
         """Speakers who speak longest have lanes of their own."""
         longest = sorted(speakers, key=lambda speaker: -speaker.talk_time_s)[:MAX_LANES]
         self._lanes = {each.id: each for each in speakers if each in longest}
@@ -278,7 +276,7 @@ class Timeline:
 
     def lanes(self) -> list[Lane]:
         """Return the lanes of what was added, in the order of the speakers."""
-        shown: list[tuple[str, DisplayedSpeaker | None]] = [*self._lanes.items()]
+        shown: list[tuple[str, ShownSpeaker | None]] = [*self._lanes.items()]
         if "" in self._columns:
             shown.append(("", None))
         lanes: list[Lane] = []
@@ -291,13 +289,12 @@ class Timeline:
         return min(max(int(moment_ms / self._column_ms), 0), COLUMNS - 1)
 
 
-def transcript_values(task: Task, search: Search, segments: Iterable[Segment]) -> dict[str, Any]:
+def transcript_values(transcript: Transcript, search: Search) -> dict[str, Any]:
     """Return what the template shows of a transcript.
 
     The segments are read while the template writes the blocks, and the timeline is filled then.
     """
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
-    transcript = Transcript(task, speakers, segments, DEFAULTS)
+    task, speakers = transcript.task, transcript.speakers
     timeline = Timeline(speakers.listed, task.duration_s)
     colors = {each.id: index % COLORS + 1 for index, each in enumerate(speakers.listed)}
     speaker_ids: dict[str, list[str]] = {}
