@@ -177,7 +177,7 @@ class BucketServer:
             else content_type,
             content_encoding=request.headers.get("Content-Encoding"),
             metadata={
-                key.lower().removeprefix(META_PREFIX): value
+                key[len(META_PREFIX) :]: value
                 for key, value in request.headers.items()
                 if key.lower().startswith(META_PREFIX)
             },

@@ -127,6 +127,8 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     RejectReason.FOLDER: "The name ends with /, so the object is a folder. There is nothing to do.",
     RejectReason.TEMPORARY_PART: "The object is a part that an uploader makes and deletes. There is"
     " nothing to do.",
+    RejectReason.UNFINISHED_DOWNLOAD: "The name is that of a download that has not ended. Upload"
+    " the finished file.",
     RejectReason.EMPTY: f"The object has no bytes. {_CORRECTED}",
     RejectReason.TOO_LARGE: "The object is over MAX_OBJECT_BYTES. Compress or cut it, or raise the"
     " limit, and upload it again.",
