@@ -43,6 +43,7 @@ RESOURCE = {
     "timeCreated": "2026-01-02T03:04:05.678Z",
     "size": "104857600",
     "md5Hash": "1B2M2Y8AsgTpgAmY7PhCfg==",
+    "crc32c": "AAAAAA==",
     "metadata": {"mavi-label-case": "7"},
 }
 EXPECTED = StoredObject(
@@ -51,6 +52,8 @@ EXPECTED = StoredObject(
     generation="1767323045678901",
     content_type="video/mp4",
     size=104857600,
+    crc32c="AAAAAA==",
+    md5="1B2M2Y8AsgTpgAmY7PhCfg==",
     metadata={"mavi-label-case": "7"},
 )
 NOTIFICATION = {

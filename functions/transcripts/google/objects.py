@@ -340,6 +340,8 @@ class CloudStorageObjects:
             content_encoding=blob.content_encoding,
             customer_encrypted="customerEncryption" in blob._properties,  # noqa: SLF001 - no property
             size=blob.size or 0,
+            crc32c=blob.crc32c,
+            md5=blob.md5_hash,
             metadata={key: str(value) for key, value in (blob.metadata or {}).items()},
         )
 

@@ -33,6 +33,8 @@ class _Resource(msgspec.Struct, frozen=True, rename="camel"):
     content_encoding: str | None = None
     customer_encryption: dict[str, Any] | None = None
     size: str | int = 0
+    crc32c: str | None = None
+    md5_hash: str | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -71,5 +73,7 @@ def _object(data: bytes) -> StoredObject:
         content_encoding=resource.content_encoding,
         customer_encrypted=resource.customer_encryption is not None,
         size=size,
+        crc32c=resource.crc32c,
+        md5=resource.md5_hash,
         metadata=resource.metadata or {},
     )
