@@ -19,7 +19,7 @@ from tests.bench.figures import Figures
 from tests.bench.servers import TOKEN, peak_mib, serving
 from tests.builders import callback_body, push_body
 from tests.polling import eventually
-from transcripts.callbacks.message import MAX_BODY_BYTES, pack
+from transcripts.callbacks.message import MAX_CALLBACK_BYTES, pack
 from transcripts.settings import EMBEDDED
 from transcripts.submissions.submission import State, Submission, submission_id_of_object
 from transcripts.tasks.items import MAX_ITEMS
@@ -37,14 +37,14 @@ STALLED_FOR_S: Final = 30.0
 def _result(task_id: str, items: bytes) -> bytes:
     """Return a callback of at most 32 MiB whose segments are ``items``, repeated."""
     head = b'{"code":"0000","task_id":"%s","data":{"success":true,"data":{"audio_transcription":['
-    count = min((MAX_BODY_BYTES - 200) // len(items), MAX_ITEMS - 1)
+    count = min((MAX_CALLBACK_BYTES - 200) // len(items), MAX_ITEMS - 1)
     body = head % task_id.encode() + items * count
     return body.rstrip(b",") + b"]}}}"
 
 
 def _long_text(task_id: str, text: bytes) -> bytes:
     segment = b'{"start_time":0,"end_time":1,"speaker":"A","text":"%s"},'
-    return _result(task_id, segment % (text * ((MAX_BODY_BYTES - 400) // len(text))))
+    return _result(task_id, segment % (text * ((MAX_CALLBACK_BYTES - 400) // len(text))))
 
 
 BODIES: Final[dict[str, Callable[[str], bytes]]] = {

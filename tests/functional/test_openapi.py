@@ -22,8 +22,6 @@ from tests.results import Results, a_submission, a_task
 from transcripts import backends
 from transcripts.callbacks.kinds import Kind
 from transcripts.changes.deletion import Left, Part, Remaining, SubmissionDeleted
-from transcripts.exports import FORMATS
-from transcripts.exports.options import MAX_CHARS, SpeakerLabels
 from transcripts.results import accounting
 from transcripts.results.answers import HIDDEN_FIELDS, NamedSpeaker, SubmissionView, Summary
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
@@ -83,19 +81,6 @@ async def test_parameters_of_lists_are_those_of_the_code(results: Results, path:
     assert set(error["details"]["parameters"]) == set(described)
     assert set(LISTS[path]) < set(described)
     assert described["page_size"]["default"] == DEFAULT_PAGE_SIZE
-
-
-def test_formats_and_options_are_those_of_the_exports() -> None:
-    """Names, media types, and the values of options."""
-    path = "/tasks/{task_id}.{format}"
-    assert parameters(path, "path")["format"]["enum"] == list(FORMATS)
-    answer = DESCRIPTION["paths"][path]["get"]["responses"]["200"]
-    media_types = {each.media_type.partition(";")[0] for each in FORMATS.values()}
-    assert set(answer["content"]) == media_types
-    options = parameters(path, "query")
-    assert set(options) == {name for each in FORMATS.values() for name in each.options}
-    assert options["max_chars"]["enum"] == [str(columns) for columns in MAX_CHARS]
-    assert options["speakers"]["enum"] == list(SpeakerLabels)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tests.builders import TASK_ID, callback_body, push_body
 from tests.fakes import NOW, LogLines, MemoryDocuments, RecordingPublisher, Sleeper, TryOnce
+from tests.stored import read_raw
 from tests.unit.test_merge import a_result, a_submission
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import PublishUnavailable
@@ -41,7 +42,7 @@ class Subscriber:
         self.documents = MemoryDocuments()
         self.publisher = RecordingPublisher()
         self.lines = LogLines()
-        self.store = TaskStore(self.documents, Retrier(20.0, Sleeper()))
+        self.store = TaskStore(self.documents, Retrier(sleep=Sleeper()))
         events = ResultEvents(self.store, self.publisher, TOPIC)
         self.recorder = Recorder(
             self.store, 0, self.lines.log, lambda: NOW, announce=events.publish, **options
@@ -187,7 +188,7 @@ async def test_record_redacts_faces_only_if_told(*, redact: bool) -> None:
     assert task.revision is not None
     assert (task.faces == []) is redact
     assert ([face for each in task.speakers for face in each.face_ids] == []) is redact
-    raw = await subscriber.store.read_raw(TASK_ID, task.revision)
+    raw = await read_raw(subscriber.store, TASK_ID, task.revision)
     assert raw is not None
     assert decompress(raw) == callback_body()
 

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 from starlette.datastructures import QueryParams
 
 from transcripts.exports.speakers import displayed_speakers
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import title
 from transcripts.ports import Count
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Provider, Status, Task
+from transcripts.text import one_line
 from transcripts.viewer.steps import PageStep, submission_step, task_step
 from transcripts.viewer.words import STATE_WORDS, STATUS_WORDS, TONES
 
