@@ -102,7 +102,7 @@ def run_tests(ignored: Sequence[str]) -> Outcome:
         ignore = [f"--ignore={path}" for path in ignored]
         run([("coverage", "erase"), (*PYTEST, f"--junit-xml={report}", *ignore, "tests")])
         run([("coverage", "combine", "--quiet")])
-        total = [BIN / "coverage", "report", "--format=total"]
+        total: list[str | Path] = [BIN / "coverage", "report", "--format=total"]
         covered = subprocess.run(total, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if covered.returncode:
             run([("coverage", "report")])
