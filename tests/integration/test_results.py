@@ -12,6 +12,7 @@ from tests.contracts.changes import ChangesContract
 from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
 from tests.results import Results
+from transcripts.backends import open_documents
 
 pytestmark = pytest.mark.emulators
 
@@ -23,15 +24,15 @@ class OnFirestore:
         environ = emulators | {"GOOGLE_CLOUD_PROJECT": f"p-{uuid4().hex[:12]}"}
         loaded = load("results", environ, monkeypatch)
         module: Any = loaded.module
+        documents: Any = open_documents(module.settings, environ)
 
         async def remove(path: str) -> None:
-            documents = module.documents
             request = CommitRequest.pb()(database=documents._database)
             request.writes.add().delete = documents._name(path)
             calls = await documents._connection.calls(10)
             await calls.commit(request, timeout=10, metadata=documents._metadata)
 
-        return Results(loaded, module.documents, remove)
+        return Results(loaded, documents, remove)
 
 
 class TestOnFirestore(OnFirestore, ResultsContract):
