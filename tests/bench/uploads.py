@@ -109,7 +109,9 @@ async def _conventional(_: ObjectSource, __: MaviClient, name: str, receiver: st
 async def _run(way: str, size: int, uploads: int, receiver: str) -> dict[str, float]:
     settings = SubmitSettings.load(os.environ)
     objects = open_objects(settings)
-    mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key)
+    mavi = MaviClient(
+        settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
+    )
     # The first call imports Google's client, once for every instance.
     await asyncio.to_thread(objects.stat, "bench", f"{size}-0.mp4", None)
     send = _ours if way == "ours" else _conventional
