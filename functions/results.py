@@ -101,7 +101,7 @@ settings = ResultsSettings.load(os.environ)
 handle = compose(
     settings,
     documents=open_documents(settings, os.environ),
-    objects=open_objects(settings),
+    objects=open_objects(settings, os.environ),
     signer=open_signer(settings, os.environ),
     assets=open_assets(settings),
     log=Log("results"),

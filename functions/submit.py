@@ -94,7 +94,7 @@ settings = SubmitSettings.load(os.environ)
 handle = compose(
     settings,
     documents=open_documents(settings, os.environ),
-    objects=open_objects(settings),
+    objects=open_objects(settings, os.environ),
     queue=open_queue(settings, os.environ),
     provider=MaviClient(
         settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second

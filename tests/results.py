@@ -55,7 +55,7 @@ class Results:
         module: Any = self.loaded.module
         settings = module.settings
         parts = {
-            "objects": open_objects(settings),
+            "objects": open_objects(settings, os.environ),
             "signer": open_signer(settings, os.environ),
             "assets": None,
             "retrier": Retrier(),

@@ -108,7 +108,7 @@ async def _conventional(_: ObjectSource, __: MaviClient, name: str, receiver: st
 
 async def _run(way: str, size: int, uploads: int, receiver: str) -> dict[str, float]:
     settings = SubmitSettings.load(os.environ)
-    objects = open_objects(settings)
+    objects = open_objects(settings, os.environ)
     mavi = MaviClient(
         settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
     )

@@ -225,4 +225,4 @@ async def test_function_serves_files_on_the_local_stack_only(
     settings = {"GOOGLE_CLOUD_PROJECT": "p", "TRANSCRIPTS_DATA_DIR": str(tmp_path)}
     results = Results(load("results", settings | environ, monkeypatch), MemoryDocuments(), remove)
     error = await results.error(PATH, 404)
-    assert (error["code"] != "not_found") is served
+    assert ("no longer valid" in error["message"]) is served

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from google.cloud.firestore_v1.types import CommitRequest
 
 from tests.contracts.changes import ChangesContract
 from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
 from tests.results import Results
 from transcripts.backends import open_documents
+from transcripts.ports import Delete
 
 pytestmark = pytest.mark.emulators
 
@@ -27,10 +27,7 @@ class OnFirestore:
         documents: Any = open_documents(module.settings, environ)
 
         async def remove(path: str) -> None:
-            request = CommitRequest.pb()(database=documents._database)
-            request.writes.add().delete = documents._name(path)
-            calls = await documents._connection.calls(10)
-            await calls.commit(request, timeout=10, metadata=documents._metadata)
+            await documents.commit(Delete(path))
 
         return Results(loaded, documents, remove)
 
