@@ -42,7 +42,7 @@ class SubmitClient:
             "queue": self.pipeline.queue,
             "provider": self.pipeline.provider,
             "log": self.pipeline.lines.log,
-            "retrier": Retrier(20.0, Sleeper()),
+            "retrier": Retrier(sleep=Sleeper()),
         }
         self.loaded.compose(
             clock=self.pipeline.clock, sleep=self.pipeline.sleeper, **(parts | fakes)
@@ -165,7 +165,13 @@ async def test_submit_list_returns_202(client: SubmitClient) -> None:
     answer = await client.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
-    assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": [], "failed": []}
+    assert answer.json() == {
+        "queued": [queued],
+        "duplicates": [ID],
+        "deleted": [],
+        "unknown": [],
+        "failed": [],
+    }
     assert client.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 
