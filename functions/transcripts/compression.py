@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Final
+from typing import Any, Final
 
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from transcripts.web import Handler, header
 
@@ -25,7 +22,7 @@ _COMPRESSED_ALREADY: Final = (
 )
 
 
-def compressed(handler: Handler) -> Callable[[Request], Awaitable[Response | ASGIApp]]:
+def compressed(handler: Handler) -> Handler:
     """Decorate an entry: an answer is compressed with gzip if the client accepts it.
 
     What another site asks for is not: it could learn from the length of an answer whether a text
@@ -34,7 +31,7 @@ def compressed(handler: Handler) -> Callable[[Request], Awaitable[Response | ASG
     """
 
     @wraps(handler)
-    async def answer_compressed(request: Request) -> Response | ASGIApp:
+    async def answer_compressed(request: Request) -> Any:
         answer = await handler(request)
         accepted = header(request, b"accept-encoding") or ""
         if "gzip" not in accepted or header(request, b"sec-fetch-site") == "cross-site":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import expect
 
 from tests.browser.accessibility import violations, violations_while_scrolling
@@ -215,13 +216,27 @@ async def test_speakers_differ_with_and_without_color(open_tab: OpenTab, site: S
     assert len({color for _, color in looks}) == 8
 
 
-async def test_right_to_left_lines_run_from_the_right(open_tab: OpenTab, site: Site) -> None:
-    """A line of Hebrew beside a line of English."""
-    task = a_transcript("hebrew", count=2)
-    segments = [task.segments[0], type(task.segments[1])(4.5, 8.5, "s2", "שלום, מה שלומך?")]
-    await site.put(a_transcript("hebrew", count=2, segments=segments))
+async def test_right_to_left_names_and_texts_start_on_one_side(
+    open_tab: OpenTab, site: Site
+) -> None:
+    """A Latin name over Hebrew stands at the right; a line in another direction keeps its own."""
+    segment = a_transcript().segments[0]
+    texts = [("s1", "שלום, מה שלומך?"), ("s1", "Fine."), ("s2", "Good morning.")]
+    segments = [
+        replace(segment, start_s=at * 5.0, end_s=at * 5.0 + 4, speaker=speaker, text=text)
+        for at, (speaker, text) in enumerate(texts)
+    ]
+    await site.put(a_transcript("hebrew", count=3, segments=segments))
     page = (await open_tab("/view/hebrew")).page
-    directions = await page.locator(".line").evaluate_all(
-        "lines => lines.map(line => getComputedStyle(line).direction)"
+    directions = await page.locator(".who, .line").evaluate_all(
+        "found => found.filter(each => each.closest('#transcript'))"
+        ".map(each => getComputedStyle(each).direction)"
     )
-    assert directions == ["ltr", "rtl"]
+    assert directions == ["rtl", "rtl", "ltr", "ltr", "ltr"]
+    name, line = [
+        await page.locator(f"#transcript {place}").first.bounding_box()
+        for place in (".who bdi", ".line > a")
+    ]
+    assert name is not None
+    assert line is not None
+    assert abs(name["x"] + name["width"] - line["x"] - line["width"]) < 8

@@ -13,7 +13,8 @@ transcript.addEventListener("click", (event) => {
   const name = event.target.closest(".who a");
   if (!name) return;
   event.preventDefault();
-  cameFrom = name.closest(".said").querySelector(".line").id;
+  const line = name.closest(".said").querySelector(".line");
+  cameFrom = { id: line.id, height: line.getBoundingClientRect().top };
   const field = $(name.hash.slice(1));
   field.closest("details").open = true;
   field.focus();
@@ -73,7 +74,8 @@ function renew(page) {
 function focusAfter(fields) {
   const own = fields.get("speaker") ?? [...fields.keys()].find((name) => name.startsWith("name."))?.slice(5);
   const speaker = document.querySelector(`.side input[name="speaker"][value="${CSS.escape(own)}"]`);
-  const line = cameFrom && $(cameFrom);
+  const line = cameFrom && $(cameFrom.id);
+  if (line) putAt(line, cameFrom.height);
   cameFrom = null;
   const place = line?.closest(".said").querySelector(".who a") ?? speaker?.closest("details").querySelector("summary");
   place?.focus({ preventScroll: true });

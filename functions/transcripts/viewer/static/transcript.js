@@ -25,8 +25,31 @@ function timeOfAddress() {
   return text.split(":").reduce((seconds, part) => seconds * 60 + Number(part), 0);
 }
 
+// A reload, and the way back, lead to the same place, and to the same moment of the recording.
+// A state of the history can't hold them: browsers keep none that is set while a page is left.
+function keptPlace() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  if (!["reload", "back_forward"].includes(navigation.type)) return null;
+  try {
+    return JSON.parse(sessionStorage.getItem(location.pathname));
+  } catch {
+    return null;
+  }
+}
+addEventListener("pagehide", () => {
+  const line = lineOf(firstInView());
+  if (!line) return;
+  const height = line.getBoundingClientRect().top;
+  const place = { line: line.id, height, current: currentIndex(), time: time() };
+  try {
+    sessionStorage.setItem(location.pathname, JSON.stringify(place));
+  } catch {
+    // The browser keeps nothing.
+  }
+});
+
 function begin() {
-  const place = history.state?.place;
+  const place = keptPlace();
   const line = place ? $(place.line) : lineOfHash();
   const seconds = timeOfAddress();
   if (place) {
@@ -47,13 +70,4 @@ addEventListener("hashchange", () => {
   if (!line || indexOf(line) === currentIndex()) return;
   cueAt(starts[indexOf(line)]);
   show(indexOf(line), false);
-});
-
-// A reload, and the way back, lead to the same place, and to the same moment of the recording.
-addEventListener("pagehide", () => {
-  const line = lineOf(firstInView());
-  const place = line && {
-    line: line.id, height: line.getBoundingClientRect().top, current: currentIndex(), time: time(),
-  };
-  history.replaceState({ place }, "");
 });
