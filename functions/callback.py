@@ -19,7 +19,7 @@ from transcripts.callbacks.tokens import TokenCheck
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.settings import CallbackSettings
-from transcripts.web import JSON, BodyReader, error_boundary, header, require_method
+from transcripts.web import JSON, BodyReader, error_boundary, require_method
 
 LARGE_BYTES: Final = 1024 * 1024
 LARGE_CONCURRENCY: Final = 2
@@ -60,7 +60,7 @@ async def callback(request: Request) -> Response:
 async def receive(request: Request) -> None:
     """Read the body and publish it; few large bodies are held at a time."""
     reader = BodyReader(request, MAX_CALLBACK_BYTES)
-    traceparent = header(request, b"traceparent")
+    traceparent = request.headers.get("traceparent")
     await reader.read_until(LARGE_BYTES)
     if reader.complete:
         await receiver.receive(reader.take(), traceparent)

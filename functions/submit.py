@@ -26,13 +26,12 @@ from transcripts.submissions.requests import (
     SubmitAsset,
     SubmitAssets,
     SubmitObject,
-    check_content_type,
     read_request,
 )
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
-from transcripts.web import BodyReader, error_boundary, header, json_answer
+from transcripts.web import BodyReader, check_content_type, error_boundary, json_answer
 
 settings = SubmitSettings.load(os.environ)
 log = Log("submit")
@@ -68,7 +67,7 @@ async def submit(request: Request) -> Response:
     """Submit an asset, enqueue assets or an object, or work on an entry; see docs/reference.md."""
     if request.scope["path"] != "/":
         raise RequestError("POST to /.", code="not_found", status=404)
-    check_content_type(header(request, b"content-type"))
+    check_content_type(request)
     match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
         case SubmitAsset() as wanted:
             receipt = await service.submit(wanted)

@@ -15,7 +15,7 @@ from tests.functional.framework import Loaded, chunk, load
 from transcripts.callbacks.message import MAX_CALLBACK_BYTES
 from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import SettingsError
-from transcripts.web import BodyReader, BodyWatch
+from transcripts.web import BodyReader
 
 OLD = "old-token-of-more-than-thirty-two-characters"
 NEW = "new-token-of-more-than-thirty-two-characters"
@@ -232,9 +232,8 @@ async def test_callback_with_a_stalled_body_returns_408(
     client: CallbackClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other requests are served meanwhile."""
-    watch = BodyWatch(0.1)
     module: Any = client.loaded.module
-    module.BodyReader = lambda request, limit: BodyReader(request, limit, watch)
+    module.BodyReader = lambda request, limit: BodyReader(request, limit, 0.1)
     forever = asyncio.Event()
 
     async def stalling() -> dict[str, Any]:
