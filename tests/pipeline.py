@@ -26,6 +26,7 @@ from transcripts.errors import (
 )
 from transcripts.ports import SubmitQueue, Write
 from transcripts.retry import Retrier
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
@@ -62,7 +63,7 @@ class Pipeline:
         self,
         *,
         retention_days: int = 0,
-        max_object_bytes: int = 1000,
+        limits: ObjectLimits | None = None,
         queue: SubmitQueue | None = None,
         **options: Any,
     ) -> None:
@@ -83,7 +84,7 @@ class Pipeline:
             queue or self.queue,
             self.lines.log,
             clock=self.clock,
-            max_object_bytes=max_object_bytes,
+            limits=limits or ObjectLimits(max_object_bytes=1000),
         )
 
     def instance(

@@ -40,6 +40,7 @@ from transcripts.ports import (
     Write,
 )
 from transcripts.retry import Retrier
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.store import SubmissionStore
@@ -295,7 +296,7 @@ class Run:
         store = SubmissionStore(documents, retrier)
         provider = FaultyProvider(environment.client, fault_plan)
         queue = FaultyQueue(environment.queue, fault_plan)
-        self.intake = Intake(store, queue, log, clock=clock, max_object_bytes=10**9)
+        self.intake = Intake(store, queue, log, clock=clock, limits=ObjectLimits())
         sleep = Sleeper(clock)
         self.service = SubmissionService(
             store,

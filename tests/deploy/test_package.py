@@ -23,36 +23,13 @@ import pytest
 
 from cli.deploy.package import build_package, packaged_files
 from cli.processes import free_port
+from tests.environments import environment
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
 from transcripts.viewer.assets import MEDIA_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "functions"
-CLOUD = {
-    "GOOGLE_CLOUD_PROJECT": "my-project-123",
-    "FIRESTORE_DATABASE": "transcripts",
-    "RETENTION_DAYS": "0",
-    "MAVI_API_KEY": "made-up-key",
-    "MAVI_BASE_URL": "https://mavi.invalid/serve/api/v2",
-    "MAVI_REQUESTS_PER_SECOND": "1",
-    "MAX_OBJECT_BYTES": "5368709120",
-    "MAX_SUBMISSIONS_PER_DAY": "0",
-    "OVERDUE_AFTER_MINUTES": "360",
-    "RESUBMIT_OVERDUE": "0",
-    "QUEUE_INVOKER": "transcripts-to-submit@my-project-123.iam.gserviceaccount.com",
-    "SUBMIT_QUEUE": "projects/my-project-123/locations/us-central1/queues/transcripts-submissions",
-    "SUBMIT_URL": "https://transcripts-submit-123456789012.us-central1.run.app",
-    "CALLBACK_TOKENS": "made-up-token-made-up-token-made-up-token",
-    "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
-    "PLAY_MEDIA": "false",
-    "REDACT_FACES": "false",
-    "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
-    "UPLOAD_BUCKET": "my-project-123-transcripts-uploads",
-    "RESULTS_TOPIC": "projects/my-project-123/topics/transcripts-results",
-}
-"""Made-up values of every environment variable that Terraform sets."""
-
 UNKNOWN_PATH = "/no-such-path"
 ANSWERS = {
     "callback": 404,
@@ -144,18 +121,16 @@ def run(command: list[str | Path], folder: Path) -> None:
 def started(function: str, root: Path, bin_folder: Path) -> Iterator[tuple[str, Popen[str]]]:
     """Start an entry point as the built image does; yield its URL."""
     port = free_port()
-    known = {variable.name for variable in FUNCTIONS[function].variables()}
     with Popen(  # noqa: S603 - the framework of the environment
         [bin_folder / "functions-framework"],
         cwd=root,
         env={
             "PATH": os.environ["PATH"],
-            "TRANSCRIPTS_BACKEND": "google",
             "FUNCTION_TARGET": function,
             "FUNCTION_SOURCE": f"{function}.py",
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            **{name: value for name, value in CLOUD.items() if name in known},
+            **environment(function),
         },
         stdout=PIPE,
         stderr=STDOUT,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import environment
 from transcripts.backends import open_objects
 from transcripts.embedded.objects import FolderObjects
 from transcripts.google import objects as cloud_storage
@@ -31,8 +32,7 @@ class RecordingSource:
 
 
 def settings(**more: str) -> SubmitSettings:
-    environ = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up", **more}
-    return SubmitSettings.load(environ)
+    return SubmitSettings.load(environment("submit", **more))
 
 
 def test_open_objects_of_google_passes_every_call_to_one_source(

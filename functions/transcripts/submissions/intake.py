@@ -11,6 +11,7 @@ from typing import Final
 from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
+from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.claims import (
     AlreadyBought,
@@ -66,14 +67,14 @@ class Intake:
         log: Log,
         *,
         clock: Callable[[], datetime],
-        max_object_bytes: int,
+        limits: ObjectLimits,
     ) -> None:
-        """Take the ledger, the queue, and the size in bytes of the largest object result."""
+        """Take the ledger, the queue, and the limits of accepted objects."""
         self._store = store
         self._queue = queue
         self._log = log
         self._clock = clock
-        self._max_object_bytes = max_object_bytes
+        self._limits = limits
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
         """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
@@ -81,7 +82,7 @@ class Intake:
         Safe for repeated and reordered events. Raises ``StoreUnavailable`` and
         ``QueueUnavailable``.
         """
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         labels = labels_of(stored)
         if isinstance(media, RejectReason):
             await self._reject(stored, labels, media)
@@ -97,12 +98,12 @@ class Intake:
 
     async def enqueue_object(self, request: SubmitObject, stored: StoredObject) -> EnqueueResult:
         """Enqueue the object that a caller names; raises ``RequestError`` if it is rejected."""
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         if isinstance(media, RejectReason):
             raise RequestError(
                 "This object can't be transcribed; details.reason says why.",
                 code="object_refused",
-                details={"reason": media, "max_object_bytes": self._max_object_bytes},
+                details={"reason": media, "max_object_bytes": self._limits.max_object_bytes},
             )
         labels = labels_of(stored) | request.labels
         purchase = await self._purchase_of_object(
