@@ -50,7 +50,6 @@ class Api:
     """Speaks to one pipeline."""
 
     def __init__(self, target: Target, choice: Choice) -> None:
-        """Take the pipeline, and how the user is identified."""
         self.target = target
         self._choice = choice
         self._tokens: dict[str, str | None] = {}

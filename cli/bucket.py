@@ -60,7 +60,6 @@ class BucketWatch:
     """Publishes an event for every new or changed file once it has stopped growing."""
 
     def __init__(self, objects: FolderObjects, publisher: Publisher, topic: str) -> None:
-        """Take the folders and where events go."""
         self._objects = objects
         self._publisher = publisher
         self._topic = topic
@@ -102,7 +101,6 @@ class BucketServer:
     """The endpoint over the folders."""
 
     def __init__(self, objects: FolderObjects) -> None:
-        """Take the folders."""
         self._objects = objects
         self._runner: web.AppRunner | None = None
         self.url = ""

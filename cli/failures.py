@@ -27,7 +27,6 @@ class Failure(click.ClickException):
     """An error that the user can act on. The message says what is wrong and what to do."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
-        """Take the message and the exit code."""
         super().__init__(message)
         self.exit_status = code
 
@@ -48,7 +47,6 @@ class ApiError(Failure):
         details: dict[str, object],
         exit_code: ExitCode = ExitCode.FAILED,
     ) -> None:
-        """Take the parts of the answer."""
         super().__init__(message, exit_code)
         self.status = status
         self.code = code

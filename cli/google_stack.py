@@ -36,7 +36,6 @@ class PubSubAdmin:
     """Makes and reads topics and subscriptions of a Pub/Sub emulator."""
 
     def __init__(self, host: str) -> None:
-        """Connect to ``host:port``."""
         channel = grpc.insecure_channel(host)
         grpc.channel_ready_future(channel).result(timeout=READY_TIMEOUT_S)
         self._channel = channel

@@ -130,7 +130,6 @@ class EmbeddedKept(_Publishing):
     """A subscription of the embedded broker, in the tables of ``transcripts.embedded.database``."""
 
     def __init__(self, data_dir: Path, subscription: str, topic: str) -> None:
-        """Take the folder of the database, the subscription and the topic."""
         self._database = Database(data_dir)
         self._subscription = subscription
         super().__init__(SqlitePublisher(self._database), topic)
@@ -187,7 +186,7 @@ class PubSubKept(_Publishing):
     """A subscription of Pub/Sub, or of its emulator at ``host``."""
 
     def __init__(self, host: str | None, subscription: str, topic: str) -> None:
-        """Take the full names of subscription and topic."""
+        """``subscription`` and ``topic`` are full names."""
         import grpc
         from google.pubsub_v1.services.subscriber import SubscriberClient
         from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport

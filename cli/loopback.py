@@ -56,7 +56,6 @@ class Loopback:
     """Serves one function on 127.0.0.1 for one browser."""
 
     def __init__(self, target_url: str, token: Token) -> None:
-        """Take the address of the function, and the source of tokens."""
         self._target_url = target_url.rstrip("/")
         self._token_source = token
         self._token: str | None = None

@@ -95,7 +95,6 @@ class ChildProcess:
         environ: Mapping[str, str],
         on_event: OnEvent | None = None,
     ) -> None:
-        """Take the command and the port on which it will listen; ``start`` starts it."""
         self.name = name
         self.port = port
         self._command = command

@@ -104,7 +104,7 @@ class Stack:
     def __init__(
         self, options: StackOptions, on_event: Callable[[Event], None] = lambda _: None
     ) -> None:
-        """Take the options; ``on_event`` is given every log line of the functions."""
+        """``on_event`` is given every log line of the functions."""
         self.options = options
         self.events: list[Event] = []
         self._on_event = on_event

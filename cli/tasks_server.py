@@ -20,7 +20,6 @@ class TasksServer:
     """Serves ``CreateTask``."""
 
     def __init__(self, queue: SqliteQueue) -> None:
-        """Take the queue that tasks go to."""
         self._queue = queue
         self._server = grpc.aio.server()
         self.requests: list[Any] = []

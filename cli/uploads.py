@@ -84,7 +84,6 @@ class LocalBucket:
     """The bucket of the local stack: see ``cli.bucket``."""
 
     def __init__(self, url: str, bucket: str) -> None:
-        """Take the endpoint and the bucket's name."""
         self._url = url
         self._bucket = bucket
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10, read=TIMEOUT_S))
@@ -131,7 +130,6 @@ class GoogleBucket:
     """A bucket of Cloud Storage, through Google's client, which resumes and verifies uploads."""
 
     def __init__(self, bucket: str) -> None:
-        """Take the bucket's name."""
         self._bucket = bucket
 
     def upload(
@@ -188,7 +186,7 @@ class Progress:
     """Shows how an upload advances, on stderr: a bar with a rate, or a line every 10 s."""
 
     def __init__(self, label: str, size: int) -> None:
-        """Take what is shown, and the size in bytes."""
+        """``size`` is in bytes."""
         self._label = label
         self._size = size
         self._started = self._reported = time.monotonic()

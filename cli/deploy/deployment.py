@@ -39,7 +39,6 @@ class Deployment:
     """An environment whose backend is initialized and whose workspace is selected."""
 
     def __init__(self, terraform: Terraform, infra: Path, environment: Environment) -> None:
-        """Take what ``open`` has prepared."""
         self._terraform = terraform
         self._infra = infra
         self._environment = environment

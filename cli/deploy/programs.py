@@ -55,7 +55,6 @@ class Terraform:
     """Terraform in one folder, with additional environment variables."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
-        """Take the folder of the configuration, and variables such as ``TF_VAR_…``."""
         self._folder = folder
         self._environ = {**os.environ, "TF_IN_AUTOMATION": "1", **(environ or {})}
 

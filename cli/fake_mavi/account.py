@@ -39,7 +39,7 @@ class Account:
     """The state of the fake, in memory."""
 
     def __init__(self, faults: Faults, clock: Callable[[], float]) -> None:
-        """Take the faults and a clock in seconds."""
+        """``clock`` counts seconds."""
         self._faults = faults
         self._clock = clock
         self._numbers = itertools.count(FIRST_ASSET)

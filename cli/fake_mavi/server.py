@@ -51,7 +51,7 @@ class FakeMavi:
         recorded: bytes | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
-        """Take the account's key; ``recorded`` is a callback to post as it is, byte for byte."""
+        """``recorded`` is a callback to post as it is, byte for byte."""
         self._key = key
         self._clock = clock
         self._recorded = recorded

@@ -52,7 +52,6 @@ class TranscriptsError(Exception):
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        """Take the parts of an answer: the sentence, extra facts and seconds to wait."""
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
@@ -93,7 +92,6 @@ class RequestError(PermanentError):
         status: int = 400,
         details: Mapping[str, object] | None = None,
     ) -> None:
-        """Take the stable code and the HTTP status beside the sentence."""
         super().__init__(message, details=details)
         self.code = code
         self.status = status
@@ -103,7 +101,6 @@ class BodyTooLarge(RequestError):
     """The body is over the function's limit."""
 
     def __init__(self, limit_bytes: int) -> None:
-        """Name the limit, in bytes."""
         super().__init__(
             f"The body is over {limit_bytes} bytes.",
             code="body_too_large",
@@ -120,7 +117,6 @@ class UnknownFormat(RequestError):
     """No export has that name."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        """Take the names of all formats."""
         super().__init__(
             f"There is no such format. Use one of: {', '.join(formats)}.",
             code="unknown_format",
@@ -133,7 +129,6 @@ class UnreadableCallback(PermanentError):
     """A callback that is no JSON object with a usable ``task_id``."""
 
     def __init__(self, code: str, message: str) -> None:
-        """Take the public code beside the sentence."""
         super().__init__(message)
         self.code = code
 
@@ -163,7 +158,6 @@ class ObjectUnreadable(PermanentError):
     """The storage answers that it will never return this object; ``code`` tells why."""
 
     def __init__(self, code: str, message: str) -> None:
-        """Take the stable code, which is recorded as a reason, beside the sentence."""
         super().__init__(message)
         self.code = code
 
@@ -207,7 +201,7 @@ class SubmissionError(PermanentError):
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        """Take the stable code; the HTTP status follows from it unless given."""
+        """The HTTP status follows from the code unless given."""
         super().__init__(message, details=details, retry_after_s=retry_after_s)
         self.code = code
         self.status = status if status is not None else self.STATUSES[code]

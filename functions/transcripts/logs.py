@@ -52,7 +52,7 @@ class Log:
         write: Callable[[bytes], object] = partial(os.write, 1),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Name the function; ``write`` takes one whole line, in bytes."""
+        """``write`` is given one whole line, in bytes."""
         self._function = function
         self._write = write
         self._clock = clock

@@ -32,7 +32,7 @@ class Retrier:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random,
     ) -> None:
-        """Set the time limit; ``jitter`` returns 0 to 1 and spreads callers that collided."""
+        """``jitter`` returns 0 to 1 and spreads callers that collided."""
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._jitter = jitter

@@ -108,7 +108,6 @@ class BodyWatch:
     """
 
     def __init__(self, timeout_s: float) -> None:
-        """Take the seconds a body may take."""
         self._timeout_s = timeout_s
         self._started: dict[asyncio.Task[Any], float] = {}
         self.expired: set[asyncio.Task[Any]] = set()

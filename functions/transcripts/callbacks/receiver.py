@@ -24,7 +24,6 @@ class Receiver:
         log: Log,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the publisher, both topics, a log and a clock (UTC)."""
         self._publisher = publisher
         self._callback_topic = callback_topic
         self._rejected_topic = rejected_topic

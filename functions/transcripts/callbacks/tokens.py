@@ -13,7 +13,6 @@ class TokenCheck:
     """Compares a request's path with every live token, in constant time."""
 
     def __init__(self, tokens: Sequence[Secret]) -> None:
-        """Take the live tokens, two while they rotate."""
         self._tokens = [token.reveal().encode() for token in tokens]
 
     def __call__(self, scope: MutableMapping[str, Any]) -> bool:

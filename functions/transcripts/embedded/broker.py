@@ -36,7 +36,6 @@ class SqlitePublisher:
     """Publishes into an embedded database; acknowledged means synced to disk."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        """Take the database; it is opened by the first message."""
         self._database = database
         self._clock = clock
 
@@ -87,7 +86,6 @@ class Broker:
         log: Log,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take the database, the subscriptions, and how to post a push."""
         self._database = database
         self._subscriptions = subscriptions
         self._post = post

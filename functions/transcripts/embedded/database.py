@@ -58,7 +58,6 @@ class Database:
     """The file in ``folder``, opened (and made) by the first call."""
 
     def __init__(self, folder: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Name the folder; nothing is touched yet."""
         self.path = folder / FILE_NAME
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")

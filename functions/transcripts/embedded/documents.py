@@ -24,7 +24,6 @@ class SqliteDocuments:
     """The documents in an embedded database."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database; it is opened by the first call."""
         self._database = database
 
     async def read(self, *reads: Read[T]) -> Sequence[Snapshot[T] | None]:

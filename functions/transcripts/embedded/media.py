@@ -28,7 +28,6 @@ class FolderSigner:
     """Gives out random addresses, and forgets each when its time is over."""
 
     def __init__(self, objects: FolderObjects, clock: Callable[[], datetime]) -> None:
-        """Take the folders and the time."""
         self._objects = objects
         self._clock = clock
         self._tickets: dict[str, _Ticket] = {}

@@ -51,7 +51,7 @@ class FolderObjects:
     """The objects below one data folder."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Name the folder; it need not be there yet."""
+        """The folder need not exist yet."""
         self.buckets = data_dir / "buckets"
         self._metadata = data_dir / "metadata"
 

@@ -28,7 +28,6 @@ class SqliteQueue:
     """Puts tasks on the queue of an embedded database."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        """Take the database; it is opened by the first task."""
         self._database = database
         self._clock = clock
 
@@ -76,7 +75,7 @@ class QueueRunner:
         max_backoff_s: float = 3600.0,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take submit's address and what a queue is set to; ``per_second`` 0 is no limit."""
+        """``url`` is that of submit; ``per_second`` 0 is no limit."""
         self._database = database
         self._url = url
         self._post = post

@@ -36,7 +36,7 @@ class DisplayedSpeakers:
     """The speakers of a transcript, in the order of their first word."""
 
     def __init__(self, by_id: Mapping[str, DisplayedSpeaker]) -> None:
-        """Take the speaker of each of the provider's ids; several may share one."""
+        """The keys are the provider's ids; several may share one speaker."""
         self._by_id = dict(by_id)
         self.listed: Sequence[DisplayedSpeaker] = list(
             {speaker.id: speaker for speaker in by_id.values()}.values()

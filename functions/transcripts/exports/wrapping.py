@@ -91,7 +91,6 @@ class Ruler:
     __slots__ = ("_ends", "size", "text")
 
     def __init__(self, text: str) -> None:
-        """Measure the text once."""
         self.text = text
         self.size = len(text)
         self._ends = [0, *accumulate(map(_columns, text))]
@@ -167,7 +166,6 @@ class AsciiRuler(Ruler):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        """Take the text; there is nothing to measure."""
         self.text = text
         self.size = len(text)
 

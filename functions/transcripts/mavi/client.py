@@ -161,7 +161,6 @@ class MaviClient:
         per_second: float,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Take the account, and how many requests a second each endpoint may get."""
         self._base_url = base_url
         self._auth = _Key(key)
         self._timeout = (CONNECT_TIMEOUT_S, answer_timeout_s)

@@ -19,7 +19,6 @@ class Deleter:
     """Deletes assets of one Mavi account."""
 
     def __init__(self, base_url: str, key: Secret, per_second: float) -> None:
-        """Take what ``MaviClient`` takes."""
         self._base_url = base_url
         self._key = key
         self._per_second = per_second

@@ -25,7 +25,6 @@ class SizedFile:
     content_type = "application/octet-stream"
 
     def __init__(self, blocks: Iterable[bytes], size: int) -> None:
-        """Take the blocks and how many bytes they have together."""
         self._blocks = blocks
         self._size = size
 
@@ -46,7 +45,7 @@ class MultipartFile(SizedFile):
     """The part ``file`` of a form, with its framing (RFC 7578)."""
 
     def __init__(self, blocks: Iterable[bytes], size: int, filename: str, boundary: str) -> None:
-        """Take the file and a boundary that does not occur in it: long and random."""
+        """The boundary must not occur in the file: long and random."""
         super().__init__(blocks, size)
         name = clean_filename(filename)
         head = (

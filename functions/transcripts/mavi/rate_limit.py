@@ -30,7 +30,6 @@ class RateLimitTimeout(Exception):
     """The caller's slot is later than it can wait; ``wait_s`` is the estimated wait in seconds."""
 
     def __init__(self, wait_s: float) -> None:
-        """Take the estimated wait in seconds."""
         super().__init__(f"{wait_s:.0f} s")
         self.wait_s = wait_s
 
@@ -44,7 +43,7 @@ class RateLimiter:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Take the interval in seconds; ``clock`` is the event loop's unless given."""
+        """``clock`` is the event loop's unless given, in seconds."""
         self._interval_s = interval_s
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._sleep = sleep

@@ -23,7 +23,6 @@ class TaskChanges:
     """Answers what is not ``GET`` below ``/tasks``."""
 
     def __init__(self, names: SpeakerNames, deletion: Deletion, renormalizer: Renormalizer) -> None:
-        """Take what changes tasks."""
         self._names = names
         self._deletion = deletion
         self._renormalizer = renormalizer

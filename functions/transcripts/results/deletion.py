@@ -103,7 +103,6 @@ class Deletion:
         retention_days: int = 0,
         assets: AssetDeleter | None = None,
     ) -> None:
-        """Take the store, a clock (UTC), and the provider if its copies can be deleted."""
         self._documents = documents
         self._retrier = retrier
         self._submissions = SubmissionStore(documents, retrier, retention_days)

@@ -23,7 +23,7 @@ class ResultEvents:
     """Publishes the summary of a stored task."""
 
     def __init__(self, store: TaskStore, publisher: Publisher, topic: str) -> None:
-        """Take where tasks are read, and the topic, ``projects/P/topics/T``."""
+        """``topic`` is a full name, ``projects/P/topics/T``."""
         self._store = store
         self._publisher = publisher
         self._topic = topic

@@ -46,7 +46,6 @@ class Renormalizer:
         *,
         redact_faces: bool = False,
     ) -> None:
-        """Take the tasks, how to try again, a log and a clock (UTC)."""
         self._store = store
         self._retrier = retrier
         self._log = log

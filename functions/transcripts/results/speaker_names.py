@@ -130,7 +130,6 @@ class SpeakerNames:
     """Changes people's names for speakers in a store of documents."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
 

@@ -42,7 +42,6 @@ class SubmissionRoutes:
     """Answers ``GET /submissions`` and what lies below."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
         self._listing = submission_listing(documents, retrier)

@@ -41,7 +41,6 @@ class TaskRoutes:
     """Answers ``GET /tasks`` and what lies below."""
 
     def __init__(self, documents: Documents, retrier: Retrier, log: Log) -> None:
-        """Take the documents, how to try again, and where broken streams are logged."""
         self._listing = task_listing(documents, retrier)
         self._reader = TranscriptReader(documents, retrier)
         self._log = log

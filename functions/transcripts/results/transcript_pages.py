@@ -53,7 +53,6 @@ class TranscriptReader:
     """Opens transcripts."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
 

@@ -69,7 +69,6 @@ class Intake:
         clock: Callable[[], datetime],
         limits: ObjectLimits,
     ) -> None:
-        """Take the ledger, the queue, and the limits of accepted objects."""
         self._store = store
         self._queue = queue
         self._log = log

@@ -45,7 +45,6 @@ class Lease:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
-        """Take the ledger and the entry as it was when the lease was granted."""
         self._store = store
         self._lease_id = entry.lease_id
         self._log = log

@@ -86,7 +86,6 @@ class SubmissionService:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         cap_per_day: int = 0,
     ) -> None:
-        """Take the ledger, what submits and uploads, a clock (UTC) and a source of lease ids."""
         self._store = store
         self._submitter = submitter
         self._uploader = uploader

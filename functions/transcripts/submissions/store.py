@@ -35,7 +35,6 @@ class DuplicateAsset(Exception):
     """The asset belongs to another submission, whose id it names."""
 
     def __init__(self, submission_id: str) -> None:
-        """Take the id of the other submission."""
         super().__init__(submission_id)
         self.submission_id = submission_id
 
@@ -44,7 +43,6 @@ class SubmissionStore:
     """The purchase ledger in a store of documents."""
 
     def __init__(self, documents: Documents, retrier: Retrier, retention_days: int = 0) -> None:
-        """Take the documents, how to try again, and how long ended purchases are kept."""
         self._documents = documents
         self._retrier = retrier
         self._retention_days = retention_days

@@ -88,7 +88,6 @@ class Submitter:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         retention_days: int = 0,
     ) -> None:
-        """Take the provider, a log, a clock (UTC), and how many days a task is kept."""
         self._provider = provider
         self._log = log
         self._clock = clock

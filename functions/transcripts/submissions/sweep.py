@@ -94,7 +94,6 @@ class Sweeper:
         retention_days: int = 0,
         max_run: timedelta = timedelta(seconds=MAX_RUN_S),
     ) -> None:
-        """Take the store, the queue, a clock (UTC), and after how long a result is overdue."""
         self._documents = documents
         self._retrier = retrier
         self._store = SubmissionStore(documents, retrier, retention_days)

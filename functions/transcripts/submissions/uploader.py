@@ -75,7 +75,6 @@ class UploadFailed(Exception):
     """The object cannot be uploaded; ``code`` is recorded as the reason."""
 
     def __init__(self, code: str) -> None:
-        """Take the reason."""
         super().__init__(code)
         self.code = code
 
@@ -96,7 +95,6 @@ class Uploader:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Take the source of the objects, the provider, a log and a clock (UTC)."""
         self._source = source
         self._provider = provider
         self._log = log

@@ -9,7 +9,6 @@ class Anomalies:
     """Counts each kind of repair and remembers the first item that needed it."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._found: dict[str, tuple[int, int]] = {}
 
     def add(self, code: str, index: int) -> None:

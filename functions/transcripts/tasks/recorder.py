@@ -77,7 +77,7 @@ class Recorder:
         redact_faces: bool = False,
         announce: Announce | None = None,
     ) -> None:
-        """Take the store, the days results are kept (0: always), a log and a clock (UTC).
+        """``retention_days`` 0 keeps results for ever.
 
         ``redact_faces`` leaves the faces out of what is stored, but not out of the raw body.
         ``announce`` is called for every result that is stored, at least once.

@@ -69,7 +69,6 @@ class TaskStore:
     """The tasks in a store of documents."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        """Take the documents, and how to try again."""
         self._documents = documents
         self._retrier = retrier
 

@@ -46,7 +46,7 @@ class ReadAhead:
         block_bytes: int = BLOCK_BYTES,
         ahead_bytes: int = READ_AHEAD_BYTES,
     ) -> None:
-        """Take the reader, which this object closes, and how many bytes it must give."""
+        """The reader has to give ``size`` bytes; this object closes it."""
         self._reader = reader
         self._size = size
         self._block_bytes = block_bytes

@@ -67,7 +67,6 @@ class Pages:
         names: SpeakerNames,
         recordings: Recordings,
     ) -> None:
-        """Take the documents, how to try again, the log, what changes names, and the recordings."""
         self._documents = documents
         self._retrier = retrier
         self._log = log

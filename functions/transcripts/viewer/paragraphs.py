@@ -49,7 +49,7 @@ class Search:
     """Finds a text regardless of case."""
 
     def __init__(self, query: str) -> None:
-        """Take what to find; a blank query finds nothing."""
+        """A blank query finds nothing."""
         self.query = one_line(query)[:MAX_QUERY_CHARS]
         self._split = (
             re.compile(f"({re.escape(self.query)})", re.IGNORECASE).split if self.query else None

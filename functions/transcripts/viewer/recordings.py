@@ -66,7 +66,7 @@ class Recordings:
         *,
         bucket: str | None,
     ) -> None:
-        """Take the objects, what signs, the log and the time; without a bucket, nothing plays."""
+        """Without a bucket, nothing plays."""
         self._objects = objects
         self._signer = signer
         self._log = log

@@ -49,7 +49,7 @@ class Timeline:
     """Collects the parts of the lanes, and the lines that a search matches."""
 
     def __init__(self, speakers: Sequence[DisplayedSpeaker], duration_s: float) -> None:
-        """Take the speakers; those who speak longest have lanes of their own."""
+        """Speakers who speak longest have lanes of their own."""
         longest = sorted(speakers, key=lambda speaker: -speaker.talk_time_s)[:MAX_LANES]
         self._lanes = {each.id: each for each in speakers if each in longest}
         self._duration_ms = max(milliseconds(duration_s), 1)

@@ -18,7 +18,6 @@ class Publisher:
     """Acknowledges all messages of ``ANSWERS_AFTER_S`` seconds together."""
 
     def __init__(self) -> None:
-        """Begin without messages."""
         self._acknowledged: asyncio.Future[None] | None = None
 
     async def publish(self, topic: str, message: Message) -> None:
