@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from cli.target import Choice
+from cli.client.target import Choice
 
 Command = Callable[..., None]
 

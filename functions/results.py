@@ -13,17 +13,19 @@ from starlette.routing import Route
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.changes.deletion import AssetDeleter, Deletion
+from transcripts.changes.renormalize import Renormalizer
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
-from transcripts.results.accounting import AccountingRoutes
-from transcripts.results.changes import TaskChanges
-from transcripts.results.deletion import AssetDeleter, Deletion
-from transcripts.results.renormalize import Renormalizer
-from transcripts.results.routing import dispatch, private
-from transcripts.results.speaker_names import SpeakerNames
-from transcripts.results.submissions import SubmissionRoutes
-from transcripts.results.tasks import TaskRoutes
+from transcripts.results.dispatch import dispatch, private
+from transcripts.results.routes import (
+    AccountingRoutes,
+    SubmissionRoutes,
+    TaskChanges,
+    TaskRoutes,
+)
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore

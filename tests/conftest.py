@@ -12,7 +12,13 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
-from cli.emulators import MISSING, Emulator, emulators_installed, start_emulators, stop_emulators
+from cli.local.emulators import (
+    MISSING,
+    Emulator,
+    emulators_installed,
+    start_emulators,
+    stop_emulators,
+)
 from tests.browser import chromium
 from tests.infra import sandbox
 from transcripts.settings import FUNCTIONS

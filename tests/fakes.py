@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from transcripts.callbacks.message import Message
 from transcripts.errors import (
     Conflict,
     DocumentRefused,
@@ -32,7 +31,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import File
 from transcripts.mavi.rate_limit import RateLimitTimeout
-from transcripts.ports import Count, Delete, Query, Read, Snapshot, T, Write
+from transcripts.ports import Count, Delete, Message, Query, Read, Snapshot, T, Write
 from transcripts.retry import Retrier
 from transcripts.uploads.stored_object import StoredObject
 

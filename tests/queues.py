@@ -9,13 +9,14 @@ from pathlib import Path
 
 import aiohttp
 
-from cli.local_names import QUEUE
-from cli.posting import poster
-from cli.tasks_server import TasksServer
+from cli.local.names import QUEUE
+from cli.local.posting import poster
+from cli.local.queue_runner import QueueRunner
+from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import SubmitEndpoint
 from tests.fakes import LogLines
 from transcripts.embedded.database import Database
-from transcripts.embedded.queue import QueueRunner, SqliteQueue
+from transcripts.embedded.queue import SqliteQueue
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.ports import SubmitQueue
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import click
 
-from cli.api import Api, open_api
+from cli.client.api import Api, open_api
+from cli.client.target import Choice
 from cli.commands.reading import MAX_PAGE_SIZE, STATES, STATUSES
 from cli.failures import ExitCode
 from cli.options import json_option, target_options
 from cli.output import colored, note, print_json
-from cli.target import Choice
 
 COUNTED: Final = frozenset({*STATUSES, "deleted"}) - {"unrecognized"}
 """Statuses that are terms of the sum of tasks."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from cli.client.target import Choice
 from cli.options import json_option, target_options
-from cli.target import Choice
 
 
 @click.command("doctor")
@@ -14,8 +14,8 @@ from cli.target import Choice
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool, choice: Choice) -> None:
     """Check every part, and print the command that repairs it."""
-    from cli.api import open_api
-    from cli.checks import checks
+    from cli.client.api import open_api
+    from cli.client.checks import checks
     from cli.failures import ExitCode
     from cli.output import clean, colored, note, print_json
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from cli.api import Api, open_api
+from cli.client.api import Api, open_api
+from cli.client.lookup import find_task, task_id_of
+from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure
-from cli.lookup import find_task, task_id_of
 from cli.options import json_option, target_options, yes_option
 from cli.output import clean, confirm, note, print_json, table
-from cli.target import Choice
 
 
 @click.command("rename")

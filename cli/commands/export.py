@@ -10,12 +10,12 @@ from typing import Final
 
 import click
 
-from cli.api import open_api
+from cli.client.api import open_api
+from cli.client.lookup import WAITING, task_id_of
+from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure
-from cli.lookup import WAITING, task_id_of
 from cli.options import target_options
 from cli.output import note
-from cli.target import Choice
 
 FORMATS: Final = (
     "json",

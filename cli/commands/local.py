@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.failures import Failure
-from cli.local_state import DATA_DIR, running_stack, state_file
+from cli.local.state import DATA_DIR, running_stack, state_file
 
 if TYPE_CHECKING:
     from cli.fake_mavi.faults import Faults
@@ -39,7 +39,7 @@ _backend = click.option(
 )
 def up_command(backend: str, data_dir: Path) -> None:
     """Keep the whole pipeline up on this machine, until Ctrl-C."""
-    from cli.run import run_stack
+    from cli.local.run import run_stack
 
     stack = running_stack()
     if stack is not None:
@@ -57,7 +57,7 @@ def up_command(backend: str, data_dir: Path) -> None:
 )
 def demo_command(backend: str, callback_file: Path | None) -> None:
     """Send one asset through the whole pipeline."""
-    from cli.demo import run_demo
+    from cli.local.demo import run_demo
 
     data_dir = DATA_DIR / "demo"
     shutil.rmtree(data_dir, ignore_errors=True)
@@ -110,7 +110,7 @@ def _faults(texts: tuple[str, ...]) -> Faults:
 
 
 async def _serve_fake(fake: FakeMavi, port: int) -> None:
-    from cli.run import interrupted
+    from cli.local.run import interrupted
 
     await fake.start(port)
     print(f"Fake Mavi: {fake.url}\nIts state and faults: {fake.admin_url}\nCtrl-C stops it.")
@@ -121,9 +121,9 @@ async def _serve_fake(fake: FakeMavi, port: int) -> None:
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
-    from cli.demo import DemoFailed
-    from cli.emulators import EmulatorsMissing
-    from cli.processes import ProcessFailed
+    from cli.local.demo import DemoFailed
+    from cli.local.emulators import EmulatorsMissing
+    from cli.local.processes import ProcessFailed
 
     try:
         asyncio.run(work)

@@ -8,11 +8,11 @@ from typing import Final
 
 import click
 
-from cli.api import Api, open_api
-from cli.lookup import find_task
+from cli.client.api import Api, open_api
+from cli.client.lookup import find_task
+from cli.client.target import Choice
 from cli.options import target_options
 from cli.output import note
-from cli.target import Choice
 
 PORT: Final = 8099
 """The usual port; any free one if it is taken."""
@@ -43,10 +43,10 @@ def open_command(
 
 
 async def _serve(api: Api, choice: Choice, path: str, port: int | None, *, browse: bool) -> None:
-    from cli.auth import id_token
+    from cli.client.auth import id_token
+    from cli.client.door import Loopback
     from cli.failures import Failure
-    from cli.loopback import Loopback
-    from cli.run import interrupted
+    from cli.local.run import interrupted
 
     url = api.target.results_url
     loopback = Loopback(url, lambda: id_token(url, choice))

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import click
 
-from cli.api import open_api
+from cli.client.api import open_api
+from cli.client.lookup import find_task
+from cli.client.target import Choice
 from cli.failures import ExitCode, Failure
-from cli.lookup import find_task
 from cli.options import json_option, target_options
 from cli.output import clock, local_time, note, print_json, source_of, table
-from cli.target import Choice
 
 STATUSES: Final = ("submitted", "overdue", "succeeded", "failed", "unrecognized")
 STATES: Final = (

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from cli.api import Api, open_api
+from cli.client.api import Api, open_api
+from cli.client.lookup import task_id_of
+from cli.client.target import Choice
 from cli.commands.reading import MAX_PAGE_SIZE
 from cli.failures import ApiError, ExitCode, Failure, Unreachable
-from cli.lookup import task_id_of
 from cli.options import json_option, target_options
 from cli.output import note, print_json
-from cli.target import Choice
 
 HAS_RESULT: Final = frozenset({"succeeded", "failed", "unrecognized"})
 

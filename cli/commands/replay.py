@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.client.target import Choice, Target, find_target
 from cli.failures import ExitCode, Failure, Unreachable
 from cli.options import json_option, target_options
 from cli.output import local_time, note, print_json, table
-from cli.target import Choice, Target, find_target
 
 if TYPE_CHECKING:
-    from cli.kept import Kept, KeptMessage, Source
+    from cli.client.kept_messages import Kept, KeptMessage, Source
 
 SOURCES: Final = ("dead", "rejected", "uploads-dead")
 
@@ -49,7 +49,7 @@ def replay_command(
     Without --apply this is a dry run. A message is removed only after it is published again. A
     result that is stored already is a duplicate and changes nothing.
     """
-    from cli.kept import Source
+    from cli.client.kept_messages import Source
 
     replay = _Replay(Source(source), frozenset(message_ids), limit, rate if apply else None)
     with _errors_in_words():
@@ -97,7 +97,7 @@ class _Replay:
         self.rows: list[dict[str, Any]] = []
 
     async def run(self, target: Target) -> None:
-        from cli.kept import open_kept
+        from cli.client.kept_messages import open_kept
 
         kept = open_kept(target, self._source)
         read: dict[str, KeptMessage] = {}
@@ -120,7 +120,7 @@ class _Replay:
 
     async def _one(self, kept: Kept, each: KeptMessage) -> bool:
         """Publish and acknowledge a message, or only describe it; tells whether it is gone."""
-        from cli.kept import UNREADABLE, message_to_publish
+        from cli.client.kept_messages import UNREADABLE, message_to_publish
 
         try:
             message = message_to_publish(self._source, each)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from cli.api import open_api
-from cli.lookup import find
+from cli.client.api import open_api
+from cli.client.lookup import find
+from cli.client.target import Choice
 from cli.options import json_option, target_options
 from cli.output import clean, colored, local_time, print_json
-from cli.target import Choice
 
 
 @click.command("status")

@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from cli.api import Api, open_api
+from cli.client.api import Api, open_api
+from cli.client.lookup import object_name
+from cli.client.target import Choice
+from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, open_bucket
+from cli.client.watching import Watch
 from cli.failures import ApiError, ExitCode, Failure
-from cli.lookup import object_name
 from cli.options import json_option, target_options
 from cli.output import clean, note, print_json
-from cli.target import Choice
-from cli.uploads import LABEL_PREFIX, Bucket, Progress, open_bucket
-from cli.watching import Watch
 
 MAX_ASSETS: Final = 1_000
 

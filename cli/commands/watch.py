@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli.api import open_api
+from cli.client.api import open_api
+from cli.client.target import Choice
+from cli.client.watching import Watch
 from cli.options import json_option, target_options
-from cli.target import Choice
-from cli.watching import Watch
 
 
 @click.command("watch")

@@ -28,8 +28,8 @@ from transcripts.uploads.stored_object import StoredObject
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
     """Return the publisher of the backend; it connects when it is first used."""
     if settings.backend == EMBEDDED:
-        from transcripts.embedded.broker import SqlitePublisher
         from transcripts.embedded.database import Database
+        from transcripts.embedded.publisher import SqlitePublisher
 
         return SqlitePublisher(Database(settings.data_dir))
     from transcripts.google.publisher import PubSubPublisher

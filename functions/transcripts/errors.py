@@ -8,6 +8,7 @@
     │   ├── RequestError            the caller's request is wrong (4xx)
     │   │   ├── BodyTooLarge        the body is over the function's limit
     │   │   ├── BodyIncomplete      the body did not arrive completely
+    │   │   ├── TaskNotFound        the task never was, has expired, or is deleted
     │   │   └── UnknownFormat       no export has that name
     │   ├── UnreadableCallback      a callback without a usable ``task_id``
     │   ├── PoisonMessage           a message that can never be stored
@@ -111,6 +112,17 @@ class BodyTooLarge(RequestError):
 
 class BodyIncomplete(RequestError):
     """The connection ended, or stalled, before the announced body was complete."""
+
+
+class TaskNotFound(RequestError):
+    """The task never was, has expired, or is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such task. It may have expired, or its id is misspelled.",
+            code="task_not_found",
+            status=404,
+        )
 
 
 class UnknownFormat(RequestError):

@@ -12,7 +12,6 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from transcripts.callbacks.message import Message
 from transcripts.uploads.stored_object import StoredObject
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -23,6 +22,13 @@ Version = bytes
 
 ABSENT: Final = b""
 """The version of a document that does not exist."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message to publish: ``data`` in bytes and string attributes."""
+
+    data: bytes
+    attributes: dict[str, str]
 
 
 class Publisher(Protocol):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from cli.emulators import EmulatorsMissing
+from cli.local.emulators import EmulatorsMissing
 from tests.bench import (
     callback,
     command_line,

@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from cli.emulators import start_emulators, stop_emulators
-from cli.google_stack import PubSubAdmin
-from cli.processes import FUNCTIONS
+from cli.local.emulators import start_emulators, stop_emulators
+from cli.local.google_stack import PubSubAdmin
+from cli.local.processes import FUNCTIONS
 from tests.bench import load
 from tests.bench.servers import TOKEN, TOPIC, serving
 from tests.builders import callback_body

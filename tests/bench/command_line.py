@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from cli.stack import Stack, StackOptions
+from cli.local.stack import Stack, StackOptions
 from tests.results import a_task
 from transcripts.ports import Write
 from transcripts.tasks.task import task_path

@@ -18,7 +18,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from cli.stack import EMULATORS, Stack, StackOptions
+from cli.local.stack import EMULATORS, Stack, StackOptions
 from tests.builders import callback_body
 from transcripts.ports import Read
 from transcripts.tasks.task import task_path

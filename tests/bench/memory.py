@@ -16,8 +16,8 @@ from typing import Final
 
 import requests
 
-from cli.emulators import emulators_installed
-from cli.stack import EMULATORS, Stack, StackOptions
+from cli.local.emulators import emulators_installed
+from cli.local.stack import EMULATORS, Stack, StackOptions
 from tests.bench.servers import TOKEN, peak_mib, serving
 from tests.builders import callback_body, push_body
 from tests.polling import eventually

@@ -22,7 +22,7 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
 
-from cli.emulators import emulators_installed, start_emulators, stop_emulators
+from cli.local.emulators import emulators_installed, start_emulators, stop_emulators
 from tests.bench.exports import SEGMENTS, segments
 from tests.bench.servers import serving
 from transcripts.callbacks.kinds import Kind

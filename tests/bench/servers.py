@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Final
 
-from cli.processes import FUNCTIONS, free_port
+from cli.local.processes import FUNCTIONS, free_port
 
 BASELINES: Final = Path(__file__).parent / "baselines"
 TOKEN: Final = "b" * 32

@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from cli.processes import FUNCTIONS
+from cli.local.processes import FUNCTIONS
 from tests.bench.line import line_end
 from tests.bench.servers import ENVIRON, peak_mib
-from transcripts.uploads.read_ahead import PAUSE_S
+from transcripts.mavi.read_ahead import PAUSE_S
 
 MB: Final = 1_000_000
 FIRST_BYTE_S: Final = 0.04

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 from playwright.async_api import Browser, async_playwright
 
-from cli.processes import ChildProcess, free_port, function_process
+from cli.local.processes import ChildProcess, free_port, function_process
 from tests.browser.chromium import find_chromium
 from tests.viewer import a_list, a_transcript
 from transcripts.embedded.database import Database

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, expect
 
-from cli.loopback import Loopback
+from cli.client.door import Loopback
 from tests.browser.site import Site
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from cli.loopback import Loopback
+from cli.client.door import Loopback
 from tests.browser.conftest import OpenTab, Tab
 from tests.browser.site import BUCKET, Site, serve_site
 from tests.polling import eventually

@@ -9,8 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.polling import eventually
-from transcripts.callbacks.message import Message
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 
 ATTEMPTS = 5
 

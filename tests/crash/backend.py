@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from cli.bucket import BucketServer
 from cli.fake_mavi.faults import ALWAYS
 from cli.fake_mavi.server import FakeMavi
-from cli.local_names import QUEUE
-from cli.tasks_server import TasksServer
+from cli.local.bucket import BucketServer
+from cli.local.names import QUEUE
+from cli.local.tasks_server import TasksServer
 from tests.crash.fault_plan import (
     Environment,
 )

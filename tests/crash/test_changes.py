@@ -20,17 +20,17 @@ import pytest
 from tests.builders import SPEAKERS, callback_body, push_body
 from tests.crash.fault_plan import FaultPlan, FaultyDocuments, Killed, Mode, modes_at
 from tests.fakes import NOW, LogLines, RecordingPublisher, Sleeper
-from transcripts.callbacks.message import Message, pack
+from transcripts.callbacks.message import pack
+from transcripts.changes.deletion import Deletion
+from transcripts.changes.renormalize import Renormalizer
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.errors import PublishUnavailable, TransientError
 from transcripts.google.documents import FirestoreDocuments
-from transcripts.ports import Documents, Read, Write
-from transcripts.results.deletion import Deletion
+from transcripts.ports import Documents, Message, Read, Write
+from transcripts.results.answers import Summary
 from transcripts.results.events import ResultEvents
-from transcripts.results.renormalize import Renormalizer
-from transcripts.results.speaker_names import SpeakerNames
-from transcripts.results.summaries import Summary
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks import store as task_store

@@ -69,8 +69,11 @@ def deployed_project(
     return programs
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "no\n", "\x04"], ids=["n", "Enter", "no", "end"])
-@pytest.mark.parametrize("command", CHANGING)
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [*((command, "n\n") for command in CHANGING), ("deploy", "\n"), ("destroy", "\x04")],
+    ids=[*CHANGING, "Enter", "end of the input"],
+)
 def test_command_without_a_yes_changes_nothing(
     command: str, answer: str, root: Path, deployed_project: FakePrograms
 ) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from time import monotonic
 
-from cli.bucket import UPLOADS_BUCKET, notification
-from cli.local_names import UPLOADS
-from cli.stack import Stack
-from transcripts.callbacks.message import Message
-from transcripts.ports import Read
+from cli.local.bucket import UPLOADS_BUCKET, notification
+from cli.local.names import UPLOADS
+from cli.local.stack import Stack
+from transcripts.ports import Message, Read
 from transcripts.submissions.submission import (
     State,
     Submission,

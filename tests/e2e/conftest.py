@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 
-from cli.emulators import Emulator
 from cli.fake_mavi.faults import Faults
-from cli.google_stack import PubSubAdmin
-from cli.local_names import PROJECT
-from cli.stack import EMULATORS, Stack, StackOptions
+from cli.local.emulators import Emulator
+from cli.local.google_stack import PubSubAdmin
+from cli.local.names import PROJECT
+from cli.local.stack import EMULATORS, Stack, StackOptions
 from transcripts.settings import EMBEDDED
 
 Start = Callable[..., Awaitable[Stack]]

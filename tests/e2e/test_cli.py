@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from cli.commands.export import FORMATS
-from cli.local_names import CALLBACKS
-from cli.stack import Stack
+from cli.local.names import CALLBACKS
+from cli.local.stack import Stack
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
-from transcripts.callbacks.message import Message
+from transcripts.ports import Message
 from transcripts.settings import EMBEDDED
 
 on_embedded = pytest.mark.parametrize("backend", [EMBEDDED])

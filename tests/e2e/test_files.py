@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from cli.bucket import UPLOADS_BUCKET
-from cli.stack import Stack
+from cli.local.bucket import UPLOADS_BUCKET
+from cli.local.stack import Stack
 from tests.builders import callback_body
 from tests.e2e.burst import burst
 from tests.e2e.conftest import Start

@@ -15,19 +15,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cli.google_stack import PubSubAdmin
-from cli.local_names import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
-from cli.processes import free_port, function_process
-from cli.stack import EMULATORS, Stack
+from cli.local.broker import Broker
+from cli.local.google_stack import PubSubAdmin
+from cli.local.names import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
+from cli.local.processes import free_port, function_process
+from cli.local.stack import EMULATORS, Stack
 from tests.builders import callback_body, push_body, shape_names
 from tests.e2e.conftest import Start
 from tests.polling import eventually
-from transcripts.callbacks.message import Message, decompress, pack
-from transcripts.embedded.broker import Broker, SqlitePublisher
+from transcripts.callbacks.message import decompress, pack
 from transcripts.embedded.database import FILE_NAME, Database
+from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.google.publisher import PubSubPublisher
 from transcripts.logs import Log, utc_now
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 from transcripts.submissions.submission import State, submission_id_of_asset
 from transcripts.tasks.task import Status, Task
 

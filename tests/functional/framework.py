@@ -13,7 +13,7 @@ import functions_framework
 import httpx
 import pytest
 
-from cli.processes import FUNCTIONS
+from cli.local.processes import FUNCTIONS
 
 
 @dataclass(frozen=True)

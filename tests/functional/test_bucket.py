@@ -17,8 +17,8 @@ import msgspec
 import pytest
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from cli.bucket import BucketServer, BucketWatch
-from cli.processes import free_port
+from cli.local.bucket import BucketServer, BucketWatch
+from cli.local.processes import free_port
 from tests.contracts.objects import ObjectsContract
 from tests.fakes import RecordingPublisher
 from tests.polling import eventually

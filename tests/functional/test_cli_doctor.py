@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.local_state import LocalStack, write_state
-from cli.processes import free_port
+from cli.local.processes import free_port
+from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.deploy.fake_programs import FakePrograms
 from tests.functional.test_cli_login import checkout, outputs, programs

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from cli import api
+from cli.client import api
+from cli.local.processes import free_port
 from cli.main import COMMANDS
-from cli.processes import free_port
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 
 EMPTY = Reply(200, {"tasks": [], "next_page_token": None})

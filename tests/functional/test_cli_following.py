@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cli import watching
-from cli.api import Api
-from cli.lookup import Found, find, object_name
+from cli.client import watching
+from cli.client.api import Api
+from cli.client.lookup import Found, find, object_name
 from tests.builders import segment
 from tests.fakes import NOW
 from tests.functional.served_results import do, ok, results, store

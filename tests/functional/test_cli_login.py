@@ -12,9 +12,9 @@ from google.auth import impersonated_credentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
 from google.oauth2 import id_token as google_id_token
 
-from cli import auth, target
+from cli.client import auth, target
+from cli.client.target import Choice, find_target
 from cli.failures import ExitCode, Failure
-from cli.target import Choice, find_target
 from tests.deploy.fake_programs import PROJECT, FakePrograms
 
 URL = "https://transcripts-results-1.us-central1.run.app"

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from cli import loopback
+from cli.client import door as loopback
+from cli.client.door import COOKIE, Loopback
 from cli.failures import ExitCode, Failure
-from cli.loopback import COOKIE, Loopback
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.served_results import do, results
 from tests.results import Results
 from tests.viewer import a_transcript

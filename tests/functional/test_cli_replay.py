@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from cli.kept import EmbeddedKept
-from cli.local_names import (
+from cli.client.kept_messages import EmbeddedKept
+from cli.local.broker import Broker, Subscription
+from cli.local.names import (
     CALLBACKS,
     DEAD,
     KEPT_DEAD,
@@ -24,15 +25,16 @@ from cli.local_names import (
     UPLOADS,
     UPLOADS_DEAD,
 )
-from cli.local_state import LocalStack, write_state
+from cli.local.state import LocalStack, write_state
 from tests.builders import TASK_ID, callback_body
 from tests.command_line import transcripts
 from tests.fakes import NOW
-from transcripts.callbacks.message import Message, pack
-from transcripts.embedded.broker import Broker, SqlitePublisher, Subscription
+from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
+from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable
 from transcripts.logs import Log
+from transcripts.ports import Message
 
 KEPT = {DEAD: KEPT_DEAD, REJECTED: KEPT_REJECTED, UPLOADS_DEAD: KEPT_UPLOADS_DEAD}
 

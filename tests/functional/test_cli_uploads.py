@@ -14,10 +14,10 @@ import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
+from cli.client.lookup import object_name
+from cli.client.uploads import CHUNK_BYTES, GoogleBucket, Progress
 from cli.failures import ExitCode, Failure
-from cli.local_state import LocalStack, write_state
-from cli.lookup import object_name
-from cli.uploads import CHUNK_BYTES, GoogleBucket, Progress
+from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 from transcripts.submissions.submission import submission_id_of_object
 
@@ -182,7 +182,7 @@ def test_progress_off_a_terminal_is_a_line_every_ten_seconds(
 ) -> None:
     """With the share and the rate."""
     now = 0.0
-    monkeypatch.setattr("cli.uploads.time.monotonic", lambda: now)
+    monkeypatch.setattr("cli.client.uploads.time.monotonic", lambda: now)
     with Progress("talk.mp4", 100 * 1024**2) as progress:
         for step in range(1, 26):
             now = float(step)
@@ -197,7 +197,7 @@ def test_progress_on_a_terminal_is_a_bar_with_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stderr, so stdout is data only."""
-    monkeypatch.setattr("cli.uploads.sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("cli.client.uploads.sys.stderr.isatty", lambda: True)
     with Progress("talk.mp4", 1024) as progress:
         progress.at(512)
         progress.at(1024)

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from cli.local.broker import Broker, Subscription
 from tests.contracts.documents import DocumentsContract
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.fakes import LogLines, MemoryDocuments
 from tests.polling import eventually
-from transcripts.callbacks.message import Message
-from transcripts.embedded import broker as embedded_broker
-from transcripts.embedded.broker import Broker, SqlitePublisher, Subscription
+from transcripts.embedded import publisher as embedded_publisher
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
+from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable, StoreUnavailable
-from transcripts.ports import ABSENT, Documents, Publisher, Read, Write
+from transcripts.ports import ABSENT, Documents, Message, Publisher, Read, Write
 from transcripts.push import read_push
 from transcripts.tasks.task import Task
 
@@ -198,7 +198,7 @@ async def test_publishers_of_a_locked_file_time_out_together(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No publisher waits for the sum of all waits."""
-    monkeypatch.setattr(embedded_broker, "ACKNOWLEDGE_WITHIN_S", 0.3)
+    monkeypatch.setattr(embedded_publisher, "ACKNOWLEDGE_WITHIN_S", 0.3)
     publisher = SqlitePublisher(database)
     await publisher.publish(TOPIC, Message(b"first", {}))
     other = sqlite3.connect(database.path, isolation_level=None)

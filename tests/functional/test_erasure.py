@@ -9,11 +9,11 @@ from tests.builders import callback_body, push_body, segment
 from tests.contracts.changing import ADA, BEN, OBJECT
 from tests.fakes import NOW, LogLines
 from transcripts.callbacks.message import compress, pack
+from transcripts.changes.deletion import Deletion
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.ports import Write
-from transcripts.results.deletion import Deletion
-from transcripts.results.speaker_names import SpeakerNames
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.recorder import Recorder

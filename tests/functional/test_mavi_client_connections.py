@@ -10,7 +10,7 @@ import pytest
 import requests
 import urllib3
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.provider import (
     PATIENT,
     a_file,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cli.fake_mavi.server import FakeMavi
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.provider import KEY, PATIENT, client, ready, server
 from transcripts.mavi.answers import DeleteAnswer
 from transcripts.mavi.deleter import Deleter

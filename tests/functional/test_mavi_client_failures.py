@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.provider import KEY, PATIENT, client, nothing, server
 from transcripts.mavi.answers import AnswerLost, NotSent, SignedUrl, Unreachable
 from transcripts.mavi.client import MAX_ANSWER_BYTES, MaviClient, _never_sent

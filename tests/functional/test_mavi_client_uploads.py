@@ -13,7 +13,7 @@ import pytest
 
 from cli.fake_mavi.limiter import Limiter
 from cli.fake_mavi.server import FakeMavi
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.functional.provider import (
     KEY,
     PATIENT,
@@ -37,9 +37,9 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import UPLOAD_THREADS, File, MaviClient
-from transcripts.mavi.multipart import clean_filename
+from transcripts.mavi.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES
+from transcripts.mavi.upload_body import clean_filename
 from transcripts.settings import Secret
-from transcripts.uploads.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES
 
 IN_SOCKETS = 16 * 1024 * 1024
 """More than both sockets of a connection hold."""

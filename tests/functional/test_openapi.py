@@ -21,15 +21,13 @@ from tests.functional.framework import load
 from tests.results import Results, a_submission, a_task
 from transcripts import backends
 from transcripts.callbacks.kinds import Kind
+from transcripts.changes.deletion import Left
 from transcripts.exports import FORMATS
 from transcripts.exports.options import MAX_CHARS, SpeakerLabels
 from transcripts.results import accounting
-from transcripts.results.deletion import Left
+from transcripts.results.answers import HIDDEN_FIELDS, NamedSpeaker, SubmissionView, Summary
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
-from transcripts.results.submissions import FILTERS as SUBMISSION_FILTERS
-from transcripts.results.summaries import NamedSpeaker, Summary
-from transcripts.results.tasks import FILTERS as TASK_FILTERS
-from transcripts.results.views import HIDDEN_FIELDS, SubmissionView
+from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.submissions.submission import Attempt, State
 from transcripts.tasks import task
 from transcripts.tasks.task import Source, Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from cli.processes import PORTS, free_port
+from cli.local.processes import PORTS, free_port
 
 MANY = 40
 
@@ -13,7 +13,7 @@ MANY = 40
 def test_free_port_in_many_processes_differs() -> None:
     """A server may take seconds to use its port."""
     code = (
-        "from cli.processes import free_port\n"
+        "from cli.local.processes import free_port\n"
         f"print(*[free_port() for _ in range({MANY})], flush=True)\n"
         "input()\n"
     )

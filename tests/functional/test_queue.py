@@ -10,13 +10,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cli.posting import poster
+from cli.local.posting import poster
+from cli.local.queue_runner import DISPATCH_DEADLINE_S, QueueRunner
 from tests.contracts.queue import ID, QueueContract, SubmitEndpoint
 from tests.fakes import Clock, LogLines
 from tests.polling import eventually
 from tests.queues import Sending, embedded_sending
 from transcripts.embedded.database import FILE_NAME, Database
-from transcripts.embedded.queue import DISPATCH_DEADLINE_S, QueueRunner, SqliteQueue
+from transcripts.embedded.queue import SqliteQueue
 from transcripts.errors import QueueUnavailable
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cli.fake_mavi.server import FakeMavi
-from cli.processes import free_port, function_process
+from cli.local.processes import free_port, function_process
 from tests.contracts.changes import ChangesContract
 from tests.contracts.results import ResultsContract
 from tests.fakes import MemoryDocuments, Outage, TryOnce
@@ -25,8 +25,7 @@ from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.ports import Query
 from transcripts.results.listing import INDEXES
-from transcripts.results.submissions import FILTERS as SUBMISSION_FILTERS
-from transcripts.results.tasks import FILTERS as TASK_FILTERS
+from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.tasks.task import page_path
 
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p"}

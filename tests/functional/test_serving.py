@@ -13,7 +13,7 @@ import pytest
 from functions_framework._http.gunicorn import UvicornApplication
 from gunicorn.arbiter import Arbiter
 
-from cli.processes import ChildProcess, free_port, function_process
+from cli.local.processes import ChildProcess, free_port, function_process
 from tests.builders import callback_body
 from transcripts import serving
 

@@ -21,7 +21,7 @@ from tests.polling import eventually
 from transcripts.errors import ObjectCorrupted, ObjectNotFound, ObjectUnavailable
 from transcripts.google import objects as objects_module
 from transcripts.google.objects import RETRY, CloudStorageObjects
-from transcripts.uploads.read_ahead import BLOCK_BYTES
+from transcripts.mavi.read_ahead import BLOCK_BYTES
 from transcripts.uploads.stored_object import StoredObject
 
 STORED = StoredObject(bucket="uploads", name="a.mp4", generation="7", size=len(CONTENT))

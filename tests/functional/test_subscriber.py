@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from cli.local.broker import Broker
 from tests.builders import TASK_ID, callback_body, push_body
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from transcripts.callbacks.message import pack
-from transcripts.embedded.broker import Broker
 from transcripts.embedded.database import Database
 from transcripts.errors import PublishUnavailable
 from transcripts.tasks.recorder import Recorder

@@ -90,9 +90,11 @@ variable "project" { default = "acme-media-1" }
 variable "region" { default = "us-central1" }
 variable "name" { default = "transcripts" }
 variable "static_ip" { default = true }
+locals { functions = { submit = { reaches_mavi = true } } }
 resource "google_project_service" "this" { service = "compute.googleapis.com" }
 resource "google_cloudfunctions2_function" "this" {
-  name     = "submit"
+  for_each = local.functions
+  name     = each.key
   location = "us-central1"
   service_config {
     dynamic "direct_vpc_network_interface" {
@@ -103,13 +105,14 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
   depends_on = [google_compute_router_nat.egress]
+  lifecycle { replace_triggered_by = [terraform_data.network[each.key]] }
 }
 """
 
 
 @pytest.mark.terraform
-def test_static_ip_turned_off_is_destroyed_after_submit_changed() -> None:
-    """Google refuses to delete a subnet in use, and the deployment would stop halfway."""
+def test_static_ip_turned_off_makes_submit_anew_before_the_network_goes() -> None:
+    """A changed function keeps the setting, and Google refuses to delete a subnet in use."""
     copy = terraform_sandbox().copy()
     for path in copy.folder.glob("*.tf"):
         if path.name != "network.tf":
@@ -122,12 +125,13 @@ def test_static_ip_turned_off_is_destroyed_after_submit_changed() -> None:
         skip_without_account(str(error))
         raise
     output = copy.run(*apply, "-var=static_ip=false")
-    order = re.findall(r"^(\w+)\.\S+: (?:Modifications|Destruction) complete", output, re.MULTILINE)
+    order = re.findall(r"^(\w+)\.\S+: Destruction complete", output, re.MULTILINE)
     function, nat, subnet = (
         order.index(f"google_{kind}")
         for kind in ("cloudfunctions2_function", "compute_router_nat", "compute_subnetwork")
     )
     assert function < nat < subnet
+    assert "google_compute_network.egress" not in copy.run("state", "list")
 
 
 @pytest.mark.checkov

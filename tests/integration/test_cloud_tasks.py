@@ -13,9 +13,9 @@ import grpc.aio
 import pytest
 from google.cloud.tasks_v2.types import CreateTaskRequest
 
-from cli.local_names import QUEUE
-from cli.processes import ROOT, ChildProcess, free_port
-from cli.tasks_server import TasksServer
+from cli.local.names import QUEUE
+from cli.local.processes import ROOT, ChildProcess, free_port
+from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
 from tests.queues import INVOKER, Sending, cloud_tasks_sending
 from transcripts.errors import QueueUnavailable

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from google.cloud.firestore_v1.types import Document
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from tests.builders import callback_body, segment
 from tests.contracts.documents import DocumentsContract, result_task, submission, unique
 from tests.fakes import NOW, LogLines, MemoryObjects, ScriptedProvider

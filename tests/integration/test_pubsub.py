@@ -11,15 +11,15 @@ import pytest
 from aiohttp import web
 from google.pubsub_v1.types import PublishRequest
 
-from cli.google_stack import PubSubAdmin
-from cli.processes import free_port
+from cli.local.google_stack import PubSubAdmin
+from cli.local.processes import free_port
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.polling import eventually
-from transcripts.callbacks.message import MAX_DATA_BYTES, Message
+from transcripts.callbacks.message import MAX_DATA_BYTES
 from transcripts.errors import PublishUnavailable
 from transcripts.google import publisher as publisher_module
 from transcripts.google.publisher import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, PubSubPublisher
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 from transcripts.push import read_push
 
 pytestmark = pytest.mark.emulators

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from cli.fake_mavi.faults import Faults
-from cli.stack import EMULATORS, Stack, StackOptions
+from cli.local.stack import EMULATORS, Stack, StackOptions
 from tests.e2e.burst import Figures, Progress, burst
 from transcripts.settings import EMBEDDED
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.failures import Failure
-from cli.local_state import LocalStack, running_stack, write_state
+from cli.local.state import LocalStack, running_stack, write_state
 from cli.output import clean, clock, source_of, table, width
 
 STACK = LocalStack(

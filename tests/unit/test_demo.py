@@ -6,7 +6,7 @@ import re
 import wave
 from pathlib import Path
 
-from cli.demo import RECORDING_S, _guide, write_tone
+from cli.local.demo import RECORDING_S, _guide, write_tone
 
 
 def test_recording_of_the_demo_lasts_as_long_as_its_transcript(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.definitions import MESSAGES, definitions, definitions_path
-from transcripts.callbacks.message import Message
 from transcripts.google.documents import encode_commit, encode_count, encode_ids, encode_query
 from transcripts.google.messages import Messages
 from transcripts.google.publisher import encode_message
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.google.values import decode_fields
-from transcripts.ports import ABSENT, Count, Delete, Query, Write
+from transcripts.ports import ABSENT, Count, Delete, Message, Query, Write
 
 DATABASE = "projects/p/databases/d"
 PACKAGES = {

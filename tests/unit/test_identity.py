@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cli.processes import free_port
+from cli.local.processes import free_port
 from transcripts.google import identity as identity_module
 from transcripts.google.identity import (
     REFRESH_BEFORE_S,

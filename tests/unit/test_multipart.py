@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transcripts.mavi.multipart import (
+from transcripts.mavi.upload_body import (
     MAX_FILENAME_BYTES,
     MultipartFile,
     SizedFile,

@@ -19,7 +19,7 @@ from transcripts.errors import (
     ObjectUnreadable,
     TranscriptsError,
 )
-from transcripts.uploads.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES, ReadAhead
+from transcripts.mavi.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES, ReadAhead
 
 WAIT_S = 10.0
 """For a thread that certainly does something; a test that waits this long fails."""

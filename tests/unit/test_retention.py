@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from tests.fakes import NOW
 from tests.pipeline import Pipeline
+from transcripts.changes.deletion import Deletion
 from transcripts.mavi.answers import Refusal, Refused
-from transcripts.results.deletion import Deletion
 from transcripts.retention import deleted_expiry
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitObject

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 
 from tests.fakes import MemoryDocuments, Outage, Sleeper
 from tests.unit.test_merge import a_result
-from transcripts.errors import RequestError, StoreUnavailable
-from transcripts.exports.text import one_line
-from transcripts.ports import Read, Write
-from transcripts.results.etags import etag
-from transcripts.results.speaker_names import (
+from transcripts.changes.speaker_names import (
     MAX_DISPLAY_NAME_CHARS,
     MAX_NAMES_BYTES,
     SpeakerNames,
     clean_display_name,
     renamed,
 )
+from transcripts.errors import RequestError, StoreUnavailable
+from transcripts.exports.text import one_line
+from transcripts.ports import Read, Write
+from transcripts.results.requests import etag
 from transcripts.retry import Retrier
 from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcripts.tasks.words import SLICE_CHARS, count_words
+from transcripts.tasks.word_count import SLICE_CHARS, count_words
 
 # The rule of the contract, character by character, by the names that Unicode gives them.
 CJK_NAMES = re.compile(

@@ -19,6 +19,7 @@ import msgspec
 
 from transcripts.errors import MessageTooLarge, PoisonMessage
 from transcripts.logs import rfc3339
+from transcripts.ports import Message
 
 SCHEMA: Final = "1"
 COMPRESS_OVER_BYTES: Final = 8 * 1024
@@ -38,13 +39,6 @@ on synthetic transcripts of 30 MB. Level 9 saves about 1 % more."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SIZE: Final = re.compile(r"[0-9]{1,9}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """A message to publish: ``data`` in bytes and string attributes."""
-
-    data: bytes
-    attributes: dict[str, str]
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, gc=False):

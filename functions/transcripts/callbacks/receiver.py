@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from transcripts.callbacks.kinds import identify
-from transcripts.callbacks.message import INLINE_WORK_BYTES, Message, pack
+from transcripts.callbacks.message import INLINE_WORK_BYTES, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.logs import Log
-from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 
 
 class Receiver:

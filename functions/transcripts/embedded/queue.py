@@ -1,27 +1,17 @@
-"""The queue of submissions in SQLite, with the promises of Cloud Tasks.
+"""The queue of submissions in SQLite.
 
-Any process puts tasks on it; the one that runs a ``QueueRunner`` sends them, at the queue's rate,
-until they are answered 2xx. Names of tasks are remembered, so a repetition adds nothing.
+Names of tasks are remembered, so a repetition adds nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, NamedTuple
 
-import msgspec
-
-from transcripts.embedded.broker import Post
 from transcripts.embedded.database import Database
 from transcripts.errors import QueueUnavailable
-from transcripts.logs import Log, utc_now
-
-POLL_S: Final = 0.05
-DISPATCH_DEADLINE_S: Final = 1_800.0
-"""A task without an answer after this time is sent again, as Cloud Tasks does."""
+from transcripts.logs import utc_now
 
 
 class SqliteQueue:
@@ -51,116 +41,3 @@ class SqliteQueue:
             return await self._database.run(work)
         except sqlite3.Error as error:
             raise QueueUnavailable(f"SQLite: {error}.") from error
-
-
-class _QueueTask(NamedTuple):
-    name: str
-    submission_id: str
-    attempt: int
-
-
-class QueueRunner:
-    """Sends the tasks of the queue until it is cancelled."""
-
-    def __init__(
-        self,
-        database: Database,
-        url: str,
-        post: Post,
-        log: Log,
-        *,
-        per_second: float = 1.0,
-        concurrent: int = 4,
-        min_backoff_s: float = 10.0,
-        max_backoff_s: float = 3600.0,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        """``url`` is that of submit; ``per_second`` 0 is no limit."""
-        self._database = database
-        self._url = url
-        self._post = post
-        self._log = log
-        self._interval_s = 1 / per_second if per_second else 0.0
-        self._slots = asyncio.Semaphore(concurrent)
-        self._min_backoff_s = min_backoff_s
-        self._max_backoff_s = max_backoff_s
-        self._clock = clock
-
-    async def run(self) -> None:
-        """Send until cancelled; tasks that an earlier run left unanswered are sent at once."""
-        taken_over = False
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._slots.acquire()
-                taken_over = taken_over or await self._take_over()
-                task = await self._next() if taken_over else None
-                if task is None:
-                    self._slots.release()
-                    await asyncio.sleep(POLL_S)
-                else:
-                    group.create_task(self._send(task))
-                    await asyncio.sleep(self._interval_s)
-
-    async def _take_over(self) -> bool:
-        try:
-            await self._database.run(
-                lambda connection: connection.execute(
-                    "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
-                )
-            )
-        except sqlite3.Error as error:
-            self._log.warning("database_busy", reason=str(error))
-            return False
-        return True
-
-    async def _next(self) -> _QueueTask | None:
-        """Take the next task; it is due again later, in case this process ends before an answer."""
-        now = self._clock().timestamp()
-
-        def work(connection: sqlite3.Connection) -> _QueueTask | None:
-            row = connection.execute(
-                "SELECT name, submission_id, attempt FROM queue_task"
-                " WHERE due <= ? ORDER BY due, rowid LIMIT 1",
-                (now,),
-            ).fetchone()
-            if row is None:
-                return None
-            task = _QueueTask(*row)
-            connection.execute(
-                "UPDATE queue_task SET attempt = attempt + 1, due = ? WHERE name = ?",
-                (now + DISPATCH_DEADLINE_S, task.name),
-            )
-            return task
-
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            self._log.warning("database_busy", reason=str(error))
-            return None
-
-    async def _send(self, task: _QueueTask) -> None:
-        try:
-            body = msgspec.json.encode({"submission_id": task.submission_id})
-            try:
-                status = await self._post(self._url, body)
-            except OSError:
-                status = 0
-            done = 200 <= status < 300
-            if not done:
-                self._log.info("task_refused", submission_id=task.submission_id, status=status)
-            await self._settle(task, done=done)
-        except sqlite3.Error as error:
-            # The answer is not recorded, so the task is sent again: at least once.
-            self._log.warning("ack_failed", reason=str(error))
-        finally:
-            self._slots.release()
-
-    async def _settle(self, task: _QueueTask, *, done: bool) -> None:
-        pause_s = min(self._min_backoff_s * 2**task.attempt, self._max_backoff_s)
-        due = None if done else self._clock().timestamp() + pause_s
-
-        def work(connection: sqlite3.Connection) -> None:
-            # A finished task stays, never due again: its name is remembered.
-            connection.execute("UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name))
-
-        await self._database.run(work)

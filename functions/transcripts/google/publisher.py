@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from transcripts.callbacks.message import Message
 from transcripts.errors import PublishUnavailable
 from transcripts.google.channel import (
     Connection,
@@ -19,6 +18,7 @@ from transcripts.google.channel import (
     translate_errors,
 )
 from transcripts.google.messages import Messages
+from transcripts.ports import Message
 from transcripts.retry import backoff
 
 HOST: Final = "pubsub.googleapis.com"

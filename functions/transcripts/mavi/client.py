@@ -31,11 +31,11 @@ from transcripts.mavi.answers import (
     read_submit_answer,
     read_upload_answer,
 )
-from transcripts.mavi.multipart import MultipartFile, SizedFile, clean_filename
 from transcripts.mavi.rate_limit import RateLimiter
+from transcripts.mavi.read_ahead import ReadAhead
+from transcripts.mavi.upload_body import MultipartFile, SizedFile, clean_filename
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
-from transcripts.uploads.read_ahead import ReadAhead
 
 A = TypeVar("A")
 

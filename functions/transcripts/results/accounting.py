@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
-from transcripts.ports import Count, Documents
-from transcripts.results import parameters
-from transcripts.retry import Retrier
+from transcripts.ports import Count
 from transcripts.submissions.submission import OPEN, State
 from transcripts.tasks.task import Status
-from transcripts.web import json_answer
 
 
 class SubmissionCounts(msgspec.Struct, frozen=True):
@@ -124,17 +119,3 @@ def accounting(numbers: Sequence[int]) -> Accounting:
         unmatched_tasks=unmatched,
         callbacks=_CALLBACKS,
     )
-
-
-class AccountingRoutes:
-    """Answers ``GET /accounting``."""
-
-    def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        self._documents = documents
-        self._retrier = retrier
-
-    async def show(self, request: Request) -> Response:
-        """Answer the counts, and whether they balance."""
-        parameters.read_parameters({}, request.query_params)
-        numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
-        return json_answer(200, accounting(numbers))

@@ -11,9 +11,8 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.message import Message
-from transcripts.ports import Publisher
-from transcripts.results.summaries import SUMMARY_FIELDS, Summary, summary
+from transcripts.ports import Message, Publisher
+from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
 from transcripts.tasks.store import TaskStore
 
 SCHEMA: Final = "1"

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from transcripts.ports import Documents, Query
-from transcripts.results.page_tokens import decode_token, encode_token
-from transcripts.results.parameters import (
+from transcripts.results.requests import (
     Parser,
     bad_parameters,
+    decode_token,
+    encode_token,
     moment,
     moment_before,
     page_size,

@@ -8,10 +8,9 @@ from datetime import datetime
 
 import msgspec
 
-from transcripts.errors import Conflict, TranscriptIncomplete
+from transcripts.errors import Conflict, TaskNotFound, TranscriptIncomplete
 from transcripts.ids import usable_id
 from transcripts.ports import Documents, Read, Snapshot, Version
-from transcripts.results.not_found import task_not_found
 from transcripts.retry import Retrier
 from transcripts.tasks.task import Page, Segment, Status, Task, page_paths, task_path
 
@@ -68,7 +67,7 @@ class TranscriptReader:
             (found,) = await self._documents.read(Read(task_path(task_id), Task))
             if found is not None and found.value.status is not Status.DELETED:
                 return found
-        raise task_not_found()
+        raise TaskNotFound
 
     async def open(self, snapshot: Snapshot[Task]) -> OpenTranscript:
         """Return the transcript of a task, or of the one that has replaced it in the meantime.

@@ -14,7 +14,7 @@ import msgspec
 
 from transcripts.callbacks.envelope import ABSENT, is_object
 from transcripts.errors import PoisonMessage
-from transcripts.tasks.fields import is_structure, scalar
+from transcripts.tasks.values import is_structure, scalar
 
 SLICE_BYTES: Final = 128 * 1024
 """How much of a list is decoded in one call; more if its longest item needs more."""

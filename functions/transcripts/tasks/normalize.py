@@ -16,14 +16,23 @@ import msgspec
 
 from transcripts.callbacks.envelope import ABSENT, Envelope, is_object
 from transcripts.callbacks.kinds import Kind, kind_of
-from transcripts.mavi.answers import SUCCESS_CODES
-from transcripts.tasks import fields
-from transcripts.tasks.anomalies import Anomalies
-from transcripts.tasks.fields import MAX_TIME_S, label, scalar, seconds, whole
+from transcripts.callbacks.outcome import reports_failure
 from transcripts.tasks.items import Scalar, read_items
 from transcripts.tasks.names import UNKNOWN_SPEAKER, is_blank
 from transcripts.tasks.speakers import Row, sum_up
 from transcripts.tasks.task import Face, ModelUsage, Provider, Status, Task, Usage
+from transcripts.tasks.values import (
+    MAX_TIME_S,
+    Anomalies,
+    add_counts,
+    bounded_text,
+    count,
+    cut,
+    provider_code,
+    scalar,
+    seconds,
+    string,
+)
 
 MAX_FACES: Final = 200
 MAX_MODELS: Final = 50
@@ -41,7 +50,7 @@ def normalize(
 ) -> Task:
     """Make the result that is stored for a callback.
 
-    Its status is ``failed`` for a code other than ``0000`` and ``200`` or ``success: false``,
+    Its status is ``failed`` if the callback reports a failure (``callbacks.outcome``),
     ``succeeded`` if ``data.data.audio_transcription`` is there (null or empty is silence), and
     ``unrecognized`` for the other endpoints' shapes. Raises ``PoisonMessage`` for a body that is
     nested too deep, or has a list of over ``MAX_ITEMS``.
@@ -52,12 +61,16 @@ def normalize(
         data = msgspec.json.decode(envelope.data, type=_Data)
     code = scalar(envelope.code)
     provider = Provider(
-        fields.code(code), fields.words(scalar(envelope.message)), fields.words(scalar(data.msg))
+        provider_code(code), bounded_text(scalar(envelope.message)), bounded_text(scalar(data.msg))
     )
+    if reports_failure(code, scalar(data.success)):
+        status = Status.FAILED
+    else:
+        status = Status.SUCCEEDED if kind is Kind.MULTI_SPEAKER else Status.UNRECOGNIZED
     task = Task(
         task_id=envelope.task_id,
         kind=kind,
-        status=_status(kind, code, scalar(data.success)),
+        status=status,
         created_at=received_at,
         received_at=received_at,
         stored_at=stored_at,
@@ -109,16 +122,6 @@ class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: Scalar = None
     output_tokens: Scalar = None
     duration: Scalar = None
-
-
-def _status(kind: Kind, code: object, success: object) -> Status:
-    if isinstance(code, float) and code.is_integer():
-        code = int(code)
-    if code is not None and str(code).strip() not in SUCCESS_CODES:
-        return Status.FAILED
-    if success is False or (isinstance(success, str) and success.strip().lower() == "false"):
-        return Status.FAILED
-    return Status.SUCCEEDED if kind is Kind.MULTI_SPEAKER else Status.UNRECOGNIZED
 
 
 def _with_transcript(task: Task, result: _Result) -> Task:
@@ -196,7 +199,7 @@ def _times(
 
 def _speaker_name(value: Scalar, index: int, anomalies: Anomalies, names: dict[str, str]) -> str:
     """Name the speaker; ``names`` remembers names that needed no repair."""
-    name = label(value)
+    name = string(value)
     if name is None:
         anomalies.add("missing_speaker", index)
         return UNKNOWN_SPEAKER
@@ -209,11 +212,11 @@ def _speaker_name(value: Scalar, index: int, anomalies: Anomalies, names: dict[s
 
 
 def _name(name: str) -> str:
-    return fields.cut(name, MAX_NAME_BYTES)
+    return cut(name, MAX_NAME_BYTES)
 
 
 def _text(value: Scalar, index: int, anomalies: Anomalies) -> str:
-    text = label(value)
+    text = string(value)
     if text is None:
         anomalies.add("missing_text", index)
         return ""
@@ -229,9 +232,9 @@ def _faces(raw: msgspec.Raw, anomalies: Anomalies) -> list[Face]:
         if len(faces) >= MAX_FACES:
             anomalies.add("too_many_faces", index)
             continue
-        face_id, name = label(item.face_id), label(item.name)
-        protocol, bucket = label(item.face_file_protocol), label(item.face_file_bucket)
-        blob = label(item.face_file_blob)
+        face_id, name = string(item.face_id), string(item.name)
+        protocol, bucket = string(item.face_file_protocol), string(item.face_file_bucket)
+        blob = string(item.face_file_blob)
         uri = f"{protocol}://{bucket}/{blob}" if protocol and bucket and blob else None
         face = Face(
             _name(face_id) if face_id else None,
@@ -257,13 +260,13 @@ def _usage_of(raw: msgspec.Raw, anomalies: Anomalies) -> Usage | None:
         if item is None:
             continue
         model = ModelUsage(
-            _name(label(item.model) or "") or None,
-            whole(item.prompt_tokens),
-            whole(item.output_tokens),
+            _name(string(item.model) or "") or None,
+            count(item.prompt_tokens),
+            count(item.output_tokens),
             seconds(item.duration) or 0.0,
         )
-        prompt_tokens = fields.add_whole(prompt_tokens, model.prompt_tokens)
-        output_tokens = fields.add_whole(output_tokens, model.output_tokens)
+        prompt_tokens = add_counts(prompt_tokens, model.prompt_tokens)
+        output_tokens = add_counts(output_tokens, model.output_tokens)
         duration_s += model.duration_s
         if len(models) < MAX_MODELS:
             models.append(model)

@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from transcripts.tasks.anomalies import Anomalies
-from transcripts.tasks.fields import cut
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import Face, Segment, Speaker
-from transcripts.tasks.words import count_words
+from transcripts.tasks.values import Anomalies, cut
+from transcripts.tasks.word_count import count_words
 
 MAX_SPEAKERS: Final = 500
 MAX_TEXT_BYTES: Final = 200_000

@@ -10,18 +10,17 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError, TranscriptsError, TransientError
 from transcripts.exports.options import DEFAULTS
 from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
-from transcripts.results.etags import etag
-from transcripts.results.routing import Handler
-from transcripts.results.speaker_names import SpeakerNames
+from transcripts.results.dispatch import Handler
+from transcripts.results.requests import etag
+from transcripts.results.routes import submission_listing, task_listing
 from transcripts.results.streaming import streamed, written
-from transcripts.results.submissions import submission_listing
-from transcripts.results.tasks import task_listing
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
 from transcripts.tasks.task import Segment, Status, Task

@@ -16,9 +16,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from transcripts.changes.speaker_names import Changes
 from transcripts.errors import RequestError
 from transcripts.exports.speakers import display_names, displayed_speakers
-from transcripts.results.speaker_names import Changes
 from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Task
 from transcripts.viewer.forms import Fields

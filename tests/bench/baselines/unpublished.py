@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import callback
-from transcripts.callbacks.message import Message
+from transcripts.ports import Message
 
 ANSWERS_AFTER_S = 0.002
 

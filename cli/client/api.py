@@ -1,0 +1,266 @@
+"""The client of ``results`` and ``submit``: tokens, retries, pages, and errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+
+from cli.client.auth import id_token
+from cli.client.target import Choice, Target, find_target, is_loopback
+from cli.failures import ApiError, ExitCode, Failure, Unreachable
+
+CONNECT_TIMEOUT_S: Final = 10.0
+READ_TIMEOUT_S: Final = 120.0
+SUBMIT_TIMEOUT_S: Final = 600.0
+"""submit waits for its slot in Mavi's rate limit."""
+
+CHUNK_BYTES: Final = 64 * 1024
+
+MAX_RETRY_AFTER_S: Final = 10
+
+_TRANSIENT: Final = frozenset({429, 502, 503, 504})
+
+Query = Mapping[str, str | int | bool | None]
+
+
+class Answer(NamedTuple):
+    """A complete answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the decoded body."""
+        import msgspec
+
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.MsgspecError as error:
+            raise Failure("The answer is no JSON: the address is not that of results.") from error
+
+
+class Api:
+    """Speaks to one pipeline."""
+
+    def __init__(self, target: Target, choice: Choice) -> None:
+        self.target = target
+        self._choice = choice
+        self._tokens: dict[str, str | None] = {}
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        )
+
+    def get(
+        self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Read; raises ``ApiError`` and ``Unreachable``."""
+        return self.call("GET", path, query=query, headers=headers, repeatable=True)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Answer:
+        """Call ``results``; a ``repeatable`` call is repeated after an outage.
+
+        Raises ``ApiError`` and ``Unreachable``.
+        """
+        return self._call(
+            method,
+            self.target.results_url,
+            path,
+            query=query,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
+        )
+
+    def submit(self, content: object) -> Any:
+        """Post to ``submit``, once; raises ``ApiError`` and ``Unreachable``."""
+        url = self.target.submit_url
+        if not url:
+            raise Failure(
+                "The address of submit is not known. Add --submit-url URL.", ExitCode.USAGE
+            )
+        return self._call("POST", url.rstrip("/"), "/", content=content).json()
+
+    def pages(self, path: str, key: str, query: Query | None = None) -> Iterator[list[Any]]:
+        """Yield the items of a list, a page at a time; raises ``ApiError`` and ``Unreachable``."""
+        parameters = dict(query or {})
+        while True:
+            page = self.get(path, parameters).json()
+            yield page[key]
+            parameters["page_token"] = page.get("next_page_token")
+            if not parameters["page_token"]:
+                return
+
+    @contextmanager
+    def stream(
+        self, path: str, query: Query | None = None
+    ) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
+        """Give the headers and the chunks of an answer; raises ``ApiError`` and ``Unreachable``."""
+        response = self._request(
+            "GET", self.target.results_url, path, query=query, repeatable=True, stream=True
+        )
+        try:
+            if response.status >= 400:
+                raise self._error(Answer(response.status, response.headers, response.data), path)
+            yield response.headers, self._chunks(response)
+        finally:
+            response.release_conn()
+
+    @staticmethod
+    def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from response.stream(CHUNK_BYTES)
+        except HTTPError as error:
+            raise Unreachable("The transcript was cut off while it was sent. Try again.") from error
+
+    def _call(
+        self,
+        method: str,
+        base: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Answer:
+        response = self._request(
+            method,
+            base,
+            path,
+            query=query,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
+        )
+        answer = Answer(response.status, response.headers, response.data)
+        if answer.status >= 400:
+            raise self._error(answer, path)
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        base: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        import msgspec
+
+        given = {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in (query or {}).items()
+            if value is not None
+        }
+        sent = dict(headers or {})
+        if base not in self._tokens:
+            self._tokens[base] = id_token(base, self._choice)
+        if token := self._tokens[base]:
+            sent["Authorization"] = f"Bearer {token}"
+        body = None
+        if content is not None:
+            body = msgspec.json.encode(content)
+            sent["Content-Type"] = "application/json"
+        url = f"{base}{path}?{urlencode(given)}" if given else f"{base}{path}"
+        timeout = SUBMIT_TIMEOUT_S if base != self.target.results_url else READ_TIMEOUT_S
+        try:
+            return self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=sent,
+                retries=_retries(base, repeatable=repeatable),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout),
+                redirect=False,
+                preload_content=not stream,
+            )
+        except HTTPError as error:
+            raise self._unreachable(base, error) from error
+
+    def _unreachable(self, base: str, error: HTTPError) -> Unreachable:
+        cause = error.reason if isinstance(error, MaxRetryError) else error
+        why = "refuses connections" if isinstance(cause, NewConnectionError) else "did not answer"
+        return Unreachable(f"{base} {why}. {self.target.start_hint}")
+
+    def _error(self, answer: Answer, path: str) -> Failure:
+        import msgspec
+
+        if answer.status in (401, 403):
+            return self._refused(answer.status)
+        try:
+            error = msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])["error"]
+            code, message = str(error["code"]), str(error["message"])
+        except (msgspec.MsgspecError, KeyError):
+            if answer.status in _TRANSIENT:
+                return Unreachable(f"{self.target.name} answers {answer.status}. Try again later.")
+            return Failure(
+                f"{path} is answered {answer.status} without a reason: the address is not that of"
+                f" the function. {self.target.start_hint}"
+            )
+        if answer.status == 503:
+            return Unreachable(
+                f"{message} Try again in {answer.headers.get('Retry-After', '5')} s."
+            )
+        wait = answer.headers.get("Retry-After")
+        return ApiError(
+            f"{message} Try again in {wait} s." if wait else message,
+            status=answer.status,
+            code=code,
+            details=error.get("details") or {},
+        )
+
+    def _refused(self, status: int) -> Failure:
+        if status == 401:
+            text = "The token is not accepted: it has expired, or is for another address."
+            return Failure(f"{text}\nLog in again: gcloud auth login", ExitCode.NOT_AUTHORIZED)
+        environment = self.target.environment
+        where = f"infra/{environment.name}.tfvars" if environment else "the deployment's tfvars"
+        text = f"You may not call {self.target.name}."
+        return Failure(
+            f"{text} Add your account to results_callers (submit_callers to submit) in {where},"
+            " then run: make deploy",
+            ExitCode.NOT_AUTHORIZED,
+        )
+
+
+def _retries(base: str, *, repeatable: bool) -> urllib3.Retry:
+    if not repeatable:
+        return urllib3.Retry(0, raise_on_status=False)
+    # A local server that does not accept connections is not running.
+    return urllib3.Retry(
+        3,
+        connect=0 if is_loopback(base) else 3,
+        backoff_factor=0.5,
+        status_forcelist=_TRANSIENT,
+        allowed_methods=None,
+        raise_on_status=False,
+        retry_after_max=MAX_RETRY_AFTER_S,
+    )
+
+
+def open_api(choice: Choice) -> Api:
+    """Return the client of the chosen pipeline; raises ``Failure``."""
+    return Api(find_target(choice), choice)

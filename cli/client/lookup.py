@@ -1,0 +1,192 @@
+"""Finding a submission and its task from what a user has in hand: a file, an address, any id."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cli.client.api import Api
+from cli.failures import ApiError, ExitCode, Failure
+
+DIGEST_CHARS: Final = 16
+_BLOCK: Final = "gs://"
+_ASSET: Final = "re_"
+OPEN: Final = frozenset({"pending", "uploading", "uploaded", "submitting"})
+"""States of a submission that are not final."""
+WAITING: Final = frozenset({"submitted", "overdue"})
+"""Statuses of a task whose result may still come."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A submission, its task, or both, as found for a subject. ``etag`` is the task's."""
+
+    subject: str
+    submission: dict[str, Any] | None
+    task: dict[str, Any] | None
+    etag: str | None = None
+
+    @property
+    def state(self) -> str:
+        """The task's status, or the submission's state before there is a task."""
+        if self.task is not None:
+            return str(self.task["status"])
+        submission = self.submission or {}
+        # A submission keeps the id of its task after the task is deleted.
+        return "deleted" if submission.get("task_id") else str(submission["state"])
+
+    @property
+    def next_step(self) -> str | None:
+        """The next step in words, None after success."""
+        if self.state == "deleted":
+            return "The task was deleted or has expired. To buy it again, submit it with --force."
+        return (self.task or self.submission or {}).get("next_step")
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a result may still come without anybody's help."""
+        if self.task is not None:
+            return self.state in WAITING
+        return self.state in OPEN
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code that stands for the state."""
+        if self.is_pending:
+            return ExitCode.PENDING
+        return ExitCode.OK if self.state == "succeeded" else ExitCode.TASK_FAILED
+
+
+class NotFound(Failure):
+    """The pipeline knows nothing of a subject."""
+
+
+def object_name(path: Path) -> str:
+    """Return the name under which a file is uploaded; it reads the file.
+
+    The name begins with a hash of the content, so a file that is uploaded twice is one object and
+    one purchase. Raises ``Failure`` for a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+    return f"{digest[:DIGEST_CHARS]}/{path.name}"
+
+
+def find(api: Api, subject: str) -> Found:
+    """Return what is known of a file, a gs:// address, an asset, a submission or a task.
+
+    Raises ``NotFound``, ``ApiError`` and ``Unreachable``.
+    """
+    if subject.startswith(_BLOCK):
+        return _by_submission(api, subject, _newest(api, "uri", subject))
+    if subject.startswith(_ASSET):
+        return _by_asset(api, subject)
+    if Path(subject).is_file():
+        return _by_file(api, Path(subject))
+    return _by_id(api, subject)
+
+
+def find_task(api: Api, subject: str) -> Found:
+    """Return what is known, with a task; raises what ``find`` raises, and ``Failure``."""
+    found = find(api, subject)
+    if found.task is None:
+        code = ExitCode.PENDING if found.is_pending else ExitCode.FAILED
+        raise Failure(f"{subject} is {found.state}: no task yet. {found.next_step}", code)
+    return found
+
+
+def task_id_of(api: Api, subject: str) -> str:
+    """Return the task of a subject; an id is taken for a task's without a request."""
+    if subject.startswith((_BLOCK, _ASSET)) or Path(subject).is_file():
+        return str((find_task(api, subject).task or {})["task_id"])
+    return subject
+
+
+def read_task(api: Api, task_id: str) -> tuple[dict[str, Any], str | None] | None:
+    """Return a task and its entity tag, None for an unknown id."""
+    try:
+        answer = api.get(f"/tasks/{_segment(task_id)}")
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return answer.json(), answer.headers.get("ETag")
+
+
+def read_submission(api: Api, submission_id: str) -> dict[str, Any] | None:
+    """Return a submission, None for an unknown id."""
+    try:
+        submission: dict[str, Any] = api.get(f"/submissions/{_segment(submission_id)}").json()
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return submission
+
+
+def _segment(text: str) -> str:
+    """Return an id as one segment of a path."""
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _newest(api: Api, field: str, value: str) -> dict[str, Any] | None:
+    page = api.get("/submissions", {field: value, "page_size": 1}).json()
+    return next(iter(page["submissions"]), None)
+
+
+def _by_submission(api: Api, subject: str, submission: dict[str, Any] | None) -> Found:
+    if submission is None:
+        raise NotFound(
+            f"{subject} is not known here. Submit it: transcripts submit {subject}\n"
+            "An object that was just uploaded appears within seconds."
+        )
+    task_id = submission.get("task_id")
+    task = read_task(api, task_id) if task_id else None
+    return Found(subject, submission, *(task or (None, None)))
+
+
+def _by_asset(api: Api, asset_id: str) -> Found:
+    submission = _newest(api, "asset_id", asset_id)
+    if submission is None:
+        page = api.get("/tasks", {"asset_id": asset_id, "page_size": 1}).json()
+        for task in page["tasks"]:
+            return Found(asset_id, None, task)
+    return _by_submission(api, asset_id, submission)
+
+
+def _by_file(api: Api, path: Path) -> Found:
+    bucket = api.target.bucket
+    if not bucket:
+        raise Failure("The bucket is not known. Give the object's address: gs://BUCKET/OBJECT")
+    # Under the name that submit gives it, and as copied into the bucket by other tools.
+    for name in (object_name(path), path.name):
+        submission = _newest(api, "uri", f"gs://{bucket}/{name}")
+        if submission is not None:
+            return _by_submission(api, str(path), submission)
+    raise NotFound(
+        f"{path} is not known here: it was not submitted, or its task was deleted. Submit it: "
+        f"transcripts submit {path}"
+    )
+
+
+def _by_id(api: Api, subject: str) -> Found:
+    read = read_task(api, subject)
+    if read is not None:
+        task, etag = read
+        submission_id = task.get("submission_id")
+        submission = read_submission(api, submission_id) if submission_id else None
+        return Found(subject, submission, task, etag)
+    submission = read_submission(api, subject)
+    if submission is None:
+        raise NotFound(
+            f"There is no task, no submission and no file {subject}. List what is there: "
+            "transcripts list"
+        )
+    return _by_submission(api, subject, submission)

@@ -1,0 +1,230 @@
+"""Uploading a file into the bucket: Cloud Storage, or the endpoint of the local stack."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+import click
+import urllib3
+
+from cli.client.auth import first_line
+from cli.client.target import Target
+from cli.failures import ExitCode, Failure, Unreachable
+from cli.output import note
+
+OnPosition = Callable[[int], None]
+
+LABEL_PREFIX: Final = "mavi-label-"
+REPORT_EVERY_S: Final = 10.0
+DEFAULT_TYPE: Final = "application/octet-stream"
+CHUNK_BYTES: Final = 8 * 1024 * 1024
+"""Of a resumable upload: this much is sent again after a lost connection."""
+
+TIMEOUT_S: Final = 300.0
+_CONFLICT: Final = 412
+_MIB: Final = 1024 * 1024
+
+
+class Uploaded(NamedTuple):
+    """An object. ``generation`` is None if it may not be read; ``existed`` if it was there before.
+
+    The name of an object is made from its content, so one that was there is the same file.
+    """
+
+    uri: str
+    generation: str | None
+    existed: bool
+
+
+class Bucket(Protocol):
+    """Where files are uploaded to."""
+
+    def upload(
+        self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
+    ) -> Uploaded:
+        """Upload a file, unless the object is there; raises ``Failure``."""
+        ...
+
+
+def open_bucket(target: Target, name: str | None = None) -> Bucket:
+    """Return the bucket of a pipeline, or the named one; raises ``Failure``."""
+    if target.stack is not None:
+        return LocalBucket(target.stack.bucket_url, name or target.stack.bucket)
+    bucket = name or target.bucket
+    if not bucket:
+        raise Failure("The bucket is not known. Add --bucket NAME.", ExitCode.USAGE)
+    return GoogleBucket(bucket)
+
+
+class _ReportingFile(io.BufferedReader):
+    """A file that reports how far it was read."""
+
+    def __init__(self, path: Path, on_position: OnPosition) -> None:
+        super().__init__(io.FileIO(path))
+        self._on_position = on_position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._on_position(self.tell())
+        return data
+
+
+def _content_type(path: Path) -> str:
+    return mimetypes.guess_type(path.name)[0] or DEFAULT_TYPE
+
+
+class LocalBucket:
+    """The bucket of the local stack: see ``cli.local.bucket``."""
+
+    def __init__(self, url: str, bucket: str) -> None:
+        self._url = url
+        self._bucket = bucket
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10, read=TIMEOUT_S))
+
+    def upload(
+        self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
+    ) -> Uploaded:
+        """Upload a file; see ``Bucket``."""
+        from urllib.parse import quote
+
+        address = quote(name)
+        try:
+            known = self._pool.request(
+                "GET", f"{self._url}/storage/v1/b/{self._bucket}/o/{address}"
+            )
+            if known.status == 200:
+                return self._uploaded(known.json(), existed=True)
+            with _ReportingFile(path, on_position) as file:
+                answer = self._pool.request(
+                    "PUT",
+                    f"{self._url}/{self._bucket}/{address}",
+                    body=file,
+                    headers={
+                        "Content-Type": _content_type(path),
+                        "Content-Length": str(path.stat().st_size),
+                        **{f"x-goog-meta-{key}": value for key, value in labels.items()},
+                    },
+                )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(
+                "The bucket of the local stack does not answer. Start it: transcripts up"
+            ) from error
+        if answer.status != 200:
+            raise Failure(f"The local bucket answers {answer.status} to {name}.")
+        return self._uploaded(answer.json(), existed=False)
+
+    @staticmethod
+    def _uploaded(resource: Mapping[str, Any], *, existed: bool) -> Uploaded:
+        uri = f"gs://{resource['bucket']}/{resource['name']}"
+        return Uploaded(uri, str(resource["generation"]), existed)
+
+
+class GoogleBucket:
+    """A bucket of Cloud Storage, through Google's client, which resumes and verifies uploads."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def upload(
+        self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
+    ) -> Uploaded:
+        """Upload a file; see ``Bucket``. The right to create objects is enough."""
+        import requests
+        from google.api_core.exceptions import GoogleAPIError, PreconditionFailed
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import storage
+
+        uri = f"gs://{self._bucket}/{name}"
+        try:
+            bucket = storage.Client().bucket(self._bucket)
+            blob = bucket.blob(name, chunk_size=CHUNK_BYTES)
+            blob.metadata = dict(labels) or None
+            with _ReportingFile(path, on_position) as file:
+                # The condition makes a repeated request safe, and needs no right to read or delete.
+                blob.upload_from_file(
+                    file,
+                    size=path.stat().st_size,
+                    content_type=_content_type(path),
+                    if_generation_match=0,
+                    timeout=TIMEOUT_S,
+                )
+        except PreconditionFailed:
+            return Uploaded(uri, None, existed=True)
+        except GoogleAuthError as error:
+            raise Failure(
+                f"You are not logged in to Cloud Storage: {first_line(error)}\n"
+                "Run: gcloud auth application-default login",
+                ExitCode.NOT_AUTHORIZED,
+            ) from error
+        except (GoogleAPIError, requests.RequestException) as error:
+            raise self._failure(path, error) from error
+        return Uploaded(uri, str(blob.generation), existed=False)
+
+    def _failure(self, path: Path, error: Exception) -> Failure:
+        status = getattr(error, "code", None)
+        if status in (401, 403):
+            return Failure(
+                f"You may not upload to {self._bucket}. Add your account to uploaders in the"
+                " deployment's tfvars, then run: make deploy",
+                ExitCode.NOT_AUTHORIZED,
+            )
+        if status == 404:
+            return Failure(f"There is no bucket {self._bucket}. Run: transcripts doctor --env NAME")
+        return Unreachable(
+            f"{path} was not uploaded: {first_line(error)}\nRepeat the command; nothing was bought."
+        )
+
+
+class Progress:
+    """Shows how an upload advances, on stderr: a bar with a rate, or a line every 10 s."""
+
+    def __init__(self, label: str, size: int) -> None:
+        """``size`` is in bytes."""
+        self._label = label
+        self._size = size
+        self._started = self._reported = time.monotonic()
+        self._position = 0
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        """Show the bar, if stderr is a terminal."""
+        if sys.stderr.isatty():
+            self._bar = click.progressbar(
+                length=self._size,
+                label=self._label,
+                file=sys.stderr,
+                item_show_func=lambda _: self._rate(),
+            )
+            self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+
+    def at(self, position: int) -> None:
+        """Show that ``position`` bytes were sent; it may go back when an upload is resumed."""
+        advanced, self._position = position - self._position, position
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(advanced, current_item=position)
+        elif now - self._reported >= REPORT_EVERY_S:
+            self._reported = now
+            note(f"{self._label}: {position * 100 // max(self._size, 1)} %, {self._rate()}")
+
+    def _rate(self) -> str:
+        seconds = max(time.monotonic() - self._started, 0.001)
+        return f"{self._position / _MIB / seconds:.1f} MiB/s"

@@ -1,0 +1,206 @@
+"""A folder that stands for a bucket: its events, and an endpoint like Cloud Storage's JSON API.
+
+A file copied below ``buckets/<bucket>/`` is an upload; so is a PUT to ``/<bucket>/<object>``. The
+endpoint serves Google's client, if ``STORAGE_EMULATOR_HOST`` names it, from the same files: an
+object's resource, and its bytes by range (https://cloud.google.com/storage/docs/json_api/v1/objects).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+
+from transcripts.embedded.objects import FolderObjects, ObjectAttributes
+from transcripts.errors import ObjectNotFound
+from transcripts.ports import Message, Publisher
+from transcripts.uploads.stored_object import StoredObject
+
+POLL_S: Final = 0.25
+CHUNK_BYTES: Final = 1024 * 1024
+META_PREFIX: Final = "x-goog-meta-"
+UPLOADS_BUCKET: Final = "uploads"
+
+
+def resource(stored: StoredObject) -> dict[str, Any]:
+    """Describe an object as the JSON API does: numbers are strings."""
+    return {
+        "kind": "storage#object",
+        "bucket": stored.bucket,
+        "name": stored.name,
+        "generation": stored.generation,
+        "metageneration": "1",
+        "contentType": stored.content_type,
+        "contentEncoding": stored.content_encoding,
+        "size": str(stored.size),
+        "metadata": stored.metadata,
+    }
+
+
+def notification(stored: StoredObject) -> Message:
+    """Return the message that a bucket notification publishes for a finished upload."""
+    attributes = {
+        "eventType": "OBJECT_FINALIZE",
+        "payloadFormat": "JSON_API_V1",
+        "bucketId": stored.bucket,
+        "objectId": stored.name,
+        "objectGeneration": stored.generation,
+    }
+    return Message(msgspec.json.encode(resource(stored)), attributes)
+
+
+class BucketWatch:
+    """Publishes an event for every new or changed file once it has stopped growing."""
+
+    def __init__(self, objects: FolderObjects, publisher: Publisher, topic: str) -> None:
+        self._objects = objects
+        self._publisher = publisher
+        self._topic = topic
+        self._growing: dict[Path, tuple[int, int]] = {}
+        self._known: dict[Path, int] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            for bucket, name in await asyncio.to_thread(self._finished):
+                with suppress(ObjectNotFound):
+                    stored = self._objects.stat(bucket, name, None)
+                    await self._publisher.publish(self._topic, notification(stored))
+            await asyncio.sleep(POLL_S)
+
+    def _finished(self) -> list[tuple[str, str]]:
+        """Return the files that did not change since the last call and were not announced yet."""
+        finished: list[tuple[str, str]] = []
+        growing: dict[Path, tuple[int, int]] = {}
+        for path in self._objects.buckets.rglob("*"):
+            with suppress(OSError):
+                status = path.stat()
+                if not path.is_file() or path.name.startswith("."):
+                    continue
+                if self._known.get(path) == status.st_mtime_ns:
+                    continue
+                seen = (status.st_size, status.st_mtime_ns)
+                if self._growing.get(path) == seen:
+                    self._known[path] = status.st_mtime_ns
+                    bucket, *parts = path.relative_to(self._objects.buckets).parts
+                    finished.append((bucket, "/".join(parts)))
+                else:
+                    growing[path] = seen
+        self._growing = growing
+        return finished
+
+
+class BucketServer:
+    """The endpoint over the folders."""
+
+    def __init__(self, objects: FolderObjects) -> None:
+        self._objects = objects
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        """Serve on this machine."""
+        application = web.Application(client_max_size=2**50)
+        application.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", self._get)
+        application.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", self._download)
+        application.router.add_put("/{bucket}/{name:.+}", self._put)
+        self._runner = web.AppRunner(application, access_log=None, auto_decompress=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _stored(self, request: web.Request) -> StoredObject | None:
+        matched = request.match_info
+        try:
+            return self._objects.stat(
+                matched["bucket"], matched["name"], request.query.get("generation")
+            )
+        except ObjectNotFound:
+            return None
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("alt") == "media":
+            return await self._download(request)
+        stored = self._stored(request)
+        if stored is None:
+            return _not_found()
+        return web.json_response(resource(stored))
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        stored = self._stored(request)
+        if stored is None:
+            return _not_found()
+        wanted = request.headers.get("Range")
+        first, last = _range(wanted, stored.size)
+        if wanted and first >= stored.size:
+            return web.Response(status=416)
+        response = web.StreamResponse(status=206 if wanted else 200)
+        response.content_length = last - first + 1
+        if wanted:
+            response.headers["Content-Range"] = f"bytes {first}-{last}/{stored.size}"
+        response.headers["X-Goog-Generation"] = stored.generation
+        await response.prepare(request)
+        async for chunk in self._read(stored, first, last):
+            await response.write(chunk)
+        return response
+
+    async def _read(self, stored: StoredObject, first: int, last: int) -> AsyncIterator[bytes]:
+        with self._objects.open(stored) as file:
+            file.seek(first)
+            left = last - first + 1
+            while left and (chunk := file.read(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+                yield chunk
+
+    async def _put(self, request: web.Request) -> web.StreamResponse:
+        bucket, name = request.match_info["bucket"], request.match_info["name"]
+        try:
+            path = self._objects.path(bucket, name)
+            attributes_path = self._objects.attributes_path(bucket, name)
+        except ObjectNotFound:
+            return _not_found()
+        content_type = request.headers.get("Content-Type")
+        attributes = ObjectAttributes(
+            content_type=None
+            if content_type == "application/x-www-form-urlencoded"
+            else content_type,
+            content_encoding=request.headers.get("Content-Encoding"),
+            metadata={
+                key.lower().removeprefix(META_PREFIX): value
+                for key, value in request.headers.items()
+                if key.lower().startswith(META_PREFIX)
+            },
+        )
+        attributes_path.parent.mkdir(parents=True, exist_ok=True)
+        attributes_path.write_bytes(msgspec.json.encode(attributes))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The file gets its name when it is complete, as an object in a bucket does.
+        arriving = path.with_name(f".{uuid4().hex}")
+        with arriving.open("wb") as file:
+            async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+                file.write(chunk)
+        arriving.replace(path)
+        return web.json_response(resource(self._objects.stat(bucket, name, None)))
+
+
+def _not_found() -> web.Response:
+    return web.json_response({"error": {"code": 404, "message": "Not Found"}}, status=404)
+
+
+def _range(header: str | None, size: int) -> tuple[int, int]:
+    """Read a header like ``bytes=0-99``: first and last byte."""
+    if header is None or not header.startswith("bytes="):
+        return 0, size - 1
+    first, _, last = header.removeprefix("bytes=").partition("-")
+    return int(first or 0), min(int(last), size - 1) if last else size - 1

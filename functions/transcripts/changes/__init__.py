@@ -1,0 +1,1 @@
+"""What people change in a stored result: names, deletion, and making the result again."""

@@ -1,0 +1,197 @@
+"""What a request says: the parameters of its query, its page token and its entity tags.
+
+Parameters are read together, so that one error names everything that is wrong. A page token says
+where the next page begins, and is bound to the query that it belongs to. It is opaque and needs no
+secret: whoever can send one may read every page anyway. Its checksum tells an altered token, and
+the token of another query, from a usable one (https://google.aip.dev/158). An entity tag tells a
+reader whether a task has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from starlette.datastructures import QueryParams
+
+from transcripts.errors import RequestError
+from transcripts.ids import usable_id
+from transcripts.ports import Query, Version
+
+MAX_VALUE_CHARS: Final = 1_500
+"""Firestore indexes this many bytes of a text."""
+
+RESOLUTION: Final = timedelta(microseconds=1)
+"""The step between two times in every store."""
+
+Parser = Callable[[str], Any]
+"""Reads a value; raises ``ValueError`` that says what it must be."""
+
+
+def read_parameters(parsers: Mapping[str, Parser], query: QueryParams) -> dict[str, Any]:
+    """Return the value of each parameter that is given.
+
+    Raises one ``RequestError`` (``bad_parameter``) for all that are unknown, repeated or wrong.
+    """
+    values: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for name in dict.fromkeys(query.keys()):
+        given = query.getlist(name)
+        if name not in parsers:
+            wrong[name] = "is not known"
+        elif len(given) > 1:
+            wrong[name] = "must be given once"
+        else:
+            try:
+                values[name] = parsers[name](given[0])
+            except ValueError as error:
+                wrong[name] = str(error)
+    if wrong:
+        raise bad_parameters(wrong, parsers)
+    return values
+
+
+def bad_parameters(wrong: Mapping[str, str], known: Mapping[str, Parser]) -> RequestError:
+    """Return the error that says of each wrong parameter what it must be."""
+    sentences = [f"{name[:100]} {problem}." for name, problem in wrong.items()]
+    names = list(known)
+    return RequestError(
+        " ".join([*sentences, f"The parameters are: {', '.join(names) or 'none'}."]),
+        code="bad_parameter",
+        details={"wrong": {name[:100]: text for name, text in wrong.items()}, "parameters": names},
+    )
+
+
+def one_of(values: type[StrEnum]) -> Parser:
+    """Return a parser of the members of an enumeration of texts."""
+
+    def parse(text: str) -> Any:
+        try:
+            return values(text)
+        except ValueError:
+            raise ValueError(f"must be one of: {', '.join(values)}") from None
+
+    return parse
+
+
+def an_id(text: str) -> str:
+    """Read an id."""
+    if not usable_id(text):
+        raise ValueError("must be 1 to 128 characters A-Z a-z 0-9 _ -")
+    return text
+
+
+def label(text: str) -> str:
+    """Read a label, ``key:value``; the key may hold no colon then."""
+    key, colon, _ = text.partition(":")
+    if not key or not colon or len(text) > MAX_VALUE_CHARS:
+        raise ValueError("must be key:value")
+    return text
+
+
+def uri(text: str) -> str:
+    """Read the address of an object."""
+    if not text.startswith("gs://") or len(text) > MAX_VALUE_CHARS:
+        raise ValueError("must be gs://bucket/object")
+    return text
+
+
+def null_if_true(text: str) -> None:
+    """Read a switch that can only be on, for documents whose field is null."""
+    if text != "true":
+        raise ValueError("must be true, or left out")
+
+
+def switch(text: str) -> bool:
+    """Read ``true`` or ``false``."""
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def moment(text: str) -> datetime:
+    """Read an RFC 3339 time, with its offset from UTC."""
+    try:
+        found = msgspec.convert(text, datetime)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        pass
+    raise ValueError("must be an RFC 3339 time such as 2026-01-31T12:00:00Z; write + as %2B")
+
+
+def moment_before(text: str) -> datetime:
+    """Read a time, and return the last one before it."""
+    try:
+        return moment(text) - RESOLUTION
+    except OverflowError:
+        raise ValueError("must be a time after the year 1") from None
+
+
+def page_size(text: str) -> int:
+    """Read the size of a page; a list reduces one that is too large."""
+    if not re.fullmatch("[0-9]{1,100}", text) or not int(text):
+        raise ValueError("must be a whole number, at least 1")
+    return int(text)
+
+
+def etag(version: Version) -> str:
+    """Return the tag of one state of a document, quoted (https://google.aip.dev/154)."""
+    return f'"{hashlib.sha256(version).hexdigest()[:24]}"'
+
+
+def matches(header: str | None, tag: str) -> bool:
+    """Tell whether a header such as ``If-None-Match`` names ``tag``, or any tag by ``*``.
+
+    Proxies that compress mark a tag as weak; it means the same state
+    (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2).
+    """
+    if header is None:
+        return False
+    given = [each.strip().removeprefix("W/") for each in header.split(",")]
+    return tag in given or given == ["*"]
+
+
+Cursor = tuple[datetime, str]
+"""The time and the id of the last document of a page."""
+
+_CHECKSUM_BYTES: Final = 12
+_MAX_TOKEN_CHARS: Final = 400
+
+
+def encode_token(query: Query[Any], cursor: Cursor) -> str:
+    """Return the token of the page after ``cursor``."""
+    content = msgspec.msgpack.encode(cursor)
+    return urlsafe_b64encode(_checksum(query, content) + content).rstrip(b"=").decode()
+
+
+def decode_token(query: Query[Any], token: str) -> Cursor:
+    """Return where the page of a token begins.
+
+    Raises ``RequestError`` (``bad_page_token``) if it is altered, or belongs to another query.
+    """
+    try:
+        data = urlsafe_b64decode(token + "=" * (-len(token) % 4)) if token.isascii() else b""
+        checksum, content = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+        canonical = urlsafe_b64encode(data).rstrip(b"=").decode() == token
+        if len(token) <= _MAX_TOKEN_CHARS and canonical and checksum == _checksum(query, content):
+            moment, document_id = msgspec.msgpack.decode(content, type=Cursor)
+            return moment.astimezone(UTC), document_id
+    except (ValueError, msgspec.MsgspecError):
+        pass
+    raise RequestError(
+        "page_token is altered or belongs to another query. Repeat the parameters of the query that"
+        " returned it, or begin without it.",
+        code="bad_page_token",
+    )
+
+
+def _checksum(query: Query[Any], content: bytes) -> bytes:
+    asked = (query.collection, query.where, query.contains, query.since, query.until)
+    return hashlib.sha256(msgspec.msgpack.encode((asked, content))).digest()[:_CHECKSUM_BYTES]

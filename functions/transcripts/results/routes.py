@@ -1,0 +1,222 @@
+"""The API for programs: how each request is answered; ``docs/openapi.yaml`` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from transcripts.changes.deletion import Deletion
+from transcripts.changes.renormalize import Renormalizer
+from transcripts.changes.speaker_names import SpeakerNames, read_changes
+from transcripts.errors import RequestError, TaskNotFound
+from transcripts.exports import content_disposition, file_name, find_format
+from transcripts.ids import usable_id
+from transcripts.logs import Log
+from transcripts.ports import Documents, Read
+from transcripts.results import requests
+from transcripts.results.accounting import COUNTS, accounting
+from transcripts.results.answers import (
+    SUBMISSION_VIEW_FIELDS,
+    SUMMARY_FIELDS,
+    submission_view,
+    summary,
+)
+from transcripts.results.listing import Filter, Listing
+from transcripts.results.next_steps import task_next_step
+from transcripts.results.requests import etag, matches
+from transcripts.results.streaming import exported, streamed, task_json
+from transcripts.results.transcript_pages import TranscriptReader
+from transcripts.retry import Retrier
+from transcripts.submissions.requests import check_content_type
+from transcripts.submissions.submission import State, Submission, submission_path
+from transcripts.tasks.task import Status, Task
+from transcripts.web import JSON, BodyReader, header, json_answer
+
+TASK_FILTERS: Final[Mapping[str, Filter]] = {
+    "status": Filter("status", requests.one_of(Status)),
+    "asset_id": Filter("asset_id", requests.an_id),
+    "submission_id": Filter("submission_id", requests.an_id),
+    "label": Filter("label_pairs", requests.label, is_list=True),
+    "unmatched": Filter("submission_id", requests.null_if_true),
+}
+
+
+def task_listing(documents: Documents, retrier: Retrier) -> Listing[Task]:
+    """Return the list of tasks, of which the fields of the summary are read."""
+    return Listing(documents, retrier, "tasks", Task, "task_id", SUMMARY_FIELDS, TASK_FILTERS)
+
+
+class TaskRoutes:
+    """Answers ``GET /tasks`` and what lies below."""
+
+    def __init__(self, documents: Documents, retrier: Retrier, log: Log) -> None:
+        self._listing = task_listing(documents, retrier)
+        self._reader = TranscriptReader(documents, retrier)
+        self._log = log
+
+    async def list(self, request: Request) -> Response:
+        """Answer a page of summaries, newest first."""
+        page = await self._listing.page(request.query_params)
+        tasks = [summary(task) for task in page.items]
+        return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
+
+    async def show(self, request: Request) -> Response:
+        """Answer the whole task, or 304 if the reader has this version."""
+        requests.read_parameters({}, request.query_params)
+        found = await self._reader.read_task(request.path_params["task_id"])
+        known = header(request, b"if-none-match")
+        if matches(known, etag(found.version)):
+            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        transcript = await self._reader.open(found)
+        return await streamed(
+            request,
+            self._log,
+            task_json(transcript),
+            media_type=JSON,
+            headers={"ETag": etag(transcript.version)},
+        )
+
+    async def export(self, request: Request) -> Response:
+        """Answer the transcript as a file; 409 if the task has no transcript."""
+        name = request.path_params["format"]
+        chosen = find_format(name)
+        parsers = dict.fromkeys(request.query_params.keys(), str)
+        options = chosen.read_options(requests.read_parameters(parsers, request.query_params))
+        found = await self._reader.read_task(request.path_params["task_id"])
+        _require_transcript(found.value)
+        transcript = await self._reader.open(found)
+        _require_transcript(transcript.task)
+        disposition = content_disposition(file_name(transcript.task, name))
+        return await streamed(
+            request,
+            self._log,
+            exported(name, transcript, options),
+            media_type=chosen.media_type,
+            headers={"Content-Disposition": disposition},
+        )
+
+
+def _require_transcript(task: Task) -> None:
+    if task.status is not Status.SUCCEEDED:
+        raise RequestError(
+            f"There is no transcript. {task_next_step(task)}",
+            code="no_transcript",
+            status=409,
+            details={"status": task.status},
+        )
+
+
+MAX_NAMES_BODY_BYTES: Final = 1024 * 1024
+
+
+class TaskChanges:
+    """Answers what is not ``GET`` below ``/tasks``."""
+
+    def __init__(self, names: SpeakerNames, deletion: Deletion, renormalizer: Renormalizer) -> None:
+        self._names = names
+        self._deletion = deletion
+        self._renormalizer = renormalizer
+
+    async def rename(self, request: Request) -> Response:
+        """Answer the speakers with their new names, and the task's new ``ETag``."""
+        task_id = _task_id(request)
+        requests.read_parameters({}, request.query_params)
+        check_content_type(header(request, b"content-type"))
+        changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
+        renamed = await self._names.rename(task_id, changes, header(request, b"if-match"))
+        content = {"task_id": task_id, "speakers": renamed.speakers}
+        return json_answer(200, content, {"ETag": renamed.etag})
+
+    async def delete(self, request: Request) -> Response:
+        """Answer 204, or 200 with what is left and why."""
+        task_id = _task_id(request)
+        given = requests.read_parameters({"asset": requests.switch}, request.query_params)
+        left = await self._deletion.delete(task_id, asset=given.get("asset", False))
+        if not left:
+            return Response(status_code=204)
+        return json_answer(200, {"task_id": task_id, "left": left})
+
+    async def renormalize(self, request: Request) -> Response:
+        """Answer the summary of the new result."""
+        task_id = _task_id(request)
+        requests.read_parameters({}, request.query_params)
+        return json_answer(200, await self._renormalizer.renormalize(task_id))
+
+
+def _task_id(request: Request) -> str:
+    task_id: str = request.path_params["task_id"]
+    if not usable_id(task_id):
+        raise TaskNotFound
+    return task_id
+
+
+SUBMISSION_FILTERS: Final[Mapping[str, Filter]] = {
+    "state": Filter("state", requests.one_of(State)),
+    "uri": Filter("source.uri", requests.uri),
+    "asset_id": Filter("asset_id", requests.an_id),
+}
+
+
+def submission_listing(documents: Documents, retrier: Retrier) -> Listing[Submission]:
+    """Return the list of submissions, of which the fields of the view are read."""
+    return Listing(
+        documents,
+        retrier,
+        "submissions",
+        Submission,
+        "submission_id",
+        SUBMISSION_VIEW_FIELDS,
+        SUBMISSION_FILTERS,
+    )
+
+
+class SubmissionRoutes:
+    """Answers ``GET /submissions`` and what lies below."""
+
+    def __init__(self, documents: Documents, retrier: Retrier) -> None:
+        self._documents = documents
+        self._retrier = retrier
+        self._listing = submission_listing(documents, retrier)
+
+    async def list(self, request: Request) -> Response:
+        """Answer a page of entries, newest first."""
+        page = await self._listing.page(request.query_params)
+        submissions = [submission_view(each) for each in page.items]
+        return json_answer(
+            200, {"submissions": submissions, "next_page_token": page.next_page_token}
+        )
+
+    async def show(self, request: Request) -> Response:
+        """Answer one entry."""
+        requests.read_parameters({}, request.query_params)
+        submission_id = request.path_params["submission_id"]
+        submission = await self._read(submission_id) if usable_id(submission_id) else None
+        if submission is None:
+            raise RequestError(
+                "There is no such submission. It may have expired, or its id is misspelled.",
+                code="submission_not_found",
+                status=404,
+            )
+        return json_answer(200, submission_view(submission))
+
+    async def _read(self, submission_id: str) -> Submission | None:
+        read = Read(submission_path(submission_id), Submission, SUBMISSION_VIEW_FIELDS)
+        (found,) = await self._retrier.run(lambda: self._documents.read(read))
+        return found.value if found else None
+
+
+class AccountingRoutes:
+    """Answers ``GET /accounting``."""
+
+    def __init__(self, documents: Documents, retrier: Retrier) -> None:
+        self._documents = documents
+        self._retrier = retrier
+
+    async def show(self, request: Request) -> Response:
+        """Answer the counts, and whether they balance."""
+        requests.read_parameters({}, request.query_params)
+        numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
+        return json_answer(200, accounting(numbers))
