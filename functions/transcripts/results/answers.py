@@ -12,7 +12,6 @@ import msgspec
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.exports.speakers import display_names
-from transcripts.exports.text import one_line
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import Attempt, State, Submission
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
@@ -26,6 +25,7 @@ from transcripts.tasks.task import (
     Task,
     Usage,
 )
+from transcripts.text import one_line
 
 
 class NamedSpeaker(msgspec.Struct, frozen=True):
@@ -145,6 +145,7 @@ class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     submitted_at: datetime | None
     expires_at: datetime | None
+    deleted_at: datetime | None
     uploads: int
     queued: bool
     previous_attempts: list[Attempt]

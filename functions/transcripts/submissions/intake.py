@@ -12,19 +12,18 @@ from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
-from transcripts.submissions import claims
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
-    Change,
+    BoughtAndDeleted,
     EnqueueDecision,
     PurchaseRequest,
     PurchaseUnknown,
     Queued,
 )
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
-from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import SpendCounter, Submission, submission_id_of_object
+from transcripts.submissions.submission import submission_id_of_object
 from transcripts.tasks.task import Source
 from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify, labels_of
 from transcripts.uploads.stored_object import StoredObject
@@ -37,6 +36,7 @@ CONCURRENCY: Final = 16
 class EnqueueResult:
     """The ids of the submissions of a list, by decision.
 
+    ``deleted`` were bought, and their transcripts were deleted: only ``force`` buys them again.
     ``failed`` are asset ids that failed for now: the caller submits only these again. With
     ``force``, submitting the whole list again would buy the others once more.
     """
@@ -44,6 +44,7 @@ class EnqueueResult:
     queued: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def add(self, submission_id: str, decision: EnqueueDecision) -> None:
@@ -53,23 +54,28 @@ class EnqueueResult:
                 self.queued.append(submission_id)
             case AlreadyBought():
                 self.duplicates.append(submission_id)
+            case BoughtAndDeleted():
+                self.deleted.append(submission_id)
             case PurchaseUnknown() | AlreadyRejected():
                 self.unknown.append(submission_id)
 
 
 class Intake:
-    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
+
+    Objects of more than ``max_object_bytes`` bytes are rejected.
+    """
 
     def __init__(
         self,
-        store: SubmissionStore,
+        ledger: Ledger,
         queue: SubmitQueue,
         log: Log,
         *,
         clock: Callable[[], datetime],
         limits: ObjectLimits,
     ) -> None:
-        self._store = store
+        self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
@@ -84,7 +90,13 @@ class Intake:
         media = classify(stored, self._limits)
         labels = labels_of(stored)
         if isinstance(media, RejectReason):
-            await self._reject(stored, labels, media)
+            submission_id = submission_id_of_object(stored.uri, stored.generation)
+            purchase = PurchaseRequest(
+                submission_id, self._clock(), labels=labels, source=_source(stored)
+            )
+            if await self._ledger.reject(purchase, media):
+                # Logged once, however often the event is delivered.
+                self._log.warning("upload_rejected", submission_id=submission_id, reason=media)
             return
         purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
         decision = await self._enqueue(purchase)
@@ -120,7 +132,7 @@ class Intake:
             async with slots:
                 try:
                     purchase = PurchaseRequest(
-                        await self._store.submission_id_of(asset_id),
+                        await self._ledger.submission_id_of(asset_id),
                         self._clock(),
                         asset_id=asset_id,
                         labels=request.labels,
@@ -146,29 +158,11 @@ class Intake:
         return result
 
     async def _enqueue(self, purchase: PurchaseRequest) -> EnqueueDecision:
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[EnqueueDecision]:
-            return claims.enqueue(current, purchase)
-
-        decision = await self._store.change(purchase.submission_id, decide)
+        decision = await self._ledger.enqueue(purchase)
         if isinstance(decision, Queued):
             queued = decision.submission
             await self._queue.enqueue(queued.queue_task_name, queued.submission_id)
         return decision
-
-    async def _reject(
-        self, stored: StoredObject, labels: dict[str, str], reason: RejectReason
-    ) -> None:
-        """Record that an object is rejected; logged once, however often its event is delivered."""
-        submission_id = submission_id_of_object(stored.uri, stored.generation)
-        purchase = PurchaseRequest(
-            submission_id, self._clock(), labels=labels, source=_source(stored)
-        )
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
-            return claims.reject(current, purchase, reason)
-
-        if await self._store.change(submission_id, decide):
-            self._log.warning("upload_rejected", submission_id=submission_id, reason=reason)
 
     async def _purchase_of_object(
         self,
@@ -181,7 +175,7 @@ class Intake:
     ) -> PurchaseRequest:
         """Return the purchase of an object, or of the asset that its metadata name."""
         if isinstance(media, KnownAsset):
-            submission_id = await self._store.submission_id_of(media.asset_id)
+            submission_id = await self._ledger.submission_id_of(media.asset_id)
             asset_id, filename = media.asset_id, None
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
