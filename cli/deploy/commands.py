@@ -81,9 +81,8 @@ def deploy(name: str, *, yes: bool, adopt: bool) -> None:
             "MAVI_API_KEY differs from the stored key and is ignored. "
             "After this deployment, make set-api-key replaces the stored key."
         )
-    if deployment.is_first_deployment and (
-        warning := build_region_warning(deployment.environment.region)
-    ):
+    warning = build_region_warning(deployment.environment.region)
+    if deployment.is_first_deployment and warning:
         print(warning)
     zip_file = _package()
     if adopt:

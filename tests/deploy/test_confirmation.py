@@ -29,7 +29,7 @@ TIMEOUT_S: Final = 60
 
 
 def at_a_terminal(command: str, root: Path, *answers: str) -> tuple[int, str]:
-    """Run a command in a pseudo-terminal, type an answer to each question, return code and output."""
+    """Run a command in a pseudo-terminal, type the answers, return its exit code and output."""
     keyboard, terminal = pty.openpty()
     program = (
         "import pathlib, sys; from cli.deploy import commands; "
