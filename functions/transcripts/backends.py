@@ -115,7 +115,6 @@ class _CloudTasksLater:
         from transcripts.google.queue import CloudTasksQueue
 
         settings = self._settings
-
         return CloudTasksQueue(
             settings.submit_queue,
             settings.submit_url,
