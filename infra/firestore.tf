@@ -84,8 +84,8 @@ resource "google_firestore_field" "unindexed" {
 
   index_config {}
 
-  # Firestore refuses many changes of its indexes at once ("too much contention"), so they come in three
-  # groups: https://github.com/hashicorp/terraform-provider-google/issues/16599
+  # Firestore refuses many changes of its indexes at once ("too much contention"): three groups, one after
+  # the other: https://github.com/hashicorp/terraform-provider-google/issues/16599
   depends_on = [google_firestore_field.expiry]
 }
 

@@ -164,9 +164,9 @@ def _open(name: str) -> tuple[Deployment, Checked]:
 
 
 def _offer_access(environment: Environment, account: str, *, yes: bool) -> None:
-    """Ask whether who deploys may use the pipeline, unless the file says who may.
+    """Ask whether the deployer may use the pipeline, unless the file says who may.
 
-    The answer is written into the file, so the question is asked once.
+    It asks once: the answer stands in the file afterwards.
     """
     if not environment.unset_access:
         return

@@ -144,7 +144,7 @@ def _gcloud_error(answer: Result, otherwise: str) -> Refused:
 
 
 class Checked(NamedTuple):
-    """What the checks found: gcloud's account, and the APIs that are enabled."""
+    """The account of gcloud, and the enabled APIs."""
 
     account: str
     apis: Collection[str]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 Run = Callable[..., Result]
 
 NOBODY = "".join(f"{name} = []\n" for name in ACCESS)
-"""The lines by which nobody may upload, submit and read, so that no command asks."""
+"""The lines that give nobody access, so that no command asks."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who deploys may use the pipeline, or is asked."""
+"""`make deploy` asks whether the deployer may use the pipeline."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ def named_rights(plan: Plan, function: str) -> set[Grant]:
 
 
 def environments_come_with_their_rights(plan: Plan) -> Iterator[str]:
-    """A function may use every topic, queue, bucket, database and secret that it is told of."""
+    """A function may use every topic, queue, bucket, database and secret of its environment."""
     for function in FUNCTIONS:
         for right in sorted(named_rights(plan, function) - set(plan.grants), key=str):
-            yield f"{function} is told of {right.target} and has no {right.role} on it"
+            yield f"the environment of {function} names {right.target}, without {right.role} on it"
 
 
 def expected_grants(plan: Plan) -> set[Grant]:

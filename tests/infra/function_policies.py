@@ -210,7 +210,7 @@ def memory_of_cpu(cpu: float) -> tuple[int, int]:
 
 QUOTA_CPUS: Final = 20
 QUOTA_MIB: Final = 40 * 1024
-"""What a new project may use in a region. Cloud Run refuses a revision whose instances could
+"""The quota of a new project in a region. Cloud Run refuses a revision whose instances could
 together use more: https://cloud.google.com/run/quotas."""
 
 
@@ -325,7 +325,7 @@ NEEDED_FIRST: Final = {
     "google_cloud_scheduler_job.sweep": ("google_cloud_run_v2_service_iam_member.caller",),
     "google_compute_router_nat.egress": ("google_compute_router.egress",),
     "google_firestore_field.expiry": ("google_firestore_database.this",),
-    # Firestore refuses many changes of indexes at once, so they come in three groups.
+    # Firestore refuses many changes of indexes at once: three groups, one after the other.
     "google_firestore_field.unindexed": ("google_firestore_field.expiry",),
     "google_firestore_index.this": ("google_firestore_field.unindexed",),
     "google_pubsub_subscription.kept": ("google_pubsub_topic.this",),

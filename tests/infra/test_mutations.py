@@ -76,7 +76,7 @@ def mutants(value: Any, free: frozenset[str], path: str = "") -> Iterator[tuple[
 
 
 class Reviewer:
-    """All policies; the one that noticed the last mutation of a type is asked first."""
+    """All policies; first it asks the one that noticed the last mutation of a type."""
 
     def __init__(self) -> None:
         self.order: dict[str, list[Policy]] = {}
@@ -102,7 +102,7 @@ def replaced(plan: Plan, old: Resource, new: Resource | None) -> Plan:
 
 
 def test_every_changed_value_is_noticed() -> None:
-    """Each value of each resource is changed by itself, with everything on."""
+    """One value of one resource is changed at a time, with everything on."""
     plan, reviewer = plan_of("distinct"), Reviewer()
     unnoticed = [
         f"{resource.address}{where}"
@@ -123,7 +123,7 @@ def test_every_changed_value_is_noticed() -> None:
 
 
 def test_every_missing_resource_is_noticed() -> None:
-    """Each resource is left out by itself, but for those that only trigger others."""
+    """One resource is left out at a time, but for those that only trigger others."""
     plan, reviewer = plan_of("distinct"), Reviewer()
     unnoticed = [
         resource.address

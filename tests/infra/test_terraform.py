@@ -19,6 +19,7 @@ from tests.infra.sandbox import (
     skip_without_account,
     terraform_sandbox,
 )
+from tests.infra.source import Source
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,6 +76,22 @@ def test_documented_subscribers_are_valid_each_by_itself_and_together() -> None:
             answer = json.loads(copy.run("validate", "-json"))
             assert (answer["valid"], answer["diagnostics"]) == (True, [])
     assert together.run("fmt", "-check", "-no-color") == ""
+
+
+def test_documented_functions_are_built_with_our_rights() -> None:
+    """The build account has its right on one repository, and Eventarc needs its API."""
+    text = (INFRA.parent / "docs" / "events.md").read_text()
+    subscribers = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (found,) = (each for each in map(loads, subscribers) if "event_trigger" in str(each))
+    resources = {kind: body for block in found["resource"] for kind, body in block.items()}
+    function = resources["google_cloudfunctions2_function"]["slack"]
+    repository = "${google_artifact_registry_repository.functions.id}"
+    assert function["build_config"][0]["docker_repository"] == repository
+    ours = Source(INFRA).resources["google_cloudfunctions2_function.this"]["depends_on"]
+    build = {name for name in ours if ".build" in name}
+    assert build | {"${google_project_service.eventarc}"} <= set(function["depends_on"])
+    service = resources["google_project_service"]["eventarc"]["service"]
+    assert service == "eventarc.googleapis.com"
 
 
 def test_example_names_only_variables_that_exist() -> None:

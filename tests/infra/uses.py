@@ -108,5 +108,5 @@ USES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     **{f"only {name}": {name: value} for name, value in OPTIONS.items()},
 }
-"""``example`` is terraform.tfvars.example, as it is. With all options on, or all off, nobody sees
-what depends on the wrong option: so each is also on by itself."""
+"""``example`` is terraform.tfvars.example, as it is. Each option is also on alone: with all on, or
+all off, a part that depends on the wrong option is not seen."""
