@@ -155,7 +155,7 @@ async def test_submit_list_returns_202(client: SubmitClient) -> None:
     answer = await client.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
-    none = {"deleted": [], "unknown": [], "failed": []}
+    none: dict[str, list[str]] = {"deleted": [], "unknown": [], "failed": []}
     assert answer.json() == {"queued": [queued], "duplicates": [ID], **none}
     assert client.pipeline.queue.tasks == {f"{queued}-0": queued}
 

@@ -62,16 +62,17 @@ def test_backend_example_is_a_backend_and_says_how_to_make_it() -> None:
 
 
 @pytest.mark.terraform
-def test_documented_subscribers_are_valid_each_by_itself_and_together() -> None:
-    """A user copies one file of docs/events.md, or several, beside the others."""
-    text = (INFRA.parent / "docs" / "events.md").read_text()
-    subscribers = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(subscribers) == 3
+def test_documented_additions_are_valid_each_alone_and_together() -> None:
+    """A user copies one file of docs/events.md and docs/iap.md, or several, beside the others."""
+    pages = [INFRA.parent / "docs" / f"{name}.md" for name in ("events", "iap")]
+    text = "\n".join(page.read_text() for page in pages)
+    additions = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(additions) == 4
     together = terraform_sandbox().copy()
-    for number, subscriber in enumerate(subscribers):
+    for number, addition in enumerate(additions):
         alone = terraform_sandbox().copy()
         for copy in (alone, together):
-            (copy.folder / f"subscriber-{number}.tf").write_text(subscriber)
+            (copy.folder / f"addition-{number}.tf").write_text(addition)
         for copy in (alone, together):
             answer = json.loads(copy.run("validate", "-json"))
             assert (answer["valid"], answer["diagnostics"]) == (True, [])
