@@ -77,6 +77,7 @@ async def submit(request: Request) -> Response:
                 "submission_id": receipt.submission_id,
                 "duplicate": receipt.duplicate,
                 "status": "submitted",
+                "labels": receipt.labels,
             }
             return json_answer(200 if receipt.duplicate else 202, answer)
         case SubmitAssets() as wanted:

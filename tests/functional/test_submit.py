@@ -52,7 +52,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> SubmitClient:
 async def test_submit_twice_returns_the_same_task(client: SubmitClient) -> None:
     """The first answer is 202, the second 200."""
     first, second = await client.post(), await client.post()
-    expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
+    expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted", "labels": {}}
     assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
     assert (second.status_code, second.json()) == (200, expected | {"duplicate": True})
 
@@ -155,8 +155,8 @@ async def test_submit_list_returns_202(client: SubmitClient) -> None:
     answer = await client.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
-    none: dict[str, list[str]] = {"deleted": [], "unknown": [], "failed": []}
-    assert answer.json() == {"queued": [queued], "duplicates": [ID], **none}
+    empty: dict[str, Any] = {"unknown": [], "deleted": [], "labels": {}, "failed": []}
+    assert answer.json() == {"queued": [queued], "duplicates": [ID], **empty}
     assert client.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 

@@ -24,7 +24,12 @@ from tests.infra.plan import (
 from transcripts.results.listing import INDEXES
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
-from transcripts.submissions.submission import AssetOwner, SpendCounter, Submission
+from transcripts.submissions.submission import (
+    AssetOwner,
+    RecordingOwner,
+    SpendCounter,
+    Submission,
+)
 from transcripts.submissions.sweep import QUERIES
 from transcripts.tasks import task
 from transcripts.tasks.task import Page, RawChunk, Task
@@ -35,6 +40,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "raw": RawChunk,
     "submissions": Submission,
     "assets": AssetOwner,
+    "recordings": RecordingOwner,
     "spend_counters": SpendCounter,
 }
 EXPIRY: Final = "expires_at"
