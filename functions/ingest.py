@@ -22,7 +22,7 @@ from transcripts.settings import IngestSettings
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.ledger import Ledger
 from transcripts.uploads.events import read_event
-from transcripts.web import BodyReader, Handler, error_boundary, header
+from transcripts.web import BodyReader, Handler, error_boundary
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """An object's resource has a few kilobytes; its metadata at most 8 KiB."""
@@ -45,7 +45,7 @@ def compose(
     async def handle(request: Request) -> Response:
         body = await BodyReader(request, MAX_EVENT_BYTES).read()
         try:
-            stored = read_event(header(request, b"ce-type"), body)
+            stored = read_event(request.headers.get("ce-type"), body)
         except PoisonMessage as error:
             log.error("event_poisoned", reason=error.message)
             raise
