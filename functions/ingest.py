@@ -39,7 +39,7 @@ def compose(
 ) -> Handler:
     """Build the function around a backend; tests give fakes."""
     ledger = Ledger(documents, retrier, clock=clock, retention_days=settings.retention_days)
-    intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=settings.max_object_bytes)
+    intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
     @error_boundary(log, method="POST")
     async def handle(request: Request) -> Response:

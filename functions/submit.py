@@ -61,7 +61,7 @@ def compose(
         new_lease_id=lambda: uuid4().hex,
         cap_per_day=settings.max_submissions_per_day,
     )
-    intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=settings.max_object_bytes)
+    intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
     @error_boundary(log, method="POST")
     async def handle(request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from transcripts.errors import QueueUnavailable
 from transcripts.logs import utc_now
 from transcripts.ports import (
     Documents,
@@ -16,11 +15,9 @@ from transcripts.ports import (
 )
 from transcripts.settings import (
     EMBEDDED,
-    IngestSettings,
+    QueueSettings,
     Settings,
     StoreSettings,
-    SubmitSettings,
-    SweepSettings,
 )
 
 
@@ -77,9 +74,7 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
     return CloudStorageSigner()
 
 
-def open_queue(
-    settings: SubmitSettings | IngestSettings | SweepSettings, environ: Mapping[str, str]
-) -> SubmitQueue:
+def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQueue:
     """Return the queue of submissions; it connects when it is first used."""
     if settings.backend == EMBEDDED:
         from transcripts.embedded.database import Database
@@ -92,11 +87,7 @@ def open_queue(
 class _CloudTasksLater:
     """Cloud Tasks, imported by the first task: most instances of submit and sweep create none."""
 
-    def __init__(
-        self,
-        settings: SubmitSettings | IngestSettings | SweepSettings,
-        emulator_host: str | None,
-    ) -> None:
+    def __init__(self, settings: QueueSettings, emulator_host: str | None) -> None:
         self._settings = settings
         self._emulator_host = emulator_host
         self._queue: SubmitQueue | None = None
@@ -107,11 +98,9 @@ class _CloudTasksLater:
         await self._queue.enqueue(name, submission_id)
 
     def _open(self) -> SubmitQueue:
-        settings = self._settings
-        if not settings.submit_queue or not settings.submit_url:
-            raise QueueUnavailable("SUBMIT_QUEUE and SUBMIT_URL are not set.")
         from transcripts.google.queue import CloudTasksQueue
 
+        settings = self._settings
         return CloudTasksQueue(
             settings.submit_queue,
             settings.submit_url,
