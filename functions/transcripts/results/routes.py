@@ -33,10 +33,9 @@ from transcripts.results.next_steps import task_next_step
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import check_content_type
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.task import Status, Task
-from transcripts.web import JSON, BodyReader, header, json_answer
+from transcripts.web import JSON, BodyReader, check_content_type, json_answer
 
 TASK_FILTERS: Final[Mapping[str, Filter]] = {
     "status": Filter("status", requests.one_of(Status)),
@@ -70,7 +69,7 @@ class TaskRoutes:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
-        known = header(request, b"if-none-match")
+        known = request.headers.get("if-none-match")
         tag = etag(found.version, found.value)
         if matches(known, tag):
             return Response(status_code=304, headers={"ETag": tag})
@@ -129,9 +128,9 @@ class TaskChanges:
         """Answer the speakers with their new names, and the task's new ``ETag``."""
         task_id = _task_id(request)
         requests.read_parameters({}, request.query_params)
-        check_content_type(header(request, b"content-type"))
+        check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
-        renamed = await self._names.rename(task_id, changes, header(request, b"if-match"))
+        renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
         content = {"task_id": task_id, "speakers": renamed.speakers}
         return json_answer(200, content, {"ETag": renamed.etag})
 

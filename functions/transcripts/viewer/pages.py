@@ -44,7 +44,7 @@ from transcripts.viewer.renaming import (
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
 from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
 from transcripts.viewer.transcript import Search, transcript_values
-from transcripts.web import JSON, header
+from transcripts.web import JSON
 
 RENEWED_S: Final = 60
 """The page of a task that waits for Mavi renews itself after so many seconds."""
@@ -206,7 +206,7 @@ def error_pages(handler: Handler) -> Handler:
     @wraps(handler)
     async def answer_page(request: Request) -> Response:
         answer = await handler(request)
-        wanted = header(request, b"accept") or ""
+        wanted = request.headers.get("accept") or ""
         if "text/html" not in wanted or answer.status_code < 400 or answer.media_type != JSON:
             return answer
         error = msgspec.json.decode(answer.body, type=_ErrorAnswer).error
