@@ -1,4 +1,4 @@
-"""`transcripts run`: the stack, running until Ctrl-C."""
+"""`transcripts up`: the stack, running until Ctrl-C."""
 
 from __future__ import annotations
 
