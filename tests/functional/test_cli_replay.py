@@ -14,8 +14,9 @@ import pytest
 from click.testing import Result
 
 from cli.client.kept_messages import EmbeddedKept
-from cli.local.broker import Broker, Subscription
-from cli.local.names import (
+from cli.local.broker import Broker
+from cli.local.state import LocalStack, write_state
+from cli.local.topics import (
     CALLBACKS,
     DEAD,
     KEPT_DEAD,
@@ -24,11 +25,12 @@ from cli.local.names import (
     REJECTED,
     UPLOADS,
     UPLOADS_DEAD,
+    Subscription,
 )
-from cli.local.state import LocalStack, write_state
 from tests.builders import TASK_ID, callback_body
 from tests.command_line import transcripts
 from tests.fakes import NOW
+from tests.pubsub import stored_messages
 from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
 from transcripts.embedded.publisher import SqlitePublisher
@@ -59,8 +61,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def broker() -> AsyncIterator[tuple[SqlitePublisher, Broker]]:
-    """The broker's publisher and its subscriptions, which deliver nothing."""
+async def broker() -> AsyncIterator[Database]:
+    """The broker's file and its subscriptions, which deliver nothing."""
     database = Database(Path.cwd())
     subscriptions = [Subscription(name=name, topic=topic) for topic, name in KEPT.items()]
     subscriptions.append(Subscription(name="waiting", topic=CALLBACKS))
@@ -71,7 +73,7 @@ async def broker() -> AsyncIterator[tuple[SqlitePublisher, Broker]]:
     made = Broker(database, subscriptions, post, Log("broker"))
     await made.subscribe()
     try:
-        yield SqlitePublisher(database), made
+        yield database
     finally:
         database.close()
 
@@ -80,9 +82,9 @@ def publish(topic: str, *messages: Message) -> None:
     """Publish on a topic of the broker."""
 
     async def work() -> None:
-        async with broker() as (publisher, _):
+        async with broker() as database:
             for message in messages:
-                await publisher.publish(topic, message)
+                await SqlitePublisher(database).publish(topic, message)
 
     asyncio.run(work())
 
@@ -91,8 +93,8 @@ def kept(topic: str) -> list[Message]:
     """Return what the broker holds of a topic."""
 
     async def work() -> list[Message]:
-        async with broker() as (_, made):
-            return await made.kept(topic)
+        async with broker() as database:
+            return await stored_messages(database, topic)
 
     return asyncio.run(work())
 

@@ -13,8 +13,8 @@ import grpc.aio
 import pytest
 from google.cloud.tasks_v2.types import CreateTaskRequest
 
-from cli.local.names import QUEUE
 from cli.local.processes import ROOT, ChildProcess, free_port
+from cli.local.queue_runner import QUEUE
 from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
 from tests.queues import INVOKER, Sending, cloud_tasks_sending
