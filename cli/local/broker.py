@@ -221,9 +221,7 @@ def _deliver_later(
         )
         delete_delivery(connection, subscription.name, delivery.message_id)
         return
-    pause_s = min(
-        subscription.min_backoff_s * 2 ** (delivery.attempt - 1), subscription.max_backoff_s
-    )
+    pause_s = subscription.retry.pause_s(delivery.attempt)
     connection.execute(
         "UPDATE delivery SET due = ? WHERE subscription = ? AND message_id = ?",
         (now.timestamp() + pause_s, subscription.name, delivery.message_id),

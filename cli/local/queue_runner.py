@@ -14,8 +14,12 @@ from cli.local.broker import POLL_S, Post
 from cli.local.topics import PROJECT
 from transcripts.embedded.database import Database
 from transcripts.logs import Log, utc_now
+from transcripts.retry import RetryPolicy
 
 QUEUE: Final = f"projects/{PROJECT}/locations/local/queues/submissions"
+RETRY: Final = RetryPolicy(first_pause_s=10.0, max_pause_s=600.0)
+"""As ``infra/queue.tf`` sets it."""
+
 DISPATCH_DEADLINE_S: Final = 1_800.0
 """A task without an answer after this time is sent again, as Cloud Tasks does."""
 
@@ -38,8 +42,7 @@ class QueueRunner:
         *,
         per_second: float = 1.0,
         concurrent: int = 4,
-        min_backoff_s: float = 10.0,
-        max_backoff_s: float = 3600.0,
+        retry: RetryPolicy = RETRY,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
@@ -48,8 +51,7 @@ class QueueRunner:
         self._log = log
         self._interval_s = 1 / per_second if per_second else 0.0
         self._slots = asyncio.Semaphore(concurrent)
-        self._min_backoff_s = min_backoff_s
-        self._max_backoff_s = max_backoff_s
+        self._retry = retry
         self._clock = clock
 
     async def run(self) -> None:
@@ -106,8 +108,7 @@ class QueueRunner:
             due = None
             if not 200 <= status < 300:
                 self._log.info("task_refused", submission_id=task.submission_id, status=status)
-                pause_s = min(self._min_backoff_s * 2**task.attempt, self._max_backoff_s)
-                due = self._clock().timestamp() + pause_s
+                due = self._clock().timestamp() + self._retry.pause_s(task.attempt + 1)
             await self._database.run(
                 lambda connection: connection.execute(
                     "UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name)

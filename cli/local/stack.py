@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,7 +31,7 @@ from cli.local.emulators import (
     stop_emulators,
 )
 from cli.local.processes import ChildProcess, Event, free_port, function_process
-from cli.local.queue_runner import QUEUE, QueueRunner
+from cli.local.queue_runner import QUEUE, RETRY, QueueRunner
 from cli.local.state import LocalStack, write_state
 from cli.local.topics import CALLBACKS, PROJECT, REJECTED, UPLOADS, subscriptions
 from transcripts.embedded.database import Database
@@ -253,7 +253,7 @@ class Stack:
                 self._log("queue"),
                 per_second=options.mavi_per_second,
                 concurrent=8,
-                min_backoff_s=options.queue_backoff_s,
+                retry=replace(RETRY, first_pause_s=options.queue_backoff_s),
             )
             self._run_beside(runner.run())
         if options.sweep_every_s and "sweep" in urls:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from transcripts.retry import RetryPolicy
+
 PROJECT: Final = "local"
 CALLBACKS: Final = f"projects/{PROJECT}/topics/callbacks"
 REJECTED: Final = f"projects/{PROJECT}/topics/callbacks-rejected"
@@ -16,6 +18,7 @@ KEPT_REJECTED: Final = "callbacks-rejected-kept"
 KEPT_DEAD: Final = "callbacks-dead-kept"
 KEPT_RESULTS: Final = "results-kept"
 KEPT_UPLOADS_DEAD: Final = "uploads-dead-kept"
+RETRY: Final = RetryPolicy(first_pause_s=0.2, max_pause_s=60.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,7 @@ class Subscription:
     endpoint: str | None = None
     dead_letter_topic: str | None = None
     max_attempts: int = 5
-    min_backoff_s: float = 1.0
-    max_backoff_s: float = 60.0
+    retry: RetryPolicy = RETRY
     acknowledge_within_s: int = 60
 
 
@@ -40,14 +42,12 @@ def subscriptions(subscriber_url: str | None, ingest_url: str | None) -> list[Su
             topic=CALLBACKS,
             endpoint=subscriber_url,
             dead_letter_topic=DEAD,
-            min_backoff_s=0.2,
         ),
         Subscription(
             name="uploads-ingest",
             topic=UPLOADS,
             endpoint=ingest_url,
             dead_letter_topic=UPLOADS_DEAD,
-            min_backoff_s=0.2,
         ),
         Subscription(name=KEPT_REJECTED, topic=REJECTED),
         Subscription(name=KEPT_RESULTS, topic=RESULTS),

@@ -19,7 +19,8 @@ from typing import Final
 
 from tests.bench.figures import Figures, medians
 from tests.bench.servers import peak_mib
-from transcripts.exports import FORMATS, export
+from transcripts.exports.export import export
+from transcripts.exports.registry import FORMATS
 from transcripts.tasks.task import Segment, Speaker, Task
 
 SEGMENTS: Final = 20_000

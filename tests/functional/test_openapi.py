@@ -22,14 +22,13 @@ from tests.results import Results, a_submission, a_task
 from transcripts import backends
 from transcripts.callbacks.kinds import Kind
 from transcripts.changes.deletion import Left, Part, Remaining, SubmissionDeleted
-from transcripts.exports import FORMATS
-from transcripts.exports.options import MAX_CHARS, SpeakerLabels
 from transcripts.results import accounting
 from transcripts.results.answers import HIDDEN_FIELDS, NamedSpeaker, SubmissionView, Summary
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
 from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.submissions.submission import Attempt, State
 from transcripts.tasks import task
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.tasks.task import Source, Status
 
 PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "openapi.yaml"
@@ -85,19 +84,6 @@ async def test_parameters_of_lists_are_those_of_the_code(results: Results, path:
     assert described["page_size"]["default"] == DEFAULT_PAGE_SIZE
 
 
-def test_formats_and_options_are_those_of_the_exports() -> None:
-    """Names, media types, and the values of options."""
-    path = "/tasks/{task_id}.{format}"
-    assert parameters(path, "path")["format"]["enum"] == list(FORMATS)
-    answer = DESCRIPTION["paths"][path]["get"]["responses"]["200"]
-    media_types = {each.media_type.partition(";")[0] for each in FORMATS.values()}
-    assert set(answer["content"]) == media_types
-    options = parameters(path, "query")
-    assert set(options) == {name for each in FORMATS.values() for name in each.options}
-    assert options["max_chars"]["enum"] == [str(columns) for columns in MAX_CHARS]
-    assert options["speakers"]["enum"] == list(SpeakerLabels)
-
-
 @pytest.mark.parametrize(
     ("name", "values"), [("Status", Status), ("State", State), ("Kind", Kind), ("Part", Part)]
 )
@@ -109,6 +95,7 @@ def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Summary": Summary,
     "NamedSpeaker": NamedSpeaker,
+    "Speaker": ShownSpeaker,
     "Left": Left,
     "Remaining": Remaining,
     "SubmissionDeleted": SubmissionDeleted,
@@ -121,7 +108,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{
         name: getattr(task, name)
         for name in (
-            *("Segment", "Speaker", "SpeakerName", "Face", "Usage", "ModelUsage", "Anomaly"),
+            *("Segment", "SpeakerName", "Face", "Usage", "ModelUsage", "Anomaly"),
             *("Provider", "Source"),
         )
     },

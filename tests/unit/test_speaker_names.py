@@ -19,12 +19,12 @@ from transcripts.changes.speaker_names import (
     renamed,
 )
 from transcripts.errors import RequestError, StoreUnavailable
-from transcripts.exports.text import one_line
 from transcripts.ports import Read, Write
 from transcripts.results.requests import etag
 from transcripts.retry import Retrier
-from transcripts.tasks.names import name_key
+from transcripts.tasks.speakers import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path
+from transcripts.text import one_line
 
 
 def speakers(*names: str) -> list[Speaker]:
@@ -74,7 +74,7 @@ class Stored:
 
     def __init__(self) -> None:
         self.documents = MemoryDocuments()
-        self.names = SpeakerNames(self.documents, Retrier(20.0, Sleeper()))
+        self.names = SpeakerNames(self.documents, Retrier(sleep=Sleeper()))
 
     async def put(self) -> None:
         task = replace(a_result(), speakers=speakers("Ada"))
@@ -92,7 +92,7 @@ async def test_rename_after_a_lost_answer_is_not_refused() -> None:
     await stored.put()
     stored.documents.after = Outage(1)
     done = await stored.names.rename("t", {"Ada": "A"}, await stored.tag())
-    assert [each.display_name for each in done.speakers] == ["A"]
+    assert [each.name for each in done.speakers] == ["A"]
     assert done.etag == await stored.tag()
 
 
@@ -109,7 +109,7 @@ async def test_rename_whose_new_state_cannot_be_read_at_once_is_not_refused() ->
 
     stored.documents.before = fails_after_the_commit
     done = await stored.names.rename("t", {"Ada": "A"}, tag)
-    assert [each.display_name for each in done.speakers] == ["A"]
+    assert [each.name for each in done.speakers] == ["A"]
 
 
 async def test_rename_reads_no_segments() -> None:

@@ -12,7 +12,9 @@ from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames, read_changes
 from transcripts.errors import RequestError, SubmissionNotFound, TaskNotFound
-from transcripts.exports import content_disposition, file_name, find_format
+from transcripts.exports.file_names import content_disposition, file_name
+from transcripts.exports.options import read_options
+from transcripts.exports.registry import find_format
 from transcripts.ids import usable_id
 from transcripts.logs import Log
 from transcripts.ports import Documents, Read
@@ -60,7 +62,7 @@ class TaskRoutes:
     async def list(self, request: Request) -> Response:
         """Answer a page of summaries, newest first."""
         page = await self._listing.page(request.query_params)
-        tasks = [summary(task) for task in page.items]
+        tasks = [summary(task, await self._reader.speakers(task)) for task in page.items]
         return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
 
     async def show(self, request: Request) -> Response:
@@ -84,7 +86,8 @@ class TaskRoutes:
         name = request.path_params["format"]
         chosen = find_format(name)
         parsers = dict.fromkeys(request.query_params.keys(), str)
-        options = chosen.read_options(requests.read_parameters(parsers, request.query_params))
+        values = requests.read_parameters(parsers, request.query_params)
+        options = read_options(chosen.options, values)
         found = await self._reader.read_task(request.path_params["task_id"])
         _require_transcript(found.value)
         transcript = await self._reader.open(found)

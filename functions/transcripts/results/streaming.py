@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from transcripts.errors import TranscriptsError
-from transcripts.exports import Options, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options
 from transcripts.logs import Log
 from transcripts.results.answers import task_head
 from transcripts.results.transcript_pages import OpenTranscript
@@ -65,7 +67,7 @@ async def streamed(
             async for chunk in chunks:
                 yield chunk
         except TranscriptsError as error:
-            log.warning("stream_broken", code=error.code, reason=error.message)
+            log.warning("stream_broken", code=error.code, reason=error.log_text)
             raise StreamBroken from error
         except Exception as error:
             log.unexpected("unexpected_error", error)
@@ -77,9 +79,13 @@ async def streamed(
 async def task_json(transcript: OpenTranscript) -> AsyncIterator[bytes]:
     """Write a whole task as JSON, its segments last."""
     encode = msgspec.json.Encoder().encode
-    chunk = encode(task_head(transcript.task))[:-1] + b',"segments":['
+    speakers = await transcript.speakers()
+    joined = len(speakers.listed) < len(transcript.task.speakers)
+    chunk = encode(task_head(transcript.task, speakers))[:-1] + b',"segments":['
     separator = b""
     async for page in transcript.pages():
+        if joined:
+            page = [replace(each, speaker=speakers.of(each.speaker).id) for each in page]  # noqa: PLW2901
         segments = encode(page)[1:-1]
         if segments:
             yield chunk + separator + segments
@@ -91,13 +97,17 @@ Write = Callable[[Iterator[Segment]], Iterator[bytes]]
 """Writes an answer from segments, which it reads once."""
 
 
-def exported(
+async def exported(
     format_name: str, transcript: OpenTranscript, options: Options
 ) -> AsyncIterator[bytes]:
     """Write an export."""
-    return written(
-        transcript, lambda segments: export(format_name, transcript.task, segments, options)
-    )
+    speakers = await transcript.speakers()
+
+    def write(segments: Iterator[Segment]) -> Iterator[bytes]:
+        return export(format_name, transcript.task, segments, options, speakers)
+
+    async for chunk in written(transcript, write):
+        yield chunk
 
 
 async def written(transcript: OpenTranscript, write: Write) -> AsyncIterator[bytes]:

@@ -8,7 +8,8 @@ from unicodedata import category
 
 from hypothesis import strategies as st
 
-from transcripts.exports import Options, SpeakerLabels, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options, SpeakerLabels
 from transcripts.tasks.task import Segment, Source, Speaker, SpeakerName, Task
 
 NAMES: Final = ("Ada Example", "Ben & <Jerry>", "李雷")
@@ -96,6 +97,7 @@ def make_task(segments: Sequence[Segment], names: Sequence[str] = NAMES, **chang
         "duration_s": max((segment.end_s for segment in segments), default=0.0),
         "segment_count": len(segments),
         "speakers": speakers,
+        "speech_s": 1.5 * len(names),
     }
     return Task(**fields | changes)
 
