@@ -32,8 +32,8 @@ from transcripts.errors import (
 from transcripts.ports import Message, Publisher
 
 BATCH: Final = 100
-PULL_TIMEOUT_S: Final = 2.0
-QUIET_S: Final = 6.0
+PULL_TIMEOUT_S: Final = 1.5
+QUIET_S: Final = 3.0
 """Pub/Sub may answer a pull with nothing while messages wait; after this time there are none
 (https://cloud.google.com/pubsub/docs/pull#unary_pull)."""
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from google.auth.credentials import AnonymousCredentials
+from google.pubsub_v1 import PubsubMessage, ReceivedMessage, SubscriberClient
 
-from cli.client.kept_messages import EmbeddedKept
+from cli.client import kept_messages
+from cli.client.kept_messages import EmbeddedKept, PubSubKept
 from cli.local.broker import Broker
 from cli.local.state import LocalStack, write_state
 from cli.local.topics import (
@@ -243,3 +246,24 @@ def test_replay_of_an_address_is_a_usage_error() -> None:
 def test_replay_of_nothing_says_so() -> None:
     """The list is empty."""
     assert "No messages are kept in dead." in ok("dead").stderr
+
+
+async def test_replay_goes_on_after_an_empty_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pub/Sub may answer with nothing while messages wait."""
+    found = ReceivedMessage(
+        ack_id="a", message=PubsubMessage(message_id="7", data=b"{}", publish_time=NOW)
+    )
+    answers = [[], [found], [], [found]]
+
+    def pull(_: PubSubKept) -> list[ReceivedMessage]:
+        return answers.pop(0) if answers else []
+
+    monkeypatch.setattr(PubSubKept, "_pull", pull)
+    monkeypatch.setattr(kept_messages, "QUIET_S", 0.2)
+    client = SubscriberClient(credentials=AnonymousCredentials())
+    monkeypatch.setattr(client, "modify_ack_deadline", lambda **_: None)
+    monkeypatch.setattr(kept_messages, "pubsub_clients", lambda _: (None, client))
+    kept_there = PubSubKept("127.0.0.1:1", "subscription", "topic")
+    assert [each.message_id async for each in kept_there.read()] == ["7"]
+    assert answers == []
+    await kept_there.close()
