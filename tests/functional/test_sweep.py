@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.environments import environment
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
-from tests.functional.test_ingest import ENVIRON
 from tests.pipeline import REQUEST, Pipeline
 
 
@@ -18,8 +18,13 @@ class SweepClient:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self.pipeline = Pipeline()
-        module: Any = loaded.module
-        module.sweeper = self.pipeline.sweeper(retrier=TryOnce())
+        loaded.compose(
+            documents=self.pipeline.documents,
+            queue=self.pipeline.queue,
+            log=self.pipeline.lines.log,
+            retrier=TryOnce(),
+            clock=self.pipeline.clock,
+        )
 
     async def call(self, method: str = "POST") -> Any:
         async with self.loaded.client() as http:
@@ -28,7 +33,7 @@ class SweepClient:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> SweepClient:
-    environ = ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}
+    environ = environment("sweep", OVERDUE_AFTER_MINUTES="10")
     return SweepClient(load("sweep", environ, monkeypatch))
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
@@ -32,10 +33,9 @@ from transcripts.results.requests import etag, matches
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import check_content_type
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.task import Status, Task
-from transcripts.web import JSON, BodyReader, header, json_answer
+from transcripts.web import JSON, BodyReader, check_content_type, json_answer
 
 TASK_FILTERS: Final[Mapping[str, Filter]] = {
     "status": Filter("status", requests.one_of(Status)),
@@ -69,7 +69,7 @@ class TaskRoutes:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
-        known = header(request, b"if-none-match")
+        known = request.headers.get("if-none-match")
         if matches(known, etag(found.version)):
             return Response(status_code=304, headers={"ETag": etag(found.version)})
         transcript = await self._reader.open(found)
@@ -127,9 +127,9 @@ class TaskChanges:
         """Answer the speakers with their new names, and the task's new ``ETag``."""
         task_id = _task_id(request)
         requests.read_parameters({}, request.query_params)
-        check_content_type(header(request, b"content-type"))
+        check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
-        renamed = await self._names.rename(task_id, changes, header(request, b"if-match"))
+        renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
         content = {"task_id": task_id, "speakers": renamed.speakers}
         return json_answer(200, content, {"ETag": renamed.etag})
 
@@ -229,3 +229,31 @@ class AccountingRoutes:
         requests.read_parameters({}, request.query_params)
         numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
         return json_answer(200, accounting(numbers))
+
+
+def api_routes(
+    documents: Documents,
+    retrier: Retrier,
+    log: Log,
+    *,
+    names: SpeakerNames,
+    deletion: Deletion,
+    renormalizer: Renormalizer,
+) -> tuple[Route, ...]:
+    """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
+    tasks = TaskRoutes(documents, retrier, log)
+    changes = TaskChanges(names, deletion, renormalizer)
+    submissions = SubmissionRoutes(documents, retrier, deletion)
+    accounting = AccountingRoutes(documents, retrier)
+    return (
+        Route("/tasks", tasks.list, methods=["GET"]),
+        Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
+        Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
+        Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
+        Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
+        Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
+        Route("/submissions", submissions.list, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.delete, methods=["DELETE"]),
+        Route("/accounting", accounting.show, methods=["GET"]),
+    )

@@ -13,7 +13,6 @@ import msgspec
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
-from transcripts.labels import label_pairs
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
@@ -44,11 +43,15 @@ BUSY_RETRY_AFTER_S: Final = 60
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A job that was bought; ``duplicate`` tells that another request bought it."""
+    """A job that was bought; ``duplicate`` tells that another request bought it.
+
+    ``labels`` are those that the submission has now.
+    """
 
     task_id: str
     submission_id: str
     duplicate: bool
+    labels: dict[str, str] = {}
 
 
 class CallPolicy(msgspec.Struct, frozen=True):
@@ -170,8 +173,6 @@ class Submitter:
             submission_id=entry.submission_id,
             asset_id=asset_id,
             source=entry.source,
-            labels=entry.labels,
-            label_pairs=label_pairs(entry.labels),
             created_at=now,
             submitted_at=now,
             expires_at=expiry(now, self._retention_days),
@@ -187,7 +188,7 @@ class Submitter:
             )
             raise SubmissionError("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
-        return Receipt(task_id, entry.submission_id, duplicate=False)
+        return Receipt(task_id, entry.submission_id, duplicate=False, labels=lease.entry.labels)
 
     async def _asset_refusal(
         self, lease: Lease, asset_id: str, policy: CallPolicy
