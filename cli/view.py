@@ -8,6 +8,7 @@ from typing import Final
 
 from cli.output import clean, clock, width
 from transcripts.exports.speakers import displayed_speakers
+from transcripts.results.answers import WholeTask
 from transcripts.tasks.task import Task
 
 WIDTH: Final = 96
@@ -16,7 +17,7 @@ MAX_LINES: Final = 40
 """So many segments are shown by the demo."""
 
 
-def readable(task: Task, max_lines: int | None = None) -> Iterator[str]:
+def readable(task: Task | WholeTask, max_lines: int | None = None) -> Iterator[str]:
     """Yield the lines of a result: a summary, the speakers' shares, then the segments.
 
     Speakers have the names that people gave them.

@@ -12,11 +12,14 @@ import httpx
 import msgspec
 
 from tests.builders import callback_body, segment
+from tests.description import check_answer
 from tests.fakes import NOW
 from tests.functional.framework import Answer, Loaded
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
 from transcripts.ports import Documents, Read, Write
+from transcripts.results.answers import WholeTask
+from transcripts.results.views import task_head
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.normalize import normalize
@@ -25,6 +28,7 @@ from transcripts.tasks.task import (
     Task,
     task_path,
 )
+from transcripts.web import JSON
 
 LONG = 10_000
 """Segments of a transcript that has several pages."""
@@ -50,9 +54,12 @@ class Results:
         return await self.request("GET", path, **options)
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request; every answer of JSON is as docs/openapi.yaml describes it."""
         async with self.loaded.client() as client:
             answer = await client.request(method, path, **options)
         assert answer.headers["Cache-Control"] == "no-store"
+        if answer.content and answer.headers["Content-Type"] == JSON:
+            check_answer(method, answer.request.url.path, answer.status_code, answer.json())
         return answer
 
     async def error(self, path: str, status: int, **options: Any) -> dict[str, Any]:
@@ -173,6 +180,11 @@ def a_task(task_id: str, seconds: float = 0.0, **changes: Any) -> Task:
     """Return a task that was created some seconds after a fixed moment."""
     moment = NOW + timedelta(seconds=seconds)
     return Task(**{"task_id": task_id, "created_at": moment, **changes})
+
+
+def whole_task(task: Task) -> WholeTask:
+    """Return a task as the API answers it."""
+    return WholeTask(**msgspec.structs.asdict(task_head(task)), segments=task.segments)
 
 
 def a_submission(submission_id: str, seconds: float = 0.0, **changes: Any) -> Submission:

@@ -23,10 +23,11 @@ from transcripts.google.documents import FirestoreDocuments
 from transcripts.google.values import decode_fields, encode_fields, encode_list
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submitter import Receipt, Submitter
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize

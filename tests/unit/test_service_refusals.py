@@ -19,12 +19,12 @@ from transcripts.mavi.answers import (
     SubmitAnswer,
 )
 from transcripts.submissions import claims
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.requests import SubmitAssets
 from transcripts.submissions.submission import (
     State,
 )
-from transcripts.submissions.submitter import Receipt
 
 
 @pytest.mark.parametrize(

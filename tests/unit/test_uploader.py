@@ -24,9 +24,9 @@ from transcripts.mavi.answers import (
 )
 from transcripts.ports import Write
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset, SubmitObject
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from transcripts.errors import TaskNotFound
@@ -25,6 +23,7 @@ from transcripts.logs import Log
 from transcripts.mavi.answers import DeleteAnswer
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import Delete, Documents, Read, Snapshot, Write
+from transcripts.results.answers import Left, Part
 from transcripts.retention import deleted_expiry
 from transcripts.retry import Retrier
 from transcripts.submissions.claims import Change
@@ -47,21 +46,6 @@ _FIELDS: Final = (
     "revision",
     "deleted_revisions",
 )
-
-
-class Part(StrEnum):
-    """A part of a task that a deletion may have to leave."""
-
-    SUBMISSION = "submission"
-    ASSET = "asset"
-
-
-class Left(msgspec.Struct, frozen=True):
-    """A part that is not deleted yet, a stable reason, and a sentence that says what to do."""
-
-    part: Part
-    reason: str
-    message: str
 
 
 class AssetDeleter(Protocol):

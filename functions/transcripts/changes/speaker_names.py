@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.ports import Documents, Read, Snapshot, Write
-from transcripts.results.answers import NamedSpeaker, named_speakers
+from transcripts.results.answers import NamedSpeaker
 from transcripts.results.requests import etag, matches
+from transcripts.results.views import named_speakers
 from transcripts.retry import Retrier
 from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Status, Task, task_path

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from transcripts.errors import TranscriptsError
 from transcripts.exports import Options, export
 from transcripts.logs import Log
-from transcripts.results.answers import task_head
 from transcripts.results.transcript_pages import OpenTranscript
+from transcripts.results.views import task_head
 from transcripts.tasks.task import Segment
 
 CHUNK_BYTES: Final = 64 * 1024

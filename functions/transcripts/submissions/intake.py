@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +11,7 @@ from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
 from transcripts.submissions import claims
+from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
@@ -30,30 +30,6 @@ from transcripts.uploads.stored_object import StoredObject
 
 CONCURRENCY: Final = 16
 """How many assets of one list are recorded at the same time."""
-
-
-@dataclass
-class EnqueueResult:
-    """The ids of the submissions of a list, by decision.
-
-    ``failed`` are asset ids that failed for now: the caller submits only these again. With
-    ``force``, submitting the whole list again would buy the others once more.
-    """
-
-    queued: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    def add(self, submission_id: str, decision: EnqueueDecision) -> None:
-        """Add one decision."""
-        match decision:
-            case Queued():
-                self.queued.append(submission_id)
-            case AlreadyBought():
-                self.duplicates.append(submission_id)
-            case PurchaseUnknown() | AlreadyRejected():
-                self.unknown.append(submission_id)
 
 
 class Intake:
@@ -108,7 +84,7 @@ class Intake:
             stored, media, labels, retry_rejected=True, force=request.force
         )
         result = EnqueueResult()
-        result.add(purchase.submission_id, await self._enqueue(purchase))
+        _add(result, purchase.submission_id, await self._enqueue(purchase))
         return result
 
     async def enqueue_assets(self, request: SubmitAssets) -> EnqueueResult:
@@ -135,7 +111,7 @@ class Intake:
                 outages.append(decision)
                 result.failed.append(name)
             else:
-                result.add(name, decision)
+                _add(result, name, decision)
         if len(outages) == len(request.asset_ids):
             raise outages[0]
         if outages:
@@ -195,6 +171,16 @@ class Intake:
             retry_rejected=retry_rejected,
             force=force,
         )
+
+
+def _add(result: EnqueueResult, submission_id: str, decision: EnqueueDecision) -> None:
+    match decision:
+        case Queued():
+            result.queued.append(submission_id)
+        case AlreadyBought():
+            result.duplicates.append(submission_id)
+        case PurchaseUnknown() | AlreadyRejected():
+            result.unknown.append(submission_id)
 
 
 def _source(stored: StoredObject) -> Source:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -20,6 +19,7 @@ from transcripts.errors import (
 )
 from transcripts.logs import Log
 from transcripts.submissions import claims
+from transcripts.submissions.answers import Receipt, RunResult
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
@@ -36,7 +36,7 @@ from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.store import DuplicateAsset, SubmissionStore
 from transcripts.submissions.submission import SpendCounter, State, Submission
-from transcripts.submissions.submitter import CallPolicy, Receipt, Submitter, submission_error
+from transcripts.submissions.submitter import CallPolicy, Submitter, submission_error
 from transcripts.submissions.transitions import LeaseLost
 from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
@@ -54,21 +54,6 @@ RELEASE_WITHIN: Final = timedelta(seconds=5)
 
 RETRY_AFTER_S: Final = 60
 """``Retry-After`` for Cloud Tasks if Cloud Storage fails: a 503 would slow down the whole queue."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The state in the ledger after a run from the queue that needs no other run."""
-
-    submission_id: str
-    state: State
-    task_id: str | None = None
-    reason: str | None = None
-
-    @classmethod
-    def of(cls, entry: Submission, reason: str | None = None) -> RunResult:
-        """Report an entry; ``reason`` is why the run ended if the entry does not say it."""
-        return cls(entry.submission_id, entry.state, entry.task_id, entry.reason or reason)
 
 
 class SubmissionService:

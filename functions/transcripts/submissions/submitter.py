@@ -28,6 +28,7 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.retention import expiry
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
@@ -42,14 +43,6 @@ METADATA_ATTEMPTS: Final = 3
 
 RETRY_AFTER_S: Final = 60
 """``Retry-After`` when the provider's rate limit is reached."""
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """A job that was bought; ``duplicate`` tells that another request bought it."""
-
-    task_id: str
-    submission_id: str
-    duplicate: bool
 
 
 class CallPolicy(msgspec.Struct, frozen=True):
