@@ -13,7 +13,7 @@ from starlette.responses import Response
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_publisher
-from transcripts.callbacks.message import MAX_BODY_BYTES
+from transcripts.callbacks.message import MAX_CALLBACK_BYTES
 from transcripts.callbacks.receiver import Receiver
 from transcripts.callbacks.tokens import TokenCheck
 from transcripts.errors import RequestError
@@ -59,7 +59,7 @@ async def callback(request: Request) -> Response:
 
 async def receive(request: Request) -> None:
     """Read the body and publish it; few large bodies are held at a time."""
-    reader = BodyReader(request, MAX_BODY_BYTES)
+    reader = BodyReader(request, MAX_CALLBACK_BYTES)
     traceparent = header(request, b"traceparent")
     await reader.read_until(LARGE_BYTES)
     if reader.complete:

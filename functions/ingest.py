@@ -17,7 +17,7 @@ from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import IngestSettings
 from transcripts.submissions.intake import Intake
-from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.ledger import Ledger
 from transcripts.uploads.events import read_event
 from transcripts.web import BodyReader, error_boundary, header
 
@@ -27,7 +27,12 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 settings = IngestSettings.load(os.environ)
 log = Log("ingest")
 intake = Intake(
-    SubmissionStore(open_documents(settings, os.environ), Retrier(), settings.retention_days),
+    Ledger(
+        open_documents(settings, os.environ),
+        Retrier(),
+        clock=utc_now,
+        retention_days=settings.retention_days,
+    ),
     open_queue(settings, os.environ),
     log,
     clock=utc_now,

@@ -39,7 +39,6 @@ log = Log("results")
 documents = open_documents(settings, os.environ)
 retrier = Retrier()
 tasks = TaskRoutes(documents, retrier, log)
-submissions = SubmissionRoutes(documents, retrier)
 accounting = AccountingRoutes(documents, retrier)
 
 
@@ -61,16 +60,18 @@ recordings = Recordings(
     bucket=settings.upload_bucket if settings.play_media else None,
 )
 pages = Pages(documents, retrier, log, names, recordings)
+deletion = Deletion(
+    documents,
+    retrier,
+    log,
+    utc_now,
+    retention_days=settings.retention_days,
+    assets=_assets(),
+)
+submissions = SubmissionRoutes(documents, retrier, deletion)
 changes = TaskChanges(
     names,
-    Deletion(
-        documents,
-        retrier,
-        log,
-        utc_now,
-        retention_days=settings.retention_days,
-        assets=_assets(),
-    ),
+    deletion,
     Renormalizer(
         TaskStore(documents, retrier), retrier, log, utc_now, redact_faces=settings.redact_faces
     ),
@@ -85,6 +86,7 @@ API: Final = (
     Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
     Route("/submissions", submissions.list, methods=["GET"]),
     Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
+    Route("/submissions/{submission_id}", submissions.delete, methods=["DELETE"]),
     Route("/accounting", accounting.show, methods=["GET"]),
 )
 """For programs, as docs/openapi.yaml describes it."""

@@ -19,8 +19,9 @@ from transcripts.mavi.client import MaviClient
 from transcripts.retry import Retrier
 from transcripts.settings import SubmitSettings
 from transcripts.submissions.intake import Intake
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import (
-    MAX_BODY_BYTES,
+    MAX_REQUEST_BYTES,
     RunSubmission,
     SubmitAsset,
     SubmitAssets,
@@ -29,18 +30,22 @@ from transcripts.submissions.requests import (
     read_request,
 )
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.web import BodyReader, error_boundary, header, json_answer
 
 settings = SubmitSettings.load(os.environ)
 log = Log("submit")
-store = SubmissionStore(open_documents(settings, os.environ), Retrier(), settings.retention_days)
+ledger = Ledger(
+    open_documents(settings, os.environ),
+    Retrier(),
+    clock=utc_now,
+    retention_days=settings.retention_days,
+)
 objects = open_objects(settings)
 mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
 service = SubmissionService(
-    store,
+    ledger,
     Submitter(mavi, log, clock=utc_now, retention_days=settings.retention_days),
     Uploader(objects, mavi, log, clock=utc_now),
     log,
@@ -49,7 +54,7 @@ service = SubmissionService(
     cap_per_day=settings.max_submissions_per_day,
 )
 intake = Intake(
-    store,
+    ledger,
     open_queue(settings, os.environ),
     log,
     clock=utc_now,
@@ -64,7 +69,7 @@ async def submit(request: Request) -> Response:
     if request.scope["path"] != "/":
         raise RequestError("POST to /.", code="not_found", status=404)
     check_content_type(header(request, b"content-type"))
-    match read_request(await BodyReader(request, MAX_BODY_BYTES).read()):
+    match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
         case SubmitAsset() as wanted:
             receipt = await service.submit(wanted)
             return json_answer(200 if receipt.duplicate else 202, receipt)

@@ -15,20 +15,22 @@ from transcripts.backends import open_documents, open_queue
 from transcripts.logs import Log, utc_now
 from transcripts.retry import Retrier
 from transcripts.settings import SweepSettings
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.sweep import Sweeper
 from transcripts.web import error_boundary, json_answer
 
 settings = SweepSettings.load(os.environ)
 log = Log("sweep")
+documents = open_documents(settings, os.environ)
 sweeper = Sweeper(
-    open_documents(settings, os.environ),
+    documents,
     Retrier(),
+    Ledger(documents, Retrier(), clock=utc_now, retention_days=settings.retention_days),
     open_queue(settings, os.environ),
     log,
     clock=utc_now,
     overdue_after=timedelta(minutes=settings.overdue_after_minutes),
     resubmit_overdue=settings.resubmit_overdue,
-    retention_days=settings.retention_days,
 )
 
 

@@ -1,4 +1,4 @@
-"""The tables in docs/ that are made from the code.
+"""The parts of docs/ that are made from the code.
 
 ``python -m tests.docs`` writes them; ``tests/unit/test_docs.py`` fails if they are stale. A table
 of fields keeps what its last column says of each field.
@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from transcripts.exports.options import DEFAULTS, OPTIONS
+from transcripts.exports.registry import FORMATS
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import OPEN, State
@@ -115,24 +117,73 @@ def contents(table: str) -> dict[str, str]:
     return {row[1].strip(" `"): "|".join(row[3:-1]).strip() for row in rows}
 
 
+def formats() -> Iterator[str]:
+    """Yield the table of the formats of exports."""
+    yield "| format | content | options |"
+    yield "| --- | --- | --- |"
+    for row in FORMATS.values():
+        options = ", ".join(f"`{name}`" for name in OPTIONS if name in row.options)
+        yield f"| `{row.name}` | {row.title}, {row.description} | {options} |"
+
+
+def format_names() -> Iterator[str]:
+    """Yield the formats as the values of a parameter."""
+    yield from (f"- {name}" for name in FORMATS)
+
+
+def export_options() -> Iterator[str]:
+    """Yield the options of exports as parameters."""
+    for name, option in OPTIONS.items():
+        values = ", ".join(f'"{value}"' for value in option.values)
+        default = getattr(DEFAULTS, name)
+        text = next(text for text, value in option.values.items() if value == default)
+        yield f"- name: {name}"
+        yield "  in: query"
+        yield f"  description: {option.description}"
+        yield f'  schema: {{type: string, enum: [{values}], default: "{text}"}}'
+
+
+_TEXTS: Final = frozenset({"application/json", "application/x-subrip"})
+
+
+def export_media_types() -> Iterator[str]:
+    """Yield the media types of exports, each with its schema."""
+    for media_type in sorted({row.media_type.partition(";")[0] for row in FORMATS.values()}):
+        kind = "object" if media_type.endswith("json") else "string"
+        is_text = media_type.startswith("text/") or media_type in _TEXTS
+        yield f"{media_type}: {{schema: {{type: {kind}}}}}" if is_text else f"{media_type}: {{}}"
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "settings": settings,
     "transitions": transitions,
+    "formats": formats,
+    "format_names": format_names,
+    "export_options": export_options,
+    "export_media_types": export_media_types,
 }
+
+GENERATED: Final = (*sorted(DOCS.glob("*.md")), DOCS / "openapi.yaml")
+"""The files that may have parts made from the code."""
+
+_PART: Final = re.compile(
+    r"^( *)(<!--|#) generated: (\w+)( -->|)\n(.*?)^ *\2 end\4$", re.DOTALL | re.MULTILINE
+)
 
 
 def rendered(text: str) -> str:
-    """Return a page with its tables as the code has them."""
+    """Return a page with its generated parts as the code has them."""
 
     def fill(found: re.Match[str]) -> str:
-        name, table = found[1], found[2]
+        indent, begin, name, end, table = found.groups()
         lines = fields(STORED[name], contents(table)) if name in STORED else TABLES[name]()
-        return "\n".join((f"<!-- generated: {name} -->", *lines, "<!-- end -->"))
+        parts = (f"{begin} generated: {name}{end}", *lines, f"{begin} end{end}")
+        return "\n".join(f"{indent}{line}" for line in parts)
 
-    return re.sub(r"<!-- generated: (\w+) -->\n(.*?)<!-- end -->", fill, text, flags=re.DOTALL)
+    return _PART.sub(fill, text)
 
 
 if __name__ == "__main__":
-    for page in sorted(DOCS.glob("*.md")):
+    for page in GENERATED:
         page.write_text(rendered(page.read_text()))
         print(page.name, file=sys.stderr)

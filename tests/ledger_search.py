@@ -153,14 +153,13 @@ def _swept(situation: Situation) -> Iterator[Situation]:
     yield from (
         _changed_by_another(situation, found)
         for found in (
-            claims.requeued(entry, LATER, timedelta(hours=2)),
-            claims.expire_call(entry, LATER),
+            claims.requeue(entry, LATER, timedelta(hours=2)).submission,
+            claims.expire_call(entry, LATER).submission,
         )
         if found is not None
     )
     if entry is not None and entry.task_id is not None:
-        request = PurchaseRequest("s", NOW)
-        again = claims.resubmitted(entry, entry.task_id, request, 1).submission
+        again = claims.resubmit(entry, entry.task_id, NOW, 1).submission
         if again is not None:
             yield _changed_by_another(situation, again)
 

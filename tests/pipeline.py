@@ -27,9 +27,9 @@ from transcripts.errors import (
 from transcripts.ports import SubmitQueue, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.intake import Intake
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
     Submission,
@@ -77,13 +77,26 @@ class Pipeline:
         self._lease_ids = map(str, itertools.count(1))
         self.service = self.instance()
         self.queue = MemoryQueue()
-        self.store = SubmissionStore(self.documents, Retrier(20.0, Sleeper()), self.retention_days)
+        self.ledger = self._ledger()
         self.intake = Intake(
-            self.store,
+            self.ledger,
             queue or self.queue,
             self.lines.log,
             clock=self.clock,
             max_object_bytes=max_object_bytes,
+        )
+
+    def _ledger(
+        self,
+        retrier: Retrier | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> Ledger:
+        return Ledger(
+            self.documents,
+            retrier or Retrier(20.0, Sleeper()),
+            clock=self.clock,
+            sleep=sleep or self.sleeper,
+            retention_days=self.retention_days,
         )
 
     def instance(
@@ -96,14 +109,13 @@ class Pipeline:
         log, clock, sleep = self.lines.log, self.clock, sleep or self.sleeper
         days = self.retention_days
         return SubmissionService(
-            SubmissionStore(self.documents, retrier or Retrier(20.0, Sleeper()), days),
+            self._ledger(retrier, sleep),
             submitter
             or Submitter(self.provider, log, clock=clock, sleep=sleep, retention_days=days),
             Uploader(self.objects, self.provider, log, clock=clock, sleep=sleep),
             log,
             clock=clock,
             new_lease_id=lambda: next(self._lease_ids),
-            sleep=sleep,
             **self.options,
         )
 
@@ -123,9 +135,7 @@ class Pipeline:
         self.documents.before = before
 
     async def submission(self) -> Submission:
-        found = await SubmissionStore(self.documents, Retrier()).read(ID)
-        assert found is not None
-        return found
+        return await self.entry(ID)
 
     async def refused(self, order: SubmitAsset = REQUEST) -> SubmissionError:
         with pytest.raises(SubmissionError) as caught:
@@ -152,17 +162,20 @@ class Pipeline:
         await self.documents.commit(Write(submission_path(submission_id), died))
 
     async def entry(self, submission_id: str) -> Submission:
-        found = await self.store.read(submission_id)
+        found = await self.ledger.read(submission_id)
         assert found is not None
         return found
 
     def sweeper(self, *, retrier: Retrier | None = None, **options: Any) -> Sweeper:
+        clock = options.pop("clock", self.clock)
+        retrier = retrier or Retrier(20.0, Sleeper())
         return Sweeper(
             self.documents,
-            retrier or Retrier(20.0, Sleeper()),
+            retrier,
+            Ledger(self.documents, retrier, clock=clock, retention_days=self.retention_days),
             self.queue,
             self.lines.log,
-            **{"clock": self.clock, "overdue_after": OVERDUE, **options},
+            **{"clock": clock, "overdue_after": OVERDUE, **options},
         )
 
     async def task(self, task_id: str = "task-1") -> Task:

@@ -14,8 +14,8 @@ from transcripts.submissions.submission import OPEN
 from transcripts.tasks.task import Status
 
 DIGEST_CHARS: Final = 16
-_BLOCK: Final = "gs://"
-_ASSET: Final = "re_"
+_OBJECT_PREFIX: Final = "gs://"
+_ASSET_PREFIX: Final = "re_"
 WAITING: Final = frozenset({Status.SUBMITTED, Status.OVERDUE})
 """Statuses of a task whose result may still come."""
 
@@ -91,9 +91,9 @@ def find(api: Api, subject: str) -> Found:
 
     Raises ``NotFound``, ``ApiError`` and ``Unreachable``.
     """
-    if subject.startswith(_BLOCK):
+    if subject.startswith(_OBJECT_PREFIX):
         return _by_submission(api, subject, _newest(api, "uri", subject))
-    if subject.startswith(_ASSET):
+    if subject.startswith(_ASSET_PREFIX):
         return _by_asset(api, subject)
     if Path(subject).is_file():
         return _by_file(api, Path(subject))
@@ -111,7 +111,7 @@ def find_task(api: Api, subject: str) -> tuple[Found, WholeTask]:
 
 def task_id_of(api: Api, subject: str) -> str:
     """Return the task of a subject; an id is taken for a task's without a request."""
-    if subject.startswith((_BLOCK, _ASSET)) or Path(subject).is_file():
+    if subject.startswith((_OBJECT_PREFIX, _ASSET_PREFIX)) or Path(subject).is_file():
         return find_task(api, subject)[1].task_id
     return subject
 

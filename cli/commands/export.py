@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,26 +16,23 @@ from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure
 from cli.options import target_options
 from cli.output import note
-
-FORMATS: Final = (
-    "json",
-    "srt",
-    "vtt",
-    "txt",
-    "md",
-    "csv",
-    "tsv",
-    "rttm",
-    "ttml",
-    "docx",
-    "audacity.txt",
-    "maxqda.txt",
-    "whisperx.json",
-    "podcast.json",
-)
-"""Those of ``transcripts.exports``, whose import would delay every command; a test compares."""
+from transcripts.exports.options import OPTIONS
+from transcripts.exports.registry import FORMATS
 
 DEFAULT: Final = "srt"
+
+
+def _export_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that results reads from the query."""
+    for name, option in reversed(list(OPTIONS.items())):
+        flag, words = f"--{name.replace('_', '-')}", f"{option.description}."
+        if "true" in option.values:
+            command = click.option(flag, is_flag=True, help=words)(command)
+        else:
+            command = click.option(flag, type=click.Choice(list(option.values)), help=words)(
+                command
+            )
+    return command
 
 
 @click.command("export")
@@ -44,7 +41,7 @@ DEFAULT: Final = "srt"
     "-f",
     "--format",
     "name",
-    type=click.Choice(FORMATS),
+    type=click.Choice(list(FORMATS)),
     help=f"By default that of the output's name, else {DEFAULT}.",
 )
 @click.option(
@@ -54,12 +51,7 @@ DEFAULT: Final = "srt"
     help="A file, or a folder for a file with a readable name; by default stdout.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-@click.option("--max-chars", type=click.Choice(("32", "37", "42")), help="Subtitles: line length.")
-@click.option(
-    "--speakers", type=click.Choice(("none", "change", "always")), help="Where names are written."
-)
-@click.option("--bom", is_flag=True, help="Begin text with a byte-order mark, as Excel wants.")
-@click.option("--raw", is_flag=True, help="CSV: leave cells that look like formulas.")
+@_export_options
 @target_options
 def export_command(
     *,
@@ -67,11 +59,8 @@ def export_command(
     name: str | None,
     output: Path | None,
     force: bool,
-    max_chars: str | None,
-    speakers: str | None,
-    bom: bool,
-    raw: bool,
     choice: Choice,
+    **options: str | bool | None,
 ) -> None:
     """Write a transcript as subtitles, a document, a table or JSON.
 
@@ -83,7 +72,7 @@ def export_command(
         raise Failure("A Word document is no text. Add -o FILE.docx", ExitCode.USAGE)
     api = open_api(choice)
     task_id = task_id_of(api, subject)
-    query = {"max_chars": max_chars, "speakers": speakers, "bom": bom or None, "raw": raw or None}
+    query = {each: value or None for each, value in options.items()}
     try:
         with api.stream(f"/tasks/{task_id}.{name}", query) as (headers, chunks):
             if output is None or to_stdout:

@@ -8,6 +8,7 @@
     │   ├── RequestError            the caller's request is wrong (4xx)
     │   │   ├── BodyTooLarge        the body is over the function's limit
     │   │   ├── BodyIncomplete      the body did not arrive completely
+    │   │   ├── SubmissionNotFound  the submission never was, or has expired
     │   │   ├── TaskNotFound        the task never was, has expired, or is deleted
     │   │   └── UnknownFormat       no export has that name
     │   ├── UnreadableCallback      a callback without a usable ``task_id``
@@ -130,6 +131,17 @@ class BodyIncomplete(RequestError):
     """The connection ended, or stalled, before the announced body was complete."""
 
 
+class SubmissionNotFound(RequestError):
+    """No such submission: it never was, or it has expired."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such submission. It may have expired, or its id is misspelled.",
+            code="submission_not_found",
+            status=404,
+        )
+
+
 class TaskNotFound(RequestError):
     """The task never was, has expired, or is deleted."""
 
@@ -212,6 +224,7 @@ class SubmissionError(PermanentError):
         "asset_not_ready": 409,
         "submission_in_progress": 409,
         "submit_unknown": 504,
+        "transcript_deleted": 409,
         "provider_rate_limited": 429,
         "budget_exhausted": 429,
         "provider_auth": 502,
@@ -219,18 +232,40 @@ class SubmissionError(PermanentError):
         "provider_no_webhook": 502,
         "provider_error": 502,
     }
+    REMEDIES: ClassVar[Mapping[str, str]] = {
+        "asset_not_found": "Mavi knows no asset of this id: upload it first, or check the id.",
+        "asset_not_ready": "The asset's upload is not complete: submit again once its"
+        " upload_status is SUCCESS; after FAILED, upload it again.",
+        "submission_in_progress": "Another request is buying this asset right now: ask again"
+        " later.",
+        "submit_unknown": "Mavi's answer was lost, so the job may have been bought. Nothing"
+        " repeats it automatically: wait for a callback without submission, or submit with force"
+        " to buy it again.",
+        "transcript_deleted": "The transcript of this asset was bought and then deleted. Submit"
+        " with force to buy it again.",
+        "provider_rate_limited": "Mavi's limit of 1 request a second is used up: submit again"
+        " later.",
+        "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",
+        "provider_auth": "Mavi refuses the key or this address: check MAVI_API_KEY, that the"
+        " account is active, and that its address allow-list holds this function's egress.",
+        "provider_no_credit": "The Mavi account has too little credit: top it up, then submit"
+        " again.",
+        "provider_no_webhook": "The Mavi account has no webhook: set this deployment's callback"
+        " URL at https://api-platform.memories.ai/webhooks, then submit again.",
+        "provider_error": "Mavi refuses this request although the asset is ready; see details.",
+    }
+    """The sentence for each code: what to do about it."""
 
     def __init__(
         self,
         code: str,
-        message: str,
         *,
         status: int | None = None,
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         """The HTTP status follows from the code unless given."""
-        super().__init__(message, details=details, retry_after_s=retry_after_s)
+        super().__init__(self.REMEDIES[code], details=details, retry_after_s=retry_after_s)
         self.code = code
         self.status = status if status is not None else self.STATUSES[code]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cli.local.emulators import EmulatorsMissing
@@ -12,7 +12,6 @@ from tests.bench import (
     callback,
     command_line,
     exports,
-    figures,
     latency,
     memory,
     results,
@@ -21,41 +20,37 @@ from tests.bench import (
     uploads,
     viewer,
 )
+from tests.bench.figures import NotMeasured, write
 
-Report = Callable[[argparse.Namespace], Any]
-PARTS: Final[dict[str, Report]] = {
-    "start": lambda options: start.report(2 * options.rounds),
-    "command": lambda options: command_line.report(4 * options.rounds),
-    "subscriber": lambda options: subscriber.report(6 * options.rounds),
-    "exports": lambda options: exports.report(options.rounds),
-    "results": lambda options: results.report(options.rounds),
-    "viewer": lambda options: viewer.report(2 * options.rounds),
-    "memory": lambda _: memory.report(),
-    "upload": lambda options: uploads.report((options.rounds + 1) // 2),
-    "callback": lambda options: callback.report(options.rounds, options.seconds),
-    "latency": lambda _: latency.report(),
+Part = Callable[[int], Mapping[str, Any]]
+PARTS: Final[dict[str, Part]] = {
+    "start": lambda rounds: start.measure(2 * rounds),
+    "command": lambda rounds: command_line.measure(4 * rounds),
+    "subscriber": lambda rounds: subscriber.measure(6 * rounds),
+    "exports": exports.measure,
+    "results": results.measure,
+    "viewer": lambda rounds: viewer.measure(2 * rounds),
+    "memory": lambda _: memory.measure(),
+    "upload": lambda rounds: uploads.measure((rounds + 1) // 2),
+    "callback": callback.measure,
+    "latency": lambda _: latency.measure(),
 }
-"""Each part prints its rows, and returns its figures if a table of the docs is made from them."""
+"""Each part returns its figures, from which tables of the docs are made."""
 
 
 def main() -> None:
-    """Measure the parts that the command line names, by default all, and write their figures."""
+    """Measure the parts that the command line names, by default all."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     missing: list[str] = []
-    for name, report in PARTS.items():
-        if name not in options.parts:
-            continue
-        try:
-            measured = report(options)
-        except EmulatorsMissing as error:
-            missing.append(f"{name} was not measured. {error}")
-            continue
-        if measured is not None:
-            figures.write({name: measured})
+    for name, measure in PARTS.items():
+        if name in (options.parts or PARTS):
+            try:
+                write(name, measure(options.rounds))
+            except (EmulatorsMissing, NotMeasured) as error:
+                missing.append(f"{name} was not measured. {error}")
     if missing:
         sys.exit("\n".join(missing))
 

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Final
 
-from transcripts.exports import FORMATS, export
+from tests.bench.figures import Figures, medians
+from tests.bench.servers import peak_mib
+from transcripts.exports.export import export
+from transcripts.exports.registry import FORMATS
 from transcripts.tasks.task import Segment, Speaker, Task
 
 SEGMENTS: Final = 20_000
@@ -87,57 +89,44 @@ def _with_json(parts: list[Segment]) -> object:
     )
 
 
-def _with_docx(parts: list[Segment]) -> object:
-    import docx
-
-    document = docx.Document()
-    for part in parts:
-        document.add_paragraph().add_run(part.speaker).bold = True
-        document.add_paragraph(part.text)
-    document.save(file := io.BytesIO())
-    return file.getvalue()
-
-
-CONVENTIONAL: Final[dict[str, tuple[str, int, Callable[[list[Segment]], object]]]] = {
-    "srt": ("srt", SEGMENTS, _with_srt),
-    "csv": ("csv", SEGMENTS, _with_csv),
-    "json": ("json", SEGMENTS, _with_json),
-    "whisperx.json": ("json", SEGMENTS, _with_json),
-    "podcast.json": ("json", SEGMENTS, _with_json),
-    # Its time grows with the square of the length.
-    "docx": ("python-docx", 1000, _with_docx),
+LIBRARIES: Final[dict[str, Callable[[list[Segment]], object]]] = {
+    "srt": _with_srt,
+    "csv": _with_csv,
+    "json": _with_json,
+    "whisperx.json": _with_json,
+    "podcast.json": _with_json,
+    # python-docx is left out: its time grows with the square of the length.
 }
-"""A library for a format, and how many segments it is given. ``srt`` splits and wraps nothing."""
-
-
-def _cpu_s(run: Callable[[], object], rounds: int) -> float:
-    times: list[float] = []
-    for _ in range(rounds):
-        begin = time.process_time()
-        run()
-        times.append(time.process_time() - begin)
-    return median(times)
+"""The library for a format; ``srt`` splits and wraps nothing."""
 
 
 def _write(format_name: str, parts: Iterable[Segment]) -> int:
     return sum(len(chunk) for chunk in export(format_name, TASK, iter(parts)))
 
 
-def _memory_mib(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
+def _cpu_ms(work: Callable[[list[Segment]], object], parts: list[Segment]) -> float:
+    begin = time.process_time()
+    work(parts)
+    return (time.process_time() - begin) * 1e3
+
+
+def _cpu_of(format_name: str, parts: list[Segment]) -> Figures:
+    figures = {"cpu_ms": _cpu_ms(partial(_write, format_name), parts)}
+    library = LIBRARIES.get(format_name)
+    return figures | ({"conventional_ms": _cpu_ms(library, parts)} if library else {})
 
 
 def grown_mib(format_name: str, way: str) -> float:
     """Return by how much this process grows above idle: ``streamed``, or with one ``string``."""
     _write(format_name, segments(10))
-    idle = _memory_mib("VmRSS")
+    # Writing 5 resets the peak (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html).
+    Path("/proc/self/clear_refs").write_text("5")
+    idle = peak_mib("self")
     if way == "streamed":
         _write(format_name, pages(LONG_SEGMENTS))
     else:
         b"".join(export(format_name, TASK, list(pages(LONG_SEGMENTS))))
-    return _memory_mib("VmHWM") - idle
+    return peak_mib("self") - idle
 
 
 def _grown_in_process(format_name: str, way: str) -> float:
@@ -146,32 +135,18 @@ def _grown_in_process(format_name: str, way: str) -> float:
     return float(done.stdout)
 
 
-def report(rounds: int) -> dict[str, dict[str, float]]:
-    """Print and return a row for each format; each memory is of a process of its own."""
-    print(
-        f"\nExports: CPU time of {SEGMENTS} segments, median of {rounds}; memory above idle at "
-        f"{LONG_SEGMENTS} segments in {PAGES} pages, streamed and with one string; a library's time"
-    )
+def measure(rounds: int) -> dict[str, Figures]:
+    """Return CPU time and memory of each format; each memory is of a process of its own."""
     parts = segments(SEGMENTS)
-    rows: dict[str, dict[str, float]] = {}
-    for name in FORMATS:
-        cpu_s = _cpu_s(partial(_write, name, parts), rounds)
-        streamed, whole = (_grown_in_process(name, way) for way in ("streamed", "string"))
-        library = ""
-        if name in CONVENTIONAL:
-            called, count, run = CONVENTIONAL[name]
-            library_s = _cpu_s(partial(run, parts[:count]), rounds)
-            library = f"{called}, {count} segments: {library_s:.3f} s"
-        print(
-            f"  {name:<14} {cpu_s:6.3f} s   {streamed:5.1f} MiB   {whole:6.1f} MiB   {library}",
-            flush=True,
-        )
-        rows[name] = {"cpu_ms": cpu_s * 1e3, "streamed_mib": streamed, "string_mib": whole}
-    return rows
+    cpu = medians(rounds, {name: partial(_cpu_of, name, parts) for name in FORMATS})
+    return {
+        name: {
+            **figures,
+            **{f"{w}_mib": _grown_in_process(name, w) for w in ("streamed", "string")},
+        }
+        for name, figures in cpu.items()
+    }
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(grown_mib(*sys.argv[1:]))
-    else:
-        report(5)
+    print(grown_mib(*sys.argv[1:]))

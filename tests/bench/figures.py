@@ -1,56 +1,82 @@
-"""The measured figures: one file of data, and the tables and plots that are made from it.
+"""The measured figures: one file of data, and the tables that are made from it.
 
 ``docs/performance.json`` has the last figures of each part of ``make bench``. A table of
-``docs/performance.md`` stands between ``<!-- figures NAME -->`` and ``<!-- end -->``, and its plot
-is ``docs/images/performance-NAME.svg``. ``tests/unit/test_figures.py`` fails when they differ from
-the data.
+``docs/performance.md`` stands between ``<!-- figures NAME -->`` and ``<!-- end -->``.
+``tests/unit/test_figures.py`` fails when it differs from the data.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
-
-from tests.bench.plots import Bar, bar_chart
 
 DOCS: Final = Path(__file__).resolve().parent.parent.parent / "docs"
 DATA: Final = DOCS / "performance.json"
 DOCUMENT: Final = DOCS / "performance.md"
-IMAGES: Final = DOCS / "images"
 
-Rows = Mapping[str, Mapping[str, float]]
+
+class NotMeasured(Exception):
+    """This machine lacks what a part needs; the message says what to install."""
+
+
+Figures = Mapping[str, float]
+Rows = Mapping[str, Figures]
+
+
+def medians(rounds: int, cases: Mapping[str, Callable[[], Figures]]) -> dict[str, Figures]:
+    """Measure all cases in turn, and return the median of each figure.
+
+    A round before the first one warms caches up, and is not counted.
+    """
+    runs: dict[str, list[Figures]] = {name: [] for name in cases}
+    for _ in range(rounds + 1):
+        for name, measure in cases.items():
+            runs[name].append(measure())
+    return {
+        name: {key: median(run[key] for run in measured[1:]) for key in measured[0]}
+        for name, measured in runs.items()
+    }
 
 
 class Column(NamedTuple):
-    """A column: its title, the key of its figures, and how they are formatted."""
+    """A column: its title, how its figures are formatted, and their key.
+
+    With ``over`` the figure is divided by another one of its row, with ``against`` by the same one
+    of another row.
+    """
 
     title: str
-    key: str
     form: str
+    key: str
+    over: str = ""
+    against: str = ""
 
-    def text(self, figures: Mapping[str, float]) -> str:
-        """Return the figure of this column; empty if it was not measured."""
-        return self.form.format(figures[self.key]) if self.key in figures else ""
+    def text(self, row: Figures, rows: Rows) -> str:
+        """Return the figure of a row; empty if it was not measured."""
+        divisors = rows.get(self.against, {}) if self.against else row
+        divisor = self.over or (self.key if self.against else "")
+        if self.key not in row or (divisor and divisor not in divisors):
+            return ""
+        return self.form.format(row[self.key] / (divisors[divisor] if divisor else 1))
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one part; ``path`` leads to its rows. The plot shows the column ``plotted``."""
+    """A table; ``path`` leads to its rows, by default its name."""
 
     name: str
-    path: tuple[str, ...]
     head: str
     columns: tuple[Column, ...]
-    plotted: str
-    plot_title: str
+    path: tuple[str, ...] = ()
 
     def rows(self, data: Mapping[str, Any]) -> Rows | None:
         """Return the rows, None if the part was never measured."""
         found: Any = data
-        for key in self.path:
+        for key in self.path or (self.name,):
             found = found.get(key)
             if found is None:
                 return None
@@ -58,163 +84,132 @@ class Table:
         return rows
 
     def markdown(self, rows: Rows) -> str:
-        """Return the table in Markdown, with its plot below."""
+        """Return the table in Markdown."""
         titles = (self.head, *(column.title for column in self.columns))
         lines = [titles, ("---",) * len(titles)]
-        for name, figures in rows.items():
-            lines.append((name, *(column.text(figures) for column in self.columns)))
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"{table}\n\n![{self.plot_title}](images/performance-{self.name}.svg)"
+        for name, row in rows.items():
+            lines.append((name, *(column.text(row, rows) for column in self.columns)))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def plot(self, rows: Rows) -> str:
-        """Return the plot as SVG."""
-        column = next(column for column in self.columns if column.key == self.plotted)
-        bars = [
-            Bar(name, figures[self.plotted], column.text(figures))
-            for name, figures in rows.items()
-            if self.plotted in figures
-        ]
-        return bar_chart(self.plot_title, bars)
 
+EMPTY: Final = "empty"
+CONVENTIONAL: Final = "conventional"
 
 TABLES: Final = (
     Table(
         "start",
-        ("start",),
         "from process start to the first usual answer",
         (
-            Column("CPU time", "cpu_ms", "{:.0f} ms"),
-            Column("against an empty function", "ratio", "{:.2f}"),
-            Column("time", "wall_ms", "{:.0f} ms"),
-            Column("against an empty function", "wall_ratio", "{:.2f}"),
-            Column("memory", "memory_mib", "{:.0f} MiB"),
+            Column("CPU time", "{:.0f} ms", "cpu_ms"),
+            Column("against an empty function", "{:.2f}", "cpu_ms", against=EMPTY),
+            Column("time", "{:.0f} ms", "wall_ms"),
+            Column("against an empty function", "{:.2f}", "wall_ms", against=EMPTY),
+            Column("memory", "{:.0f} MiB", "memory_mib"),
         ),
-        "cpu_ms",
-        "CPU time from process start to the first answer",
     ),
     Table(
         "callback",
-        ("callback", "servers"),
         "callback of 7 kB, 32 connections, Pub/Sub emulator",
         (
-            Column("CPU time of a request", "cpu_us", "{:.0f} µs"),
-            Column("requests per second", "per_second", "{:,.0f}"),
-            Column("p50", "p50_ms", "{:.0f} ms"),
-            Column("p99", "p99_ms", "{:.0f} ms"),
+            Column("CPU time of a request", "{:.0f} µs", "cpu_us"),
+            Column("against an empty function", "{:.2f}", "cpu_us", against=EMPTY),
+            Column("against the conventional way", "{:.2f}", "cpu_us", against=CONVENTIONAL),
+            Column("requests per second", "{:,.0f}", "per_second"),
+            Column("p50", "{:.0f} ms", "p50_ms"),
+            Column("p99", "{:.0f} ms", "p99_ms"),
         ),
-        "cpu_us",
-        "CPU time of a callback",
+        ("callback", "servers"),
     ),
     Table(
         "callback-size",
-        ("callback", "sizes"),
         "body of a callback",
         (
-            Column("CPU time of a request", "cpu_us", "{:,.0f} µs"),
-            Column("requests per second", "per_second", "{:,.0f}"),
+            Column("CPU time of a request", "{:,.0f} µs", "cpu_us"),
+            Column("requests per second", "{:,.0f}", "per_second"),
         ),
-        "cpu_us",
-        "CPU time of a callback by the size of its body",
+        ("callback", "sizes"),
     ),
     Table(
         "subscriber",
-        ("subscriber",),
         "segments, from the push body to the encoded writes",
         (
-            Column("conventional, CPU time", "conventional_ms", "{:.1f} ms"),
-            Column("this project, CPU time", "cpu_ms", "{:.1f} ms"),
-            Column("ratio", "ratio", "{:.1f}"),
+            Column("conventional, CPU time", "{:.1f} ms", "conventional_ms"),
+            Column("this project, CPU time", "{:.1f} ms", "cpu_ms"),
+            Column("ratio", "{:.1f}", "conventional_ms", over="cpu_ms"),
         ),
-        "cpu_ms",
-        "CPU time of the subscriber by segments",
     ),
     Table(
         "latency",
-        ("latency",),
         "callbacks a second",
         (
-            Column("answered to visible, p50", "visible_p50_ms", "{:,.0f} ms"),
-            Column("p99", "visible_p99_ms", "{:,.0f} ms"),
-            Column("sent to answered, p50", "answer_p50_ms", "{:,.0f} ms"),
-            Column("stored a second", "stored_per_s", "{:.0f}"),
-            Column("not visible after a minute", "not_visible", "{:.0f}"),
+            Column("answered to visible, p50", "{:,.0f} ms", "visible_p50_ms"),
+            Column("p99", "{:,.0f} ms", "visible_p99_ms"),
+            Column("sent to answered, p50", "{:,.0f} ms", "answer_p50_ms"),
+            Column("stored a second", "{:.0f}", "stored_per_s"),
+            Column("refused", "{:.0f}", "refused"),
+            Column("not visible after a minute", "{:.0f}", "not_visible"),
         ),
-        "visible_p50_ms",
-        "From the answer to the visible transcript, p50, by callbacks a second",
     ),
     Table(
         "command",
-        ("command",),
         "the command, on the local stack",
-        (Column("to the first byte", "wall_ms", "{:.0f} ms"),),
-        "wall_ms",
-        "Time to the first byte of the command",
+        (
+            Column("to the first byte", "{:.0f} ms", "wall_ms"),
+            Column("against the conventional way", "{:.2f}", "wall_ms", against=CONVENTIONAL),
+        ),
     ),
     Table(
         "upload",
-        ("upload",),
         "objects, and the rate of bucket and receiver",
         (
-            Column("part of the rate", "ratio", "{:.2f}"),
-            Column("conventional", "conventional_ratio", "{:.2f}"),
-            Column("sockets", "sockets_ratio", "{:.2f}"),
-            Column("CPU time of a GB", "cpu_s", "{:.2f} s"),
-            Column("conventional", "conventional_cpu_s", "{:.2f} s"),
-            Column("sockets", "sockets_cpu_s", "{:.2f} s"),
-            Column("peak memory", "peak_mib", "{:.0f} MiB"),
-            Column("conventional", "conventional_peak_mib", "{:.0f} MiB"),
+            Column("part of the rate", "{:.2f}", "ratio"),
+            Column("conventional", "{:.2f}", "conventional_ratio"),
+            Column("CPU time of a GB", "{:.2f} s", "cpu_s"),
+            Column("conventional", "{:.2f} s", "conventional_cpu_s"),
+            Column("peak memory", "{:.0f} MiB", "peak_mib"),
+            Column("conventional", "{:.0f} MiB", "conventional_peak_mib"),
         ),
-        "ratio",
-        "Part of the slower side's rate that an upload reaches",
     ),
     Table(
         "results",
-        ("results",),
         "a request, with HTTP",
         (
-            Column("conventional, CPU time", "conventional_ms", "{:.0f} ms"),
-            Column("this project, CPU time", "cpu_ms", "{:.0f} ms"),
-            Column("time", "wall_ms", "{:.0f} ms"),
+            Column("conventional, CPU time", "{:.0f} ms", "conventional_ms"),
+            Column("this project, CPU time", "{:.0f} ms", "cpu_ms"),
+            Column("ratio", "{:.1f}", "conventional_ms", over="cpu_ms"),
+            Column("time", "{:.0f} ms", "wall_ms"),
         ),
-        "cpu_ms",
-        "CPU time of reading",
     ),
     Table(
         "exports",
-        ("exports",),
         "export of 20,000 segments",
         (
-            Column("CPU time", "cpu_ms", "{:.0f} ms"),
-            Column("memory above idle at 100,000 segments", "streamed_mib", "{:.1f} MiB"),
-            Column("as one string", "string_mib", "{:.0f} MiB"),
+            Column("CPU time", "{:.0f} ms", "cpu_ms"),
+            Column("with a library", "{:.0f} ms", "conventional_ms"),
+            Column("ratio", "{:.1f}", "conventional_ms", over="cpu_ms"),
+            Column("memory above idle at 100,000 segments", "{:.1f} MiB", "streamed_mib"),
+            Column("as one string", "{:.0f} MiB", "string_mib"),
         ),
-        "cpu_ms",
-        "CPU time of an export of 20,000 segments",
     ),
     Table(
         "viewer",
-        ("viewer",),
         "a transcript of",
         (
-            Column("first byte", "first_byte_ms", "{:,.0f} ms"),
-            Column("painted", "painted_ms", "{:,.0f} ms"),
-            Column("last byte", "last_byte_ms", "{:,.0f} ms"),
-            Column("ready for input", "ready_ms", "{:,.0f} ms"),
-            Column("longest frame while scrolling to the end", "longest_frame_ms", "{:.0f} ms"),
+            Column("first byte", "{:,.0f} ms", "first_byte_ms"),
+            Column("painted", "{:,.0f} ms", "painted_ms"),
+            Column("last byte", "{:,.0f} ms", "last_byte_ms"),
+            Column("ready for input", "{:,.0f} ms", "ready_ms"),
+            Column("longest frame while scrolling to the end", "{:.0f} ms", "longest_frame_ms"),
         ),
-        "painted_ms",
-        "From the start of a navigation to the first contentful paint",
     ),
     Table(
         "memory",
-        ("memory",),
         "load",
         (
-            Column("peak", "peak_mib", "{:.0f} MiB"),
-            Column("of", "limit_mib", "{:,.0f} MiB"),
+            Column("peak", "{:.0f} MiB", "peak_mib"),
+            Column("of", "{:,.0f} MiB", "limit_mib"),
+            Column("ratio", "{:.2f}", "peak_mib", over="limit_mib"),
         ),
-        "peak_mib",
-        "Peak memory",
     ),
 )
 
@@ -231,27 +226,19 @@ def render(document: str, data: Mapping[str, Any]) -> str:
     return document
 
 
-def plots(data: Mapping[str, Any]) -> dict[Path, str]:
-    """Return the file and the content of every plot."""
-    return {
-        IMAGES / f"performance-{table.name}.svg": table.plot(rows)
-        for table in TABLES
-        if (rows := table.rows(data)) is not None
-    }
-
-
 def read() -> dict[str, Any]:
     """Return the data of the last runs."""
     data: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     return data
 
 
-def write(measured: Mapping[str, Any]) -> None:
-    """Store the figures of a run, by part, and make tables and plots of them."""
-    data = read() | dict(measured)
-    rounded = json.loads(json.dumps(data), parse_float=lambda text: round(float(text), 3))
-    DATA.write_text(json.dumps(rounded, indent=1, sort_keys=False) + "\n")
-    DOCUMENT.write_text(render(DOCUMENT.read_text(), rounded))
-    IMAGES.mkdir(exist_ok=True)
-    for path, content in plots(rounded).items():
-        path.write_text(content)
+def write(part: str, measured: Mapping[str, Any]) -> None:
+    """Store the figures of a part, print its tables, and renew those of the document."""
+    data = read() | {part: measured}
+    data = json.loads(json.dumps(data), parse_float=lambda text: round(float(text), 3))
+    DATA.write_text(json.dumps(data, indent=1) + "\n")
+    DOCUMENT.write_text(render(DOCUMENT.read_text(), data))
+    for table in TABLES:
+        rows = table.rows({part: data[part]})
+        if rows is not None:
+            print(f"\n{table.markdown(rows)}", flush=True)

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from cli.local.stack import EMULATORS, Stack, StackOptions
+from tests.bench.figures import Figures
 from tests.builders import callback_body
 from transcripts.ports import Read
 from transcripts.tasks.task import task_path
@@ -51,7 +52,7 @@ class _Run:
         self._visible_s: list[float] = []
         self._refused = 0
 
-    async def measure(self, seconds: float) -> dict[str, float]:
+    async def measure(self, seconds: float) -> Figures:
         """Send for ``seconds``; wait until all is visible, or ``VISIBLE_WITHIN_S``."""
         count = round(self._rate * seconds)
         every = max(1, self._rate // FOLLOWED_PER_S)
@@ -67,7 +68,6 @@ class _Run:
                 asyncio.create_task(self._post(f"r{self._rate}-{number}", due, followed=followed))
             )
         await asyncio.gather(*posts)
-        answered_s = self._clock() - begin
         with suppress(TimeoutError):
             async with asyncio.timeout(VISIBLE_WITHIN_S):
                 while self._pending:
@@ -80,15 +80,12 @@ class _Run:
         # Those that are not visible yet count with the time they have waited.
         waits_s = self._visible_s + [now - answered for answered in self._pending.values()]
         return {
-            "answered_per_s": count / answered_s,
             "stored_per_s": count / visible_s,
             "answer_p50_ms": _percentile(self._answers_s, 0.5),
-            "answer_p99_ms": _percentile(self._answers_s, 0.99),
             "visible_p50_ms": _percentile(waits_s, 0.5),
             "visible_p99_ms": _percentile(waits_s, 0.99),
-            "followed": float(len(waits_s)),
-            "not_visible": float(len(self._pending)),
             "refused": float(self._refused),
+            "not_visible": float(len(self._pending)),
         }
 
     async def _post(self, task_id: str, due: float, *, followed: bool) -> None:
@@ -122,7 +119,7 @@ def _percentile(seconds: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3
 
 
-async def _measure(rates: Sequence[int], seconds: float) -> dict[str, dict[str, float]]:
+async def _measure() -> dict[str, Figures]:
     with tempfile.TemporaryDirectory(prefix="transcripts-bench-") as folder:
         options = StackOptions(
             backend=EMULATORS,
@@ -134,27 +131,9 @@ async def _measure(rates: Sequence[int], seconds: float) -> dict[str, dict[str, 
         async with Stack(options) as stack, aiohttp.ClientSession(connector=connector) as client:
             rate, warm_up_s = WARM_UP
             await _Run(stack, client, rate).measure(warm_up_s)
-            return {str(rate): await _Run(stack, client, rate).measure(seconds) for rate in rates}
+            return {str(rate): await _Run(stack, client, rate).measure(SECONDS) for rate in RATES}
 
 
-def measure(rates: Sequence[int] = RATES, seconds: float = SECONDS) -> dict[str, dict[str, float]]:
+def measure() -> dict[str, Figures]:
     """Return the figures of each rate, by callbacks a second; raises ``EmulatorsMissing``."""
-    return asyncio.run(_measure(rates, seconds))
-
-
-def report() -> dict[str, dict[str, float]]:
-    """Print a row for each rate, and return the figures."""
-    print(
-        f"\nLatency: callback answered to transcript visible, {SEGMENTS} segments, "
-        f"on the emulators, {SECONDS:g} s at each rate",
-        flush=True,
-    )
-    found = measure()
-    for rate, run in found.items():
-        print(
-            f"  {rate:>4}/s   visible p50 {run['visible_p50_ms']:7.0f} ms   "
-            f"p99 {run['visible_p99_ms']:7.0f} ms   answered p50 {run['answer_p50_ms']:6.0f} ms   "
-            f"stored {run['stored_per_s']:5.0f}/s   not visible {run['not_visible']:.0f}   "
-            f"refused {run['refused']:.0f}"
-        )
-    return found
+    return asyncio.run(_measure())

@@ -6,7 +6,6 @@ the upload's. The name of an object says its size: ``100000000-1.mp4``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import socket
@@ -18,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Final
 
@@ -30,10 +30,6 @@ BUFFER_BYTES: Final = 512 * 1024
 
 CATCH_UP_S: Final = 0.02
 """How much time of a line may be made up for: the processes share two cores."""
-
-_SIZE: Final = re.compile(rb"/(?:o/)?([0-9]+)-[0-9]+\.mp4")
-_RANGE: Final = re.compile(rb"\r\nrange: *bytes=([0-9]+)-([0-9]*)", re.IGNORECASE)
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 class Line:
@@ -63,116 +59,79 @@ def checksum(size: int) -> str:
     return b64encode(whole.digest()).decode()
 
 
-def _head(connection: socket.socket, received: bytes) -> tuple[bytes, bytes]:
-    """Return the head of a request, and what has arrived of its body; nothing at the end."""
-    while b"\r\n\r\n" not in received:
-        more = connection.recv(PIECE_BYTES)
-        if not more:
-            return b"", b""
-        received += more
-    head, _, rest = received.partition(b"\r\n\r\n")
-    return head, rest
+class Server(ThreadingHTTPServer):
+    """One end of a line; the first byte of a download comes after ``first_byte_s``."""
 
-
-class Bucket:
-    """Answers like Cloud Storage's JSON API; the first byte of a download comes after a while."""
+    request_queue_size = 64
 
     def __init__(self, line: Line, first_byte_s: float) -> None:
-        self._line = line
-        self._first_byte_s = first_byte_s
+        super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self.line, self.first_byte_s = line, first_byte_s
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        self.server_bind()
+        self.server_activate()
 
-    def serve(self, connection: socket.socket) -> None:
-        """Answer the requests of one connection."""
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-        rest = b""
-        while True:
-            head, rest = _head(connection, rest)
-            found = _SIZE.search(head)
-            if found is None:
-                return
-            size = int(found[1])
-            if head.startswith(b"GET /download/"):
-                self._download(connection, head, size)
-            else:
-                self._describe(connection, found[0].rpartition(b"/")[2].decode(), size)
 
-    def _describe(self, connection: socket.socket, name: str, size: int) -> None:
-        attributes = {"bucket": "bench", "name": name, "generation": "1", "size": str(size)}
-        body = json.dumps({**attributes, "contentType": "video/mp4"}).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET like Cloud Storage's JSON API, and takes each body that is posted."""
 
-    def _download(self, connection: socket.socket, head: bytes, size: int) -> None:
-        first, last, status, more = 0, size - 1, "200 OK", ""
-        wanted = _RANGE.search(head)
-        if wanted is not None:
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Describe an object, or send its bytes, or a range of them."""
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        size = int(name.partition("-")[0])
+        if not self.path.startswith("/download/"):
+            attributes = {"bucket": "bench", "name": name, "generation": "1", "size": str(size)}
+            self._answer(200, json.dumps({**attributes, "contentType": "video/mp4"}).encode())
+            return
+        first, last, status, headers = 0, size - 1, 200, {}
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted:
             first, last = int(wanted[1]), min(int(wanted[2] or last), last)
-            status = "206 Partial Content"
-            more = f"Content-Range: bytes {first}-{last}/{size}\r\n"
-        time.sleep(self._first_byte_s)
-        answer = (
-            f"HTTP/1.1 {status}\r\nContent-Length: {last - first + 1}\r\n{more}"
-            f"X-Goog-Generation: 1\r\nX-Goog-Hash: crc32c={checksum(size)}\r\n\r\n"
-        )
-        connection.sendall(answer.encode())
+            status, headers = 206, {"Content-Range": f"bytes {first}-{last}/{size}"}
+        time.sleep(self.server.first_byte_s)
+        headers |= {"X-Goog-Generation": "1", "X-Goog-Hash": f"crc32c={checksum(size)}"}
+        self._head(status, last - first + 1, headers)
         pattern = memoryview(PATTERN)
         while first <= last:
             at = first % len(pattern)
             piece = pattern[at : at + min(PIECE_BYTES, last - first + 1)]
-            self._line.carry(len(piece))
-            connection.sendall(piece)
+            self.server.line.carry(len(piece))
+            self.connection.sendall(piece)
             first += len(piece)
 
+    def do_POST(self) -> None:
+        """Take the body at the rate of the line."""
+        piece = memoryview(bytearray(PIECE_BYTES))
+        left = int(self.headers["Content-Length"])
+        while left and (received := self.rfile.readinto1(piece[:left])):
+            self.server.line.carry(received)
+            left -= received
+        self._answer(200, b"{}")
 
-class Receiver:
-    """Takes each body at the rate of the line, and answers 200."""
+    def _answer(self, status: int, body: bytes) -> None:
+        self._head(status, len(body), {"Content-Type": "application/json"})
+        self.connection.sendall(body)
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
 
-    def serve(self, connection: socket.socket) -> None:
-        """Answer the requests of one connection."""
-        piece = bytearray(PIECE_BYTES)
-        rest = b""
-        while True:
-            head, rest = _head(connection, rest)
-            length = _LENGTH.search(head)
-            if length is None:
-                return
-            left = int(length[1]) - len(rest)
-            rest = b""
-            while left:
-                received = connection.recv_into(piece, min(left, PIECE_BYTES))
-                if not received:
-                    return
-                self._line.carry(received)
-                left -= received
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-
-
-def _serve(end: Bucket | Receiver) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        print(listening.getsockname()[1], flush=True)
-        while True:
-            connection, _ = listening.accept()
-            threading.Thread(target=_served, args=(end, connection), daemon=True).start()
-
-
-def _served(end: Bucket | Receiver, connection: socket.socket) -> None:
-    with connection:
-        try:
-            end.serve(connection)
-        except ConnectionError:
-            return
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
 
 
 @contextmanager
-def line_end(end: str, rate: float, first_byte_s: float = 0.0) -> Iterator[str]:
-    """Run ``bucket`` or ``receiver`` in a process; give its URL. Rate in bytes a second."""
-    options = ["--rate", str(rate), "--first-byte-s", str(first_byte_s)]
+def line_end(rate: float, first_byte_s: float = 0.0) -> Iterator[str]:
+    """Run one end in a process; give its URL. ``rate`` is in bytes a second."""
     process = subprocess.Popen(  # noqa: S603 - our own fixed command
-        [sys.executable, "-m", "tests.bench.line", end, *options], stdout=subprocess.PIPE
+        [sys.executable, "-m", "tests.bench.line", str(rate), str(first_byte_s)],
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
@@ -183,16 +142,7 @@ def line_end(end: str, rate: float, first_byte_s: float = 0.0) -> Iterator[str]:
         process.stdout.close()
 
 
-def main() -> None:
-    """Serve one end until killed."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("end", choices=["bucket", "receiver"])
-    parser.add_argument("--rate", type=float, required=True)
-    parser.add_argument("--first-byte-s", type=float, required=True)
-    options = parser.parse_args()
-    line = Line(options.rate)
-    _serve(Bucket(line, options.first_byte_s) if options.end == "bucket" else Receiver(line))
-
-
 if __name__ == "__main__":
-    main()
+    served = Server(Line(float(sys.argv[1])), float(sys.argv[2]))
+    print(served.server_port, flush=True)
+    served.serve_forever()

@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ from google.cloud import firestore
 
 from cli.local.emulators import emulators_installed, start_emulators, stop_emulators
 from tests.bench.exports import SEGMENTS, segments
+from tests.bench.figures import Figures
 from tests.bench.servers import serving
 from transcripts.callbacks.kinds import Kind
 from transcripts.embedded.database import Database
@@ -70,28 +70,21 @@ async def _fill(documents: Documents, tasks: int) -> None:
         await documents.commit(*writes)
 
 
-def _cpu_s(pid: int) -> float:
-    """Return the CPU time of a process's only child, the server's worker."""
-    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    fields = Path(f"/proc/{worker}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _get(environ: Mapping[str, str], path: str, rounds: int) -> tuple[float, float]:
-    """Return the median time of a request and its mean CPU time in the function, in seconds."""
+def _get(environ: Mapping[str, str], path: str, rounds: int) -> dict[str, float]:
+    """Return the median time of a request, and its mean CPU time in the function."""
     with serving("results", environ) as server:
         url = f"http://127.0.0.1:{server.port}{path}"
         times: list[float] = []
         cpu_s = 0.0
         for turn in range(rounds + 1):
-            begin, before_s = perf_counter(), _cpu_s(server.pid)
+            begin, before_s = perf_counter(), server.cpu_s()
             answer = requests.get(url, timeout=120)
             answer.raise_for_status()
             if turn:
                 # The first request connects and imports.
                 times.append(perf_counter() - begin)
-                cpu_s += _cpu_s(server.pid) - before_s
-        return median(times), cpu_s / rounds
+                cpu_s += server.cpu_s() - before_s
+        return {"wall_ms": median(times) * 1e3, "cpu_ms": cpu_s / rounds * 1e3}
 
 
 def _client() -> firestore.Client:
@@ -131,17 +124,20 @@ def _conventional_cpu_s(name: str, host: str) -> float:
     return float(done.stdout)
 
 
-@contextmanager
-def _embedded(tasks: int) -> Iterator[Mapping[str, str]]:
+def _measure_embedded(rounds: int) -> dict[str, Figures]:
     with tempfile.TemporaryDirectory(prefix="transcripts-bench-") as folder:
         database = Database(Path(folder))
-        asyncio.run(_fill(SqliteDocuments(database), tasks))
+        asyncio.run(_fill(SqliteDocuments(database), TASKS))
         database.close()
-        yield {"TRANSCRIPTS_BACKEND": EMBEDDED, "TRANSCRIPTS_DATA_DIR": folder}
+        environ = {"TRANSCRIPTS_BACKEND": EMBEDDED, "TRANSCRIPTS_DATA_DIR": folder}
+        return {
+            f"a page of 50 of {TASKS:,} tasks, embedded": _get(environ, LIST, rounds),
+            f"SRT of {SEGMENTS:,} segments, embedded": _get(environ, SRT, rounds),
+        }
 
 
-async def _report_emulated(rounds: int) -> dict[str, dict[str, float]]:
-    rows: dict[str, dict[str, float]] = {}
+async def _measure_emulated(rounds: int) -> dict[str, Figures]:
+    rows: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory(prefix="transcripts-bench-") as folder:
         emulators = await start_emulators(Path(folder), ["firestore"])
         try:
@@ -152,39 +148,18 @@ async def _report_emulated(rounds: int) -> dict[str, dict[str, float]]:
                 ("list", LIST, "a page of 50 of 200 tasks, Firestore emulator"),
                 ("export", SRT, f"SRT of {SEGMENTS:,} segments, Firestore emulator"),
             ):
-                time_s, ours_s = await asyncio.to_thread(_get, environ, path, rounds)
+                ours = await asyncio.to_thread(_get, environ, path, rounds)
                 theirs_s = await asyncio.to_thread(_conventional_cpu_s, name, host)
-                print(
-                    f"  {path:<28} {ours_s * 1e3:6.0f} ms CPU   conventional "
-                    f"{theirs_s * 1e3:6.0f} ms CPU   {theirs_s / ours_s:5.1f} x",
-                    flush=True,
-                )
-                rows[words] = {
-                    "wall_ms": time_s * 1e3,
-                    "cpu_ms": ours_s * 1e3,
-                    "conventional_ms": theirs_s * 1e3,
-                }
+                rows[words] = {**ours, "conventional_ms": theirs_s * 1e3}
         finally:
             await stop_emulators(emulators)
     return rows
 
 
-def report(rounds: int) -> dict[str, dict[str, float]]:
-    """Print and return a row for each request."""
-    rows: dict[str, dict[str, float]] = {}
-    print(f"\nResults: embedded, {TASKS} tasks and one of {SEGMENTS} segments, median of {rounds}")
-    with _embedded(TASKS) as environ:
-        for path, words in (
-            (LIST, f"a page of 50 of {TASKS:,} tasks, embedded"),
-            (SRT, f"SRT of {SEGMENTS:,} segments, embedded"),
-        ):
-            time_s, cpu_s = _get(environ, path, rounds)
-            print(f"  {path:<28} {time_s * 1e3:6.0f} ms   {cpu_s * 1e3:6.0f} ms CPU", flush=True)
-            rows[words] = {"wall_ms": time_s * 1e3, "cpu_ms": cpu_s * 1e3}
-    if emulators_installed():
-        print("Results: Firestore emulator, against Google's client that loads everything")
-        rows |= asyncio.run(_report_emulated(rounds))
-    return rows
+def measure(rounds: int) -> dict[str, Figures]:
+    """Return the figures of each request; those of Firestore only where the emulators are."""
+    emulated = asyncio.run(_measure_emulated(rounds)) if emulators_installed() else {}
+    return _measure_embedded(rounds) | emulated
 
 
 if __name__ == "__main__":

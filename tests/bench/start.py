@@ -8,19 +8,18 @@ time is the process's own, so it does not depend on what else the machine does.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from tests.bench.figures import CONVENTIONAL, EMPTY, Figures, medians
 from tests.bench.google import deployed
 from tests.bench.servers import TOKEN, serving
 from tests.builders import callback_body, push_body
 from transcripts.callbacks.message import pack
-from transcripts.settings import FUNCTIONS
 
 TIMEOUT_S: Final = 30.0
 EVENT: Final = {
@@ -32,8 +31,6 @@ EVENT: Final = {
     "contentType": "video/mp4",
     "timeCreated": "2026-01-02T03:04:05.678Z",
 }
-EMPTY: Final = "empty"
-CONVENTIONAL: Final = "conventional"
 
 
 @dataclass(frozen=True)
@@ -91,44 +88,21 @@ def answer(port: int, request: bytes) -> int | None:
         return int(connection.recv(64).split()[1])
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the medians of each function: ``wall_ms``, ``cpu_ms``, ``memory_mib``, ``ratio``.
-
-    ``ratio`` is CPU time against an empty function.
-    """
-    names = (EMPTY, CONVENTIONAL, *FUNCTIONS)
-    runs: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+def measure(rounds: int) -> dict[str, Figures]:
+    """Return the medians of each function: ``wall_ms``, ``cpu_ms``, ``memory_mib``."""
     with deployed() as google:
         requests = first_requests(google.environ["BENCH_ASSET"])
-        for _ in range(rounds + 1):
-            for name in names:
-                google.documents.clear()
-                runs[name].append(_start(name, requests[name], google.environ))
-    found: dict[str, dict[str, float]] = {}
-    for name in names:
-        wall_s, cpu_s, memory = (median(column) for column in zip(*runs[name][1:], strict=True))
-        found[name] = {"wall_ms": wall_s * 1e3, "cpu_ms": cpu_s * 1e3, "memory_mib": memory}
-    for each in found.values():
-        each["ratio"] = each["cpu_ms"] / found[EMPTY]["cpu_ms"]
-        each["wall_ratio"] = each["wall_ms"] / found[EMPTY]["wall_ms"]
-    return found
 
+        def start(name: str) -> Figures:
+            google.documents.clear()
+            request = requests[name].encode()
+            with serving(name, google.environ, lambda port: answer(port, request)) as server:
+                if server.status != requests[name].status:
+                    raise RuntimeError(f"{name} answered {server.status}")
+                return {
+                    "wall_ms": server.start_s * 1e3,
+                    "cpu_ms": server.cpu_s() * 1e3,
+                    "memory_mib": server.memory_mib,
+                }
 
-def _start(name: str, first: First, environ: Mapping[str, str]) -> tuple[float, float, float]:
-    request = first.encode()
-    with serving(name, environ, lambda port: answer(port, request)) as server:
-        if server.status != first.status:
-            raise RuntimeError(f"{name} answered {server.status}")
-        return server.start_s, server.cpu_s(), server.memory_mib
-
-
-def report(rounds: int) -> dict[str, dict[str, float]]:
-    """Print a row for each function, and return the figures."""
-    print(f"\nStart: process start to the answer of a first usual request, median of {rounds}")
-    found = measure(rounds)
-    for name, each in found.items():
-        print(
-            f"  {name:<12} {each['wall_ms']:6.0f} ms {each['wall_ratio']:5.2f} x   "
-            f"CPU {each['cpu_ms']:6.0f} ms {each['ratio']:5.2f} x   {each['memory_mib']:4.0f} MiB"
-        )
-    return found
+        return medians(rounds, {name: partial(start, name) for name in requests})

@@ -7,7 +7,6 @@ import gc
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from statistics import median
 from time import process_time
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from google.cloud.firestore_v1.types import CommitRequest
 from google.cloud.firestore_v1.types import Write as FirestoreWrite
 from pydantic import BaseModel
 
+from tests.bench.figures import Figures, medians
 from tests.builders import callback_body, push_body
 from transcripts.callbacks.message import pack
 from transcripts.google.documents import encode_commit
@@ -90,34 +90,21 @@ def _cpu_ms(work: Callable[[bytes], bytes], body: bytes) -> float:
     return (process_time() - begin) * 1e3
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median CPU time of both by the number of segments, and their ratio."""
-    found: dict[str, dict[str, float]] = {}
+def measure(rounds: int) -> dict[str, Figures]:
+    """Return the median CPU time of both ways, by the number of segments."""
+    found: dict[str, Figures] = {}
     for count in COUNTS:
         data = callback_body(segments=count)
-        received_at = datetime.now(UTC)
-        packed = pack(data, received_at, {"task_id": msgspec.json.decode(data)["task_id"]})
+        task_id = msgspec.json.decode(data)["task_id"]
+        packed = pack(data, datetime.now(UTC), {"task_id": task_id})
         # Each reads what its own callback function publishes.
         plain, compressed = push_body(data, {}), push_body(packed.data, packed.attributes)
         gc.collect()
         gc.freeze()
-        times: dict[str, list[float]] = {"conventional_ms": [], "cpu_ms": []}
-        for _ in range(rounds + 1):
-            times["conventional_ms"].append(_cpu_ms(conventional, plain))
-            times["cpu_ms"].append(_cpu_ms(ours, compressed))
-        medians = {name: median(values[1:]) for name, values in times.items()}
-        ratio = medians["conventional_ms"] / medians["cpu_ms"]
-        found[f"{count:,}"] = medians | {"ratio": ratio}
-    return found
 
+        def both(plain: bytes = plain, compressed: bytes = compressed) -> Figures:
+            theirs = _cpu_ms(conventional, plain)
+            return {"conventional_ms": theirs, "cpu_ms": _cpu_ms(ours, compressed)}
 
-def report(rounds: int) -> dict[str, dict[str, float]]:
-    """Print a row for each number of segments, and return the figures."""
-    print(f"\nSubscriber: push body to encoded writes, CPU time, median of {rounds}")
-    found = measure(rounds)
-    for count, each in found.items():
-        print(
-            f"  {count:>7} segments   conventional {each['conventional_ms']:8.1f} ms   "
-            f"ours {each['cpu_ms']:7.1f} ms   {each['ratio']:5.1f} x"
-        )
+        found |= medians(rounds, {f"{count:,}": both})
     return found

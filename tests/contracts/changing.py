@@ -16,7 +16,7 @@ from tests.results import Results
 from transcripts.callbacks.message import pack
 from transcripts.ports import Documents, Read
 from transcripts.retry import Retrier
-from transcripts.submissions.store import SubmissionStore
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.submission import (
     AssetOwner,
     SpendCounter,
@@ -54,7 +54,7 @@ class Changing:
         self.results = results
         self.documents: Documents = results.documents
         self.store = TaskStore(self.documents, Retrier())
-        self.ledger = SubmissionStore(self.documents, Retrier())
+        self.ledger = Ledger(self.documents, Retrier(), clock=lambda: NOW)
         self.lines = LogLines()
 
     async def receive(self, body: bytes, task_id: str = "t", seconds: float = 0) -> Outcome:
@@ -88,13 +88,9 @@ class Changing:
             created_at=NOW,
         )
 
-        def decide(*_: Any) -> Any:
-            from transcripts.submissions.claims import Change
-
-            return Change(None, replace(entry, **changes))
-
-        await self.ledger.change("s", decide, task=side)
-        return replace(entry, **changes)
+        return await self.ledger.record_purchase(
+            replace(entry, **changes), side, within=timedelta(0)
+        )
 
     async def rename(self, changes: object, task_id: str = "t", **headers: str) -> httpx.Response:
         given = {"Content-Type": "application/json"} | {
@@ -106,6 +102,9 @@ class Changing:
 
     async def delete(self, task_id: str = "t", query: str = "") -> httpx.Response:
         return await self.results.request("DELETE", f"/tasks/{task_id}{query}")
+
+    async def delete_submission(self, submission_id: str = "s", query: str = "") -> httpx.Response:
+        return await self.results.request("DELETE", f"/submissions/{submission_id}{query}")
 
     async def renormalize(self, task_id: str = "t") -> httpx.Response:
         return await self.results.request("POST", f"/tasks/{task_id}/renormalize")

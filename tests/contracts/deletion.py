@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from tests.builders import callback_body
 from tests.contracts.changing import (
     ADA,
+    OBJECT,
     PERSONAL,
     Changing,
     ChangingContract,
     code,
 )
+from tests.fakes import NOW
 from tests.results import LONG, Results
 from transcripts.mavi.answers import DeleteAnswer
-from transcripts.ports import Write
+from transcripts.ports import Read, Write
 from transcripts.submissions.submission import (
     AssetOwner,
+    Attempt,
+    SpendCounter,
     State,
     asset_owner_path,
+    spend_counter_path,
     submission_path,
 )
 from transcripts.tasks.merge import Outcome
@@ -69,7 +76,11 @@ class DeletionContract(ChangingContract):
         await changing.receive(callback_body(2, task_id="t"))
         await changing.delete()
         after = await changing.ledger.read("s")
-        assert after == replace(before, source=None, filename=None, labels={})
+        assert after is not None
+        assert after.deleted_at is not None
+        assert replace(after, deleted_at=None) == replace(
+            before, source=None, filename=None, labels={}
+        )
         account = (await changing.results.get("/accounting")).json()
         assert account["balanced"] is True
         assert account["tasks"]["deleted"] == account["tasks"]["submitted"] == 1
@@ -226,3 +237,125 @@ class DeletionContract(ChangingContract):
         assert len(content["segments"]) == content["segment_count"]
         gone = set((await changing.results.stored("t")).deleted_revisions)
         assert not gone & {part.rpartition("-")[0] for part in parts}
+
+    async def test_delete_submission_covers_every_attempt(self, changing: Changing) -> None:
+        """An asset that was bought twice leaves no transcript; a missing task is no error."""
+        gone = Attempt(State.SUBMITTED, "expired", None, NOW)
+        first = Attempt(State.SUBMITTED, "u", None, NOW)
+        unknown = Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)
+        await changing.buy("u")
+        entry = await changing.buy("t")
+        entry = replace(entry, previous_attempts=[gone, unknown, first])
+        await changing.documents.commit(Write(submission_path("s"), entry))
+        for task_id in ("t", "u"):
+            await changing.receive(callback_body(LONG, task_id=task_id), task_id)
+        answer = await changing.delete_submission()
+        assert answer.status_code == 200
+        content = answer.json()
+        assert (content["submission_id"], content["left"]) == ("s", [])
+        assert content["task_ids"] == ["expired", "u", "t"]
+        assert {each["part"]: each["name"] for each in content["remaining"]} == {
+            "object": f"{OBJECT}#17",
+            "asset": "re_1",
+        }
+        for task_id in ("t", "u"):
+            assert (await changing.left(task_id)).status is Status.DELETED
+            assert await changing.parts(task_id) == []
+        stored = await changing.everything()
+        logs = b"".join(changing.lines.raw) + msgspec.json.encode(changing.results.log)
+        for words in PERSONAL:
+            assert words.encode() not in stored
+            assert words.encode() not in logs
+        account = (await changing.results.get("/accounting")).json()
+        assert account["balanced"] is True
+
+    async def test_delete_submission_is_repeatable(self, changing: Changing) -> None:
+        """The object's name is not known any more, the asset's is."""
+        await changing.buy()
+        assert (await changing.delete_submission()).status_code == 200
+        again = (await changing.delete_submission()).json()
+        assert (again["task_ids"], again["left"]) == (["t"], [])
+        assert [each["part"] for each in again["remaining"]] == ["asset"]
+        for unknown in ("none", "__x__"):
+            assert code(await changing.delete_submission(unknown)) == (404, "submission_not_found")
+        assert code(await changing.delete_submission(query="?asset=maybe")) == (
+            400,
+            "bad_parameter",
+        )
+
+    @pytest.mark.parametrize("state", [State.PENDING, State.UPLOADING, State.UPLOADED])
+    async def test_delete_submission_that_waits_buys_nothing(
+        self, changing: Changing, state: State
+    ) -> None:
+        """It is rejected as deleted, and its purchase is uncounted; the queue finds it ended."""
+        before = await changing.buy(spend_day="2026-01-02")
+        waiting = replace(before, state=state, task_id=None, queued=True)
+        await changing.documents.commit(
+            Write(submission_path("s"), waiting),
+            Write(spend_counter_path("2026-01-02"), SpendCounter(3)),
+        )
+        answer = (await changing.delete_submission()).json()
+        assert (answer["task_ids"], answer["left"]) == ([], [])
+        assert OBJECT in answer["remaining"][0]["name"]
+        entry = await changing.ledger.read("s")
+        assert entry is not None
+        assert (entry.state, entry.reason, entry.queued) == (State.REJECTED, "deleted", False)
+        assert (entry.source, entry.filename, entry.labels) == (None, None, {})
+        (counter,) = await changing.documents.read(
+            Read(spend_counter_path("2026-01-02"), SpendCounter)
+        )
+        assert counter is not None
+        assert counter.value.submissions == 2
+        shown = (await changing.results.get("/submissions/s")).json()
+        assert shown["next_step"].startswith("It was deleted before anything was bought.")
+
+    async def test_delete_submission_that_was_rejected_keeps_its_reason(
+        self, changing: Changing
+    ) -> None:
+        """Its file name and labels are personal."""
+        before = await changing.buy()
+        rejected = replace(before, state=State.REJECTED, task_id=None, reason="not_media")
+        await changing.documents.commit(Write(submission_path("s"), rejected))
+        assert (await changing.delete_submission()).status_code == 200
+        entry = await changing.ledger.read("s")
+        assert entry is not None
+        assert (entry.state, entry.reason) == (State.REJECTED, "not_media")
+        assert b"Mr-Secret" not in msgspec.json.encode(entry)
+
+    async def test_delete_submission_during_a_purchase_says_what_is_left(
+        self, changing: Changing
+    ) -> None:
+        """The holder of the lease needs the source; nothing of the entry is deleted."""
+        before = await changing.buy()
+        buying = replace(
+            before,
+            state=State.SUBMITTING,
+            lease_id="other",
+            lease_expires_at=datetime.now(UTC) + timedelta(minutes=5),
+        )
+        await changing.documents.commit(Write(submission_path("s"), buying))
+        answer = await changing.delete_submission()
+        (left,) = answer.json()["left"]
+        assert (left["part"], left["reason"]) == ("submission", "submission_in_progress")
+        assert answer.json()["remaining"] == []
+        entry = await changing.ledger.read("s")
+        assert entry is not None
+        assert entry.source is not None
+
+    async def test_delete_submission_with_the_asset_tells_what_mavi_says(
+        self, changing: Changing
+    ) -> None:
+        """Without a key the asset is left; it is no longer named as remaining."""
+        await changing.buy()
+        answer = (await changing.delete_submission(query="?asset=true")).json()
+        assert [each["reason"] for each in answer["left"]] == ["no_api_key"]
+        assert [each["part"] for each in answer["remaining"]] == ["object"]
+
+    async def test_deleted_task_leads_nowhere_in_its_submission(self, changing: Changing) -> None:
+        """The next step is no task that answers 404."""
+        await changing.buy()
+        await changing.delete()
+        shown = (await changing.results.get("/submissions/s")).json()
+        assert shown["deleted_at"] is not None
+        assert "has been deleted" in shown["next_step"]
+        assert "task_id" not in shown["next_step"]

@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.results import LONG, Results, a_task
-from transcripts.exports import FORMATS, Options, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options, SpeakerLabels
+from transcripts.exports.registry import FORMATS
 from transcripts.ports import Documents, Read, Write
 from transcripts.tasks.task import (
     Source,
@@ -49,10 +51,7 @@ class ExportsContract:
         """Those of its format."""
         result = await results.put_result()
         answer = await results.get("/tasks/t.srt?max_chars=32&speakers=always&bom=true")
-        options = FORMATS["srt"].read_options(
-            {"max_chars": "32", "speakers": "always", "bom": "true"}
-        )
-        assert options != Options()
+        options = Options(32, SpeakerLabels.ALWAYS, bom=True)
         stored = await results.stored("t")
         assert answer.content == b"".join(export("srt", stored, result.segments, options))
         assert answer.content.startswith(b"\xef\xbb\xbf")

@@ -104,6 +104,7 @@ class ResultsContract(ListsContract, ExportsContract):
             "updated_at": "2026-01-02T03:04:05.678901Z",
             "submitted_at": None,
             "expires_at": None,
+            "deleted_at": None,
             "uploads": 0,
             "queued": False,
             "previous_attempts": [

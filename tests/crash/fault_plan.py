@@ -41,8 +41,8 @@ from transcripts.ports import (
 )
 from transcripts.retry import Retrier
 from transcripts.submissions.intake import Intake
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import SpendCounter, Submission
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.sweep import Sweeper
@@ -292,13 +292,13 @@ class Run:
         documents = FaultyDocuments(environment.documents, fault_plan)
         clock, log = environment.clock, environment.logs.log
         retrier = Retrier(sleep=Sleeper(), jitter=lambda: 0.0)
-        store = SubmissionStore(documents, retrier)
+        sleep = Sleeper(clock)
+        ledger = Ledger(documents, retrier, clock=clock, sleep=sleep)
         provider = FaultyProvider(environment.client, fault_plan)
         queue = FaultyQueue(environment.queue, fault_plan)
-        self.intake = Intake(store, queue, log, clock=clock, max_object_bytes=10**9)
-        sleep = Sleeper(clock)
+        self.intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=10**9)
         self.service = SubmissionService(
-            store,
+            ledger,
             Submitter(provider, log, clock=clock, sleep=sleep),
             Uploader(
                 FaultyObjects(environment.source, fault_plan),
@@ -310,12 +310,12 @@ class Run:
             log,
             clock=clock,
             new_lease_id=lambda: uuid4().hex,
-            sleep=sleep,
             cap_per_day=environment.cap_per_day,
         )
         self.sweeper = Sweeper(
             documents,
             retrier,
+            ledger,
             queue,
             log,
             clock=clock,
@@ -342,9 +342,9 @@ class Environment:
     cap_per_day: int = 100
     resubmit_overdue: int = 0
 
-    def store(self) -> SubmissionStore:
+    def ledger(self) -> Ledger:
         """The ledger, read without points."""
-        return SubmissionStore(self.documents, Retrier())
+        return Ledger(self.documents, Retrier(), clock=self.clock)
 
     async def waiting(self) -> list[tuple[str, str]]:
         """Return the tasks on the queue: name and submission."""

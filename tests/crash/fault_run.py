@@ -44,7 +44,7 @@ class FaultRun:
 
     async def entry(self) -> Submission | None:
         """Return the ledger's entry as it is now."""
-        return await self.environment.store().read(self.subject.submission_id)
+        return await self.environment.ledger().read(self.subject.submission_id)
 
     async def attempt(self, work: Work) -> bool:
         """Tell whether the call got a final answer; a healthy process replaces a dead one."""

@@ -20,6 +20,7 @@ import pytest
 from tests.builders import SPEAKERS, callback_body, push_body
 from tests.crash.fault_plan import FaultPlan, FaultyDocuments, Killed, Mode, modes_at
 from tests.fakes import NOW, LogLines, RecordingPublisher, Sleeper
+from tests.stored import read_raw
 from transcripts.callbacks.message import pack
 from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
@@ -141,7 +142,7 @@ class Instance:
         return await self._names.rename(self._case.task_id, {ADA: "Countess"})
 
     async def delete(self) -> object:
-        return await self._deletion.delete(self._case.task_id)
+        return await self._deletion.delete_task(self._case.task_id)
 
     async def renormalize(self) -> object:
         return await self._renormalizer.renormalize(self._case.task_id)
@@ -153,7 +154,7 @@ async def is_whole(case: Case) -> None:
     assert len(task.segments) == task.segment_count == SEGMENTS
     assert task.pages > 1
     assert task.revision is not None
-    assert await case.store.read_raw(case.task_id, task.revision) is not None
+    assert await read_raw(case.store, case.task_id, task.revision) is not None
 
 
 async def is_told(case: Case) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from cli.commands.export import FORMATS
 from cli.local.names import CALLBACKS
 from cli.local.stack import Stack
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
+from transcripts.exports.registry import FORMATS
 from transcripts.ports import Message
 from transcripts.settings import EMBEDDED
 

@@ -23,6 +23,7 @@ from cli.local.stack import EMULATORS, Stack
 from tests.builders import callback_body, push_body, shape_names
 from tests.e2e.conftest import Start
 from tests.polling import eventually
+from tests.stored import read_raw
 from transcripts.callbacks.message import decompress, pack
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.publisher import SqlitePublisher
@@ -98,7 +99,7 @@ async def test_asset_becomes_a_transcript(start: Start) -> None:
         {"case": "7"},
     )
     assert task.revision is not None
-    raw = await stack.tasks.read_raw(task.task_id, task.revision)
+    raw = await read_raw(stack.tasks, task.task_id, task.revision)
     assert raw is not None
     assert b"survey came back" in decompress(raw)
     status, again = await submit(stack, asset.asset_id)

@@ -12,7 +12,7 @@ import pytest
 from tests.builders import TASK_ID, callback_body, shape_body, shape_names
 from tests.fakes import NOW, LogLines, RecordingPublisher
 from tests.functional.framework import Loaded, chunk, load
-from transcripts.callbacks.message import MAX_BODY_BYTES
+from transcripts.callbacks.message import MAX_CALLBACK_BYTES
 from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import SettingsError
 from transcripts.web import BodyReader, BodyWatch
@@ -164,11 +164,11 @@ async def test_callback_with_an_unexpected_error_returns_503(client: CallbackCli
 async def test_callback_with_a_body_at_the_limit_is_published(client: CallbackClient) -> None:
     """One byte more is refused by its length, before it is read."""
     line = callback_body(segments=1000)[:-1]
-    body = line + b" " * (MAX_BODY_BYTES - len(line) - 1) + b"}"
-    assert len(body) == MAX_BODY_BYTES
+    body = line + b" " * (MAX_CALLBACK_BYTES - len(line) - 1) + b"}"
+    assert len(body) == MAX_CALLBACK_BYTES
     assert (await client.post(body)).status_code == 200
     answer = await client.loaded.raw(
-        [chunk(body)], path=f"/{NEW}", headers={"content-length": str(MAX_BODY_BYTES + 1)}
+        [chunk(body)], path=f"/{NEW}", headers={"content-length": str(MAX_CALLBACK_BYTES + 1)}
     )
     assert (answer.status, answer.received) == (413, 0)
     assert answer.headers["connection"] == "close"

@@ -55,7 +55,7 @@ async def test_delete_leaves_no_byte_in_the_file(tmp_path: Path) -> None:
     pieces = [raw[at : at + 40] for at in range(0, len(raw) - 40, 1000)]
     raw_pieces = [piece for piece in pieces if piece in before]
     assert len(raw_pieces) > 10
-    assert await Deletion(documents, retrier, lines.log, lambda: NOW).delete("t") == []
+    assert await Deletion(documents, retrier, lines.log, lambda: NOW).delete_task("t") == []
     database.close()
     left = bytes_of(tmp_path)
     assert b"deleted_revisions" in left

@@ -95,6 +95,11 @@ async def _hang_up(_: asyncio.StreamWriter) -> None:
     return
 
 
+ACCEPTED = (
+    b'HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{"code": 200, "data": {"task_id": "task7"}}'
+)
+
+
 async def _for_ever(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(200):
@@ -111,8 +116,10 @@ async def _for_ever(writer: asyncio.StreamWriter) -> None:
         answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"),
         answer_with(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
         answer_with(b"nonsense\r\n\r\n"),
+        answer_with(b"HTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED),
+        answer_with(b"HTTP/1.1 499 Closed\r\nContent-Length: 0\r\n\r\n"),
     ],
-    ids=["silence", "hang up", "for ever", "cut off", "bad gzip", "no HTTP"],
+    ids=["silence", "hang up", "for ever", "cut off", "bad gzip", "no HTTP", "103", "499"],
 )
 async def test_submit_without_a_whole_answer_is_an_answer_lost(answer: Any) -> None:
     """The request was sent, so it may be billed."""

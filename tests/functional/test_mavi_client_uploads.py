@@ -23,7 +23,6 @@ from tests.functional.provider import (
     client,
     server,
 )
-from tests.polling import eventually
 from transcripts.errors import ObjectCorrupted, ObjectUnavailable
 from transcripts.mavi import rate_limit
 from transcripts.mavi.answers import (
@@ -241,56 +240,30 @@ async def test_send_to_a_server_that_refuses_early_stops_reading() -> None:
     assert read_ahead_threads() == []
 
 
-class Line:
-    """A server that counts the bytes of each connection, and reads after ``open`` is set."""
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self.open = asyncio.Event()
-        self.stalled: set[int] = set()
-        self.limit = 10**12
-        self._over = asyncio.Event()
-
-    @property
-    def total(self) -> int:
-        return sum(self.received)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = len(self.received)
-        self.received.append(0)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length:")[2].split()[0])
-        await self.open.wait()
-        if number in self.stalled:
-            await self._over.wait()
-        while self.received[number] < length and self.total < self.limit:
-            self.received[number] += len(await reader.read(64 * 1024))
-        if self.total < self.limit and number not in self.stalled:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        writer.close()
-
-    def end(self) -> None:
-        self.limit = 0
-        self._over.set()
+PIECE_BYTES = 1024 * 1024
 
 
-async def test_send_of_eight_files_at_once_shares_the_line(
+async def test_send_of_eight_files_at_once_moves_all_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No upload gets less than a third of what another one gets."""
+    """The server gets a block of every upload before it reads the next block of any."""
     monkeypatch.setattr(rate_limit, "ARRIVES_WITHIN_S", 0.0)
-    line = Line()
-    listening = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    every_block_is_here = asyncio.Barrier(UPLOAD_THREADS)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(20):
+            await reader.readexactly(PIECE_BYTES)
+            await every_block_is_here.wait()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
     file, opened = a_file(10 * 1024**3)
     mavi = client("http://127.0.0.1:1").mavi
     async with listening:
-        sending = [asyncio.ensure_future(mavi.send(url, file)) for _ in range(UPLOAD_THREADS)]
-        await eventually(lambda: len(line.received) == UPLOAD_THREADS)
-        line.limit = 200_000_000
-        line.open.set()
-        assert set(await asyncio.gather(*sending)) == {Sent.INTERRUPTED}
-    assert min(line.received) > max(line.received) / 3
+        sent = await asyncio.gather(*(mavi.send(url, file) for _ in range(UPLOAD_THREADS)))
+    assert set(sent) == {Sent.INTERRUPTED}
     assert all(each.closed for each in opened)
     assert read_ahead_threads() == []
 
@@ -298,22 +271,34 @@ async def test_send_of_eight_files_at_once_shares_the_line(
 async def test_send_to_a_stalled_server_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other seven uploads end while one waits."""
     monkeypatch.setattr(rate_limit, "ARRIVES_WITHIN_S", 0.0)
-    line = Line()
-    line.stalled = {0}
-    listening = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    size = 30_000_000
+    stalled, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if not stalled.is_set():
+            stalled.set()
+            await over.wait()
+        else:
+            left = int(head.partition(b"content-length:")[2].split()[0])
+            while left:
+                left -= len(await reader.read(PIECE_BYTES))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
-    file, opened = a_file(30_000_000)
+    file, opened = a_file(size)
     mavi = client("http://127.0.0.1:1").mavi
-    line.open.set()
     async with listening:
-        stalled = asyncio.ensure_future(mavi.send(url, file))
-        await eventually(lambda: len(line.received) == 1)
+        first = asyncio.ensure_future(mavi.send(url, file))
+        await stalled.wait()
         others = [mavi.send(url, file) for _ in range(UPLOAD_THREADS - 1)]
         assert set(await asyncio.gather(*others)) == {Sent.ACCEPTED}
-        assert not stalled.done()
-        assert 30_000_000 - opened[0].left < READ_AHEAD_BYTES + IN_SOCKETS
-        line.end()
-        assert await stalled is Sent.INTERRUPTED
+        assert not first.done()
+        assert size - opened[0].left < READ_AHEAD_BYTES + IN_SOCKETS
+        over.set()
+        assert await first is Sent.INTERRUPTED
     assert read_ahead_threads() == []
 
 

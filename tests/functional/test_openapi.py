@@ -19,8 +19,6 @@ from tests.functional.framework import load
 from tests.results import Results, a_submission, a_task
 from transcripts import backends, errors
 from transcripts.callbacks.kinds import Kind
-from transcripts.exports import FORMATS
-from transcripts.exports.options import MAX_CHARS, SpeakerLabels
 from transcripts.results import answers as results_answers
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
 from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
@@ -82,20 +80,10 @@ async def test_parameters_of_lists_are_those_of_the_code(results: Results, path:
     assert described["page_size"]["default"] == DEFAULT_PAGE_SIZE
 
 
-def test_formats_and_options_are_those_of_the_exports() -> None:
-    """Names, media types, and the values of options."""
-    path = "/tasks/{task_id}.{format}"
-    assert parameters(path, "path")["format"]["enum"] == list(FORMATS)
-    answer = DESCRIPTION["paths"][path]["get"]["responses"]["200"]
-    media_types = {each.media_type.partition(";")[0] for each in FORMATS.values()}
-    assert set(answer["content"]) == media_types
-    options = parameters(path, "query")
-    assert set(options) == {name for each in FORMATS.values() for name in each.options}
-    assert options["max_chars"]["enum"] == [str(columns) for columns in MAX_CHARS]
-    assert options["speakers"]["enum"] == list(SpeakerLabels)
-
-
-@pytest.mark.parametrize(("name", "values"), [("Status", Status), ("State", State), ("Kind", Kind)])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("Status", Status), ("State", State), ("Kind", Kind), ("Part", results_answers.Part)],
+)
 def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
     """Every value, in the same order."""
     assert SCHEMAS[name]["enum"] == list(values)
@@ -220,8 +208,9 @@ CHANGES = {
     "/tasks/{task_id}/speaker_names": "patch",
     "/tasks/{task_id}/renormalize": "post",
     "/tasks/{task_id}": "delete",
+    "/submissions/{submission_id}": "delete",
 }
-"""Paths with a method that changes a task, with that method."""
+"""Paths with a method that changes something, with that method."""
 
 ONLY_CHANGED = {path for path in CHANGES if "get" not in DESCRIPTION["paths"][path]}
 
@@ -260,14 +249,16 @@ def test_generated_requests_get_described_answers(
         *((path, RIGHT) for path in sorted(CHANGES)),
         # A request with neither parameters nor a body can't be wrong.
         ("/tasks/{task_id}", WRONG),
+        ("/submissions/{submission_id}", WRONG),
         ("/tasks/{task_id}/speaker_names", WRONG),
     ],
 )
 def test_generated_changes_get_described_answers(
     filled: Results, path: str, mode: GenerationMode
 ) -> None:
-    """A task exists at first. After a generated deletion the answer is 404, which is described."""
-    generate(filled, path, CHANGES[path], mode, {"task_id": "result"})
+    """The subject exists at first. After a deletion the answer is 404, which is described."""
+    subject = KNOWN.get(path, {"task_id": "result"})
+    generate(filled, path, CHANGES[path], mode, subject)
 
 
 def generate(

@@ -37,7 +37,7 @@ MIB: Final = 1024 * 1024
 BASE_MIB: Final = 100
 """A function that has loaded its libraries; docs/performance.md has the measured sizes."""
 
-BODY_MIB: Final = constant("transcripts/callbacks/message.py", "MAX_BODY_BYTES") / MIB
+BODY_MIB: Final = constant("transcripts/callbacks/message.py", "MAX_CALLBACK_BYTES") / MIB
 
 
 class Bounds(NamedTuple):

@@ -15,6 +15,7 @@ from cli.local.processes import free_port
 from tests.builders import callback_body, segment
 from tests.contracts.documents import DocumentsContract, result_task, submission, unique
 from tests.fakes import NOW, LogLines, MemoryObjects, ScriptedProvider
+from tests.stored import read_raw
 from tests.unit.test_merge import a_result
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
@@ -24,9 +25,9 @@ from transcripts.google.values import decode_fields, encode_fields, encode_list
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.answers import Receipt
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
@@ -117,7 +118,7 @@ async def test_save_result_of_the_largest_body_takes_several_commits(
         **{name: getattr(a_result(), name) for name in ("status", "revision")}, task_id=task_id
     )
     await store.save_result(result, raw)
-    assert await store.read_raw(task_id, "a") == raw
+    assert await read_raw(store, task_id, "a") == raw
 
 
 async def test_save_result_concurrently_reaches_one_end(firestore: FirestoreDocuments) -> None:
@@ -149,7 +150,7 @@ async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> N
     def instance() -> SubmissionService:
         log = LogLines().log
         return SubmissionService(
-            SubmissionStore(firestore, Retrier()),
+            Ledger(firestore, Retrier(), clock=lambda: NOW),
             Submitter(provider, log, clock=lambda: NOW),
             Uploader(MemoryObjects(), provider, log, clock=lambda: NOW),
             log,

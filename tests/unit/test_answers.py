@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_envelope import JSON_VALUES
 from transcripts.mavi.answers import (
+    REFUSED_STATUSES,
     Accepted,
     Ambiguous,
     AnswerLost,
@@ -34,8 +35,8 @@ from transcripts.mavi.answers import (
 ACCEPTED = {"code": 200, "msg": "success", "success": True, "failed": False}
 
 
-def submit(status: int, content: Any, retry_after: str | None = None) -> SubmitAnswer:
-    return read_submit_answer(status, json.dumps(content).encode(), retry_after)
+def submit(status: int, content: Any, retry_after_s: float = 0.0) -> SubmitAnswer:
+    return read_submit_answer(status, json.dumps(content).encode(), retry_after_s)
 
 
 @pytest.mark.parametrize("code", [200, "200", "0000"])
@@ -101,7 +102,7 @@ def test_submit_answer_unclear_is_lost(content: Any) -> None:
 
 def test_submit_answer_unreadable_is_lost() -> None:
     """The body may have been cut off."""
-    assert isinstance(read_submit_answer(200, b'{"code": 200, "da', None), AnswerLost)
+    assert isinstance(read_submit_answer(200, b'{"code": 200, "da', 0.0), AnswerLost)
 
 
 def test_submit_answer_without_a_webhook_is_read_from_its_text() -> None:
@@ -112,13 +113,26 @@ def test_submit_answer_without_a_webhook_is_read_from_its_text() -> None:
     assert submit(400, [text]) == Ambiguous()
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [(None, 0.0), ("7", 7.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("99999", 0.0)],
-)
-def test_retry_after_of_any_form_is_bounded(header: str | None, seconds: float) -> None:
-    """The provider documents no form of ``Retry-After``."""
-    assert submit(429, {}, header) == RateLimited(seconds)
+@pytest.mark.parametrize("status", [102, 103, 199, 300, 302, 303, 304, 410, 413, 422, 499, 520])
+def test_submit_answer_with_a_status_that_is_no_known_refusal_is_lost(status: int) -> None:
+    """A proxy may answer it although Mavi has accepted the request."""
+    assert submit(status, {"code": status}) == AnswerLost(f"http_{status}")
+
+
+def test_submit_answer_refused_by_an_undocumented_code_is_lost() -> None:
+    """The code inside a 200 is judged as a status is."""
+    assert submit(200, {"code": 499}) == AnswerLost("http_499")
+
+
+def test_submit_answer_after_a_byte_order_mark_is_read() -> None:
+    """JSON may begin with one."""
+    body = json.dumps(ACCEPTED | {"data": {"task_id": "abc"}}).encode("utf-8-sig")
+    assert read_submit_answer(200, body, 0.0) == Accepted("abc")
+
+
+def test_submit_answer_rate_limited_has_the_pause_that_mavi_asks_for() -> None:
+    """Whether the status says so or the code inside a 200."""
+    assert submit(429, {}, 7.0) == submit(200, {"code": "0429"}, 7.0) == RateLimited(7.0)
 
 
 @given(
@@ -126,13 +140,13 @@ def test_retry_after_of_any_form_is_bounded(header: str | None, seconds: float) 
     st.binary(max_size=50) | JSON_VALUES.map(lambda v: json.dumps(v).encode()),
 )
 def test_submit_answer_of_any_bytes_is_classified(status: int, body: bytes) -> None:
-    """No answer raises, and a 5xx never means that nothing was bought."""
-    answer = read_submit_answer(status, body, None)
-    if status >= 500:
-        assert isinstance(answer, AnswerLost)
+    """No answer raises, and only a known refusal means that nothing was bought."""
+    answer = read_submit_answer(status, body, 0.0)
+    if not 200 <= status < 300:
+        assert isinstance(answer, AnswerLost) is (status not in REFUSED_STATUSES)
     if isinstance(answer, Accepted):
         assert 200 <= status < 300
-    read_metadata_answer(status, body)
+    read_metadata_answer(status, body, 0.0)
 
 
 def metadata(*resources: Any, code: Any = 200) -> bytes:
@@ -156,18 +170,18 @@ def metadata(*resources: Any, code: Any = 200) -> bytes:
         (404, b"", AssetState.MISSING),
         (401, b"", None),
         (403, b"", None),
-        (429, b"", None),
+        (429, b"", RateLimited(0.0)),
         (500, b"", None),
-        (200, b'{"code": "0429"}', None),
+        (200, b'{"code": "0429"}', RateLimited(0.0)),
         (200, b'{"code": "0001"}', AssetState.MISSING),
         (200, b"<html>", None),
     ],
 )
 def test_asset_state_is_read_from_the_metadata(
-    status: int, body: bytes, expected: AssetState | None
+    status: int, body: bytes, expected: AssetState | RateLimited | None
 ) -> None:
     """Every upload status has its state, and so has a missing asset."""
-    assert read_metadata_answer(status, body) == expected
+    assert read_metadata_answer(status, body, 0.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -190,9 +204,9 @@ def test_sent_answer_is_classified_by_its_status(status: int, expected: Sent) ->
 def test_status_300_is_no_success() -> None:
     """Redirects are not followed, so the body of a 3xx is not the answer of the endpoint."""
     body = json.dumps(ACCEPTED | {"data": {"task_id": "abc", "asset_id": "re_1"}}).encode()
-    assert read_submit_answer(300, body, None) == Refused(Refusal.ERROR, 300)
-    assert read_upload_answer(300, body, None) == Refused(Refusal.ERROR, 300)
-    assert read_metadata_answer(300, metadata({"upload_status": "SUCCESS"})) is None
+    assert read_submit_answer(300, body, 0.0) == AnswerLost("http_300")
+    assert read_upload_answer(300, body, 0.0) == Refused(Refusal.ERROR, 300)
+    assert read_metadata_answer(300, metadata({"upload_status": "SUCCESS"}), 0.0) is None
     assert read_sent_answer(300) is Sent.REFUSED
 
 
@@ -209,7 +223,7 @@ def test_status_300_is_no_success() -> None:
 def test_upload_answer_has_an_address_or_an_asset(url: Any, expected: Any) -> None:
     """An address counts only if HTTP can reach it."""
     content = {"code": "0000", "data": {"asset_id": "re_1", "signed_url": url}}
-    assert read_upload_answer(200, json.dumps(content).encode(), None) == expected
+    assert read_upload_answer(200, json.dumps(content).encode(), 0.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -226,12 +240,15 @@ def test_upload_answer_has_an_address_or_an_asset(url: Any, expected: Any) -> No
         (200, "7777", None),
         (408, None, Unreachable()),
         (503, None, Unreachable()),
+        (103, None, Unreachable()),
+        (499, None, Unreachable()),
+        (413, None, Refused(Refusal.ERROR, 413)),
     ],
 )
 def test_upload_answer_refused_is_classified(status: int, code: str | None, expected: Any) -> None:
     """The older generation of the API sends errors as HTTP 200."""
     body = json.dumps({"code": code}).encode()
-    assert read_upload_answer(status, body, "3") == expected
+    assert read_upload_answer(status, body, 3.0) == expected
 
 
 @pytest.mark.parametrize(("code", "status"), [("0403", 403), ("0409", 409)])

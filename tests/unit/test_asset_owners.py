@@ -50,7 +50,7 @@ async def test_upload_owns_its_asset_before_the_first_byte(
     owners: list[str] = []
 
     async def read_owner(url: str, file: Any) -> None:
-        owners.append(await pipeline.store.submission_id_of("re_77"))
+        owners.append(await pipeline.ledger.submission_id_of("re_77"))
 
     pipeline.provider.on_send = read_owner
     await pipeline.service.run(submission_id)
@@ -126,4 +126,4 @@ async def test_asset_of_a_submission_that_has_expired_may_be_bought(pipeline: Pi
     other = await pipeline.drop("other.mp4")
     pipeline.provider.signed = [SignedUrl("re_1", "https://signed/re_1")]
     assert (await pipeline.service.run(other)).state is State.SUBMITTED
-    assert await pipeline.store.submission_id_of("re_1") == other
+    assert await pipeline.ledger.submission_id_of("re_1") == other

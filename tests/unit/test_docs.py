@@ -21,7 +21,7 @@ from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
 from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.remedies import REMEDIES
+from transcripts.submissions.claims import DELETED
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
 from transcripts.uploads.media import RejectReason
@@ -51,9 +51,9 @@ def first_cells(text: str) -> set[str]:
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
-@pytest.mark.parametrize("page", sorted(docs.DOCS.glob("*.md")), ids=lambda page: page.name)
-def test_generated_tables_are_fresh(page: Path) -> None:
-    """Every generated table equals the output of ``python -m tests.docs``."""
+@pytest.mark.parametrize("page", docs.GENERATED, ids=lambda page: page.name)
+def test_generated_parts_are_fresh(page: Path) -> None:
+    """Every generated part equals the output of ``python -m tests.docs``."""
     assert docs.rendered(page.read_text()) == page.read_text()
 
 
@@ -111,7 +111,7 @@ def statuses() -> dict[str, set[int]]:
     for call, _ in calls_of("RequestError", "BodyIncomplete", "__init__"):
         for code in strings(keyword(call, "code")):
             found[code].add(number(keyword(call, "status")) or 400)
-    for call, codes in calls_of("submission_error"):
+    for call, codes in calls_of("SubmissionError"):
         if (given := number(keyword(call, "status"))) is not None:
             for code in codes:
                 found[code].add(given)
@@ -137,7 +137,7 @@ def test_every_error_code_is_listed_with_its_status() -> None:
         for codes, cell in rows(section("## Error codes"))
         for code in codes
     }
-    assert set(REMEDIES) <= set(listed)
+    assert set(errors.SubmissionError.REMEDIES) <= set(listed)
     assert listed == statuses()
 
 
@@ -162,11 +162,16 @@ def test_every_log_event_is_listed_with_its_severity() -> None:
 
 def test_every_reason_of_a_rejection_is_listed() -> None:
     """The page lists each reason of upload, provider and storage, and no others."""
-    not_recorded = {"submit_unknown", "submission_in_progress", "budget_exhausted"}
-    reasons = set(RejectReason) | ({str(code) for code in REMEDIES} - not_recorded)
+    not_recorded = {
+        *("submit_unknown", "submission_in_progress", "budget_exhausted"),
+        "transcript_deleted",
+    }
+    reasons = set(RejectReason) | (
+        {str(code) for code in errors.SubmissionError.REMEDIES} - not_recorded
+    )
     reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
     reasons |= {errors.ObjectCorrupted.code}
-    reasons |= {REQUESTER_PAYS, UNREADABLE, "duplicate_asset"}
+    reasons |= {REQUESTER_PAYS, UNREADABLE, DELETED, "duplicate_asset"}
     for _, codes in calls_of("UploadFailed"):
         reasons |= codes
     text = section("## Uploaded objects", (docs.DOCS / "submissions.md").read_text())

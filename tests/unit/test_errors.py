@@ -34,7 +34,7 @@ def test_tree_in_the_docstring_equals_the_classes() -> None:
 def test_text_of_an_error_is_its_message() -> None:
     """A traceback shows the message, for errors with a message of their own and for others."""
     assert str(BodyTooLarge(7)) == BodyTooLarge(7).message == "The body is over 7 bytes."
-    assert str(SubmissionError("submit_unknown", SENTENCE)) == SENTENCE
+    assert str(SubmissionError("submit_unknown")) == SubmissionError.REMEDIES["submit_unknown"]
 
 
 def test_details_of_an_error_are_a_copy() -> None:
@@ -63,9 +63,9 @@ def test_details_of_an_error_are_a_copy() -> None:
 )
 def test_status_of_a_submission_error_follows_from_its_code(code: str, status: int) -> None:
     """The contract with every caller; a status that is given takes its place."""
-    error = SubmissionError(code, SENTENCE, details={"a": 1}, retry_after_s=5)
+    error = SubmissionError(code, details={"a": 1}, retry_after_s=5)
     assert (error.status, error.details, error.retry_after_s) == (status, {"a": 1}, 5)
-    assert SubmissionError(code, SENTENCE, status=418).status == 418
+    assert SubmissionError(code, status=418).status == 418
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.fakes import NOW
 from transcripts.callbacks import message as message_module
 from transcripts.callbacks.message import (
     COMPRESS_OVER_BYTES,
-    MAX_BODY_BYTES,
+    MAX_CALLBACK_BYTES,
     compress,
     decompress,
     pack,
@@ -93,7 +93,7 @@ def test_unpack_returns_what_was_packed(body: bytes) -> None:
 def test_pack_body_that_repeats_itself_fits_whatever_its_size() -> None:
     """32 MiB of one sentence are far under 10 MB compressed."""
     line = callback_body(1000)
-    body = (line * (MAX_BODY_BYTES // len(line) + 1))[:MAX_BODY_BYTES]
+    body = (line * (MAX_CALLBACK_BYTES // len(line) + 1))[:MAX_CALLBACK_BYTES]
     message = pack(body, NOW, LABELS)
     assert unpack(message.data, message.attributes, NOW).body == body
 
@@ -161,7 +161,7 @@ def test_unpack_contradictory_message_raises_poison(
 def test_unpacked_bytes_without_a_usable_size_is_the_largest(size: str | None) -> None:
     """A message of an older version, or made by hand, may hold a body of any size."""
     attributes = {"encoding": "gzip"} | ({} if size is None else {"size": size})
-    assert unpacked_bytes(b"", attributes) == MAX_BODY_BYTES
+    assert unpacked_bytes(b"", attributes) == MAX_CALLBACK_BYTES
 
 
 def test_unpacked_bytes_is_the_size_of_the_body() -> None:
@@ -170,12 +170,12 @@ def test_unpacked_bytes_is_the_size_of_the_body() -> None:
     assert unpacked_bytes(small.data, small.attributes) == 2
     assert unpacked_bytes(large.data, large.attributes) == 100_000
     assert unpacked_bytes(b"{}", {"size": "100000"}) == 2
-    assert unpacked_bytes(b"", {"encoding": "gzip", "size": "999999999"}) == MAX_BODY_BYTES
+    assert unpacked_bytes(b"", {"encoding": "gzip", "size": "999999999"}) == MAX_CALLBACK_BYTES
 
 
 def test_unpack_forged_size_takes_no_more_memory_than_it_says() -> None:
     """A message that says 1,000 bytes and unpacks to 32 MiB is refused at 1,000 bytes."""
-    message = pack(b" " * MAX_BODY_BYTES, NOW, LABELS)
+    message = pack(b" " * MAX_CALLBACK_BYTES, NOW, LABELS)
     tracemalloc.start()
     try:
         with pytest.raises(PoisonMessage, match="more than 1000 bytes"):
@@ -189,6 +189,6 @@ def test_unpack_forged_size_takes_no_more_memory_than_it_says() -> None:
 def test_unpack_gzip_bomb_raises_early() -> None:
     """A few kilobytes that unpack to more than any body are refused before they fill the memory."""
     bomb = zlib.compressobj(level=9, wbits=31)
-    data = bomb.compress(b"\0" * (MAX_BODY_BYTES + 2)) + bomb.flush()
+    data = bomb.compress(b"\0" * (MAX_CALLBACK_BYTES + 2)) + bomb.flush()
     with pytest.raises(PoisonMessage):
         decompress(data)

@@ -275,3 +275,30 @@ async def test_slot_begins_as_soon_as_the_answer_before_it_allows() -> None:
     async with pacer.slot(PATIENT):
         assert time.now == pytest.approx(101.2, abs=0.1)
     await answering
+
+
+async def test_slot_during_a_hold_off_is_given_after_it() -> None:
+    """The provider asked for a pause; a caller that can wait for it gets its slot then."""
+    time = Time()
+    pacer = time.pacer()
+    pacer.hold_off(30.0)
+    async with pacer.slot(60.0):
+        assert time.now == pytest.approx(130.0)
+
+
+async def test_slot_of_a_caller_that_waits_already_ends_with_a_long_hold_off() -> None:
+    """The caller could wait for its turn, and can't wait for the pause."""
+    time = Time()
+    pacer = time.pacer()
+    async with pacer.slot(PATIENT):
+        pass
+    waiting = asyncio.ensure_future(_enter(pacer, 60.0))
+    await asyncio.sleep(0)
+    pacer.hold_off(900.0)
+    with pytest.raises(RateLimitTimeout):
+        await waiting
+
+
+async def _enter(pacer: RateLimiter, max_wait_s: float) -> None:
+    async with pacer.slot(max_wait_s):
+        pass

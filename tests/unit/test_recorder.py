@@ -15,7 +15,8 @@ import pytest
 from tests.builders import TASK_ID, callback_body, push_body, segment
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, Sleeper, TryOnce
 from tests.polling import eventually
-from transcripts.callbacks.message import INLINE_WORK_BYTES, MAX_BODY_BYTES, decompress, pack
+from tests.stored import read_raw
+from transcripts.callbacks.message import INLINE_WORK_BYTES, MAX_CALLBACK_BYTES, decompress, pack
 from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
 from transcripts.retry import Retrier
@@ -56,7 +57,7 @@ async def test_record_pushed_callback_stores_its_result() -> None:
     assert task.stored_at == NOW
     assert task.expires_at == NOW - timedelta(seconds=9) + timedelta(days=2)
     assert task.revision is not None
-    raw = await under_test.store.read_raw(TASK_ID, task.revision)
+    raw = await read_raw(under_test.store, TASK_ID, task.revision)
     assert raw is not None
     assert decompress(raw) == body
 
@@ -193,7 +194,7 @@ def test_prepare_hostile_body_needs_memory_in_proportion_to_it() -> None:
 async def test_record_millions_of_items_is_poison() -> None:
     """They would take more memory than the instance has, at every delivery."""
     body = of_items((b"[]," * (MAX_ITEMS + 1))[:-1])
-    assert len(body) < MAX_BODY_BYTES
+    assert len(body) < MAX_CALLBACK_BYTES
     with pytest.raises(PoisonMessage, match="more than 600000 items"):
         await RecorderUnderTest().recorder.record(pushed(body))
 
@@ -211,7 +212,7 @@ async def test_record_large_does_not_block_the_event_loop() -> None:
     under_test = RecorderUnderTest()
     push = pushed(callback_body(200_000))
     beating = asyncio.ensure_future(beat())
-    result, _ = await under_test.recorder._prepare(read_push(push), MAX_BODY_BYTES)
+    result, _ = await under_test.recorder._prepare(read_push(push), MAX_CALLBACK_BYTES)
     beating.cancel()
     assert result.segment_count == 200_000
     assert max(blocked) < 0.5

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tests.builders import TASK_ID, callback_body, push_body
 from tests.fakes import NOW, LogLines, MemoryDocuments, RecordingPublisher, Sleeper, TryOnce
+from tests.stored import read_raw
 from tests.unit.test_merge import a_result, a_submission
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import PublishUnavailable
@@ -188,7 +189,7 @@ async def test_record_redacts_faces_only_if_told(*, redact: bool) -> None:
     assert task.revision is not None
     assert (task.faces == []) is redact
     assert ([face for each in task.speakers for face in each.face_ids] == []) is redact
-    raw = await subscriber.store.read_raw(TASK_ID, task.revision)
+    raw = await read_raw(subscriber.store, TASK_ID, task.revision)
     assert raw is not None
     assert decompress(raw) == callback_body()
 

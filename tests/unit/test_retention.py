@@ -101,7 +101,7 @@ async def test_deletion_does_not_prolong_the_submission() -> None:
     deletion = Deletion(
         pipeline.documents, Retrier(), pipeline.lines.log, pipeline.clock, retention_days=30
     )
-    assert await deletion.delete("task-1") == []
+    assert await deletion.delete_task("task-1") == []
     after = await pipeline.entry(submission_id_of_asset("re_1"))
     assert (after.labels, after.expires_at) == ({}, before.expires_at)
     pipeline.clock.advance(days=10)

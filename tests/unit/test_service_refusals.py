@@ -20,7 +20,6 @@ from transcripts.mavi.answers import (
 )
 from transcripts.submissions import claims
 from transcripts.submissions.answers import Receipt
-from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.requests import SubmitAssets
 from transcripts.submissions.submission import (
     State,
@@ -42,7 +41,7 @@ async def test_submit_refused_is_recorded_and_can_be_repeated(
     """Once the cause is repaired, the asset is bought."""
     pipeline.provider.answers = [answer]
     error = await pipeline.refused()
-    assert (error.code, error.status, error.message) == (code, 502, REMEDIES[code])
+    assert (error.code, error.status, error.message) == (code, 502, SubmissionError.REMEDIES[code])
     submission = await pipeline.submission()
     assert (submission.state, submission.reason) == (State.REJECTED, code)
     assert pipeline.sleeper.slept == []
@@ -88,11 +87,31 @@ async def test_submit_retries_are_bounded(
     assert (await pipeline.service.submit(REQUEST)).duplicate is False
 
 
-async def test_submit_respects_retry_after(pipeline: Pipeline) -> None:
-    """The pause of the provider is used within bounds."""
-    pipeline.provider.answers = [RateLimited(5.0), RateLimited(900.0)]
+async def test_submit_with_retry_after_waits_as_long(pipeline: Pipeline) -> None:
+    """A pause that Mavi asks for is kept, up to how long the caller waits for a slot."""
+    pipeline.provider.answers = [RateLimited(5.0), RateLimited(60.0)]
     await pipeline.service.submit(REQUEST)
-    assert pipeline.sleeper.slept == [5.0, 32.0]
+    assert pipeline.sleeper.slept == [5.0, 60.0]
+
+
+async def test_submit_with_a_long_retry_after_is_not_repeated(pipeline: Pipeline) -> None:
+    """The caller gets the time; more requests in it may suspend the key."""
+    pipeline.provider.answers = [RateLimited(9999.0)]
+    error = await pipeline.refused()
+    assert (error.code, error.retry_after_s) == ("provider_rate_limited", 9999)
+    assert (len(pipeline.provider.submitted), pipeline.sleeper.slept) == (1, [])
+    assert (await pipeline.service.submit(REQUEST)).duplicate is False
+
+
+async def test_run_with_a_long_retry_after_is_deferred(pipeline: Pipeline) -> None:
+    """Cloud Tasks gets the time, and the entry is still open."""
+    await pipeline.intake.enqueue_assets(SubmitAssets((ASSET,), {}))
+    pipeline.provider.answers = [RateLimited(9999.0)]
+    with pytest.raises(RetryLater) as caught:
+        await pipeline.service.run(ID)
+    assert caught.value.retry_after_s == 9999
+    assert (await pipeline.submission()).state is State.PENDING
+    assert len(pipeline.provider.submitted) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,8 +157,8 @@ async def test_submit_with_400_for_a_ready_asset_is_retried(
 
 async def test_every_error_code_has_a_remedy() -> None:
     """Every error tells an operator what to do."""
-    assert set(REMEDIES) == set(SubmissionError.STATUSES)
-    assert all(len(mend) > 30 for mend in REMEDIES.values())
+    assert set(SubmissionError.REMEDIES) == set(SubmissionError.STATUSES)
+    assert all(len(mend) > 30 for mend in SubmissionError.REMEDIES.values())
 
 
 @pytest.mark.parametrize("refusal", [Refused(Refusal.NO_CREDIT, 402), RateLimited()])
@@ -239,4 +258,4 @@ async def test_run_during_another_run_is_repeated_when_its_lease_may_have_ended(
 
     pipeline.provider.on_submit = run_beside
     await pipeline.service.run(ID)
-    assert told == [claims.RETRY_AFTER_S]
+    assert told == [claims.LEASED_RETRY_AFTER_S]

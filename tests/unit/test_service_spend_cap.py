@@ -122,7 +122,7 @@ class RejectsTwice(Submitter):
         # The store looks as if another process had rejected the entry meanwhile.
         lease.entry = replace(lease.entry, spend_day=day)
         await lease.reject("second")
-        raise SubmissionError("provider_error", "refused")
+        raise SubmissionError("provider_error")
 
 
 async def test_lease_rejected_twice_uncounts_once() -> None:

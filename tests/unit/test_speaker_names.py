@@ -19,12 +19,12 @@ from transcripts.changes.speaker_names import (
     renamed,
 )
 from transcripts.errors import RequestError, StoreUnavailable
-from transcripts.exports.text import one_line
 from transcripts.ports import Read, Write
 from transcripts.results.requests import etag
 from transcripts.retry import Retrier
 from transcripts.tasks.names import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path
+from transcripts.text import one_line
 
 
 def speakers(*names: str) -> list[Speaker]:

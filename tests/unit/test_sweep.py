@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.pipeline import ID, OVERDUE, REQUEST, Pipeline
+from tests.pipeline import ASSET, FORCED, ID, OVERDUE, REQUEST, Pipeline
 from tests.unit.test_merge import a_result
 from transcripts.changes.deletion import Deletion
 from transcripts.errors import QueueUnavailable, StoreUnavailable
@@ -17,7 +17,7 @@ from transcripts.mavi.answers import AnswerLost
 from transcripts.ports import Query, Write
 from transcripts.results.answers import Left
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import SubmitAsset
+from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.submission import (
     State,
     Submission,
@@ -276,17 +276,30 @@ async def test_expired_call_is_logged_with_its_submission(pipeline: Pipeline) ->
 
 async def delete(pipeline: Pipeline, task_id: str = "task-1") -> list[Left]:
     deletion = Deletion(pipeline.documents, Retrier(), pipeline.lines.log, pipeline.clock)
-    return await deletion.delete(task_id)
+    return await deletion.delete_task(task_id)
 
 
 async def test_sweep_of_a_deleted_task_finds_nothing(pipeline: Pipeline) -> None:
-    """It is neither overdue nor bought again, and its asset counts as bought."""
+    """It is neither overdue nor bought again."""
     await pipeline.service.submit(REQUEST)
     assert await delete(pipeline) == []
     pipeline.clock.advance(days=30)
     assert await pipeline.sweeper(resubmit_overdue=1).run() == Counts()
-    assert (await pipeline.service.submit(REQUEST)).duplicate
     assert pipeline.provider.submitted == ["re_1"]
+
+
+async def test_submit_after_a_deletion_needs_force(pipeline: Pipeline) -> None:
+    """No caller gets the id of a task that is gone, and nothing is paid again unasked."""
+    await pipeline.service.submit(REQUEST)
+    assert await delete(pipeline) == []
+    error = await pipeline.refused()
+    assert (error.code, error.status) == ("transcript_deleted", 409)
+    listed = await pipeline.intake.enqueue_assets(SubmitAssets((ASSET,), {}))
+    assert (listed.deleted, listed.duplicates) == ([ID], [])
+    assert pipeline.provider.submitted == ["re_1"]
+    assert (await pipeline.service.submit(FORCED)).task_id == "task-2"
+    entry = await pipeline.entry(ID)
+    assert (entry.deleted_at, entry.task_ids) == (None, ["task-1", "task-2"])
 
 
 async def test_repetition_of_a_deleted_task_buys_nothing(pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.builders import callback_body, segment
 from tests.fakes import NOW, MemoryDocuments, Outage, Sleeper, TryOnce
+from tests.stored import read_raw
 from tests.unit.test_merge import a_result, a_submission
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
@@ -72,7 +73,7 @@ async def test_store_superseded_result_keeps_its_body(
     failure = a_result(Status.FAILED, 60, "b")
     assert await store.save_result(failure, b"bad") is Outcome.SUPERSEDED
     assert await store.save_result(failure, b"bad") is Outcome.DUPLICATE
-    assert await store.read_raw("t", "b") == b"bad"
+    assert await read_raw(store, "t", "b") == b"bad"
     task = await store.read_task("t")
     assert task is not None
     assert task.status is Status.SUCCEEDED
@@ -85,7 +86,7 @@ async def test_store_superseded_result_keeps_its_body_under_contention(
     await store.save_result(a_result(), b"good")
     documents.before = Outage(1, error=Conflict, only="commit")
     assert await store.save_result(a_result(Status.FAILED, 60, "b"), b"bad") is Outcome.SUPERSEDED
-    assert await store.read_raw("t", "b") == b"bad"
+    assert await read_raw(store, "t", "b") == b"bad"
 
 
 async def test_store_replaced_result_again_is_a_duplicate(store: TaskStore) -> None:
@@ -94,7 +95,7 @@ async def test_store_replaced_result_again_is_a_duplicate(store: TaskStore) -> N
     await store.save_result(first, b"1")
     assert await store.save_result(second, b"2") is Outcome.STORED
     assert await store.save_result(first, b"1") is Outcome.DUPLICATE
-    assert await store.read_raw("t", "a") == b"1"
+    assert await read_raw(store, "t", "a") == b"1"
 
 
 async def test_store_result_keeps_human_edits_and_the_submission(
@@ -140,15 +141,15 @@ async def test_store_writes_pages_and_blocks_before_the_task(
     for commit in documents.commits[:-1]:
         assert "tasks/t" not in [write.path for write in commit]
     assert documents.commits[-1][-1].path == "tasks/t"
-    assert await store.read_raw("t", "a") == raw
+    assert await read_raw(store, "t", "a") == raw
 
 
 async def test_read_raw_of_full_blocks_is_whole(store: TaskStore) -> None:
     """The end is a block that is not full, or a missing block."""
     raw = bytes(2 * RAW_CHUNK_BYTES)
     await store.save_result(a_result(), raw)
-    assert await store.read_raw("t", "a") == raw
-    assert await store.read_raw("t", "none") is None
+    assert await read_raw(store, "t", "a") == raw
+    assert await read_raw(store, "t", "none") is None
 
 
 async def test_store_superseded_body_of_many_blocks_is_whole(store: TaskStore) -> None:
@@ -156,7 +157,7 @@ async def test_store_superseded_body_of_many_blocks_is_whole(store: TaskStore) -
     raw = bytes(RAW_CHUNK_BYTES * (WRITES_PER_COMMIT + 2))
     await store.save_result(a_result(), b"good")
     await store.save_result(a_result(Status.FAILED, revision="b"), raw)
-    assert await store.read_raw("t", "b") == raw
+    assert await read_raw(store, "t", "b") == raw
 
 
 async def test_read_unknown_task_is_none(store: TaskStore) -> None:
@@ -241,7 +242,7 @@ async def test_store_concurrent_deliveries_reach_the_same_end() -> None:
         (found,) = await documents.read(Read("tasks/t", Task))
         assert found is not None
         assert found.value.revision == "b"
-        assert [await store.read_raw("t", r) for r in "abcd"] == [b"a", b"b", b"c", b"d"]
+        assert [await read_raw(store, "t", r) for r in "abcd"] == [b"a", b"b", b"c", b"d"]
         assert outcomes.count(Outcome.DUPLICATE) == len(results)
 
 

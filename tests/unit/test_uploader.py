@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tests.fakes import LogLines, Outage, TryOnce
 from tests.pipeline import CONTENT, Pipeline
+from tests.polling import eventually
 from transcripts.errors import (
     RetryLater,
 )
@@ -26,8 +27,8 @@ from transcripts.ports import Write
 from transcripts.retry import Retrier
 from transcripts.submissions.answers import RunResult
 from transcripts.submissions.lease import Lease
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset, SubmitObject
-from transcripts.submissions.store import SubmissionStore
 from transcripts.submissions.submission import (
     State,
     submission_path,
@@ -233,10 +234,14 @@ async def test_run_of_a_long_upload_keeps_its_lease(
     submission_id = await pipeline.drop()
     leases: list[Any] = []
 
+    async def is_renewed() -> bool:
+        entry = await pipeline.entry(submission_id)
+        return entry.lease_expires_at == pipeline.clock.now + LEASE
+
     async def slow(url: str, file: Any) -> None:
         for _ in range(5):
             pipeline.clock.advance(minutes=1)
-            await asyncio.sleep(0.03)
+            await eventually(is_renewed)
             leases.append((await pipeline.entry(submission_id)).lease_expires_at)
 
     pipeline.provider.on_send = slow
@@ -271,13 +276,15 @@ async def test_renewal_after_an_outage_continues(
     monkeypatch.setattr("transcripts.submissions.lease.RENEW_EVERY", timedelta(seconds=0.01))
     lines = LogLines()
     submission_id = await pipeline.drop()
-    store = SubmissionStore(pipeline.documents, TryOnce())
-    lease = Lease(
-        store, await pipeline.entry(submission_id), lines.log, pipeline.clock, pipeline.sleeper
-    )
+    ledger = Ledger(pipeline.documents, TryOnce(), clock=pipeline.clock)
+    lease = Lease(ledger, await pipeline.entry(submission_id), lines.log)
     pipeline.documents.before = Outage(3)
-    assert await lease.extend_during(asyncio.sleep(0.2, "done")) == "done"
-    assert lines.named("lease_not_renewed")
+
+    async def work() -> str:
+        await eventually(lambda: bool(lines.named("lease_not_renewed")))
+        return "done"
+
+    assert await lease.extend_during(work()) == "done"
     taken = replace(await pipeline.entry(submission_id), lease_id="other")
     await pipeline.documents.commit(Write(submission_path(submission_id), taken))
     with pytest.raises(LeaseLost):

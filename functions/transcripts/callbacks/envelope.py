@@ -22,15 +22,15 @@ from transcripts.ids import usable_id
 
 _MANY_DIGITS: Final = 400
 _PIECE_BYTES: Final = 64 * 1024
-ABSENT: Final = msgspec.Raw(b"null")
+NULL: Final = msgspec.Raw(b"null")
 """A missing part reads as null."""
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):
-    task_id: msgspec.Raw = ABSENT
-    code: msgspec.Raw = ABSENT
-    message: msgspec.Raw = ABSENT
-    data: msgspec.Raw = ABSENT
+    task_id: msgspec.Raw = NULL
+    code: msgspec.Raw = NULL
+    message: msgspec.Raw = NULL
+    data: msgspec.Raw = NULL
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

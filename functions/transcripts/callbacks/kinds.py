@@ -19,7 +19,7 @@ import msgspec
 from transcripts.callbacks.envelope import is_object, read_envelope
 from transcripts.ids import usable_id
 
-_ABSENT: Final = msgspec.Raw(b"")
+_MISSING: Final = msgspec.Raw(b"")
 _FIRST: Final = 8
 """How many items of a list are read: the first may be null."""
 
@@ -45,24 +45,24 @@ class Kind(StrEnum):
 
 
 class _Data(msgspec.Struct, frozen=True, gc=False):
-    data: msgspec.Raw = _ABSENT
-    splits: msgspec.Raw = _ABSENT
-    asset_ch_ids: msgspec.Raw = _ABSENT
-    asset_id: msgspec.Raw = _ABSENT
-    upload_status: msgspec.Raw = _ABSENT
-    file_size: msgspec.Raw = _ABSENT
-    videoTranscript: msgspec.Raw = _ABSENT  # noqa: N815 - the provider's spelling
-    audioTranscript: msgspec.Raw = _ABSENT  # noqa: N815 - the provider's spelling
-    status: msgspec.Raw = _ABSENT
-    segment_index: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _MISSING
+    splits: msgspec.Raw = _MISSING
+    asset_ch_ids: msgspec.Raw = _MISSING
+    asset_id: msgspec.Raw = _MISSING
+    upload_status: msgspec.Raw = _MISSING
+    file_size: msgspec.Raw = _MISSING
+    videoTranscript: msgspec.Raw = _MISSING  # noqa: N815 - the provider's spelling
+    audioTranscript: msgspec.Raw = _MISSING  # noqa: N815 - the provider's spelling
+    status: msgspec.Raw = _MISSING
+    segment_index: msgspec.Raw = _MISSING
 
 
 class _Inner(msgspec.Struct, frozen=True, gc=False):
-    audio_transcription: msgspec.Raw = _ABSENT
-    summary: msgspec.Raw = _ABSENT
-    data: msgspec.Raw = _ABSENT
-    error_rate: msgspec.Raw = _ABSENT
-    exec_time: msgspec.Raw = _ABSENT
+    audio_transcription: msgspec.Raw = _MISSING
+    summary: msgspec.Raw = _MISSING
+    data: msgspec.Raw = _MISSING
+    error_rate: msgspec.Raw = _MISSING
+    exec_time: msgspec.Raw = _MISSING
 
 
 _decode_data = msgspec.json.Decoder(_Data).decode

@@ -26,7 +26,7 @@ COMPRESS_OVER_BYTES: Final = 8 * 1024
 INLINE_WORK_BYTES: Final = 64 * 1024
 """Work on a larger body runs in a thread, so that it does not delay other requests."""
 
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+MAX_CALLBACK_BYTES: Final = 32 * 1024 * 1024
 MAX_DATA_BYTES: Final = 9_900_000
 """Room for attributes and framing within the 10 MB of one publish request
 (https://cloud.google.com/pubsub/quotas#resource_limits)."""
@@ -56,7 +56,7 @@ def compress(body: bytes, level: int = FAST_LEVEL) -> bytes:
     return compressor.compress(body) + compressor.flush()
 
 
-def decompress(data: bytes, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+def decompress(data: bytes, limit_bytes: int = MAX_CALLBACK_BYTES) -> bytes:
     """Undo ``compress``; raises ``PoisonMessage`` if the data is bad, cut off, or too large."""
     decompressor = zlib.decompressobj(wbits=_GZIP)
     try:
@@ -109,7 +109,7 @@ def unpacked_bytes(data: bytes, attributes: Mapping[str, str]) -> int:
     if attributes.get("encoding") != "gzip":
         return len(data)
     size = attributes.get("size", "")
-    return min(int(size), MAX_BODY_BYTES) if _SIZE.fullmatch(size) else MAX_BODY_BYTES
+    return min(int(size), MAX_CALLBACK_BYTES) if _SIZE.fullmatch(size) else MAX_CALLBACK_BYTES
 
 
 def unpack(data: bytes, attributes: Mapping[str, str], published_at: datetime) -> ReceivedCallback:

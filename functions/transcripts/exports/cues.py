@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 
 from transcripts.exports.options import SpeakerLabels
 from transcripts.exports.speakers import DisplayedSpeaker
-from transcripts.exports.text import one_line, right_to_left
 from transcripts.exports.times import MAX_MS
 from transcripts.exports.transcript import Transcript
-from transcripts.exports.wrapping import NOT_FIRST, Ruler, fits_two_lines, ruler_for, wrap
+from transcripts.exports.wrapping import NOT_FIRST, Ruler, wrap
+from transcripts.text import one_line, right_to_left
 
 MIN_MS: Final = 833
 MAX_CUE_MS: Final = 7000
@@ -58,10 +58,11 @@ def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
     count = 0
     for spoken in _spoken(transcript):
         start_ms, end_ms, speaker, text, next_ms = spoken
-        if MIN_MS <= end_ms - start_ms <= MAX_CUE_MS and fits_two_lines(text, short, columns):
+        ruler = Ruler(text)
+        fits = ruler.two_lines_end(0, short, columns) >= ruler.size
+        if MIN_MS <= end_ms - start_ms <= MAX_CUE_MS and fits:
             timed = [Cue(start_ms, end_ms, speaker, text)]
         else:
-            ruler = ruler_for(text)
             # A speaker who is interrupted is named again.
             rest = short if always or next_ms < end_ms else columns
             parts = _split(ruler, end_ms - start_ms, short, rest, columns)
@@ -127,8 +128,8 @@ def _split(
 
 def _end_near(ruler: Ruler, start: int, columns: float, latest: int) -> int:
     """Return a good end near ``columns``: of a sentence, of a clause, of a word."""
-    low, wanted, high = ruler.window(start, columns)
-    high = min(latest, high)
+    low, wanted = ruler.reach(start, columns * 0.6), ruler.reach(start, columns)
+    high = min(latest, ruler.reach(start, columns * 1.4))
     sentence = clause = -1
     for match in _PAUSE.finditer(ruler.text, low, high):
         at = match.end()

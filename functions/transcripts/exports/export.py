@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Final
 
 from transcripts.exports.options import DEFAULTS, Options
-from transcripts.exports.registry import find_format
+from transcripts.exports.registry import FORMATS, find_format
 from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
 from transcripts.tasks.task import Segment, Task
@@ -15,6 +16,13 @@ CHUNK_CHARACTERS: Final = 64 * 1024
 """Text is yielded in chunks of about this size: a write for every line would take longer."""
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
+
+Write = Callable[[Transcript], Iterator[str]] | Callable[[Transcript], Iterator[bytes]]
+
+_WRITERS: Final[Mapping[str, Write]] = {
+    name: import_module(f"transcripts.exports.formats.{row.module}").write
+    for name, row in FORMATS.items()
+}
 
 
 def export(
@@ -29,7 +37,7 @@ def export(
     transcript = Transcript(
         task, displayed_speakers(task.speakers, task.speaker_names), segments, options
     )
-    written = chosen.write(transcript)
+    written = _WRITERS[format_name](transcript)
     return _encoded(written, byte_order_mark=options.bom and "bom" in chosen.options)
 
 

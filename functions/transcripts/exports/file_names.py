@@ -8,9 +8,9 @@ from unicodedata import normalize
 from urllib.parse import quote
 
 from transcripts.exports.registry import find_format
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import title
 from transcripts.tasks.task import Task
+from transcripts.text import one_line
 
 MAX_NAME_BYTES: Final = 150
 """Of the name without its suffix: file systems take 255 bytes in all."""

@@ -1,18 +1,17 @@
-"""The options of an export."""
+"""The options of an export, as they stand in a query or on a command line.
+
+This module and ``registry`` import no writer, so the command can list options and formats quickly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from transcripts.errors import RequestError
-
-MAX_CHARS: Final = (32, 37, 42)
-"""Columns of a line of subtitles: Podcasting 2.0, BBC, Netflix."""
-
-_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+from transcripts.exports.wrapping import DEFAULT_LINE_COLUMNS, LINE_COLUMNS
 
 
 class SpeakerLabels(StrEnum):
@@ -27,7 +26,7 @@ class SpeakerLabels(StrEnum):
 class Options:
     """The choices. ``bom`` begins text with a byte-order mark; ``raw`` leaves formulas in CSV."""
 
-    max_chars: int = 42
+    max_chars: int = DEFAULT_LINE_COLUMNS
     speakers: SpeakerLabels = SpeakerLabels.CHANGE
     bom: bool = False
     raw: bool = False
@@ -36,12 +35,32 @@ class Options:
 DEFAULTS: Final = Options()
 
 
-_EXPECTED: Final = {
-    "max_chars": "32, 37 or 42",
-    "speakers": "none, change or always",
-    "bom": "true or false",
-    "raw": "true or false",
+class Option(NamedTuple):
+    """An option: the value of each text that is accepted, and what the option does, in words."""
+
+    values: Mapping[str, object]
+    description: str
+
+    @property
+    def expected(self) -> str:
+        """The texts in a sentence; ``1`` and ``0`` are accepted, but not advertised."""
+        *first, last = (text for text in self.values if text not in {"1", "0"})
+        return f"{', '.join(first)} or {last}"
+
+
+_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    "max_chars": Option(
+        {str(columns): columns for columns in LINE_COLUMNS}, "Columns of a line of subtitles"
+    ),
+    "speakers": Option(
+        {label.value: label for label in SpeakerLabels}, "Where the name of a speaker is written"
+    ),
+    "bom": Option(_BOOLEANS, "Begin text with a byte-order mark, as Excel wants"),
+    "raw": Option(_BOOLEANS, "Leave cells that a spreadsheet takes for formulas"),
 }
+"""Every option, by the name of its field in ``Options``."""
 
 
 def read_options(offered: frozenset[str], values: Mapping[str, str]) -> Options:
@@ -50,8 +69,14 @@ def read_options(offered: frozenset[str], values: Mapping[str, str]) -> Options:
     Raises one ``RequestError`` (``bad_option``) that names every option with a wrong value. If
     ``values`` has an option that is not offered, the error also lists the offered ones.
     """
-    read = {name: _read(name, values[name]) for name in sorted(offered & values.keys())}
-    wrong = {name: _EXPECTED[name] for name, value in read.items() if value is None}
+    read: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for name in sorted(offered & values.keys()):
+        option = OPTIONS[name]
+        if values[name] in option.values:
+            read[name] = option.values[values[name]]
+        else:
+            wrong[name] = option.expected
     known = sorted(offered)
     sentences = [f"{name} must be {expected}." for name, expected in wrong.items()]
     if values.keys() - offered:
@@ -60,12 +85,4 @@ def read_options(offered: frozenset[str], values: Mapping[str, str]) -> Options:
         raise RequestError(
             " ".join(sentences), code="bad_option", details={"wrong": wrong, "options": known}
         )
-    return Options(**read)  # type: ignore[arg-type] # _read gives each its type
-
-
-def _read(name: str, text: str) -> object | None:
-    if name == "max_chars":
-        return next((columns for columns in MAX_CHARS if text == str(columns)), None)
-    if name == "speakers":
-        return next((labels for labels in SpeakerLabels if text == labels.value), None)
-    return _BOOLEANS.get(text)
+    return Options(**read)

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from transcripts.exports.options import SpeakerLabels
 from transcripts.exports.speakers import DisplayedSpeaker
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import is_ideographic
+from transcripts.text import one_line
 
 LONG_CHARACTERS: Final = 700
 """After this many characters a speech continues in a new paragraph, which has its own time."""

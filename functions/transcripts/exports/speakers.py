@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from transcripts.exports.text import one_line
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import Speaker, SpeakerName
+from transcripts.text import one_line
 
 # Byte-order mark, zero-width space, word joiner, and the marks of writing direction.
 

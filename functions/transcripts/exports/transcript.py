@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from transcripts.exports.options import Options
 from transcripts.exports.speakers import DisplayedSpeaker, DisplayedSpeakers
-from transcripts.exports.text import one_line
 from transcripts.exports.times import milliseconds
 from transcripts.tasks.task import Segment, Task
+from transcripts.text import one_line
 
 
 class Line(NamedTuple):

@@ -1,7 +1,7 @@
 """Classifies the provider's answers: was a job bought? Pure.
 
-An answer to a submission says that a job was bought, or that none was bought; or the answer is
-lost. The HTTP status alone proves nothing: the older generation sends errors as HTTP 200 with a
+An answer to a submission says that a job was bought, or that none was bought; every other answer
+is lost. The HTTP status alone proves nothing: the older generation sends errors as HTTP 200 with a
 string ``code``. ``msg`` proves nothing either: the same text means an unknown asset, a wrong model
 or real rate limiting. Only the text about a missing webhook is read, because its remedy differs
 (https://api-tools.memories.ai/visual-intelligence, whisper page).
@@ -9,6 +9,7 @@ or real rate limiting. Only the text about a missing webhook is read, because it
 
 from __future__ import annotations
 
+import codecs
 import re
 from enum import StrEnum
 from typing import Any, Final
@@ -79,6 +80,12 @@ class AssetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+REFUSED_STATUSES: Final = frozenset({301, 307, 308, 400, 401, 402, 403, 404, 405, 409, 415, 429})
+"""The statuses that say that nothing was bought: the errors that Mavi documents, the 404 of its
+gateway (https://api-tools.memories.ai/api-reference/getting-started/error-codes), and that the
+endpoint has moved (https://www.rfc-editor.org/rfc/rfc9110#status.307). No other status says so: a
+proxy may answer 499, or an application 303, although Mavi has accepted the request."""
+
 _ERROR_CODE: Final = re.compile(r"[45][0-9]{2}")
 
 _OLD_CODES: Final = {
@@ -93,11 +100,14 @@ _OLD_CODES: Final = {
 }
 
 
-def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -> SubmitAnswer:
-    """Classify the answer to ``POST /transcriptions/async-generate-multi-speaker``."""
+def read_submit_answer(http_status: int, body: bytes, retry_after_s: float) -> SubmitAnswer:
+    """Classify the answer to ``POST /transcriptions/async-generate-multi-speaker``.
+
+    ``retry_after_s`` is the header ``Retry-After``, 0 without one.
+    """
     content = _object(body)
     if not 200 <= http_status < 300:
-        return _refusal(http_status, content, retry_after)
+        return _refusal(http_status, content, retry_after_s) or AnswerLost(f"http_{http_status}")
     if content is None:
         return AnswerLost("unreadable_answer")
     code = _code(content)
@@ -113,15 +123,20 @@ def read_submit_answer(http_status: int, body: bytes, retry_after: str | None) -
     status = _OLD_CODES.get(code)
     if status is None and _ERROR_CODE.fullmatch(code):
         status = int(code)
-    # A 200 that contradicts itself, or has an undocumented code, may still mean a job.
-    return _refusal(status, content, retry_after) if status else AnswerLost("undocumented_answer")
+    if status is None:
+        # A 200 that contradicts itself, or has an undocumented code, may still mean a job.
+        return AnswerLost("undocumented_answer")
+    return _refusal(status, content, retry_after_s) or AnswerLost(f"http_{status}")
 
 
-def _refusal(status: int, content: dict[str, Any] | None, retry_after: str | None) -> SubmitAnswer:
-    if status >= 500 or status == 408:
-        return AnswerLost(f"http_{status}")
+def _refusal(
+    status: int, content: dict[str, Any] | None, retry_after_s: float
+) -> Refused | RateLimited | Ambiguous | None:
+    """Return what a status says that is known to refuse; None for any other."""
+    if status not in REFUSED_STATUSES:
+        return None
     if status == 429:
-        return RateLimited(_seconds(retry_after))
+        return RateLimited(retry_after_s)
     if status == 400:
         words = str((content or {}).get("msg", "")).lower()
         if all(part in words for part in NO_WEBHOOK_WORDS):
@@ -134,15 +149,17 @@ def _refusal(status: int, content: dict[str, Any] | None, retry_after: str | Non
     return Refused(Refusal.ERROR, status)
 
 
-def read_metadata_answer(http_status: int, body: bytes) -> AssetState | None:
+def read_metadata_answer(
+    http_status: int, body: bytes, retry_after_s: float
+) -> AssetState | RateLimited | None:
     """Classify the answer to ``GET /{asset_id}/metadata``; None means to ask again."""
     content = _object(body)
     status = http_status
     if 200 <= status < 300 and content is not None:
         code = _code(content)
         status = 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
-    if status == 429 or status >= 500:
-        return None
+    if status == 429:
+        return RateLimited(retry_after_s)
     if status != 200 or content is None:
         return AssetState.MISSING if status in (400, 404) else None
     resources = _field(content, "resource")
@@ -219,17 +236,17 @@ UploadAnswer = SignedUrl | Uploaded | Refused | RateLimited | Unreachable | None
 """None: it did not work this time; uploading costs nothing, so it may be tried again."""
 
 
-def read_upload_answer(http_status: int, body: bytes, retry_after: str | None) -> UploadAnswer:
+def read_upload_answer(http_status: int, body: bytes, retry_after_s: float) -> UploadAnswer:
     """Classify the answer to ``POST /upload`` and ``POST /upload/signed-url``."""
     content = _object(body)
     if not 200 <= http_status < 300:
-        return _upload_refusal(http_status, content, retry_after)
+        return _upload_refusal(http_status, content, retry_after_s)
     if content is None:
         return None
     code = _code(content)
     if code not in SUCCESS_CODES:
         status = _OLD_CODES.get(code)
-        return _upload_refusal(status, content, retry_after) if status else None
+        return _upload_refusal(status, content, retry_after_s) if status else None
     asset_id, url = _field(content, "asset_id"), _field(content, "signed_url")
     if not isinstance(asset_id, str) or not usable_id(asset_id):
         return None
@@ -239,20 +256,21 @@ def read_upload_answer(http_status: int, body: bytes, retry_after: str | None) -
 
 
 def _upload_refusal(
-    status: int, content: dict[str, Any] | None, retry_after: str | None
+    status: int, content: dict[str, Any] | None, retry_after_s: float
 ) -> UploadAnswer:
-    answer = _refusal(status, content, retry_after)
-    if isinstance(answer, Refused | RateLimited):
-        return answer
-    if isinstance(answer, AnswerLost):
-        return Unreachable()
-    # A 400 may be rate limiting, here too; nothing is lost by asking again.
-    return None
+    """Classify what is no success. An upload costs nothing, so it may be repeated when in doubt."""
+    refusal = _refusal(status, content, retry_after_s)
+    if isinstance(refusal, Ambiguous):
+        # A 400 may be rate limiting, here too.
+        return None
+    if refusal is None and 300 <= status < 500 and status not in (408, 499):
+        return Refused(Refusal.ERROR, status)
+    return refusal or Unreachable()
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        content = msgspec.json.decode(body)
+        content = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -265,9 +283,3 @@ def _code(content: dict[str, Any]) -> str:
 def _field(content: dict[str, Any], name: str) -> Any:
     data = content.get("data")
     return data.get(name) if isinstance(data, dict) else None
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Read ``Retry-After`` in seconds; Mavi documents none, so a date or nonsense is ignored."""
-    text = (retry_after or "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0.0

@@ -20,6 +20,7 @@ from transcripts.mavi.answers import (
     AssetState,
     DeleteAnswer,
     NotSent,
+    RateLimited,
     Sent,
     SignedUrl,
     SubmitAnswer,
@@ -98,7 +99,7 @@ class Provider(Protocol):
     async def submit(
         self, asset_id: str, max_wait_s: float, before_send: BeforeSend
     ) -> SubmitAnswer:
-        """Buy a transcript of an asset, with one request; ``intent`` runs right before it."""
+        """Buy a transcript of an asset, with one request; ``before_send`` runs right before it."""
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
@@ -134,7 +135,7 @@ class _NoKey(AuthBase):
 class _Answer(NamedTuple):
     status: int
     body: bytes
-    retry_after: str | None
+    retry_after_s: float
 
 
 class _Threads:
@@ -181,18 +182,22 @@ class MaviClient:
         async with self._calls.slots, self._rate_limiters["submit"].slot(max_wait_s, before_send):
             try:
                 async with asyncio.timeout(self._call_within_s):
-                    return await self._calls.run(self._submit, asset_id)
+                    answer = await self._calls.run(self._submit, asset_id)
             except TimeoutError:
                 return AnswerLost("timeout")
+        self._hold_off("submit", answer)
+        return answer
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
         async with self._calls.slots, self._rate_limiters["metadata"].slot(max_wait_s):
             try:
                 async with asyncio.timeout(self._call_within_s):
-                    return await self._calls.run(self._asset_state, asset_id)
+                    answer = await self._calls.run(self._asset_state, asset_id)
             except TimeoutError:
                 return None
+        self._hold_off("metadata", answer)
+        return None if isinstance(answer, RateLimited) else answer
 
     async def delete(self, asset_id: str, max_wait_s: float) -> DeleteAnswer:
         """Delete an asset, which cannot be undone; one that is gone already is no error."""
@@ -215,9 +220,11 @@ class MaviClient:
         async with self._calls.slots, self._rate_limiters["signed_url"].slot(max_wait_s):
             try:
                 async with asyncio.timeout(self._call_within_s):
-                    return await self._calls.run(self._signed_url, filename)
+                    answer = await self._calls.run(self._signed_url, filename)
             except TimeoutError:
                 return Unreachable()
+        self._hold_off("signed_url", answer)
+        return answer
 
     async def send(self, url: str, file: File) -> Sent:
         """Send with POST, which Mavi documents, then with PUT, which signed addresses usually want.
@@ -241,7 +248,14 @@ class MaviClient:
     async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
         """Make an asset of a file in one request."""
         async with self._uploads.slots, self._rate_limiters["upload"].slot(max_wait_s):
-            return await self._uploads.run(self._upload, file)
+            answer = await self._uploads.run(self._upload, file)
+        self._hold_off("upload", answer)
+        return answer
+
+    def _hold_off(self, endpoint: str, answer: object) -> None:
+        """Give no slot of an endpoint in the time that Mavi asks for."""
+        if isinstance(answer, RateLimited):
+            self._rate_limiters[endpoint].hold_off(answer.retry_after_s)
 
     def _submit(self, asset_id: str) -> SubmitAnswer:
         try:
@@ -251,12 +265,12 @@ class MaviClient:
             return NotSent(reason) if _never_sent(error) else AnswerLost(reason)
         return read_submit_answer(*answer)
 
-    def _asset_state(self, asset_id: str) -> AssetState | None:
+    def _asset_state(self, asset_id: str) -> AssetState | RateLimited | None:
         try:
             answer = self._call("GET", f"/{quote(asset_id, safe='')}/metadata")
         except FAILURES:
             return None
-        return read_metadata_answer(answer.status, answer.body)
+        return read_metadata_answer(*answer)
 
     def _delete(self, asset_id: str) -> DeleteAnswer | None:
         try:
@@ -338,7 +352,16 @@ def _request(
             body += chunk
             if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
                 raise AnswerTooLong
-        return _Answer(response.status_code, body, response.headers.get("Retry-After"))
+        retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+        return _Answer(response.status_code, body, retry_after_s)
+
+
+def _retry_after_s(header: str | None) -> float:
+    """Read ``Retry-After``, seconds or a date, at most 6 hours; 0 without a usable one."""
+    try:
+        return urllib3.Retry().parse_retry_after(header or "0")
+    except (urllib3.exceptions.InvalidHeader, OverflowError, ValueError):
+        return 0.0
 
 
 def _reason(error: Exception) -> str:

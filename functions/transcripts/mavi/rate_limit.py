@@ -51,13 +51,18 @@ class RateLimiter:
         self._waiting = 0
         self._slots = 0
         self._next_slot = float("-inf")
+        self._held_until = float("-inf")
         self._last_slot: float | None = None
         self._intents_s = 0.0
         self._slot_s = interval_s + ARRIVES_WITHIN_S
 
     def wait_s(self) -> float:
         """Return the estimated wait of a new caller in seconds, from how long recent slots took."""
-        return max(self._next_slot - self._clock(), 0.0) + self._waiting * self._slot_s
+        return max(self._left_s(), 0.0) + self._waiting * self._slot_s
+
+    def hold_off(self, seconds: float) -> None:
+        """Give no slot for so long: the provider asked for this pause."""
+        self._held_until = max(self._held_until, self._clock() + seconds)
 
     @asynccontextmanager
     async def slot(
@@ -79,7 +84,7 @@ class RateLimiter:
             async with self._lock:
                 if self._intents_s - intents_s > max_wait_s:
                     raise StoreUnavailable("The store is too slow to record calls of the provider.")
-                await self._wait()
+                await self._wait(max_wait_s)
                 if before_send is not None:
                     await self._record(before_send)
                 self._slots += 1
@@ -118,6 +123,11 @@ class RateLimiter:
             self._slot_s += (now - self._last_slot - self._slot_s) * SMOOTHING
         self._last_slot = now
 
-    async def _wait(self) -> None:
-        while (left_s := self._next_slot - self._clock()) > 0:
+    def _left_s(self) -> float:
+        return max(self._next_slot, self._held_until) - self._clock()
+
+    async def _wait(self, max_wait_s: float) -> None:
+        while (left_s := self._left_s()) > 0:
+            if self._held_until - self._clock() > max_wait_s:
+                raise RateLimitTimeout(left_s)
             await self._sleep(min(left_s, self._interval_s * POLL_FRACTION))

@@ -69,10 +69,11 @@ class RenamedSpeakers(msgspec.Struct, frozen=True):
 
 
 class Part(StrEnum):
-    """A part of a task that a deletion may have to leave."""
+    """A part of a task or submission that a deletion may have to leave."""
 
     SUBMISSION = "submission"
     ASSET = "asset"
+    OBJECT = "object"
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -80,6 +81,14 @@ class Left(msgspec.Struct, frozen=True):
 
     part: Part
     reason: str
+    message: str
+
+
+class Remaining(msgspec.Struct, frozen=True):
+    """A part that this deletion does not touch: its name, and how to delete it."""
+
+    part: Part
+    name: str
     message: str
 
 
@@ -104,10 +113,24 @@ class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     submitted_at: datetime | None
     expires_at: datetime | None
+    deleted_at: datetime | None
     uploads: int
     queued: bool
     previous_attempts: list[Attempt]
     next_step: str
+
+
+class SubmissionDeleted(msgspec.Struct, frozen=True):
+    """The result of deleting a submission.
+
+    ``task_ids`` are the tasks of its attempts. ``left`` is not deleted yet; ``remaining`` is beyond
+    this deletion, and is named once: after it, nobody knows the object's name any more.
+    """
+
+    submission_id: str
+    task_ids: list[str]
+    left: list[Left]
+    remaining: list[Remaining]
 
 
 class SubmissionList(msgspec.Struct, frozen=True):

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from transcripts.errors import ObjectCorrupted, ObjectForbidden, ObjectNotFound
-from transcripts.submissions.remedies import REMEDIES
+from transcripts.errors import (
+    ObjectCorrupted,
+    ObjectForbidden,
+    ObjectNotFound,
+    SubmissionError,
+)
+from transcripts.submissions.claims import DELETED
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
 from transcripts.uploads.media import RejectReason
@@ -139,6 +144,7 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     " account read the bucket, then submit the object again.",
     ObjectCorrupted.code: "The bytes that were read did not match the object's checksum, in every"
     " run. Submit the object again; if that fails too, upload it again.",
+    DELETED: "It was deleted before anything was bought. There is nothing to do.",
     "requester_pays": "The bucket lets only those read who pay for it. Copy the object to another"
     " bucket.",
     "object_unreadable": "Cloud Storage refuses to give the object. Upload it again.",
@@ -146,6 +152,12 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     " file plays, and submit the object again.",
     "upload_stalled": "Mavi has not processed the upload within a day. Submit the object again.",
 }
+_BOUGHT_AND_DELETED: Final = NextStep(
+    "The transcript was bought, and has been deleted.",
+    "There is nothing to do. To have the asset transcribed again, submit it with force: it is paid"
+    " again.",
+    again="To have it transcribed again, and pay again, run:",
+)
 _DUPLICATE_ASSET: Final = NextStep(
     "Mavi returned an asset id that another submission has.",
     "List the submissions by asset_id.",
@@ -155,11 +167,13 @@ _DUPLICATE_ASSET: Final = NextStep(
 
 def step_of_submission(submission: Submission) -> NextStep:
     """Return what to do about a submission."""
+    if submission.state is State.SUBMITTED and submission.deleted_at is not None:
+        return _BOUGHT_AND_DELETED
     if submission.state is State.REJECTED:
         reason = submission.reason or ""
         if reason == "duplicate_asset":
             return _DUPLICATE_ASSET
-        remedy = _OF_REASONS.get(reason) or REMEDIES.get(reason)
+        remedy = _OF_REASONS.get(reason) or SubmissionError.REMEDIES.get(reason)
         if remedy is not None:
             return NextStep(remedy)
     return _OF_SUBMISSIONS[submission.state]

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames, read_changes
-from transcripts.errors import RequestError, TaskNotFound
-from transcripts.exports import content_disposition, file_name, find_format
+from transcripts.errors import RequestError, SubmissionNotFound, TaskNotFound
+from transcripts.exports.file_names import content_disposition, file_name
+from transcripts.exports.options import read_options
+from transcripts.exports.registry import find_format
 from transcripts.ids import usable_id
 from transcripts.logs import Log
 from transcripts.ports import Documents, Read
@@ -90,7 +92,8 @@ class TaskRoutes:
         name = request.path_params["format"]
         chosen = find_format(name)
         parsers = dict.fromkeys(request.query_params.keys(), str)
-        options = chosen.read_options(requests.read_parameters(parsers, request.query_params))
+        values = requests.read_parameters(parsers, request.query_params)
+        options = read_options(chosen.options, values)
         found = await self._reader.read_task(request.path_params["task_id"])
         _require_transcript(found.value)
         transcript = await self._reader.open(found)
@@ -140,7 +143,7 @@ class TaskChanges:
         """Answer 204, or 200 with what is left and why."""
         task_id = _task_id(request)
         given = requests.read_parameters({"asset": requests.switch}, request.query_params)
-        left = await self._deletion.delete(task_id, asset=given.get("asset", False))
+        left = await self._deletion.delete_task(task_id, asset=given.get("asset", False))
         if not left:
             return Response(status_code=204)
         return json_answer(200, TaskDeleted(task_id, left))
@@ -180,11 +183,12 @@ def submission_listing(documents: Documents, retrier: Retrier) -> Listing[Submis
 
 
 class SubmissionRoutes:
-    """Answers ``GET /submissions`` and what lies below."""
+    """Answers ``/submissions`` and what lies below."""
 
-    def __init__(self, documents: Documents, retrier: Retrier) -> None:
+    def __init__(self, documents: Documents, retrier: Retrier, deletion: Deletion) -> None:
         self._documents = documents
         self._retrier = retrier
+        self._deletion = deletion
         self._listing = submission_listing(documents, retrier)
 
     async def list(self, request: Request) -> Response:
@@ -199,12 +203,17 @@ class SubmissionRoutes:
         submission_id = request.path_params["submission_id"]
         submission = await self._read(submission_id) if usable_id(submission_id) else None
         if submission is None:
-            raise RequestError(
-                "There is no such submission. It may have expired, or its id is misspelled.",
-                code="submission_not_found",
-                status=404,
-            )
+            raise SubmissionNotFound
         return json_answer(200, submission_view(submission))
+
+    async def delete(self, request: Request) -> Response:
+        """Answer what was deleted, what is left and why, and what remains elsewhere."""
+        given = requests.read_parameters({"asset": requests.switch}, request.query_params)
+        submission_id = request.path_params["submission_id"]
+        if not usable_id(submission_id):
+            raise SubmissionNotFound
+        asset = given.get("asset", False)
+        return json_answer(200, await self._deletion.delete_submission(submission_id, asset=asset))
 
     async def _read(self, submission_id: str) -> Submission | None:
         read = Read(submission_path(submission_id), Submission, SUBMISSION_VIEW_FIELDS)

@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from transcripts.errors import TranscriptsError
-from transcripts.exports import Options, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options
 from transcripts.logs import Log
 from transcripts.results.transcript_pages import OpenTranscript
 from transcripts.results.views import task_head

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from transcripts.exports.speakers import display_names
-from transcripts.exports.text import one_line
 from transcripts.results.answers import NamedSpeaker, SubmissionView, Summary, TaskHead
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import Submission
 from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
 from transcripts.tasks.task import ListedFields, ShownFields, Speaker, SpeakerName, Task
+from transcripts.text import one_line
 
 MAX_SPEAKERS: Final = 20
 """Of a summary: a page has up to 200 tasks, and a result may name hundreds of speakers."""

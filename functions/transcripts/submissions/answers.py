@@ -24,6 +24,7 @@ class Receipt(msgspec.Struct, frozen=True):
 class EnqueueResult(msgspec.Struct):
     """The ids of the submissions of a list, by decision.
 
+    ``deleted`` were bought, and their transcripts were deleted: only ``force`` buys them again.
     ``failed`` are asset ids that failed for now: the caller submits only these again. With
     ``force``, submitting the whole list again would buy the others once more.
     """
@@ -31,6 +32,7 @@ class EnqueueResult(msgspec.Struct):
     queued: list[str] = []
     duplicates: list[str] = []
     unknown: list[str] = []
+    deleted: list[str] = []
     failed: list[str] = []
 
 

@@ -2,7 +2,8 @@
 
 Every purchase has one entry in the ledger; its id is a hash of the asset, or of one generation of
 an object. Events repeat, callers retry and instances race. ``enqueue`` decides whether a request
-goes to the queue, and ``claim`` decides who gets the lease to work on it now.
+goes to the queue, and ``claim`` decides who gets the lease to work on it now. ``Ledger`` reads the
+entry, decides and writes as one step.
 
 This is the duplicate rule of purchases; ``tasks.merge`` holds the one of results.
 """
@@ -10,6 +11,7 @@ This is the duplicate rule of purchases; ``tasks.merge`` holds the one of result
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
@@ -23,11 +25,14 @@ from transcripts.tasks.task import Source
 
 D_co = TypeVar("D_co", covariant=True)
 
-RETRY_AFTER_S: Final = 10
+LEASED_RETRY_AFTER_S: Final = 10
 """``Retry-After`` while another instance holds the lease: most purchases take a second or two."""
 
 PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
+
+DELETED: Final = "deleted"
+"""Why a submission was rejected: it was deleted before anything was bought."""
 
 
 class PurchaseRequest(msgspec.Struct, frozen=True):
@@ -72,6 +77,12 @@ class AlreadyBought(msgspec.Struct, frozen=True):
     submission: Submission
 
 
+class BoughtAndDeleted(msgspec.Struct, frozen=True):
+    """It was bought before, and its transcript was deleted; only ``force`` buys it again."""
+
+    submission: Submission
+
+
 class AlreadyRejected(msgspec.Struct, frozen=True):
     """It was rejected before, and the request does not retry."""
 
@@ -101,17 +112,35 @@ class OverSpendCap(msgspec.Struct, frozen=True):
     state: State = State.PENDING
 
 
-FinalDecision = AlreadyBought | AlreadyRejected | PurchaseUnknown
+class TasksRemain(msgspec.Struct, frozen=True):
+    """The submission has these tasks, which must be deleted before its entry."""
+
+    task_ids: list[str]
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The entry holds nothing personal any more; ``before`` is what it was."""
+
+    before: Submission
+
+
+FinalDecision = AlreadyBought | BoughtAndDeleted | AlreadyRejected | PurchaseUnknown
 ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecision
 EnqueueDecision = Queued | FinalDecision
+EraseDecision = Erased | TasksRemain | InProgress | NotFound
 
 
 class Change(msgspec.Struct, Generic[D_co], frozen=True):
-    """A decision, and the documents to write for it (None: nothing)."""
+    """A decision, and what to write for it (None: nothing).
+
+    ``counter`` is the spend counter of the request's day. ``uncounted_day`` is the day whose
+    counter loses one purchase.
+    """
 
     decision: D_co
     submission: Submission | None = None
     counter: SpendCounter | None = None
+    uncounted_day: str | None = None
 
 
 def claim(
@@ -178,65 +207,115 @@ def reject(current: Submission | None, request: PurchaseRequest, reason: str) ->
     return Change(decision=True, submission=entry)
 
 
-def requeued(current: Submission | None, now: datetime, idle: timedelta) -> Submission | None:
-    """Return an entry that was idle for ``idle`` as it is enqueued again; None if it was not idle.
+def requeue(
+    current: Submission | None, now: datetime, idle: timedelta
+) -> Change[Submission | None]:
+    """Decide whether an entry was idle for ``idle`` and is enqueued again; None if it was not idle.
 
     ``enqueue_count`` goes up, since Cloud Tasks remembers the names of finished tasks. An entry
     that this very run wrote, by a commit whose acknowledgement was lost, is returned unchanged.
     """
     if current is None or current.state not in OPEN or current.state is State.SUBMITTING:
-        return None
+        return Change(None)
     if current.updated_at == now and current.queued and current.lease_expires_at is None:
-        return current
+        return Change(current)
     if _is_live(current, now) or current.updated_at > now - idle:
-        return None
+        return Change(None)
     if current.previous_attempts and not current.queued:
         # The caller of a forced repetition got an error: it must not be bought without that caller.
-        return apply(current, current.lease_id, Event.RELEASED, now)
-    return replace(
+        return recorded(current, apply(current, current.lease_id, Event.RELEASED, now))
+    requeued = replace(
         current,
         queued=True,
         enqueue_count=current.enqueue_count + 1,
         updated_at=now,
         lease_expires_at=None,
     )
+    return Change(requeued, requeued)
 
 
-def expire_call(current: Submission | None, now: datetime) -> Submission | None:
-    """Return an entry whose lease ended during a call as ``submit_unknown``; None for others."""
+def expire_call(current: Submission | None, now: datetime) -> Change[bool]:
+    """Turn a call whose lease ended into a lost answer; the decision tells whether it was one."""
     if current is None:
-        return None
+        return Change(decision=False)
     changed, expired = _with_call_expired(current, now)
-    return changed if expired else None
+    return Change(expired, changed if expired else None)
 
 
-def resubmitted(
-    current: Submission | None, task_id: str, request: PurchaseRequest, limit: int
-) -> Change[bool]:
-    """Decide whether to buy an overdue task again, at most ``limit`` times."""
+def resubmit(
+    current: Submission | None, task_id: str, now: datetime, limit: int
+) -> Change[Submission | None]:
+    """Decide whether to buy an overdue task again, at most ``limit`` times; None if not."""
     if current is None or current.state is not State.SUBMITTED or current.task_id != task_id:
-        return Change(decision=False)
+        return Change(None)
     if current.resubmissions >= limit:
-        return Change(decision=False)
+        return Change(None)
     again = replace(
-        _entry(current, request, queued=True),
+        _entry(current, PurchaseRequest(current.submission_id, now), queued=True),
         replaces_task_id=task_id,
         resubmissions=current.resubmissions + 1,
     )
-    return Change(decision=True, submission=again)
+    return Change(again, again)
 
 
-def uncounted(counter: SpendCounter | None) -> SpendCounter | None:
+def redact(current: Submission | None, task_id: str, now: datetime) -> Change[bool]:
+    """Remove what is personal from the entry of a deleted task, unless it has another task by now.
+
+    The decision is False while the asset is bought again: the purchase needs those fields.
+    """
+    if current is None or current.task_id not in (task_id, None):
+        return Change(decision=True)
+    if current.state in OPEN:
+        return Change(decision=False)
+    redacted = _redacted(current, now)
+    return Change(decision=True, submission=None if redacted == current else redacted)
+
+
+def erase(
+    current: Submission | None, deleted: Collection[str], now: datetime
+) -> Change[EraseDecision]:
+    """Decide whether a submission can be deleted, of whose tasks ``deleted`` are deleted.
+
+    The entry keeps its ids, its state and its times. One that waits is rejected, so that nothing is
+    bought for it any more.
+    """
+    if current is None:
+        return Change(NotFound())
+    remaining = [task_id for task_id in current.task_ids if task_id not in deleted]
+    if remaining:
+        return Change(TasksRemain(remaining))
+    ended, _ = _with_call_expired(current, now)
+    if ended.state in OPEN:
+        if _is_live(ended, now):
+            return Change(InProgress(_wait_s(ended, now)))
+        ended = apply(ended, ended.lease_id, Event.REJECTED, now, Facts(reason=DELETED))
+    erased = _redacted(ended, now)
+    freed_day = current.spend_day if not erased.spend_day else None
+    return Change(Erased(current), None if erased == current else erased, uncounted_day=freed_day)
+
+
+def _redacted(entry: Submission, now: datetime) -> Submission:
+    deleted_at = entry.deleted_at or now
+    return replace(
+        entry, source=None, filename=None, labels={}, queued=False, deleted_at=deleted_at
+    )
+
+
+def recorded(current: Submission | None, entry: Submission) -> Change[Submission]:
+    """Return the change to ``entry``; a purchase that no longer counts on its day is uncounted."""
+    day = current.spend_day if current is not None and not entry.spend_day else None
+    return Change(entry, entry, uncounted_day=day)
+
+
+def uncounted(counter: SpendCounter) -> SpendCounter:
     """Return the spend counter without one purchase that was refused."""
-    if counter is None:
-        return None
     return replace(counter, submissions=max(counter.submissions - 1, 0))
 
 
 def _final_decision(current: Submission, request: PurchaseRequest) -> FinalDecision | None:
     """Return why there is nothing to do; None if there is something."""
     if current.state is State.SUBMITTED and not request.force:
-        return AlreadyBought(current)
+        return AlreadyBought(current) if current.deleted_at is None else BoughtAndDeleted(current)
     if current.state is State.SUBMIT_UNKNOWN and not request.force:
         return PurchaseUnknown(current.reason)
     if current.state is State.REJECTED and not (request.retry_rejected or request.force):
@@ -303,9 +382,9 @@ def _is_live(submission: Submission, now: datetime) -> bool:
 
 def _wait_s(submission: Submission, now: datetime) -> int:
     if submission.lease_expires_at is None:
-        return RETRY_AFTER_S
+        return LEASED_RETRY_AFTER_S
     left_s = math.ceil((submission.lease_expires_at - now).total_seconds())
-    return max(1, min(left_s, RETRY_AFTER_S))
+    return max(1, min(left_s, LEASED_RETRY_AFTER_S))
 
 
 def _until_tomorrow_s(now: datetime) -> int:

@@ -10,20 +10,19 @@ from typing import Final
 from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
-from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
-    Change,
+    BoughtAndDeleted,
     EnqueueDecision,
     PurchaseRequest,
     PurchaseUnknown,
     Queued,
 )
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
-from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import SpendCounter, Submission, submission_id_of_object
+from transcripts.submissions.submission import submission_id_of_object
 from transcripts.tasks.task import Source
 from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify, labels_of
 from transcripts.uploads.stored_object import StoredObject
@@ -33,18 +32,21 @@ CONCURRENCY: Final = 16
 
 
 class Intake:
-    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
+
+    Objects of more than ``max_object_bytes`` bytes are rejected.
+    """
 
     def __init__(
         self,
-        store: SubmissionStore,
+        ledger: Ledger,
         queue: SubmitQueue,
         log: Log,
         *,
         clock: Callable[[], datetime],
         max_object_bytes: int,
     ) -> None:
-        self._store = store
+        self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
@@ -59,7 +61,13 @@ class Intake:
         media = classify(stored, self._max_object_bytes)
         labels = labels_of(stored)
         if isinstance(media, RejectReason):
-            await self._reject(stored, labels, media)
+            submission_id = submission_id_of_object(stored.uri, stored.generation)
+            purchase = PurchaseRequest(
+                submission_id, self._clock(), labels=labels, source=_source(stored)
+            )
+            if await self._ledger.reject(purchase, media):
+                # Logged once, however often the event is delivered.
+                self._log.warning("upload_rejected", submission_id=submission_id, reason=media)
             return
         purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
         decision = await self._enqueue(purchase)
@@ -95,7 +103,7 @@ class Intake:
             async with slots:
                 try:
                     purchase = PurchaseRequest(
-                        await self._store.submission_id_of(asset_id),
+                        await self._ledger.submission_id_of(asset_id),
                         self._clock(),
                         asset_id=asset_id,
                         labels=request.labels,
@@ -121,29 +129,11 @@ class Intake:
         return result
 
     async def _enqueue(self, purchase: PurchaseRequest) -> EnqueueDecision:
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[EnqueueDecision]:
-            return claims.enqueue(current, purchase)
-
-        decision = await self._store.change(purchase.submission_id, decide)
+        decision = await self._ledger.enqueue(purchase)
         if isinstance(decision, Queued):
             queued = decision.submission
             await self._queue.enqueue(queued.queue_task_name, queued.submission_id)
         return decision
-
-    async def _reject(
-        self, stored: StoredObject, labels: dict[str, str], reason: RejectReason
-    ) -> None:
-        """Record that an object is rejected; logged once, however often its event is delivered."""
-        submission_id = submission_id_of_object(stored.uri, stored.generation)
-        purchase = PurchaseRequest(
-            submission_id, self._clock(), labels=labels, source=_source(stored)
-        )
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
-            return claims.reject(current, purchase, reason)
-
-        if await self._store.change(submission_id, decide):
-            self._log.warning("upload_rejected", submission_id=submission_id, reason=reason)
 
     async def _purchase_of_object(
         self,
@@ -156,7 +146,7 @@ class Intake:
     ) -> PurchaseRequest:
         """Return the purchase of an object, or of the asset that its metadata name."""
         if isinstance(media, KnownAsset):
-            submission_id = await self._store.submission_id_of(media.asset_id)
+            submission_id = await self._ledger.submission_id_of(media.asset_id)
             asset_id, filename = media.asset_id, None
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
@@ -179,6 +169,8 @@ def _add(result: EnqueueResult, submission_id: str, decision: EnqueueDecision) -
             result.queued.append(submission_id)
         case AlreadyBought():
             result.duplicates.append(submission_id)
+        case BoughtAndDeleted():
+            result.deleted.append(submission_id)
         case PurchaseUnknown() | AlreadyRejected():
             result.unknown.append(submission_id)
 

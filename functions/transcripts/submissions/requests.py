@@ -12,7 +12,7 @@ from transcripts.ids import usable_id
 from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS, usable_labels
 from transcripts.uploads.stored_object import split_uri, usable_generation
 
-MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_REQUEST_BYTES: Final = 1024 * 1024
 MAX_ASSETS: Final = 1_000
 
 _SUBMISSION_ID: Final = re.compile(r"[0-9a-f]{32}")

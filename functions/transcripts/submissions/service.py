@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -18,13 +18,12 @@ from transcripts.errors import (
     TransientError,
 )
 from transcripts.logs import Log
-from transcripts.submissions import claims
 from transcripts.submissions.answers import Receipt, RunResult
 from transcripts.submissions.claims import (
+    LEASED_RETRY_AFTER_S,
     AlreadyBought,
     AlreadyRejected,
-    Change,
-    ClaimDecision,
+    BoughtAndDeleted,
     InProgress,
     LeaseGranted,
     NotFound,
@@ -33,10 +32,10 @@ from transcripts.submissions.claims import (
     PurchaseUnknown,
 )
 from transcripts.submissions.lease import Lease
+from transcripts.submissions.ledger import DuplicateAsset, Ledger
 from transcripts.submissions.requests import SubmitAsset
-from transcripts.submissions.store import DuplicateAsset, SubmissionStore
-from transcripts.submissions.submission import SpendCounter, State, Submission
-from transcripts.submissions.submitter import CallPolicy, Submitter, submission_error
+from transcripts.submissions.submission import State
+from transcripts.submissions.submitter import CallPolicy, Submitter
 from transcripts.submissions.transitions import LeaseLost
 from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
@@ -52,7 +51,7 @@ RUN_FOR: Final = timedelta(minutes=25)
 RELEASE_WITHIN: Final = timedelta(seconds=5)
 """How long a caller that gets an error may wait until the lease is released."""
 
-RETRY_AFTER_S: Final = 60
+STORAGE_RETRY_AFTER_S: Final = 60
 """``Retry-After`` for Cloud Tasks if Cloud Storage fails: a 503 would slow down the whole queue."""
 
 
@@ -61,23 +60,21 @@ class SubmissionService:
 
     def __init__(
         self,
-        store: SubmissionStore,
+        ledger: Ledger,
         submitter: Submitter,
         uploader: Uploader,
         log: Log,
         *,
         clock: Callable[[], datetime],
         new_lease_id: Callable[[], str],
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         cap_per_day: int = 0,
     ) -> None:
-        self._store = store
+        self._ledger = ledger
         self._submitter = submitter
         self._uploader = uploader
         self._log = log
         self._clock = clock
         self._new_lease_id = new_lease_id
-        self._sleep = sleep
         self._cap_per_day = cap_per_day
         self._submitting: dict[tuple[str, bool], asyncio.Task[Receipt]] = {}
         self._running: dict[str, asyncio.Task[RunResult]] = {}
@@ -88,7 +85,7 @@ class SubmissionService:
         Raises ``SubmissionError`` with one of its codes, and ``StoreUnavailable`` if nothing was
         sent. A caller that closes the connection does not stop the purchase.
         """
-        submission_id = await self._store.submission_id_of(request.asset_id)
+        submission_id = await self._ledger.submission_id_of(request.asset_id)
         key = (submission_id, request.force)
         follows = key in self._submitting
         receipt = await self._shared(
@@ -118,7 +115,7 @@ class SubmissionService:
         return await asyncio.shield(task)
 
     async def _submit(self, submission_id: str, request: SubmitAsset) -> Receipt:
-        decision = await self._claim(
+        decision = await self._ledger.claim(
             PurchaseRequest(
                 submission_id,
                 self._clock(),
@@ -133,13 +130,15 @@ class SubmissionService:
             case AlreadyBought(submission):
                 return Receipt(submission.task_id or "", submission_id, duplicate=True)
             case LeaseGranted(submission):
-                return await self._call(self._lease(submission), request)
+                return await self._call(Lease(self._ledger, submission, self._log), request)
+            case BoughtAndDeleted():
+                raise SubmissionError("transcript_deleted")
             case InProgress(retry_after_s):
-                raise _in_progress(retry_after_s)
+                raise SubmissionError("submission_in_progress", retry_after_s=retry_after_s)
             case PurchaseUnknown(reason):
-                raise submission_error("submit_unknown", status=409, details={"reason": reason})
+                raise SubmissionError("submit_unknown", status=409, details={"reason": reason})
             case OverSpendCap(retry_after_s):
-                raise submission_error("budget_exhausted", retry_after_s=retry_after_s)
+                raise SubmissionError("budget_exhausted", retry_after_s=retry_after_s)
             case NotFound() | AlreadyRejected():
                 raise AssertionError("a request names its asset and retries what was rejected")
 
@@ -151,17 +150,19 @@ class SubmissionService:
             return await self._submitter.submit(lease, request.asset_id, DIRECT)
         except DuplicateAsset as duplicate:
             # An upload got this asset id meanwhile: its submission buys the asset.
-            await self._reject_duplicate(lease, duplicate)
+            await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
             return await self._submit(duplicate.submission_id, request)
         except LeaseLost as error:
-            raise _in_progress(claims.RETRY_AFTER_S) from error
+            raise SubmissionError(
+                "submission_in_progress", retry_after_s=LEASED_RETRY_AFTER_S
+            ) from error
         except TransientError:
             # Nothing was sent. If the store is down, the lease is not released but expires.
             await lease.release(within=RELEASE_WITHIN)
             raise
 
     async def _run(self, submission_id: str) -> RunResult:
-        decision = await self._claim(
+        decision = await self._ledger.claim(
             PurchaseRequest(
                 submission_id,
                 self._clock(),
@@ -172,8 +173,12 @@ class SubmissionService:
         )
         match decision:
             case LeaseGranted(submission):
-                return await self._work(self._lease(submission))
-            case AlreadyBought(submission) | AlreadyRejected(submission):
+                return await self._work(Lease(self._ledger, submission, self._log))
+            case (
+                AlreadyBought(submission)
+                | BoughtAndDeleted(submission)
+                | AlreadyRejected(submission)
+            ):
                 return RunResult.of(submission)
             case PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
@@ -195,7 +200,7 @@ class SubmissionService:
                 await self._submitter.submit(lease, asset_id, FROM_QUEUE)
         except DuplicateAsset as duplicate:
             # Mavi returned an asset id that another submission has: that one buys it.
-            await self._reject_duplicate(lease, duplicate)
+            await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
             return RunResult.of(lease.entry, "duplicate_asset")
         except (UploadFailed, ObjectNotFound) as error:
             await self._submitter.reject(lease, error.code)
@@ -206,7 +211,7 @@ class SubmissionService:
             raise RetryLater("Another instance took over.") from error
         except ObjectUnavailable as error:
             await lease.release()
-            raise RetryLater(error.message, retry_after_s=RETRY_AFTER_S) from error
+            raise RetryLater(error.message, retry_after_s=STORAGE_RETRY_AFTER_S) from error
         except TransientError:
             await lease.release()
             raise
@@ -216,14 +221,10 @@ class SubmissionService:
         """Return the previous task whose late result makes this repetition unnecessary."""
         if lease.entry.replaces_task_id is None:
             return None
-        previous = [each.task_id for each in lease.entry.previous_attempts if each.task_id]
-        task_id = await self._store.first_with_result(previous)
+        task_id = await self._ledger.late_result(lease.entry)
         if task_id is not None:
             await lease.restore_previous(task_id)
         return task_id
-
-    async def _reject_duplicate(self, lease: Lease, duplicate: DuplicateAsset) -> None:
-        await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
 
     async def _asset(self, lease: Lease) -> str:
         entry = lease.entry
@@ -233,25 +234,9 @@ class SubmissionService:
             raise UploadFailed("no_source")
         return entry.asset_id
 
-    async def _claim(self, request: PurchaseRequest) -> ClaimDecision:
-        def decide(
-            current: Submission | None, counter: SpendCounter | None
-        ) -> Change[ClaimDecision]:
-            return claims.claim(current, counter, request)
-
-        day = request.day if request.cap_per_day else None
-        return await self._store.change(request.submission_id, decide, spend_day=day)
-
-    def _lease(self, entry: Submission) -> Lease:
-        return Lease(self._store, entry, self._log, self._clock, self._sleep)
-
 
 def _finished(under_way: dict[K, asyncio.Task[R]], key: K, task: asyncio.Task[R]) -> None:
     del under_way[key]
     if not task.cancelled():
         # Every caller may have closed its connection; then nothing else retrieves the error.
         task.exception()
-
-
-def _in_progress(retry_after_s: int) -> SubmissionError:
-    return submission_error("submission_in_progress", retry_after_s=retry_after_s)

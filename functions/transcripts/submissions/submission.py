@@ -53,6 +53,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
       such purchases; ``previous_attempts`` are the purchases before a repetition.
     * ``spend_day`` is the UTC day whose spend cap this purchase counts against.
     * ``forbidden_since`` is when Cloud Storage first refused to let the object be read.
+    * ``deleted_at`` is when its transcript, or what is personal here, was deleted.
     """
 
     submission_id: str
@@ -79,6 +80,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     enqueue_count: int = 0
     spend_day: str | None = None
     previous_attempts: list[Attempt] = []
+    deleted_at: datetime | None = None
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The tasks of all purchases, the first one first."""
+        found = [*(each.task_id for each in self.previous_attempts), self.task_id]
+        return [task_id for task_id in found if task_id]
 
     @property
     def queue_task_name(self) -> str:

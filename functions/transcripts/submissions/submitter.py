@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -23,26 +24,25 @@ from transcripts.mavi.answers import (
     RateLimited,
     Refusal,
     Refused,
-    SubmitAnswer,
 )
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.retention import expiry
+from transcripts.retry import backoff
 from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
-from transcripts.submissions.remedies import REMEDIES
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.tasks.task import Status, Task
 
 FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 32.0
+MAX_PAUSE_S: Final = 32.0
 MAX_RETRIES: Final = 6
 """1, 2, 4, 8, 16 and 32 seconds, as the provider asks."""
 
 METADATA_ATTEMPTS: Final = 3
 
-RETRY_AFTER_S: Final = 60
-"""``Retry-After`` when the provider's rate limit is reached."""
+BUSY_RETRY_AFTER_S: Final = 60
+"""``Retry-After`` after the last attempt, if Mavi asks for no longer pause."""
 
 
 class CallPolicy(msgspec.Struct, frozen=True):
@@ -56,21 +56,24 @@ class CallPolicy(msgspec.Struct, frozen=True):
     will_retry: bool
 
 
-def submission_error(
-    code: str,
-    *,
-    status: int | None = None,
-    details: Mapping[str, object] | None = None,
-    retry_after_s: int | None = None,
-) -> SubmissionError:
-    """Return the error of that code, with the sentence that tells the remedy."""
-    return SubmissionError(
-        code, REMEDIES[code], status=status, details=details, retry_after_s=retry_after_s
-    )
+class _Refusal(msgspec.Struct, frozen=True):
+    """Why nothing was bought: the code and details of the error.
+
+    ``retry_after_s`` is set if a later run may succeed. ``definite``: Mavi has refused this very
+    request, so even a queued entry is rejected.
+    """
+
+    code: str
+    details: dict[str, object] = {}
+    retry_after_s: int | None = None
+    definite: bool = False
 
 
 class Submitter:
-    """Makes the one request that costs money, and records what came of it."""
+    """Makes the one request that costs money, and records what came of it.
+
+    A task is kept for ``retention_days`` days, 0 for ever.
+    """
 
     def __init__(
         self,
@@ -93,15 +96,40 @@ class Submitter:
         Raises ``SubmissionError`` with one of its codes, ``RetryLater`` if the policy allows it,
         ``LeaseLost``, and ``StoreUnavailable`` if nothing was sent.
         """
-        pause_s = FIRST_PAUSE_S
+        answer = await self._call(lease, asset_id, policy)
+        match answer:
+            case Accepted(task_id):
+                return await self._record_purchase(lease, asset_id, task_id)
+            case AnswerLost(reason):
+                await lease.record_outcome(Event.ANSWER_LOST, reason=reason)
+                self._log.error("answer_lost", submission_id=lease.submission_id, reason=reason)
+                raise SubmissionError("submit_unknown", details={"reason": reason})
+            case _Refusal(code, details, retry_after_s, definite):
+                if policy.will_retry and retry_after_s is not None:
+                    raise RetryLater("Mavi has no time for this now.", retry_after_s=retry_after_s)
+                await self.reject(lease, code, defer=not (policy.will_retry or definite), **details)
+                raise SubmissionError(code, details=details, retry_after_s=retry_after_s)
+
+    async def reject(
+        self, lease: Lease, code: str, *, defer: bool = False, **details: object
+    ) -> None:
+        """Record that nothing was bought, and why; with ``defer`` a queued entry is released."""
+        await (lease.defer(code) if defer else lease.reject(code))
+        self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
+
+    async def _call(
+        self, lease: Lease, asset_id: str, policy: CallPolicy
+    ) -> Accepted | AnswerLost | _Refusal:
+        """Request the transcript until Mavi accepts or refuses, or no retry is left."""
+        pauses_s = backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         asset_checked = False
         for retries_left in range(MAX_RETRIES, -1, -1):
             try:
                 answer = await self._provider.submit(
-                    asset_id, policy.max_wait_s, lambda: lease.record_intent(Event.CALL_STARTED)
+                    asset_id, policy.max_wait_s, partial(lease.record_intent, Event.CALL_STARTED)
                 )
             except RateLimitTimeout as waiting:
-                raise await self._unavailable(lease, policy, math.ceil(waiting.wait_s)) from waiting
+                return _Refusal("provider_rate_limited", retry_after_s=math.ceil(waiting.wait_s))
             self._log.info(
                 "mavi_answered",
                 submission_id=lease.submission_id,
@@ -110,29 +138,23 @@ class Submitter:
                 retries_left=retries_left,
             )
             match answer:
-                case Accepted(task_id):
-                    return await self._accepted(lease, asset_id, task_id)
+                case Accepted() | AnswerLost():
+                    return answer
                 case Refused(refusal, http_status):
-                    raise await self._rejected(lease, refusal, {"http_status": http_status})
-                case AnswerLost(reason):
-                    raise await self._lost(lease, reason)
+                    return _Refusal(refusal, {"http_status": http_status}, definite=True)
             await lease.record_outcome(Event.CALL_REFUSED)
             if isinstance(answer, Ambiguous) and not asset_checked:
                 asset_checked = True
-                why = await self._why_refused(asset_id, policy)
-                if why is not None:
-                    code, details = why
-                    if code == "asset_not_found" and policy.will_retry and self._is_new(lease):
-                        # The asset was there a moment ago, and rate limiting looks the same.
-                        raise await self._unavailable(lease, policy, RETRY_AFTER_S)
-                    raise await self._rejected(lease, code, details, defer=not policy.will_retry)
-            if not retries_left:
-                raise await self._gave_up(lease, policy, answer)
-            await self._sleep(max(pause_s, _asked_pause_s(answer)))
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                asset_refusal = await self._asset_refusal(lease, asset_id, policy)
+                if asset_refusal is not None:
+                    return asset_refusal
+            asked_s = answer.retry_after_s if isinstance(answer, RateLimited) else 0.0
+            if not retries_left or asked_s > policy.max_wait_s:
+                return _last_refusal(answer, policy)
+            await self._sleep(max(next(pauses_s), asked_s))
         raise AssertionError("the loop ends by returning or raising")
 
-    async def _accepted(self, lease: Lease, asset_id: str, task_id: str) -> Receipt:
+    async def _record_purchase(self, lease: Lease, asset_id: str, task_id: str) -> Receipt:
         now = self._clock()
         entry = lease.entry
         task = Task(
@@ -149,7 +171,7 @@ class Submitter:
             expires_at=expiry(now, self._retention_days),
         )
         try:
-            await lease.record_purchase(task, now)
+            await lease.record_purchase(task)
         except (StoreUnavailable, DocumentRefused) as error:
             self._log.error(
                 "bought_but_not_recorded",
@@ -157,60 +179,17 @@ class Submitter:
                 task_id=task_id,
                 reason=error.message,
             )
-            raise submission_error("submit_unknown", details={"task_id": task_id}) from error
+            raise SubmissionError("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
         return Receipt(task_id, entry.submission_id, duplicate=False)
 
-    async def reject(self, lease: Lease, code: str, **details: object) -> None:
-        """Record that nothing was bought, and why."""
-        await lease.reject(code)
-        self._log_rejected(lease, code, details)
-
-    def _log_rejected(self, lease: Lease, code: str, details: Mapping[str, object]) -> None:
-        self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
-
-    async def _rejected(
-        self, lease: Lease, code: str, details: Mapping[str, object], *, defer: bool = False
-    ) -> SubmissionError:
-        await (lease.defer(code) if defer else lease.reject(code))
-        self._log_rejected(lease, code, details)
-        return submission_error(code, details=details)
-
-    async def _lost(self, lease: Lease, reason: str) -> SubmissionError:
-        await lease.record_outcome(Event.ANSWER_LOST, reason=reason)
-        self._log.error("answer_lost", submission_id=lease.submission_id, reason=reason)
-        return submission_error("submit_unknown", details={"reason": reason})
-
-    async def _unavailable(self, lease: Lease, policy: CallPolicy, retry_after_s: int) -> Exception:
-        """End a purchase that got no slot, or did not reach Mavi: nothing was bought."""
-        if policy.will_retry:
-            return RetryLater("Mavi has no time for this now.", retry_after_s=retry_after_s)
-        error = await self._rejected(lease, "provider_rate_limited", {}, defer=True)
-        error.retry_after_s = retry_after_s
-        return error
-
-    async def _gave_up(self, lease: Lease, policy: CallPolicy, answer: SubmitAnswer) -> Exception:
-        if isinstance(answer, RateLimited):
-            return await self._unavailable(lease, policy, RETRY_AFTER_S)
-        if isinstance(answer, NotSent) and policy.will_retry:
-            return await self._unavailable(lease, policy, RETRY_AFTER_S)
-        reason = answer.reason if isinstance(answer, NotSent) else "http_400"
-        return await self._rejected(
-            lease, Refusal.ERROR, {"reason": reason}, defer=not policy.will_retry
-        )
-
-    def _is_new(self, lease: Lease) -> bool:
-        """Tell whether this pipeline uploaded the asset less than a day ago."""
-        entry = lease.entry
-        sent_at = entry.sent_at or self._clock()
-        return entry.filename is not None and self._clock() - sent_at < PROCESSING_TIMEOUT
-
-    async def _why_refused(
-        self, asset_id: str, policy: CallPolicy
-    ) -> tuple[str, dict[str, object]] | None:
+    async def _asset_refusal(
+        self, lease: Lease, asset_id: str, policy: CallPolicy
+    ) -> _Refusal | None:
         """Read in the asset's metadata why Mavi answered 400; None if the asset is no reason.
 
-        Even here a 400 may be rate limiting, so only the same answer twice counts.
+        Even here a 400 may be rate limiting, so only the same answer twice counts. That an asset is
+        missing which this pipeline uploaded less than a day ago is most likely rate limiting too.
         """
         state: AssetState | None = None
         for _ in range(METADATA_ATTEMPTS):
@@ -220,14 +199,28 @@ class Submitter:
             except RateLimitTimeout:
                 return None
             if state is AssetState.MISSING and before is AssetState.MISSING:
-                return "asset_not_found", {"asset_id": asset_id}
+                entry = lease.entry
+                sent_at = entry.sent_at or self._clock()
+                is_new = self._clock() - sent_at < PROCESSING_TIMEOUT
+                if policy.will_retry and entry.filename is not None and is_new:
+                    return _Refusal("provider_rate_limited", retry_after_s=BUSY_RETRY_AFTER_S)
+                return _Refusal("asset_not_found", {"asset_id": asset_id})
             if state in (AssetState.WAITING, AssetState.UPLOADING, AssetState.FAILED):
-                return "asset_not_ready", {"asset_id": asset_id, "upload_status": state}
+                return _Refusal("asset_not_ready", {"asset_id": asset_id, "upload_status": state})
             if state is AssetState.READY:
                 return None
         return None
 
 
-def _asked_pause_s(answer: SubmitAnswer) -> float:
-    asked_s = answer.retry_after_s if isinstance(answer, RateLimited) else 0.0
-    return min(asked_s, LONGEST_PAUSE_S)
+def _last_refusal(answer: RateLimited | NotSent | Ambiguous, policy: CallPolicy) -> _Refusal:
+    """Return why nothing was bought in the last of all attempts."""
+    match answer:
+        case RateLimited(asked_s):
+            retry_after_s = max(math.ceil(asked_s), BUSY_RETRY_AFTER_S)
+            return _Refusal("provider_rate_limited", retry_after_s=retry_after_s)
+        case NotSent(reason) if policy.will_retry:
+            return _Refusal(Refusal.ERROR, {"reason": reason}, BUSY_RETRY_AFTER_S)
+        case NotSent(reason):
+            return _Refusal(Refusal.ERROR, {"reason": reason})
+        case Ambiguous():
+            return _Refusal(Refusal.ERROR, {"reason": "http_400"})

@@ -14,21 +14,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from transcripts.errors import Conflict, StoreUnavailable, TransientError
+from transcripts.errors import StoreUnavailable, TransientError
 from transcripts.logs import Log
-from transcripts.ports import Documents, Query, Read, Snapshot, SubmitQueue, T, Write
+from transcripts.ports import Documents, Query, Snapshot, SubmitQueue, T
 from transcripts.retry import Retrier
 from transcripts.submissions import claims
-from transcripts.submissions.claims import Change, PurchaseRequest
-from transcripts.submissions.store import SubmissionStore
-from transcripts.submissions.submission import (
-    OPEN,
-    SpendCounter,
-    State,
-    Submission,
-    submission_path,
-)
-from transcripts.tasks.task import Status, Task, task_path
+from transcripts.submissions.ledger import Ledger
+from transcripts.submissions.submission import OPEN, State, Submission
+from transcripts.tasks.task import Status, Task
 
 R = TypeVar("R")
 
@@ -49,7 +42,7 @@ of the scheduler (``infra/functions.tf``)."""
 CONCURRENCY: Final = 8
 
 TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
-SUBMISSION_FIELDS: Final = ("submission_id", "state", "created_at", "updated_at", "spend_day")
+ENTRY_FIELDS: Final = ("submission_id", "state", "created_at", "updated_at")
 
 LATE_TASKS: Final = ("tasks", "status", "submitted_at")
 IDLE_SUBMISSIONS: Final = ("submissions", "state", "updated_at")
@@ -79,24 +72,28 @@ class _Run:
 
 
 class Sweeper:
-    """Moves stopped items to a state that continues, or that an operator can act on."""
+    """Moves stopped items to a state that continues, or that an operator can act on.
+
+    A task without a result is overdue after ``overdue_after``, and is bought again at most
+    ``resubmit_overdue`` times. A run starts nothing more after ``max_run``.
+    """
 
     def __init__(
         self,
         documents: Documents,
         retrier: Retrier,
+        ledger: Ledger,
         queue: SubmitQueue,
         log: Log,
         *,
         clock: Callable[[], datetime],
         overdue_after: timedelta,
         resubmit_overdue: int = 0,
-        retention_days: int = 0,
         max_run: timedelta = timedelta(seconds=MAX_RUN_S),
     ) -> None:
         self._documents = documents
         self._retrier = retrier
-        self._store = SubmissionStore(documents, retrier, retention_days)
+        self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
@@ -139,41 +136,19 @@ class Sweeper:
             run.counts.resubmitted += resubmitted is True
 
     async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
-        """Mark a task overdue, and buy it again if configured; None if its result has come.
-
-        Both are one commit against the task as it was found, so a result that comes now wins.
-        """
-        task = msgspec.structs.replace(late.value, status=Status.OVERDUE)
-        writes = [Write(task_path(task.task_id), task, ("status",), expect=late.version)]
-        reopened, reopening = await self._reopened(task)
-        writes += reopening
-        try:
-            await self._documents.commit(*writes)
-        except Conflict:
+        """Mark a task overdue; tells whether it is bought again, None if its result has come."""
+        marked, again = await self._ledger.mark_overdue(late, self._resubmit_overdue)
+        if not marked:
             return None
         self._log.warning(
             "task_overdue",
-            task_id=task.task_id,
-            submission_id=task.submission_id,
-            resubmitted=reopened is not None,
+            task_id=late.value.task_id,
+            submission_id=late.value.submission_id,
+            resubmitted=again is not None,
         )
-        if reopened is not None:
-            await self._enqueue(reopened)
-        return reopened is not None
-
-    async def _reopened(self, task: Task) -> tuple[Submission | None, list[Write]]:
-        """Return the entry and the writes that buy an overdue task again, if configured."""
-        if not self._resubmit_overdue or task.submission_id is None:
-            return None, []
-        path = submission_path(task.submission_id)
-        (found,) = await self._documents.read(Read(path, Submission))
-        request = PurchaseRequest(task.submission_id, self._clock())
-        change = claims.resubmitted(
-            found.value if found else None, task.task_id, request, self._resubmit_overdue
-        )
-        if change.submission is None:
-            return None, []
-        return change.submission, await self._store.writes_of(found, change.submission)
+        if again is not None:
+            await self._enqueue(again)
+        return again is not None
 
     async def _expire_calls(self, run: _Run) -> None:
         collection, state, moment = EXPIRED_CALLS
@@ -185,7 +160,7 @@ class Sweeper:
                 where=((state, State.SUBMITTING),),
                 until=self._clock(),
                 limit=BATCH_LIMIT,
-                fields=SUBMISSION_FIELDS,
+                fields=ENTRY_FIELDS,
             ),
             run,
         )
@@ -194,12 +169,7 @@ class Sweeper:
 
     async def _expire_call(self, found: Snapshot[Submission]) -> bool:
         submission_id = found.value.submission_id
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[bool]:
-            changed = claims.expire_call(current, self._clock())
-            return Change(changed is not None, changed)
-
-        expired = await self._store.change(submission_id, decide)
+        expired = await self._ledger.expire_call(submission_id)
         if expired:
             self._log.error("answer_lost", submission_id=submission_id, reason=claims.PROCESS_ENDED)
         return expired
@@ -214,7 +184,7 @@ class Sweeper:
                 where=((state, stuck_in),),
                 until=self._clock() - STALLED_AFTER,
                 limit=BATCH_LIMIT,
-                fields=SUBMISSION_FIELDS,
+                fields=ENTRY_FIELDS,
             ),
             run,
         )
@@ -222,19 +192,7 @@ class Sweeper:
             run.counts.requeued += requeued
 
     async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
-        now = self._clock()
-        day = stalled.value.spend_day
-
-        def decide(
-            current: Submission | None, counter: SpendCounter | None
-        ) -> Change[Submission | None]:
-            changed = claims.requeued(current, now, STALLED_AFTER)
-            if changed is None or changed is current:
-                return Change(changed)
-            freed = current is not None and current.spend_day == day and not changed.spend_day
-            return Change(changed, changed, claims.uncounted(counter) if day and freed else None)
-
-        submission = await self._store.change(stalled.value.submission_id, decide, spend_day=day)
+        submission = await self._ledger.requeue(stalled.value.submission_id, STALLED_AFTER)
         if submission is None:
             return False
         if submission.state not in OPEN:

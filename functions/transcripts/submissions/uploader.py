@@ -35,6 +35,7 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import File, Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectReader, ObjectSource
+from transcripts.retry import backoff
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
@@ -63,8 +64,8 @@ MAX_WAIT_S: Final = 120.0
 """How long an upload waits for a slot of the rate limit."""
 
 POLL_S: Final = 2.0
-LONGEST_POLL_S: Final = 30.0
-RETRY_AFTER_S: Final = 60
+MAX_POLL_S: Final = 30.0
+UPLOAD_RETRY_AFTER_S: Final = 60
 ON_ITS_WAY: Final = "The object is on its way to Mavi."
 
 ACCOUNT_REFUSALS: Final = (Refusal.AUTH, Refusal.NO_CREDIT)
@@ -117,7 +118,14 @@ class Uploader:
             except ObjectUnreadable as error:
                 raise UploadFailed(error.code) from error
             except ObjectForbidden as error:
-                raise await self._forbidden(lease, error) from error
+                self._log.warning(
+                    "object_forbidden", submission_id=lease.submission_id, reason=error.message
+                )
+                since = lease.entry.forbidden_since
+                if since is not None and self._clock() - since >= FORBIDDEN_FOR:
+                    raise UploadFailed(error.code) from error
+                await lease.record_outcome(Event.OBJECT_FORBIDDEN)
+                raise RetryLater(error.message, retry_after_s=UPLOAD_RETRY_AFTER_S) from error
             except ObjectCorrupted as error:
                 # Another read may get the right bytes.
                 if lease.entry.uploads < MAX_UPLOADS:
@@ -133,7 +141,7 @@ class Uploader:
             return True
         state = await self._state(asset_id)
         if state is None:
-            raise _retry_later(RETRY_AFTER_S)
+            raise _retry_later(UPLOAD_RETRY_AFTER_S)
         if state in (AssetState.UPLOADING, AssetState.UNKNOWN) and submission.sent_at is not None:
             return self._clock() - submission.sent_at < RESUMABLE_FOR
         return state is AssetState.READY
@@ -154,17 +162,6 @@ class Uploader:
         finally:
             opened.close()
 
-    async def _forbidden(self, lease: Lease, error: ObjectForbidden) -> Exception:
-        """Retry later, up to ``FORBIDDEN_FOR``: an administrator may grant the permission."""
-        since = lease.entry.forbidden_since
-        self._log.warning(
-            "object_forbidden", submission_id=lease.submission_id, reason=error.message
-        )
-        if since is not None and self._clock() - since >= FORBIDDEN_FOR:
-            return UploadFailed(error.code)
-        await lease.record_outcome(Event.OBJECT_FORBIDDEN)
-        return RetryLater(error.message, retry_after_s=RETRY_AFTER_S)
-
     async def _send(self, lease: Lease, file: File) -> str:
         """Send the bytes to a signed address; if Mavi gives none or it fails, in one request."""
         signed = await self._signed_url(file)
@@ -177,10 +174,10 @@ class Uploader:
                 "signed_url_failed", submission_id=lease.submission_id, how=sent.value
             )
             if sent is Sent.UNREACHABLE:
-                raise _unreachable(RETRY_AFTER_S)
+                raise _unreachable(UPLOAD_RETRY_AFTER_S)
             if sent is Sent.INTERRUPTED:
                 # The bytes may have arrived: the next run asks before it sends them again.
-                raise _retry_later(RETRY_AFTER_S)
+                raise _retry_later(UPLOAD_RETRY_AFTER_S)
         await lease.record_intent(Event.UPLOAD_STARTED)
         answer = await self._upload_in_one_request(file)
         return await self._uploaded(lease, answer.asset_id, "upload")
@@ -206,7 +203,7 @@ class Uploader:
         if isinstance(answer, RateLimited):
             raise _unreachable(answer.retry_after_s)
         if isinstance(answer, Unreachable):
-            raise _unreachable(RETRY_AFTER_S)
+            raise _unreachable(UPLOAD_RETRY_AFTER_S)
         if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
             raise UploadFailed(answer.refusal)
         return answer
@@ -221,9 +218,9 @@ class Uploader:
         if isinstance(answer, RateLimited):
             raise _unreachable(answer.retry_after_s)
         if isinstance(answer, Unreachable):
-            raise _unreachable(RETRY_AFTER_S)
+            raise _unreachable(UPLOAD_RETRY_AFTER_S)
         if answer is None:
-            raise _retry_later(RETRY_AFTER_S)
+            raise _retry_later(UPLOAD_RETRY_AFTER_S)
         return answer
 
     async def _uploaded(self, lease: Lease, asset_id: str, way: str) -> str:
@@ -235,8 +232,7 @@ class Uploader:
         self, lease: Lease, asset_id: str, sent_at: datetime, deadline: datetime
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
-        pause_s = POLL_S
-        while True:
+        for pause_s in backoff(POLL_S, MAX_POLL_S):
             state = await self._state(asset_id)
             if state is AssetState.READY:
                 return
@@ -247,10 +243,10 @@ class Uploader:
                 missing = state is AssetState.MISSING
                 raise UploadFailed("asset_not_found" if missing else "upload_stalled")
             if self._clock().timestamp() + pause_s > deadline.timestamp():
-                raise _retry_later(RETRY_AFTER_S)
+                raise _retry_later(UPLOAD_RETRY_AFTER_S)
             await lease.record_intent(Event.LEASE_RENEWED)
             await self._sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_POLL_S)
+        raise AssertionError("the loop ends by returning or raising")
 
     async def _state(self, asset_id: str) -> AssetState | None:
         """Return the state of an asset, or None if it could not be read now."""

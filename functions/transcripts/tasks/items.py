@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from transcripts.callbacks.envelope import ABSENT, is_object
+from transcripts.callbacks.envelope import NULL, is_object
 from transcripts.errors import PoisonMessage
 from transcripts.tasks.values import is_structure, scalar
 
@@ -94,5 +94,5 @@ def _list_decoder(kind: Any) -> Any:
 
 @cache
 def _raw_decoder(kind: type[msgspec.Struct]) -> Any:
-    fields = [(name, msgspec.Raw, ABSENT) for name in kind.__struct_fields__]
+    fields = [(name, msgspec.Raw, NULL) for name in kind.__struct_fields__]
     return msgspec.json.Decoder(msgspec.defstruct(f"Raw{kind.__name__}", fields)).decode

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.envelope import ABSENT, Envelope, is_object
+from transcripts.callbacks.envelope import NULL, Envelope, is_object
 from transcripts.callbacks.kinds import Kind, kind_of
 from transcripts.callbacks.outcome import reports_failure
 from transcripts.tasks.items import Scalar, read_items
@@ -90,16 +90,16 @@ def without_faces(task: Task) -> Task:
 
 
 class _Data(msgspec.Struct, frozen=True):
-    msg: msgspec.Raw = ABSENT
-    success: msgspec.Raw = ABSENT
-    data: msgspec.Raw = ABSENT
+    msg: msgspec.Raw = NULL
+    success: msgspec.Raw = NULL
+    data: msgspec.Raw = NULL
 
 
 class _Result(msgspec.Struct, frozen=True):
-    audio_transcription: msgspec.Raw = ABSENT
-    faces: msgspec.Raw = ABSENT
-    usage_metadata: msgspec.Raw = ABSENT
-    usage: msgspec.Raw = ABSENT
+    audio_transcription: msgspec.Raw = NULL
+    faces: msgspec.Raw = NULL
+    usage_metadata: msgspec.Raw = NULL
+    usage: msgspec.Raw = NULL
 
 
 class _Segment(msgspec.Struct, gc=False):

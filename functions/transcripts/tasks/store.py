@@ -160,8 +160,8 @@ class TaskStore:
         *earlier, last = _commits(_page_writes(task, pages))
         for writes in earlier:
             await self._documents.commit(*writes)
-        turn = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
-        await self._documents.commit(*last, turn)
+        flip = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
+        await self._documents.commit(*last, flip)
 
     async def read_head(self, task_id: str) -> Snapshot[Task] | None:
         """Return what decisions need of a task; None if it is absent or deleted."""
@@ -212,11 +212,6 @@ class TaskStore:
             task, segments=[part for page in pages if page for part in page.value.segments]
         )
 
-    async def read_raw(self, task_id: str, revision: str) -> bytes | None:
-        """Return the compressed body of a revision; None if it was never there or has expired."""
-        body = await self._retrier.run(lambda: self.read_body(task_id, revision))
-        return body.data if body else None
-
     async def read_body(self, task_id: str, revision: str) -> StoredBody | None:
         """Return the compressed body of a revision with its times, in one attempt."""
         blocks: list[RawChunk] = []
@@ -239,8 +234,8 @@ def result_writes(merged: Merge, raw: bytes, version: Version) -> list[list[Writ
     """
     task, pages = paginate(merged.task)
     *earlier, last = _commits([*_page_writes(task, pages), *_raw_writes(task, raw)])
-    turn = Write(task_path(task.task_id), task, merged.changed, expect=version)
-    return [*earlier, [*last, turn]]
+    flip = Write(task_path(task.task_id), task, merged.changed, expect=version)
+    return [*earlier, [*last, flip]]
 
 
 def _raw_writes(result: Task, raw: bytes) -> list[Write]:

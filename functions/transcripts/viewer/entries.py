@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 from starlette.datastructures import QueryParams
 
 from transcripts.exports.speakers import displayed_speakers
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import title
 from transcripts.ports import Count
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Provider, Status, Task
+from transcripts.text import one_line
 from transcripts.viewer.steps import PageStep, submission_step, task_step
 from transcripts.viewer.words import STATE_WORDS, STATUS_WORDS, TONES
 
@@ -92,9 +92,10 @@ def submission_entry(submission: Submission) -> Entry:
     """Return the row of a submission."""
     uri = submission.source.uri if submission.source else None
     name = one_line(PurePosixPath(uri).name) if uri else ""
+    has_page = submission.task_id is not None and submission.deleted_at is None
     return Entry(
         title=name or submission.asset_id or submission.submission_id,
-        href=f"/view/{submission.task_id}" if submission.task_id else None,
+        href=f"/view/{submission.task_id}" if has_page else None,
         state=submission.state,
         state_words=STATE_WORDS[submission.state],
         tone=TONES.get(submission.state, "neutral"),

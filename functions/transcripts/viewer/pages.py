@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError, TranscriptsError, TransientError
 from transcripts.exports.options import DEFAULTS
+from transcripts.exports.registry import FORMATS
 from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
@@ -47,7 +48,7 @@ from transcripts.viewer.renaming import (
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
 from transcripts.viewer.steps import task_step
 from transcripts.viewer.timeline import COLUMNS, Timeline
-from transcripts.viewer.words import FORMAT_WORDS, STATUS_WORDS, TONES
+from transcripts.viewer.words import STATUS_WORDS, TONES
 
 MERGE_CHOICES: Final = 30
 """With more speakers, the names to merge with are not listed beside every speaker."""
@@ -217,7 +218,7 @@ def _transcript_page(
         "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
         "timeline": timeline,
         "columns": COLUMNS,
-        "formats": FORMAT_WORDS,
+        "formats": FORMATS.values(),
         "query": search.query,
         "undo": undo,
         "recording": recording,

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from transcripts.exports.paragraphs import LONG_CHARACTERS
 from transcripts.exports.speakers import DisplayedSpeaker
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import Transcript
+from transcripts.text import one_line
 
 BLOCK_LINES: Final = 50
 """A browser lays out a block only when it comes near the view (``content-visibility``)."""

@@ -44,24 +44,6 @@ TONES: Final[Mapping[str, str]] = {
 }
 """How a state looks beside its word; any other one looks neutral."""
 
-FORMAT_WORDS: Final[Mapping[str, str]] = {
-    "srt": "SubRip subtitles",
-    "vtt": "WebVTT subtitles",
-    "ttml": "TTML subtitles",
-    "docx": "Word document",
-    "txt": "Plain text",
-    "md": "Markdown",
-    "csv": "Table for spreadsheets",
-    "tsv": "Table of Whisper",
-    "json": "JSON with all fields",
-    "whisperx.json": "JSON of WhisperX",
-    "podcast.json": "JSON of podcasts",
-    "rttm": "Speaker times for pyannote",
-    "audacity.txt": "Labels for Audacity",
-    "maxqda.txt": "Text for MAXQDA",
-}
-"""The formats in the order of the menu."""
-
 
 def clock(milliseconds: int) -> str:
     """Return a position in the media: ``2:03`` or ``1:02:03``."""

@@ -8,7 +8,8 @@ from unicodedata import category
 
 from hypothesis import strategies as st
 
-from transcripts.exports import Options, SpeakerLabels, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options, SpeakerLabels
 from transcripts.tasks.task import Segment, Source, Speaker, SpeakerName, Task
 
 NAMES: Final = ("Ada Example", "Ben & <Jerry>", "李雷")

@@ -19,8 +19,8 @@ from tests.unit.exports.samples import (
     renamed,
     transcripts,
 )
-from transcripts.exports import FORMATS, export
-from transcripts.exports.export import CHUNK_CHARACTERS
+from transcripts.exports.export import CHUNK_CHARACTERS, export
+from transcripts.exports.registry import FORMATS
 from transcripts.tasks.task import Segment, Task
 
 IDS_ONLY = {"rttm"}

@@ -19,11 +19,11 @@ from tests.unit.exports.samples import (
     squeezed,
     transcripts,
 )
-from transcripts.exports import Options, SpeakerLabels
 from transcripts.exports.cues import Cue, cues, with_names
+from transcripts.exports.options import Options, SpeakerLabels
 from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
-from transcripts.exports.wrapping import ruler_for
+from transcripts.exports.wrapping import Ruler
 from transcripts.tasks.task import Segment
 
 SENTENCES = (
@@ -50,7 +50,7 @@ def times(found: Sequence[Cue]) -> list[tuple[int, int]]:
 
 
 def columns(text: str) -> int:
-    ruler = ruler_for(text)
+    ruler = Ruler(text)
     return ruler.columns(0, ruler.size)
 
 
@@ -149,7 +149,7 @@ def test_cues_of_any_transcript_keep_their_bounds(segments: list[Segment], max_c
             near = [ms for ms in said if cue.start_ms - 1 <= ms <= cue.end_ms + 1]
             assert len(near) > 1
         assert cue.text == cue.text.strip()
-        ruler = ruler_for(cue.text)
+        ruler = Ruler(cue.text)
         assert ruler.two_lines_end(0, max_chars, max_chars) == ruler.size
 
 

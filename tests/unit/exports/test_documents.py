@@ -24,7 +24,8 @@ from tests.unit.exports.samples import (
     transcripts,
     write,
 )
-from transcripts.exports import Options, export
+from transcripts.exports.export import export
+from transcripts.exports.options import Options
 from transcripts.tasks.task import Segment, Source, Task
 
 TALK = [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcripts.errors import UnknownFormat
-from transcripts.exports import content_disposition, file_name
+from transcripts.exports.file_names import content_disposition, file_name
 from transcripts.tasks.task import Source, Task
 
 

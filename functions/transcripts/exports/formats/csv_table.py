@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from transcripts.exports.text import several_lines
 from transcripts.exports.times import decimal_seconds
 from transcripts.exports.transcript import Transcript
+from transcripts.text import several_lines
 
 _QUOTED: Final = re.compile('[",\r\n]')
 

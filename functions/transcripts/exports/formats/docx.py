@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.text import right_to_left, xml_text
 from transcripts.exports.times import clock_seconds, milliseconds
 from transcripts.exports.transcript import Transcript, title
+from transcripts.text import right_to_left, xml_text
 
 _XML: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _TYPES: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml"

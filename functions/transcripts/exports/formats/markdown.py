@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.text import one_line
 from transcripts.exports.times import clock_seconds, milliseconds
 from transcripts.exports.transcript import Transcript, title
+from transcripts.text import one_line
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~]|&(?=[#\w]+;)")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import Transcript
+from transcripts.text import one_line
 
 
 class _Segment(msgspec.Struct, frozen=True, gc=False, rename="camel"):

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from transcripts.exports.text import encodable
 from transcripts.exports.transcript import Transcript
 from transcripts.tasks.task import Task
+from transcripts.text import encodable
 
 FACTS: Final = (
     "task_id",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transcripts.exports.text import one_line
 from transcripts.exports.transcript import Transcript
+from transcripts.text import one_line
 
 
 def write(transcript: Transcript) -> Iterator[str]:

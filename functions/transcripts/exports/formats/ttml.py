@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from transcripts.exports.cues import with_names
-from transcripts.exports.text import xml_text
 from transcripts.exports.times import clock
 from transcripts.exports.transcript import Transcript, title
+from transcripts.text import xml_text
 
 _HEAD: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <tt xmlns="http://www.w3.org/ns/ttml" xmlns:ttm="http://www.w3.org/ns/ttml#metadata"\

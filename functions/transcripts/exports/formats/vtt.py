@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from transcripts.exports.cues import cues
 from transcripts.exports.options import SpeakerLabels
-from transcripts.exports.text import xml_text
 from transcripts.exports.times import clock
 from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import wrap
+from transcripts.text import xml_text
 
 
 def write(transcript: Transcript) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from transcripts.exports.text import encodable
 from transcripts.exports.transcript import Transcript
+from transcripts.text import encodable
 
 
 class _Segment(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,376 @@
+"""The purchase ledger: each call reads an entry, decides, and writes the decision as one step.
+
+The decisions are the pure functions of ``claims`` and ``transitions``. What has to change together
+is written in one commit: the entry, the owner of its asset, the spend counters, and the
+submission's side of a task. A commit that meets another writer is decided again on the new state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
+
+from transcripts.errors import Conflict, StoreUnavailable
+from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
+from transcripts.retention import expiry
+from transcripts.retry import Retrier
+from transcripts.submissions import claims, transitions
+from transcripts.submissions.claims import (
+    Change,
+    ClaimDecision,
+    EnqueueDecision,
+    EraseDecision,
+    PurchaseRequest,
+)
+from transcripts.submissions.submission import (
+    OPEN,
+    AssetOwner,
+    SpendCounter,
+    State,
+    Submission,
+    asset_owner_path,
+    spend_counter_path,
+    submission_id_of_asset,
+    submission_path,
+)
+from transcripts.submissions.transitions import Event, Facts
+from transcripts.tasks.merge import DECIDING_FIELDS, merge
+from transcripts.tasks.task import Status, Task, task_path
+
+D = TypeVar("D")
+
+PERSIST_PAUSE_S: Final = 1.0
+
+_Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
+_Step = Callable[[Submission | None, datetime], Submission]
+
+
+class DuplicateAsset(Exception):
+    """The asset belongs to the submission ``submission_id``, which is another one."""
+
+    def __init__(self, submission_id: str) -> None:
+        super().__init__(submission_id)
+        self.submission_id = submission_id
+
+
+class Ledger:
+    """The purchase ledger in a store of documents.
+
+    Every method raises ``StoreUnavailable`` when the time of ``retrier`` is used up. Ended entries
+    are kept for ``retention_days`` days, 0 for ever.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        retrier: Retrier,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        retention_days: int = 0,
+    ) -> None:
+        self._documents = documents
+        self._retrier = retrier
+        self._clock = clock
+        self._sleep = sleep
+        self._retention_days = retention_days
+
+    async def read(self, submission_id: str) -> Submission | None:
+        """Return an entry, or None if it does not exist."""
+        read = Read(submission_path(submission_id), Submission)
+        return _value(await self._retrier.run(lambda: self._read(read)))
+
+    async def submission_id_of(self, asset_id: str) -> str:
+        """Return the id of the submission that an asset belongs to."""
+        read = Read(asset_owner_path(asset_id), AssetOwner)
+        found = await self._retrier.run(lambda: self._read(read))
+        return found.value.submission_id if found else submission_id_of_asset(asset_id)
+
+    async def claim(self, request: PurchaseRequest) -> ClaimDecision:
+        """Give the request the lease of its entry, if it may buy now."""
+        return await self._change(
+            request.submission_id,
+            lambda current, counter: claims.claim(current, counter, request),
+            spend_day=request.day if request.cap_per_day else None,
+        )
+
+    async def enqueue(self, request: PurchaseRequest) -> EnqueueDecision:
+        """Record that a purchase is queued, unless there is nothing to buy."""
+        return await self._change(
+            request.submission_id, lambda current, _: claims.enqueue(current, request)
+        )
+
+    async def reject(self, request: PurchaseRequest, reason: str) -> bool:
+        """Record a rejected purchase that has no entry yet; tells whether it had none."""
+        return await self._change(
+            request.submission_id, lambda current, _: claims.reject(current, request, reason)
+        )
+
+    async def requeue(self, submission_id: str, idle: timedelta) -> Submission | None:
+        """Record that an entry that was idle for ``idle`` is queued again; None if it was not idle.
+
+        A forced repetition without a caller returns as the previous attempt instead.
+        """
+        now = self._clock()
+        return await self._change(
+            submission_id, lambda current, _: claims.requeue(current, now, idle)
+        )
+
+    async def expire_call(self, submission_id: str) -> bool:
+        """Record a lost answer if the lease ended during the call; tells whether it did."""
+        return await self._change(
+            submission_id, lambda current, _: claims.expire_call(current, self._clock())
+        )
+
+    async def redact(self, submission_id: str, task_id: str) -> bool:
+        """Remove what is personal from the entry of a deleted task.
+
+        Returns False while the asset is bought again: then nothing is removed.
+        """
+        return await self._change(
+            submission_id, lambda current, _: claims.redact(current, task_id, self._clock())
+        )
+
+    async def erase(self, submission_id: str, deleted: Collection[str]) -> EraseDecision:
+        """Remove what is personal from an entry, of whose tasks ``deleted`` are deleted."""
+        return await self._change(
+            submission_id, lambda current, _: claims.erase(current, deleted, self._clock())
+        )
+
+    async def mark_overdue(
+        self, late: Snapshot[Task], resubmit_limit: int
+    ) -> tuple[bool, Submission | None]:
+        """Mark a task overdue, and record that its asset is bought again, below the limit.
+
+        Both are one commit against the task as it was found, so a result that comes now wins.
+        Returns whether the task is marked, and the entry that is bought again.
+        """
+        task = replace(late.value, status=Status.OVERDUE)
+        writes = [Write(task_path(task.task_id), task, ("status",), expect=late.version)]
+        again: Submission | None = None
+        if resubmit_limit and task.submission_id is not None:
+            found = await self._read(Read(submission_path(task.submission_id), Submission))
+            change = claims.resubmit(_value(found), task.task_id, self._clock(), resubmit_limit)
+            again = change.decision
+            if change.submission is not None:
+                writes += await self._writes_of(found, change.submission)
+        try:
+            await self._documents.commit(*writes)
+        except Conflict:
+            return False, None
+        return True, again
+
+    async def record(
+        self,
+        submission_id: str,
+        lease_id: str,
+        event: Event,
+        *,
+        asset_id: str | None = None,
+        reason: str | None = None,
+        within: timedelta = timedelta(0),
+    ) -> Submission:
+        """Record an event of the holder of a lease, and return the entry.
+
+        After ``StoreUnavailable`` it is tried again for ``within``. Raises ``LeaseLost`` and
+        ``DuplicateAsset``.
+        """
+        facts = Facts(asset_id, reason)
+        return await self._record(
+            submission_id,
+            lambda current, now: transitions.apply(current, lease_id, event, now, facts),
+            within,
+        )
+
+    async def defer(
+        self, submission_id: str, lease_id: str, reason: str, *, within: timedelta
+    ) -> Submission:
+        """Release a queued entry for its next run, and reject any other; see ``record``."""
+        return await self._record(
+            submission_id,
+            lambda current, now: transitions.defer(current, lease_id, now, reason),
+            within,
+        )
+
+    async def restore_previous(
+        self, submission_id: str, lease_id: str, task_id: str, *, within: timedelta
+    ) -> Submission:
+        """End a repetition because that previous task has its result; see ``record``."""
+        return await self._record(
+            submission_id,
+            lambda current, now: transitions.restore_previous(current, lease_id, now, task_id),
+            within,
+        )
+
+    async def record_purchase(
+        self, leased: Submission, task: Task, *, within: timedelta
+    ) -> Submission:
+        """Record the job that was bought for ``leased``, even if the lease is lost by now.
+
+        ``task`` is the submission's side of the task, merged in the same commit.
+        """
+
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+            moment = task.submitted_at or self._clock()
+            entry = transitions.accept(current, leased, moment, task.task_id)
+            return Change(entry, entry)
+
+        return await self._persist(
+            lambda: self._change(leased.submission_id, decide, task=task), within
+        )
+
+    async def late_result(self, entry: Submission) -> str | None:
+        """Return the first task of an open entry whose result is stored, or None.
+
+        A deleted task counts: its result had been stored.
+        """
+        fields = ("task_id", "status", "revision")
+        reads = [Read(task_path(task_id), Task, fields) for task_id in entry.task_ids]
+        found = await self._retrier.run(lambda: self._documents.read(*reads))
+        tasks = [each.value for each in found if each]
+        has = (task.task_id for task in tasks if task.revision or task.status is Status.DELETED)
+        return next(has, None)
+
+    async def _record(self, submission_id: str, step: _Step, within: timedelta) -> Submission:
+        """Apply ``step`` once, although its commit may be repeated."""
+        written: Submission | None = None
+
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+            nonlocal written
+            if written is not None and current is not None and _same(current, written):
+                # The commit happened although its acknowledgement was lost.
+                return Change(current)
+            written = step(current, self._clock())
+            return claims.recorded(current, written)
+
+        return await self._persist(lambda: self._change(submission_id, decide), within)
+
+    async def _persist(
+        self, change: Callable[[], Awaitable[Submission]], within: timedelta
+    ) -> Submission:
+        deadline = self._clock() + within
+        while True:
+            try:
+                return await change()
+            except StoreUnavailable:
+                if self._clock() >= deadline:
+                    raise
+                await self._sleep(PERSIST_PAUSE_S)
+
+    async def _change(
+        self,
+        submission_id: str,
+        decide: _Decide[D],
+        *,
+        spend_day: str | None = None,
+        task: Task | None = None,
+    ) -> D:
+        """Read the entry, decide, and write the decision, as one step.
+
+        ``decide`` may run several times, each time on the entry as it is stored then, and with the
+        counter of ``spend_day``. After a lost acknowledgement it gets the entry that it has written
+        itself. ``task`` is merged in the same commit.
+        """
+        return await self._retrier.run(
+            lambda: self._change_once(submission_id, decide, spend_day, task)
+        )
+
+    async def _change_once(
+        self, submission_id: str, decide: _Decide[D], spend_day: str | None, task: Task | None
+    ) -> D:
+        current, counter, known = await asyncio.gather(
+            self._read(Read(submission_path(submission_id), Submission)),
+            self._read(Read(spend_counter_path(spend_day), SpendCounter) if spend_day else None),
+            self._read(Read(task_path(task.task_id), Task, DECIDING_FIELDS) if task else None),
+        )
+        change = decide(_value(current), _value(counter))
+        writes: list[Write] = []
+        if change.submission is not None:
+            writes += await self._writes_of(current, change.submission)
+        if change.counter is not None and spend_day:
+            writes.append(
+                Write(spend_counter_path(spend_day), change.counter, expect=_version(counter))
+            )
+        if change.uncounted_day is not None:
+            path = spend_counter_path(change.uncounted_day)
+            counted = await self._read(Read(path, SpendCounter))
+            if counted is not None:
+                fewer = claims.uncounted(counted.value)
+                writes.append(Write(path, fewer, expect=counted.version))
+        if task is not None:
+            merged = merge(_value(known), task)
+            if merged.changed != ():
+                path = task_path(task.task_id)
+                writes.append(Write(path, merged.task, merged.changed, expect=_version(known)))
+        if writes:
+            await self._documents.commit(*writes)
+        return change.decision
+
+    async def _writes_of(
+        self, before: Snapshot[Submission] | None, after: Submission
+    ) -> list[Write]:
+        """Return the writes that record an entry and the owner of its asset.
+
+        An open entry never expires. Raises ``DuplicateAsset``.
+        """
+        if after.state in OPEN:
+            entry = replace(after, expires_at=None)
+        else:
+            entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
+        return [
+            Write(submission_path(entry.submission_id), entry, expect=_version(before)),
+            *await self._owner_writes(_value(before), entry),
+        ]
+
+    async def _owner_writes(self, before: Submission | None, entry: Submission) -> list[Write]:
+        """Return the writes of the asset's owner, which is kept as long as the entry.
+
+        A submission must own the asset that it is about to buy, or to send bytes to. It writes its
+        ownership even if it has it already, so that of two submissions one meets a conflict.
+        """
+        if entry.asset_id is None:
+            return []
+        calls = entry.state is State.SUBMITTING and (
+            before is None or before.state is not State.SUBMITTING
+        )
+        uploads = entry.filename is not None and (
+            before is None or before.asset_id != entry.asset_id
+        )
+        wants = entry.state in OPEN and (calls or uploads)
+        lasts = before is not None and before.expires_at != entry.expires_at
+        if not (wants or lasts):
+            return []
+        path = asset_owner_path(entry.asset_id)
+        known = await self._read(Read(path, AssetOwner))
+        if known is not None and known.value.submission_id != entry.submission_id:
+            if not wants:
+                return []
+            other = await self._read(Read(submission_path(known.value.submission_id), Submission))
+            if other is not None and other.value.state is not State.REJECTED:
+                raise DuplicateAsset(known.value.submission_id)
+        return [
+            Write(path, AssetOwner(entry.submission_id, entry.expires_at), None, _version(known))
+        ]
+
+    async def _read(self, read: Read[T] | None) -> Snapshot[T] | None:
+        if read is None:
+            return None
+        (found,) = await self._documents.read(read)
+        return found
+
+
+def _same(current: Submission, written: Submission) -> bool:
+    """Compare what a step decides; the ledger adds the time of expiry."""
+    return replace(current, expires_at=None) == replace(written, expires_at=None)
+
+
+def _value(snapshot: Snapshot[T] | None) -> T | None:
+    return snapshot.value if snapshot else None
+
+
+def _version(snapshot: Snapshot[T] | None) -> Version:
+    return snapshot.version if snapshot else ABSENT
