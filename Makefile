@@ -16,7 +16,7 @@ INFRA_TESTS := tests/infra tests/deploy
 UNTRACED := tests/e2e tests/crash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check soak bench screenshots fmt lint types lock definitions clean \
+.PHONY: help setup demo up test check soak bench screenshots fmt lint types lock clean \
         package plan deploy destroy callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
@@ -92,9 +92,6 @@ fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 
 lock: $(VENV)/.installed-dev  ## Resolve and pin all dependencies anew
 	@$(BIN)/python -m tests.lock --write
-
-definitions: $(VENV)/.installed-dev  ## Copy the definitions of Google's messages anew, after a lock
-	@$(BIN)/python -m tests.definitions --write
 
 clean:  ## Remove everything that is made here
 	@rm -rf $(VENV) .tools .transcripts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -53,7 +53,7 @@ def _assets() -> AssetDeleter | None:
 names = SpeakerNames(documents, retrier)
 signer = open_signer(settings, os.environ)
 recordings = Recordings(
-    open_objects(settings),
+    open_objects(settings, os.environ),
     signer,
     log,
     utc_now,

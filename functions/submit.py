@@ -42,7 +42,7 @@ ledger = Ledger(
     clock=utc_now,
     retention_days=settings.retention_days,
 )
-objects = open_objects(settings)
+objects = open_objects(settings, os.environ)
 mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
 service = SubmissionService(
     ledger,

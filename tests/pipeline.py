@@ -93,7 +93,7 @@ class Pipeline:
     ) -> Ledger:
         return Ledger(
             self.documents,
-            retrier or Retrier(20.0, Sleeper()),
+            retrier or Retrier(sleep=Sleeper()),
             clock=self.clock,
             sleep=sleep or self.sleeper,
             retention_days=self.retention_days,
@@ -168,7 +168,7 @@ class Pipeline:
 
     def sweeper(self, *, retrier: Retrier | None = None, **options: Any) -> Sweeper:
         clock = options.pop("clock", self.clock)
-        retrier = retrier or Retrier(20.0, Sleeper())
+        retrier = retrier or Retrier(sleep=Sleeper())
         return Sweeper(
             self.documents,
             retrier,

@@ -19,6 +19,7 @@ from transcripts.embedded.database import Database
 from transcripts.embedded.queue import SqliteQueue
 from transcripts.google.queue import CloudTasksQueue
 from transcripts.ports import SubmitQueue
+from transcripts.retry import RetryPolicy
 
 INVOKER = "queue@project.iam.gserviceaccount.com"
 
@@ -45,8 +46,7 @@ async def embedded_sending(folder: Path, *, per_second: float = 0.0) -> AsyncIte
             poster(client),
             sending.log.log,
             per_second=per_second,
-            min_backoff_s=0.01,
-            max_backoff_s=0.05,
+            retry=RetryPolicy(first_pause_s=0.01, max_pause_s=0.05),
         )
         running = asyncio.create_task(runner.run())
         yield sending

@@ -186,6 +186,9 @@ def _queued(text: str, watch: str, answer: EnqueueResult) -> _Item:
         return _Item(text, submission_id, submission_id)
     for submission_id in answer.duplicates:
         return _Item(text, submission_id, submission_id, state=State.SUBMITTED, duplicate=True)
+    for submission_id in answer.deleted:
+        error = "It was bought, and its transcript was deleted. To buy it again: --force"
+        return _Item(text, submission_id, submission_id, state="deleted", error=error)
     for submission_id in answer.unknown:
         error = (
             "It may have been bought, and its answer was lost. Ask for it: transcripts status"

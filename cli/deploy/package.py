@@ -15,7 +15,7 @@ FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold."""
 
 FILE_MODE: Final = 0o100644
-DEPLOYED: Final = frozenset({".py", ".binpb", ".html", ".css", ".js", ".svg"})
+DEPLOYED: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
 UNIX: Final = 3
 HASH_CHARS: Final = 16
 

@@ -22,9 +22,12 @@ from transcripts.embedded.database import Database
 from transcripts.embedded.publisher import insert_message
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Message
+from transcripts.retry import RetryPolicy
 
 POLL_S: Final = 0.05
 MAX_IN_FLIGHT: Final = 16
+RETRY: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=60.0)
+
 Post = Callable[[str, bytes], Awaitable[int]]
 """Posts JSON to a URL and returns the HTTP status; raises ``OSError`` if there was no answer."""
 
@@ -38,8 +41,7 @@ class Subscription:
     endpoint: str | None = None
     dead_letter_topic: str | None = None
     max_attempts: int = 5
-    min_backoff_s: float = 1.0
-    max_backoff_s: float = 60.0
+    retry: RetryPolicy = RETRY
     acknowledge_within_s: float = 60.0
 
 
@@ -238,9 +240,7 @@ def _refused(
         )
         _acknowledge(connection, subscription, delivery)
         return
-    pause_s = min(
-        subscription.min_backoff_s * 2 ** (delivery.attempt - 1), subscription.max_backoff_s
-    )
+    pause_s = subscription.retry.pause_s(delivery.attempt)
     connection.execute(
         "UPDATE delivery SET due = ? WHERE subscription = ? AND message_id = ?",
         (now.timestamp() + pause_s, subscription.name, delivery.message_id),

@@ -13,8 +13,12 @@ import msgspec
 from cli.local.broker import Post
 from transcripts.embedded.database import Database
 from transcripts.logs import Log, utc_now
+from transcripts.retry import RetryPolicy
 
 POLL_S: Final = 0.05
+RETRY: Final = RetryPolicy(first_pause_s=10.0, max_pause_s=600.0)
+"""As ``infra/queue.tf`` sets it."""
+
 DISPATCH_DEADLINE_S: Final = 1_800.0
 """A task without an answer after this time is sent again, as Cloud Tasks does."""
 
@@ -37,8 +41,7 @@ class QueueRunner:
         *,
         per_second: float = 1.0,
         concurrent: int = 4,
-        min_backoff_s: float = 10.0,
-        max_backoff_s: float = 3600.0,
+        retry: RetryPolicy = RETRY,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
@@ -47,8 +50,7 @@ class QueueRunner:
         self._log = log
         self._interval_s = 1 / per_second if per_second else 0.0
         self._slots = asyncio.Semaphore(concurrent)
-        self._min_backoff_s = min_backoff_s
-        self._max_backoff_s = max_backoff_s
+        self._retry = retry
         self._clock = clock
 
     async def run(self) -> None:
@@ -121,7 +123,7 @@ class QueueRunner:
             self._slots.release()
 
     async def _settle(self, task: _QueueTask, *, done: bool) -> None:
-        pause_s = min(self._min_backoff_s * 2**task.attempt, self._max_backoff_s)
+        pause_s = self._retry.pause_s(task.attempt + 1)
         due = None if done else self._clock().timestamp() + pause_s
 
         def work(connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -45,7 +45,7 @@ from cli.local.names import (
 )
 from cli.local.posting import poster
 from cli.local.processes import ChildProcess, Event, free_port, function_process
-from cli.local.queue_runner import QueueRunner
+from cli.local.queue_runner import RETRY, QueueRunner
 from cli.local.state import LocalStack, write_state
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -54,7 +54,7 @@ from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.embedded.queue import SqliteQueue
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, Publisher
-from transcripts.retry import Retrier
+from transcripts.retry import Retrier, RetryPolicy
 from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
 from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import TaskStore
@@ -322,7 +322,7 @@ class Stack:
                 endpoint=self._push_url(function),
                 dead_letter_topic=dead,
                 max_attempts=MAX_ATTEMPTS,
-                min_backoff_s=0.2,
+                retry=RetryPolicy(first_pause_s=0.2, max_pause_s=60.0),
                 acknowledge_within_s=ACKNOWLEDGE_WITHIN_S,
             )
             for name, topic, function, dead in (
@@ -344,7 +344,7 @@ class Stack:
             self._log("queue"),
             per_second=self.options.mavi_per_second,
             concurrent=8,
-            min_backoff_s=self.options.queue_backoff_s,
+            retry=replace(RETRY, first_pause_s=self.options.queue_backoff_s),
         )
 
     async def _schedule(self, every_s: float) -> None:

@@ -12,7 +12,6 @@ from transcripts.logs import utc_now
 from transcripts.ports import (
     Documents,
     MediaSigner,
-    ObjectReader,
     ObjectSource,
     Publisher,
     SubmitQueue,
@@ -54,13 +53,15 @@ def open_documents(settings: StoreSettings, environ: Mapping[str, str]) -> Docum
     )
 
 
-def open_objects(settings: StoreSettings) -> ObjectSource:
+def open_objects(settings: StoreSettings, environ: Mapping[str, str]) -> ObjectSource:
     """Return where uploaded objects are read; it connects when it is first used."""
     if settings.backend == EMBEDDED:
         from transcripts.embedded.objects import FolderObjects
 
         return FolderObjects(settings.data_dir)
-    return _CloudStorageLater(settings.project)
+    from transcripts.google.objects import CloudStorageObjects
+
+    return CloudStorageObjects(environ.get("STORAGE_EMULATOR_HOST"))
 
 
 def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSigner:
@@ -87,25 +88,6 @@ def open_queue(
 
         return SqliteQueue(Database(settings.data_dir))
     return _CloudTasksLater(settings, environ.get("CLOUD_TASKS_EMULATOR_HOST"))
-
-
-class _CloudStorageLater:
-    """Cloud Storage, imported by the first object: most instances of submit never see one."""
-
-    def __init__(self, project: str) -> None:
-        self._project = project
-
-    @cached_property
-    def _objects(self) -> ObjectSource:
-        from transcripts.google.objects import CloudStorageObjects
-
-        return CloudStorageObjects(self._project)
-
-    def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
-        return self._objects.stat(bucket, name, generation)
-
-    def open(self, stored: StoredObject) -> ObjectReader:
-        return self._objects.open(stored)
 
 
 class _SignerLater:

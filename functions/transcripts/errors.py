@@ -28,11 +28,14 @@
         │   └── ObjectCorrupted     the bytes that were read have another checksum than the object
         ├── RetryLater              a later run continues from the recorded state
         └── StoreUnavailable        the store did not answer in time
+            ├── StoreMisconfigured  an index, the database or a right is missing
             └── Conflict            another writer changed the document first
 
 ``code`` is stable and public. ``message`` tells an operator what to do; it never holds text,
-names, tokens or keys, so it may be logged. Exceptions that one module raises for its caller to
-handle, such as ``transitions.LeaseLost``, are never answered, and stand in that module.
+names, tokens or keys, so it may be logged, and it is answered to callers. What a service says about
+an error may name its addresses, so only ``log_text`` has that. Exceptions that one module raises
+for its caller to handle, such as ``transitions.LeaseLost``, are never answered, and stand in that
+module.
 """
 
 from __future__ import annotations
@@ -69,11 +72,14 @@ class TranscriptsError(Exception):
         *,
         details: Mapping[str, object] | None = None,
         retry_after_s: int | None = None,
+        explanation: str = "",
     ) -> None:
+        """``explanation`` is what the service says about the error; it is only logged."""
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
         self.retry_after_s = retry_after_s
+        self.log_text = f"{message} {explanation}".rstrip()
 
 
 class PermanentError(TranscriptsError):
@@ -331,3 +337,12 @@ class Conflict(StoreUnavailable):
     """Another writer changed the document between the read and the write."""
 
     code = "store_conflict"
+
+
+class StoreMisconfigured(StoreUnavailable):
+    """The store lacks an index, the database or a right; repeating the operation does not help.
+
+    Deploying repairs it, so queue, topic and scheduler retry the request.
+    """
+
+    code = "store_misconfigured"

@@ -99,7 +99,7 @@ class Log:
 def _described(error: BaseException) -> str:
     name = type(error).__qualname__
     if isinstance(error, TranscriptsError):
-        return f"{name}: {error}"
+        return f"{name}: {error.log_text}"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{name}: {errno.errorcode.get(error.errno, error.errno)}"
     return name

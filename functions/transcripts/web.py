@@ -77,7 +77,7 @@ def error_boundary(
             except TranscriptsError as error:
                 if isinstance(error, TransientError):
                     # The caller retries, and only this log tells why.
-                    log.warning("transient_error", code=error.code, reason=error.message)
+                    log.warning("transient_error", code=error.code, reason=error.log_text)
                 return error_answer(error, code_only=code_only)
             except Exception as error:  # noqa: BLE001 - the outermost boundary
                 log.unexpected("unexpected_error", error)

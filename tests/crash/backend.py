@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-
 from cli.fake_mavi.faults import ALWAYS
 from cli.fake_mavi.server import FakeMavi
 from cli.local.bucket import BucketServer
@@ -45,10 +43,9 @@ class Backend:
         self._objects = FolderObjects(folder)
         self._bucket = BucketServer(self._objects)
 
-    async def start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(self) -> None:
         """Serve the objects."""
         await self._bucket.start()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", self._bucket.url)
 
     async def stop(self) -> None:
         """Stop serving."""
@@ -100,7 +97,7 @@ class Backend:
         await tasks.start()
         exits.push_async_callback(tasks.stop)
         environment.queue = CloudTasksQueue(QUEUE, "https://submit.example", "", tasks.host)
-        environment.source = CloudStorageObjects("local")
+        environment.source = CloudStorageObjects(self._bucket.url)
 
     def _subject(self, scenario: Scenario, mavi: FakeMavi) -> Subject:
         name = f"{uuid4().hex}.mp4"
@@ -115,8 +112,8 @@ class Backend:
 
 
 @asynccontextmanager
-async def serving(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Backend]:
+async def serving(backend: Backend) -> AsyncIterator[Backend]:
     """Start and stop a backend."""
-    await backend.start(monkeypatch)
+    await backend.start()
     yield backend
     await backend.stop()

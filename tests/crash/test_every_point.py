@@ -84,10 +84,8 @@ class CrashPoints:
 @pytest.mark.parametrize("name", SCENARIOS)
 class TestEmbedded(CrashPoints):
     @pytest.fixture
-    async def backend(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> AsyncIterator[Backend]:
-        async with serving(Backend(folder, None), monkeypatch) as backend:
+    async def backend(self, folder: Path) -> AsyncIterator[Backend]:
+        async with serving(Backend(folder, None)) as backend:
             yield backend
 
 
@@ -95,8 +93,6 @@ class TestEmbedded(CrashPoints):
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in SLOW_OBJECTS])
 class TestEmulators(CrashPoints):
     @pytest.fixture
-    async def backend(
-        self, folder: Path, emulators: dict[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> AsyncIterator[Backend]:
-        async with serving(Backend(folder, emulators), monkeypatch) as backend:
+    async def backend(self, folder: Path, emulators: dict[str, str]) -> AsyncIterator[Backend]:
+        async with serving(Backend(folder, emulators)) as backend:
             yield backend

@@ -97,7 +97,7 @@ def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
     assert build_package(other, tmp_path / "b").name != build_package(SOURCE, tmp_path / "a").name
 
 
-def test_package_holds_sources_definitions_and_requirements_only(tmp_path: Path) -> None:
+def test_package_holds_sources_pages_and_requirements_only(tmp_path: Path) -> None:
     """Entries are sorted, with fixed times and modes."""
     with zipfile.ZipFile(build_package(SOURCE, tmp_path)) as archive:
         entries = archive.infolist()
@@ -109,11 +109,7 @@ def test_package_holds_sources_definitions_and_requirements_only(tmp_path: Path)
     assert len(names) == len(packaged_files(SOURCE))
     assert {f"transcripts/viewer/static/{name}" for name in MEDIA_TYPES} < set(names)
     others = {name for name in names if not name.endswith(".py")} - {"requirements.txt"}
-    definitions = {name for name in others if not name.startswith("transcripts/viewer/")}
-    assert definitions == {
-        f"transcripts/google/definitions/{service}.binpb"
-        for service in ("cloudtasks", "firestore", "pubsub")
-    }
+    assert {name for name in others if not name.startswith("transcripts/viewer/")} == set()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import gc
 import ssl
 import warnings
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.server import FakeMavi
@@ -59,7 +59,7 @@ async def storage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{runner.addresses[0][1]}")
-    monkeypatch.setattr(objects_module, "RETRY", DEFAULT_RETRY.with_timeout(0.1))
+    monkeypatch.setattr(objects_module, "RETRY", replace(objects_module.RETRY, timeout_s=0.1))
     yield storage
     await runner.cleanup()
     # The client does not close the connection of a retried download; the collector does.

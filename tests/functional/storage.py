@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +35,7 @@ def text_error(status: int, text: str) -> web.Response:
 
 
 class Storage:
-    """One object at the paths that Google's client reads.
+    """One object at the paths of the JSON API.
 
     ``described`` and ``sent`` refuse. ``breaks_after`` says after how many bytes each of the next
     downloads ends, ``more`` what its description has, ``headers`` those of its downloads, and
@@ -51,6 +52,7 @@ class Storage:
         self.ignores_ranges = False
         self.write: Callable[[web.StreamResponse], Awaitable[None]] | None = None
         self.ranges: list[str | None] = []
+        self.queries: list[dict[str, str]] = []
 
     async def describe(self, _: web.Request) -> web.StreamResponse:
         if self.described is not None:
@@ -64,6 +66,7 @@ class Storage:
     async def send(self, request: web.Request) -> web.StreamResponse:
         wanted = request.headers.get("Range")
         self.ranges.append(wanted)
+        self.queries.append(dict(request.query))
         if self.sent is not None:
             return web.Response(
                 status=self.sent.status, body=self.sent.body, content_type=self.sent.content_type
@@ -93,12 +96,11 @@ class Storage:
 @contextmanager
 def cloud_storage() -> Iterator[CloudStorageObjects]:
     """Give a source whose connections are closed at the end."""
-    source = CloudStorageObjects("local")
+    source = CloudStorageObjects(os.environ["STORAGE_EMULATOR_HOST"])
     try:
         yield source
     finally:
-        if source._client is not None:
-            source._client.close()
+        source._session.close()
 
 
 def read_whole() -> bytes:

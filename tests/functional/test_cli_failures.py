@@ -294,6 +294,16 @@ def test_submit_of_an_object_whose_answer_was_lost_explains_the_choice(
     assert "--force" in result.stderr
 
 
+def test_submit_of_an_object_whose_transcript_was_deleted_explains_the_choice(
+    server: ScriptedServer,
+) -> None:
+    """Only --force buys it again."""
+    server.on("POST /", Reply(202, EnqueueResult(deleted=["s"])))
+    result = transcripts("submit", "gs://b/a.mp4")
+    assert result.exit_code == 1
+    assert "gs://b/a.mp4  deleted: It was bought" in result.stderr
+
+
 def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -> None:
     """The refusal is shown beside its input."""
     refused = error(400, "object_refused", "This object can't be transcribed.")

@@ -23,6 +23,7 @@ from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable, StoreUnavailable
 from transcripts.ports import ABSENT, Documents, Message, Publisher, Read, Write
 from transcripts.push import read_push
+from transcripts.retry import RetryPolicy
 from transcripts.tasks.task import Task
 
 TOPIC, DEAD = "projects/local/topics/callbacks", "projects/local/topics/dead"
@@ -94,8 +95,7 @@ class SqliteBroker:
                 endpoint="http://endpoint",
                 dead_letter_topic=DEAD,
                 max_attempts=ATTEMPTS,
-                min_backoff_s=0.01,
-                max_backoff_s=0.05,
+                retry=RetryPolicy(first_pause_s=0.01, max_pause_s=0.05),
                 acknowledge_within_s=30.0,
             ),
             Subscription(name="dead-kept", topic=DEAD),

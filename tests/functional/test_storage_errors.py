@@ -1,4 +1,4 @@
-"""The meaning of each answer of Cloud Storage for an object, through Google's own client."""
+"""The meaning of each answer of Cloud Storage for an object."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import asyncio
 
 import pytest
 from aiohttp import web
-from google.api_core.exceptions import Unauthorized
-from google.cloud.storage._bucket_metadata_cache import BucketMetadataCache
 
 from tests.functional.storage import (
-    CONTENT,
     Storage,
     cloud_storage,
     json_error,
@@ -98,21 +95,18 @@ async def test_download_that_answers_with_a_sentence_is_understood(
 
 
 def test_translate_unauthorized_is_forbidden() -> None:
-    """Google's client raises 401 only after a try with a new token."""
-    error = translate(Unauthorized("no"))  # type: ignore[no-untyped-call] # Google's own
-    assert type(error) is ObjectForbidden
+    """google-auth has tried again with a new token by then."""
+    assert type(translate(401, "no")) is ObjectForbidden
 
 
-async def test_read_whole_object_asks_nothing_about_its_bucket(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("body", ["", "{}", '{"bucket": "uploads"}'])
+async def test_stat_object_without_a_description_is_unavailable(
+    storage: Storage, body: str
 ) -> None:
-    """The client's default asks for the bucket, which this identity may not read."""
-    asked: list[str] = []
-    monkeypatch.setattr(
-        BucketMetadataCache, "get_or_queue_fetch", lambda _, bucket: asked.append(bucket)
-    )
-    assert await asyncio.to_thread(read_whole) == CONTENT
-    assert asked == []
+    """A proxy may answer 200 with anything."""
+    storage.described = text_error(200, body)
+    with pytest.raises(ObjectUnavailable):
+        await asyncio.to_thread(read_whole)
 
 
 async def test_stat_object_under_a_customer_key_tells_it(storage: Storage) -> None:

@@ -12,6 +12,7 @@ from tests.infra.plan import Plan, Policy, mebibytes, nested, number
 from tests.infra.sandbox import API_KEY, TOKENS
 from tests.infra.source import block
 from transcripts.errors import SettingsError
+from transcripts.google import publisher
 from transcripts.settings import FUNCTIONS, GOOGLE
 
 CODE: Final = Path(__file__).resolve().parent.parent.parent / "functions"
@@ -57,7 +58,7 @@ def bounds() -> dict[str, Bounds]:
     """Return the bounds of each function, from the constants of its code."""
     push_s = 600 - 30  # https://cloud.google.com/pubsub/docs/subscription-properties
     body_s = constant("transcripts/web.py", "BODY_TIMEOUT_S")
-    publish_s = constant("transcripts/google/publisher.py", "PUBLISH_TIMEOUT_S")
+    publish_s = publisher.RETRY.timeout_s
     large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
     uploads = constant("transcripts/mavi/client.py", "UPLOAD_THREADS")

@@ -6,21 +6,20 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import grpc
-import grpc.aio
 import pytest
-from google.cloud.tasks_v2.types import CreateTaskRequest
 
 from cli.local.names import QUEUE
 from cli.local.processes import ROOT, ChildProcess, free_port
 from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
+from tests.grpc_server import GrpcServer, grpc_server
 from tests.queues import INVOKER, Sending, cloud_tasks_sending
 from transcripts.errors import QueueUnavailable
 from transcripts.google import queue as queue_module
 from transcripts.google.queue import CloudTasksQueue
+from transcripts.retry import RetryPolicy
 
 EMULATOR = ROOT / ".tools" / "gcloud-tasks-emulator" / "bin" / "gcloud-tasks-emulator"
 
@@ -77,70 +76,42 @@ class TestForeignEmulator(SendingContract):
         await endpoint.stop()
 
 
-class FailingTasks:
-    """A server whose CreateTask fails with the given status."""
-
-    def __init__(self, *codes: grpc.StatusCode) -> None:
-        self.codes = list(codes)
-        self.calls = 0
-        self._server = grpc.aio.server()
-
-    async def start(self) -> str:
-        handler: Any = grpc.unary_unary_rpc_method_handler(
-            self._create_task,
-            request_deserializer=CreateTaskRequest.pb().FromString,
-            response_serializer=lambda task: task.SerializeToString(),
-        )
-        self._server.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler(
-                    "google.cloud.tasks.v2.CloudTasks", {"CreateTask": handler}
-                ),
-            )
-        )
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        await self._server.start()
-        return f"127.0.0.1:{port}"
-
-    async def stop(self) -> None:
-        await self._server.stop(None)
-
-    async def _create_task(self, request: Any, context: Any) -> Any:
-        self.calls += 1
-        if self.codes:
-            await context.abort(self.codes.pop(0), "injected")
-        return request.task
-
-
 @pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "FIRST_PAUSE_S", 0.001)
+async def service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GrpcServer]:
+    """Cloud Tasks, whose answers a test chooses; pauses are short."""
+    quick = RetryPolicy(first_pause_s=0.001, max_pause_s=0.01, timeout_s=0.5)
+    monkeypatch.setattr(queue_module, "RETRY", quick)
+    async with grpc_server() as service:
+        yield service
 
 
-@pytest.mark.usefixtures("_quick")
-async def test_enqueue_with_a_transient_error_is_retried() -> None:
-    """It raises ``QueueUnavailable`` after the last retry."""
-    failing = FailingTasks(*[grpc.StatusCode.UNAVAILABLE] * 3)
-    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED])
+async def test_enqueue_with_a_transient_error_is_retried(
+    service: GrpcServer, code: grpc.StatusCode
+) -> None:
+    """It raises ``QueueUnavailable`` when the time is over; only the log has Google's words."""
+    service.refuse(code, "at ipv4:10.1.2.3", times=3)
+    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", service.host)
     await queue.enqueue(f"{ID}-0", ID)
-    assert failing.calls == 4
-    failing.codes = [grpc.StatusCode.UNAVAILABLE] * 9
-    with pytest.raises(QueueUnavailable, match="UNAVAILABLE"):
+    assert len(service.requests) == 4
+    service.refuse(code, "at ipv4:10.1.2.3", times=1_000_000)
+    with pytest.raises(QueueUnavailable) as raised:
         await queue.enqueue(f"{ID}-0", ID)
-    assert failing.calls == 8
-    await failing.stop()
+    assert "ipv4" not in raised.value.message
+    assert f"{code.name}: at ipv4:10.1.2.3" in raised.value.log_text
 
 
-@pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND])
-async def test_enqueue_with_a_permanent_error_raises_at_once(code: grpc.StatusCode) -> None:
+async def test_enqueue_with_a_permanent_error_raises_at_once(
+    service: GrpcServer, code: grpc.StatusCode
+) -> None:
     """An operator must correct the role or the queue."""
-    failing = FailingTasks(code)
-    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", await failing.start())
-    with pytest.raises(QueueUnavailable, match=code.name):
+    service.refuse(code, times=1_000_000)
+    queue = CloudTasksQueue(QUEUE, "https://submit.example", "", service.host)
+    with pytest.raises(QueueUnavailable) as raised:
         await queue.enqueue(f"{ID}-0", ID)
-    assert failing.calls == 1
-    await failing.stop()
+    assert code.name in raised.value.log_text
+    assert len(service.requests) == 1
 
 
 async def test_call_without_a_google_identity_is_transient(

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import pytest
-from google.cloud.firestore_v1.types import Document
+from msgspec import structs
 
-from cli.local.processes import free_port
 from tests.builders import callback_body, segment
-from tests.contracts.documents import DocumentsContract, result_task, submission, unique
+from tests.contracts.documents import DocumentsContract, submission, unique
 from tests.fakes import NOW, LogLines, MemoryObjects, ScriptedProvider
 from tests.stored import read_raw
 from tests.unit.test_merge import a_result
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
-from transcripts.errors import StoreUnavailable
+from transcripts.errors import DocumentRefused
 from transcripts.google.documents import FirestoreDocuments
-from transcripts.google.values import decode_fields, encode_fields, encode_list
-from transcripts.ports import Documents, Read, Write
+from transcripts.ports import Documents, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.answers import Receipt
 from transcripts.submissions.ledger import Ledger
@@ -33,7 +29,7 @@ from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
-from transcripts.tasks.task import Segment, Task
+from transcripts.tasks.task import Task
 
 pytestmark = pytest.mark.emulators
 
@@ -50,35 +46,37 @@ class TestFirestore(DocumentsContract):
 
 
 class Counting:
-    """Counts the RPCs and the documents written, at the boundary to gRPC."""
+    """Counts the documents read and the documents written, at the boundary to Google's client."""
 
     def __init__(self, documents: FirestoreDocuments) -> None:
         self.documents = documents
         self.reads = 0
         self.commits: list[list[str]] = []
 
-    async def start(self) -> None:
-        calls = await self.documents._connection.calls(10)
+    async def start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with self.documents._connection.client(10) as client:
+            read, commit = client.batch_get_documents, client.commit
 
-        def counted_read(request: Any, **options: Any) -> Any:
+        async def counted_read(request: Any, **options: Any) -> Any:
             self.reads += len(request.documents)
-            return calls.batch_get(request, **options)
+            return await read(request, **options)
 
-        def counted_commit(request: Any, **options: Any) -> Any:
+        async def counted_commit(request: Any, **options: Any) -> Any:
             self.commits.append(
                 [write.update.name.split("/documents/")[1] for write in request.writes]
             )
-            return calls.commit(request, **options)
+            return await commit(request, **options)
 
-        self.documents._connection._calls = calls._replace(
-            batch_get=counted_read, commit=counted_commit
-        )
+        monkeypatch.setattr(client, "batch_get_documents", counted_read)
+        monkeypatch.setattr(client, "commit", counted_commit)
 
 
-async def test_save_result_takes_one_read_and_one_commit(firestore: FirestoreDocuments) -> None:
+async def test_save_result_takes_one_read_and_one_commit(
+    firestore: FirestoreDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A duplicate takes only the read."""
     counting = Counting(firestore)
-    await counting.start()
+    await counting.start(monkeypatch)
     task_id = uuid4().hex
     body = callback_body(600, task_id=task_id)
     result = normalize(
@@ -172,71 +170,8 @@ async def test_submit_concurrently_buys_once(firestore: FirestoreDocuments) -> N
     assert codes <= {"submission_in_progress"}
 
 
-async def test_read_without_a_server_is_unavailable() -> None:
-    """The error comes within the time limit."""
-    documents = FirestoreDocuments("local", "(default)", f"127.0.0.1:{free_port()}")
-    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
-        await documents.read(Read("tasks/t", Task))
-    with pytest.raises(StoreUnavailable, match="UNAVAILABLE"):
-        await documents.commit(Write("tasks/t", Task(task_id="t")))
-    with pytest.raises(StoreUnavailable):
-        await TaskStore(documents, Retrier(0.3)).read_task("t")
-
-
-async def test_read_without_an_identity_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The next call looks for an identity again."""
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
-    documents = FirestoreDocuments("local", "(default)", None)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="DefaultCredentialsError"):
-            await documents.read(Read("tasks/t", Task))
-
-
-def plain(values: Sequence[Any]) -> list[Any]:
-    document = Document.pb()()
-    encode_list(document.fields["x"].array_value.values, values)
-    return list(decode_fields(document.fields)["x"])
-
-
-def test_fill_fields_of_segments_equals_the_general_way() -> None:
-    """Segments have a loop of their own, for speed."""
-    segments = result_task(5).segments
-    long_way = Document.pb()()
-    for part in segments:
-        entry = long_way.fields["x"].array_value.values.add()
-        encode_fields(entry.map_value.fields, part, part.__struct_fields__)
-    quick = Document.pb()()
-    encode_list(quick.fields["x"].array_value.values, segments)
-    assert quick == long_way
-    assert plain([1, "a", None]) == [1, "a", None]
-
-
-def test_decode_of_segments_equals_the_general_way() -> None:
-    """A whole number is a time too; a list with anything else is refused."""
-    segments = [{"start_s": 0, "end_s": 1.5, "speaker": "s1", "text": "ä"}] * 3
-    assert plain(segments) == segments
-    assert all(msgspec.convert(each, Segment) for each in plain(segments))
-    with_more = [{**segments[0], "more": 1}]
-    assert plain(with_more) == with_more
-    for other in ({}, {"start_s": 1.0}, with_more[0]):
-        with pytest.raises(ValueError, match="something else"):
-            plain([segments[0], other])
-
-
-def test_fill_value_of_an_unknown_type_raises() -> None:
-    """No value is left out silently."""
-    with pytest.raises(TypeError):
-        plain([object()])
-
-
 async def test_commit_of_a_too_large_document_is_refused(firestore: FirestoreDocuments) -> None:
     """It is not retried."""
-    from msgspec.structs import replace
-
-    from transcripts.errors import DocumentRefused
-
-    large = replace(submission("s"), labels={"a": "x" * 1_100_000})
+    large = structs.replace(submission("s"), labels={"a": "x" * 1_100_000})
     with pytest.raises(DocumentRefused):
         await firestore.commit(Write(unique("submissions"), large))

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from google.cloud.firestore_v1.types import CommitRequest
 
 from tests.contracts.changes import ChangesContract
 from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
 from tests.results import Results
+from transcripts.ports import Delete
 
 pytestmark = pytest.mark.emulators
 
@@ -25,11 +25,7 @@ class OnFirestore:
         module: Any = loaded.module
 
         async def remove(path: str) -> None:
-            documents = module.documents
-            request = CommitRequest.pb()(database=documents._database)
-            request.writes.add().delete = documents._name(path)
-            calls = await documents._connection.calls(10)
-            await calls.commit(request, timeout=10, metadata=documents._metadata)
+            await module.documents.commit(Delete(path))
 
         return Results(loaded, module.documents, remove)
 

@@ -9,13 +9,18 @@ import pytest
 from transcripts.google.channel import ChannelError, Connection
 
 
-class FakeConnector:
-    """Each attempt ends when the test sets the result of its future."""
+class ConnectionUnderTest(Connection[str]):
+    """Each attempt to connect ends when the test sets the result of its future."""
 
     def __init__(self) -> None:
+        super().__init__("unused", None, lambda _: "")
         self.attempts: list[asyncio.Future[str]] = []
 
-    async def __call__(self) -> str:
+    async def calls(self, timeout_s: float) -> str:
+        async with self.client(timeout_s) as client:
+            return client
+
+    async def _connect(self) -> str:
         self.attempts.append(asyncio.get_running_loop().create_future())
         return await self.attempts[-1]
 
@@ -27,47 +32,43 @@ class FakeConnector:
 
 async def test_connection_with_concurrent_callers_connects_once() -> None:
     """Callers before and after the connection exists share one attempt."""
-    connector = FakeConnector()
-    connection = Connection(connector)
+    connection = ConnectionUnderTest()
     waiting = [asyncio.ensure_future(connection.calls(10)) for _ in range(5)]
-    (await connector.attempt(1)).set_result("connected")
+    (await connection.attempt(1)).set_result("connected")
     assert await asyncio.gather(*waiting) == ["connected"] * 5
     assert await connection.calls(0) == "connected"
-    assert len(connector.attempts) == 1
+    assert len(connection.attempts) == 1
 
 
 @pytest.mark.parametrize("failure", [ChannelError("no identity"), RuntimeError("a surprise")])
 async def test_connection_after_a_failure_connects_again(failure: Exception) -> None:
     """A failed attempt of any kind is not kept: it would disable the instance permanently."""
-    connector = FakeConnector()
-    connection = Connection(connector)
+    connection = ConnectionUnderTest()
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connector.attempt(1)).set_exception(failure)
+    (await connection.attempt(1)).set_exception(failure)
     with pytest.raises(type(failure)):
         await waiting
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connector.attempt(2)).set_result("connected")
+    (await connection.attempt(2)).set_result("connected")
     assert await waiting == "connected"
 
 
 async def test_connection_after_a_timeout_continues_the_attempt() -> None:
     """The caller gets an error at its timeout; a later caller uses the same attempt."""
-    connector = FakeConnector()
-    connection = Connection(connector)
+    connection = ConnectionUnderTest()
     with pytest.raises(ChannelError, match="not in time"):
         await connection.calls(0.01)
     waiting = asyncio.ensure_future(connection.calls(10))
-    (await connector.attempt(1)).set_result("connected")
+    (await connection.attempt(1)).set_result("connected")
     assert await waiting == "connected"
-    assert len(connector.attempts) == 1
+    assert len(connection.attempts) == 1
 
 
 async def test_connection_with_a_cancelled_caller_serves_the_others() -> None:
     """Cancelling one caller does not cancel the shared attempt."""
-    connector = FakeConnector()
-    connection = Connection(connector)
+    connection = ConnectionUnderTest()
     cancelled, remaining = (asyncio.ensure_future(connection.calls(10)) for _ in range(2))
-    attempt = await connector.attempt(1)
+    attempt = await connection.attempt(1)
     cancelled.cancel()
     attempt.set_result("connected")
     assert await remaining == "connected"

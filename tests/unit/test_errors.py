@@ -82,6 +82,7 @@ def test_status_of_a_submission_error_follows_from_its_code(code: str, status: i
         ("ObjectCorrupted", "object_corrupted", 503),
         ("RetryLater", "retry_later", 409),
         ("StoreUnavailable", "store_unavailable", 503),
+        ("StoreMisconfigured", "store_misconfigured", 503),
         ("Conflict", "store_conflict", 503),
     ],
 )

@@ -46,8 +46,8 @@ def test_unexpected_error_shows_its_stack_without_its_message() -> None:
 def test_unexpected_transcripts_error_keeps_its_message() -> None:
     """The message holds no content, and an operator needs it."""
     lines = LogLines()
-    lines.log.unexpected("a", StoreUnavailable("Firestore: UNAVAILABLE"))
-    assert lines.events[0]["stack"][0] == "StoreUnavailable: Firestore: UNAVAILABLE"
+    lines.log.unexpected("a", StoreUnavailable("Try again.", explanation="UNAVAILABLE"))
+    assert lines.events[0]["stack"][0] == "StoreUnavailable: Try again. UNAVAILABLE"
 
 
 def test_unexpected_os_error_shows_its_code_only() -> None:

@@ -37,7 +37,7 @@ class RecorderUnderTest:
     def __init__(self, retention_days: int = 0, retrier: Retrier | None = None) -> None:
         self.documents = MemoryDocuments()
         self.lines = LogLines()
-        self.store = TaskStore(self.documents, retrier or Retrier(20.0, Sleeper()))
+        self.store = TaskStore(self.documents, retrier or Retrier(sleep=Sleeper()))
         self.recorder = Recorder(self.store, retention_days, self.lines.log, lambda: NOW)
 
 
@@ -144,7 +144,7 @@ async def test_record_large_unpacked_works_on_few_at_once(changes: dict[str, str
             await go_on.wait()
             return await super().save_result(result, raw)
 
-    under_test.recorder._store = Slow(under_test.documents, Retrier(20.0, Sleeper()))
+    under_test.recorder._store = Slow(under_test.documents, Retrier(sleep=Sleeper()))
     large = [repushed(repeated(LARGE_BYTES + n), changes) for n in range(5)]
     recording = [asyncio.ensure_future(under_test.recorder.record(push)) for push in large]
     await eventually(lambda: len(working) == LARGE_CONCURRENCY)

@@ -43,7 +43,7 @@ class Subscriber:
         self.documents = MemoryDocuments()
         self.publisher = RecordingPublisher()
         self.lines = LogLines()
-        self.store = TaskStore(self.documents, Retrier(20.0, Sleeper()))
+        self.store = TaskStore(self.documents, Retrier(sleep=Sleeper()))
         events = ResultEvents(self.store, self.publisher, TOPIC)
         self.recorder = Recorder(
             self.store, 0, self.lines.log, lambda: NOW, announce=events.publish, **options

@@ -1,14 +1,29 @@
-"""Retries of store operations."""
+"""The policy of retries, and retries of store operations."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from itertools import islice
 
 import pytest
 
 from tests.fakes import Sleeper
-from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
-from transcripts.retry import FIRST_PAUSE_S, MAX_PAUSE_S, Retrier
+from transcripts.errors import (
+    Conflict,
+    DocumentRefused,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TranscriptsError,
+)
+from transcripts.retry import STORE, Retrier, RetryPolicy
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    """The first pause is not doubled."""
+    policy = RetryPolicy(first_pause_s=1.0, max_pause_s=10.0)
+    assert list(islice(policy.pauses_s(), 6)) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert policy.pause_s(2_000) == 10.0
 
 
 async def test_retrier_after_transient_errors_retries_with_growing_pauses() -> None:
@@ -21,8 +36,9 @@ async def test_retrier_after_transient_errors_retries_with_growing_pauses() -> N
             raise errors.pop(0)
         return "done"
 
-    assert await Retrier(20.0, sleeper, lambda: 0.5).run(operation) == "done"
-    assert sleeper.slept == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
+    assert await Retrier(sleep=sleeper, jitter=lambda: 0.5).run(operation) == "done"
+    first_s = STORE.first_pause_s
+    assert sleeper.slept == [first_s, 2 * first_s, 4 * first_s]
 
 
 async def test_retrier_at_its_timeout_raises_the_last_error() -> None:
@@ -35,32 +51,33 @@ async def test_retrier_at_its_timeout_raises_the_last_error() -> None:
         raise StoreUnavailable("down")
 
     with pytest.raises(StoreUnavailable, match="down"):
-        await Retrier(0.2, asyncio.sleep, lambda: 0.5).run(operation)
+        await Retrier(replace(STORE, timeout_s=0.2), jitter=lambda: 0.5).run(operation)
     assert 2 <= attempts <= 5
 
 
 async def test_retrier_with_a_hanging_operation_raises_at_its_timeout() -> None:
     """The timeout limits the operation too, not only the pauses."""
     with pytest.raises(StoreUnavailable, match="in time"):
-        await Retrier(0.05).run(lambda: asyncio.sleep(60))
+        await Retrier(replace(STORE, timeout_s=0.05)).run(lambda: asyncio.sleep(60))
 
 
-async def test_retrier_after_a_permanent_error_does_not_retry() -> None:
-    """A permanent error is raised after one attempt."""
+@pytest.mark.parametrize("error", [DocumentRefused("too large"), StoreMisconfigured("no index")])
+async def test_retrier_after_an_error_that_stays_does_not_retry(error: TranscriptsError) -> None:
+    """Waiting repairs neither a document nor a missing index."""
     attempts = 0
 
     async def operation() -> None:
         nonlocal attempts
         attempts += 1
-        raise DocumentRefused("too large")
+        raise error
 
-    with pytest.raises(DocumentRefused):
+    with pytest.raises(type(error)):
         await Retrier().run(operation)
     assert attempts == 1
 
 
 async def test_retrier_after_many_errors_limits_its_pauses() -> None:
-    """A pause is at most ``MAX_PAUSE_S``, times the jitter."""
+    """A pause is at most that of the policy, times the jitter."""
     sleeper = Sleeper()
     failures_left = 12
 
@@ -70,5 +87,6 @@ async def test_retrier_after_many_errors_limits_its_pauses() -> None:
         if failures_left:
             raise StoreUnavailable("down")
 
-    await Retrier(1000.0, sleeper, lambda: 0.5).run(operation)
-    assert max(sleeper.slept) == MAX_PAUSE_S
+    policy = replace(STORE, timeout_s=1000.0)
+    await Retrier(policy, sleep=sleeper, jitter=lambda: 0.5).run(operation)
+    assert max(sleeper.slept) == STORE.max_pause_s

@@ -74,7 +74,7 @@ class Stored:
 
     def __init__(self) -> None:
         self.documents = MemoryDocuments()
-        self.names = SpeakerNames(self.documents, Retrier(20.0, Sleeper()))
+        self.names = SpeakerNames(self.documents, Retrier(sleep=Sleeper()))
 
     async def put(self) -> None:
         task = replace(a_result(), speakers=speakers("Ada"))

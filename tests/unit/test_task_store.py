@@ -41,7 +41,7 @@ def documents() -> MemoryDocuments:
 
 @pytest.fixture
 def store(documents: MemoryDocuments) -> TaskStore:
-    return TaskStore(documents, Retrier(20.0, Sleeper()))
+    return TaskStore(documents, Retrier(sleep=Sleeper()))
 
 
 def a_long_result(revision: str = "a", segments: int = 20_000) -> Task:
@@ -231,7 +231,7 @@ async def test_store_concurrent_deliveries_reach_the_same_end() -> None:
     ]
     for order in itertools.permutations(results):
         documents = MemoryDocuments()
-        store = TaskStore(documents, Retrier(20.0, Sleeper()))
+        store = TaskStore(documents, Retrier(sleep=Sleeper()))
         outcomes = await asyncio.gather(
             *(
                 store.save_result(item, item.revision.encode())

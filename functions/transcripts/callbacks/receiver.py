@@ -56,7 +56,7 @@ class Receiver:
             await self._publisher.publish(self._callback_topic, message)
         except PublishUnavailable as error:
             self._log.error(
-                "callback_not_published", task_id=attributes["task_id"], reason=error.message
+                "callback_not_published", task_id=attributes["task_id"], reason=error.log_text
             )
             raise
         self._log.info(
@@ -78,7 +78,7 @@ class Receiver:
             self._log.error("callback_too_large", body_bytes=body_bytes, reason=error.code)
             raise
         except PublishUnavailable as failure:
-            self._log.error("callback_not_published", reason=failure.message)
+            self._log.error("callback_not_published", reason=failure.log_text)
             raise
         self._log.warning(
             "callback_rejected",

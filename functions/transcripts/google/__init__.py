@@ -1,6 +1,5 @@
 """The backend on Google Cloud: Pub/Sub, Firestore, Cloud Tasks and Cloud Storage.
 
-The adapters for Pub/Sub, Firestore and Cloud Tasks use gRPC with the protobuf messages of Google's
-client libraries, not the libraries' clients, which need several times the CPU time
-(``docs/performance.md``). Cloud Storage is read through Google's high-level client.
+One module a service. Pub/Sub, Firestore and Cloud Tasks are called through Google's generated
+asynchronous clients, Cloud Storage through an ``AuthorizedSession`` of google-auth.
 """

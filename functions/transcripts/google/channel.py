@@ -1,24 +1,33 @@
-"""gRPC channels, and one way to retry and translate the errors of the calls over them."""
+"""What Google's generated clients share: channel, identity, retries, and their errors as ours."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from math import inf
-from typing import Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
 
+import google.auth
 import grpc.aio
+from google.api_core.exceptions import GoogleAPICallError, RetryError, Unauthenticated
+from google.api_core.grpc_helpers_async import create_channel
+from google.api_core.retry_async import AsyncRetry
+from google.auth.exceptions import GoogleAuthError
 
 from transcripts.errors import TranscriptsError
-from transcripts.google.identity import IdentityError, call_credentials
+from transcripts.retry import RetryPolicy
+
+PORT: Final = 443
+SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # An idle instance gets no CPU, so its connections may be dead when it resumes. Keepalive closes
     # a connection that does not answer within the time-out
-    # (https://grpc.io/docs/guides/keepalive/), which leaves time to retry within one request.
+    # (https://grpc.io/docs/guides/keepalive/), which leaves time to retry within one request. With
+    # the clients' own options, a dead connection takes the whole time of a callback.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -26,22 +35,10 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
-TRANSIENT: Final = frozenset(
-    {
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
-"""The statuses on which Google's own publisher retries
-(https://github.com/googleapis/python-pubsub/blob/main/google/pubsub_v1/services/publisher/transports/base.py)."""
-
 C = TypeVar("C")
-R = TypeVar("R")
+
+Translate = Callable[[grpc.StatusCode | None, str], TranscriptsError]
+"""Returns the error of a status and the service's explanation; None if no call was made."""
 
 
 class ChannelError(Exception):
@@ -49,90 +46,102 @@ class ChannelError(Exception):
 
 
 class Connection(Generic[C]):
-    """The calls of one service. The first caller connects; all callers share the connection.
+    """The client of one service. The first caller connects; all callers share the client.
 
-    A failed attempt is not kept, so the next call connects again.
+    A failed attempt to connect is not kept, so the next call connects again.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[C]]) -> None:
-        """Store the function that connects; the first call runs it."""
-        self._connect = connect
-        self._connecting: asyncio.Future[C] | None = None
-        self._calls: C | None = None
+    def __init__(
+        self, host: str, emulator_host: str | None, make: Callable[[grpc.aio.Channel], C]
+    ) -> None:
+        """``make`` returns the client over a channel.
 
-    async def calls(self, timeout_s: float) -> C:
-        """Return the calls, connected within ``timeout_s`` seconds; raises ``ChannelError``."""
-        if self._calls is not None:
-            return self._calls
+        The channel leads to ``emulator_host``, insecure and without an identity, if that is set.
+        """
+        self._host = host
+        self._emulator_host = emulator_host
+        self._make = make
+        self._credentials: Any = None
+        self._connecting: asyncio.Future[C] | None = None
+        self._client: C | None = None
+
+    @asynccontextmanager
+    async def client(self, timeout_s: float) -> AsyncIterator[C]:
+        """Give the client, connected within ``timeout_s``, for one call.
+
+        Raises ``ChannelError``. If the service refuses the access token, the next call gets another
+        token: google-auth itself would use the refused token until it expires.
+        """
+        client = self._client
+        if client is None:
+            client = await self._connected(timeout_s)
+        try:
+            yield client
+        except Unauthenticated:
+            if self._credentials is not None:
+                # In UTC and without a time zone, as google-auth compares it.
+                self._credentials.expiry = datetime.now(UTC).replace(tzinfo=None)
+            raise
+
+    async def _connected(self, timeout_s: float) -> C:
         if self._connecting is None:
             self._connecting = asyncio.ensure_future(self._connect())
-            self._connecting.add_done_callback(self._connected)
+            self._connecting.add_done_callback(self._keep)
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._connecting)
         except TimeoutError as error:
-            # The attempt continues: a later call can use the connection it makes.
+            # The attempt continues: a later call can use the client it makes.
             raise ChannelError("not in time") from error
 
-    def _connected(self, connecting: asyncio.Future[C]) -> None:
+    async def _connect(self) -> C:
+        if self._emulator_host:
+            channel = grpc.aio.insecure_channel(self._emulator_host, options=CHANNEL_OPTIONS)
+            return self._make(channel)
+        try:
+            # It may wait for the metadata server. The channel belongs to the running event loop.
+            credentials, _ = await asyncio.to_thread(google.auth.default, scopes=SCOPES)
+        except (GoogleAuthError, OSError, ValueError) as error:
+            raise ChannelError(type(error).__name__) from error
+        self._credentials = credentials
+        channel = create_channel(
+            f"{self._host}:{PORT}",
+            credentials=credentials,
+            default_host=self._host,
+            options=CHANNEL_OPTIONS,
+        )
+        return self._make(channel)
+
+    def _keep(self, connecting: asyncio.Future[C]) -> None:
         self._connecting = None
         if not connecting.cancelled() and connecting.exception() is None:
-            self._calls = connecting.result()
+            self._client = connecting.result()
 
 
-async def open_channel(host: str, emulator_host: str | None) -> grpc.aio.Channel:
-    """Open a channel to a service of Google, or to its emulator.
-
-    The channel to an emulator is insecure and has no credentials. Finding the credentials for the
-    real service may block on the metadata server, so it runs in a thread; the channel itself
-    belongs to the running event loop. Raises ``ChannelError``.
-    """
-    if emulator_host:
-        return grpc.aio.insecure_channel(emulator_host, options=CHANNEL_OPTIONS)
-    try:
-        identity = await asyncio.to_thread(call_credentials, host)
-    except IdentityError as error:
-        raise ChannelError(str(error)) from error
-    credentials = grpc.composite_channel_credentials(grpc.ssl_channel_credentials(), identity)
-    return grpc.aio.secure_channel(f"{host}:443", credentials, options=CHANNEL_OPTIONS)
-
-
-async def retry_transient(
-    attempt: Callable[[], Awaitable[R]], pauses_s: Iterable[float], deadline: float = inf
-) -> R:
-    """Return what ``attempt`` returns, repeated while it fails with a ``TRANSIENT`` status.
-
-    ``pauses_s`` are the seconds before each repetition. The last error is raised when the pauses
-    are used up, and when the next pause would not end before ``deadline`` (the event loop's clock).
-    """
-    clock = asyncio.get_running_loop().time
-    for pause_s in pauses_s:
-        try:
-            return await attempt()
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in TRANSIENT or clock() + pause_s >= deadline:
-                raise
-        await asyncio.sleep(pause_s)
-    return await attempt()
+def async_retry(
+    policy: RetryPolicy, predicate: Callable[[Exception], bool], timeout_s: float
+) -> AsyncRetry:
+    """Return Google's retry object for a policy, with less time than the policy's."""
+    return AsyncRetry(
+        predicate=predicate,
+        initial=policy.first_pause_s,
+        maximum=policy.max_pause_s,
+        multiplier=2.0,
+        timeout=timeout_s,
+    )
 
 
 @contextmanager
-def translate_errors(
-    service: str,
-    default: type[TranscriptsError],
-    by_status: Mapping[grpc.StatusCode, type[TranscriptsError]] | None = None,
-) -> Iterator[None]:
-    """Raise the errors of ``service``'s calls as the package's own errors.
+def translate_errors(translate: Translate) -> Iterator[None]:
+    """Raise the errors of a service's calls as the package's own errors.
 
-    A status in ``by_status`` becomes the error it names there; every other status and every
-    ``ChannelError`` becomes ``default``. The message has the status and the first 200 characters of
-    the service's explanation.
+    A service may name its addresses in what it says, so that is only logged.
     """
     try:
         yield
-    except ChannelError as error:
-        raise default(f"{service}: no Google identity ({error}).") from error
-    except grpc.aio.AioRpcError as error:
-        kind = (by_status or {}).get(error.code(), default)
-        details = (error.details() or "")[:200]
-        raise kind(f"{service}: {error.code().name}: {details}.") from error
+    except (ChannelError, GoogleAPICallError, RetryError) as error:
+        cause = error.cause if isinstance(error, RetryError) else error
+        if isinstance(cause, GoogleAPICallError):
+            status = cause.grpc_status_code
+            raise translate(status, f"{status.name if status else '?'}: {cause.message}") from error
+        raise translate(None, f"No Google identity: {cause}.") from error

@@ -1,30 +1,31 @@
-"""Objects in Cloud Storage, through Google's own client.
+"""Objects in Cloud Storage, over its JSON API.
 
-The client also reads ``STORAGE_EMULATOR_HOST``. An object is read as one stream. The client itself
-streams only to a file that takes pieces of 8 KiB, so this module reads from the client's session,
-and resumes and verifies as the client does.
+An object is read as one stream. ``google-cloud-storage`` streams only to a file that takes pieces
+of 8 KiB, and its session is not public, so this module makes its requests with the
+``AuthorizedSession`` of google-auth, which also renews a refused token. It resumes and verifies a
+download as Google's client does.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from threading import Event, Lock
-from time import monotonic
 from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
 
+import google.auth
 import google_crc32c
 import msgspec
 import requests
 import urllib3
-from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, from_http_status
-from google.api_core.retry import exponential_sleep_generator
+from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
+from google.auth.transport.requests import AuthorizedSession
 from urllib3.util import wait_for_read
 
 from transcripts.errors import (
@@ -35,25 +36,20 @@ from transcripts.errors import (
     ObjectUnreadable,
     TranscriptsError,
 )
+from transcripts.retry import RetryPolicy
 from transcripts.uploads.media import RejectReason
-from transcripts.uploads.stored_object import StoredObject
-
-# For its traces, which are off, the client would ask for the bucket of every object that it reads,
-# in a thread of its own. This identity may not read buckets.
-# https://github.com/googleapis/google-cloud-python/tree/main/packages/google-cloud-storage
-os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
+from transcripts.uploads.stored_object import StoredObject, read_resource
 
 T = TypeVar("T")
 
-RETRY: Final = DEFAULT_RETRY.with_timeout(20.0)
-"""The client's default retries for two minutes, which is too long for a waiting caller."""
+URL: Final = "https://storage.googleapis.com"
+SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_only",)
+
+RETRY: Final = RetryPolicy(first_pause_s=0.1, max_pause_s=5.0, timeout_s=20.0)
+"""The time runs from the first failure: a download that was silent for long is resumed, too."""
 
 TIMEOUTS_S: Final = (10.0, 20.0)
-"""How long a download may take to connect, and be silent. A silent one is resumed."""
-
-FIRST_PAUSE_S: Final = 0.1
-MAX_PAUSE_S: Final = 5.0
-"""The pauses between the attempts to resume a download grow from the first to the second."""
+"""How long a request may take to connect, and be silent. A silent download is resumed."""
 
 _RETRYABLE: Final = frozenset({408, 409, 429, 499})
 """Of the 4xx, those that Google's table says to retry, and a request that was cancelled."""
@@ -93,13 +89,8 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
-def _text(error: GoogleAPICallError) -> str:
-    return str(error.response.text) if error.response is not None else ""
-
-
-def _reason(error: GoogleAPICallError) -> str:
+def _reason(text: str) -> str:
     """Return Google's reason for an error; a download answers with JSON, XML or plain text."""
-    text = _text(error)
     try:
         details = msgspec.json.decode(text, type=_ErrorBody).error.errors
     except msgspec.MsgspecError:
@@ -108,14 +99,14 @@ def _reason(error: GoogleAPICallError) -> str:
     return details[0].reason if details else ""
 
 
-def translate(error: GoogleAPICallError) -> TranscriptsError:
+def translate(status: int, text: str) -> TranscriptsError:
     """Tell what an answer of Cloud Storage means for an object.
 
     Follows Google's table (https://cloud.google.com/storage/docs/json_api/v1/status-codes). The
     statuses that it says to retry, and every 5xx, are temporary. An administrator can repair 401,
     403 and a disabled KMS key. Every other 4xx is permanent.
     """
-    status, reason = int(error.code or 0), _reason(error)
+    reason = _reason(text)
     words = f"{status} {reason}".rstrip()
     if status == 404:
         return ObjectNotFound("Cloud Storage has no such object, or no such generation.")
@@ -127,7 +118,7 @@ def translate(error: GoogleAPICallError) -> TranscriptsError:
             " (roles/storage.objectViewer), and the bucket's service agent use its KMS key."
         )
     # Plain text without a reason also names these two cases, which are permanent.
-    sentence = _text(error).lower()
+    sentence = text.lower()
     if reason in _KEY_REASONS or "customer-supplied encryption key" in sentence:
         return ObjectUnreadable(
             RejectReason.CUSTOMER_KEY, "The object is encrypted with a customer-supplied key."
@@ -137,24 +128,48 @@ def translate(error: GoogleAPICallError) -> TranscriptsError:
     return ObjectUnreadable(UNREADABLE, f"Cloud Storage refuses the object for good: {words}.")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except GoogleAPICallError as error:
-        raise translate(error) from error
-    except (
-        GoogleAPIError,
-        GoogleAuthError,
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        OSError,
-    ) as error:
-        raise ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.") from error
+class _Refusal(Exception):
+    """Cloud Storage answered with an error."""
+
+    def __init__(self, response: requests.Response) -> None:
+        super().__init__()
+        self.status = response.status_code
+        self.text = response.text
 
 
-_TRANSIENT: Final[Callable[[Exception], bool]] = DEFAULT_RETRY._predicate  # noqa: SLF001 - no property
-"""Tells which failures the client retries."""
+_FAILURES: Final = (
+    _Refusal,
+    GoogleAuthError,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+"""What a request, and reading its answer, may raise."""
+
+
+def _translated(error: Exception) -> TranscriptsError:
+    if isinstance(error, _Refusal):
+        return translate(error.status, error.text)
+    return ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.")
+
+
+def _retried(step: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    """Return what ``step`` returns, repeated after failures that pass; ``wait`` pauses."""
+    deadline: float | None = None
+    pauses_s = RETRY.pauses_s()
+    while True:
+        try:
+            return step()
+        except _FAILURES as error:
+            failure = _translated(error)
+            now, pause_s = time.monotonic(), next(pauses_s)
+            deadline = deadline or now + RETRY.timeout_s
+            # google-auth has repeated its own requests already.
+            passes = type(failure) is ObjectUnavailable and not isinstance(error, GoogleAuthError)
+            if not passes or now + pause_s > deadline:
+                raise failure from error
+        wait(pause_s)
+
 
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+)")
 _CRC32C: Final = re.compile(r"\bcrc32c=([A-Za-z0-9+/]{6}==)")
@@ -181,11 +196,11 @@ class _Download:
         self._response: requests.Response | None = None
         self._lock = Lock()
         self._closed = Event()
-        self._retried(self._connected)
+        self._resumed(self._connected)
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes; see ``ports.ObjectReader``."""
-        content = self._retried(lambda: self._read(size))
+        content = self._resumed(lambda: self._read(size))
         self._received += len(content)
         self._checksum.update(content)
         if not content:
@@ -223,8 +238,8 @@ class _Download:
         while True:
             try:
                 piece = raw.read1(left, decode_content=False)
-            except Exception as error:
-                if not pieces or not _TRANSIENT(error):
+            except _FAILURES:
+                if not pieces:
                     raise
                 # The earlier pieces are good; the next read resumes after them.
                 self._disconnect()
@@ -260,10 +275,7 @@ class _Download:
     def _check(self, response: requests.Response) -> None:
         """Check that the answer has just the bytes that are wanted."""
         if response.status_code not in (200, 206):
-            # The client's ``from_http_response`` fails if ``error`` in the answer is no object.
-            raise from_http_status(  # type: ignore[no-untyped-call] # Google's own, without types
-                response.status_code, response.text, response=response
-            )
+            raise _Refusal(response)
         answered = response.headers
         if answered.get("X-Goog-Generation", self._stored.generation) != self._stored.generation:
             raise ObjectNotFound("Cloud Storage sent another generation of the object.")
@@ -291,62 +303,66 @@ class _Download:
                 response.raw.shutdown()
             response.close()
 
-    def _retried(self, step: Callable[[], T]) -> T:
-        """Repeat a step as the client does, from the byte that was reached, until it is closed."""
-        deadline: float | None = None
-        pauses_s = exponential_sleep_generator(FIRST_PAUSE_S, MAX_PAUSE_S)
-        with _translated():
-            while True:
-                try:
-                    return step()
-                except Exception as error:
-                    self._disconnect()
-                    # A connection that another thread closes may fail in any way.
-                    self._check_open()
-                    # The time runs from the first failure: a silent download is resumed, too.
-                    deadline = deadline or monotonic() + (RETRY.timeout or 0.0)
-                    pause_s = next(pauses_s)
-                    if not _TRANSIENT(error) or monotonic() + pause_s > deadline:
-                        raise
-                self._closed.wait(pause_s)
+    def _resumed(self, step: Callable[[], T]) -> T:
+        """Repeat a step from the byte that was reached, until the download is closed."""
+
+        def attempt() -> T:
+            try:
+                return step()
+            except Exception:
+                self._disconnect()
+                # A connection that another thread closes may fail in any way.
                 self._check_open()
+                raise
+
+        def wait(pause_s: float) -> None:
+            self._closed.wait(pause_s)
+            self._check_open()
+
+        return _retried(attempt, wait)
 
 
 class CloudStorageObjects:
     """The objects of any bucket that this identity may read."""
 
-    def __init__(self, project: str) -> None:
-        """Name the project; the first call makes the client."""
-        self._project = project
-        self._client: Any = None
+    def __init__(self, emulator_url: str | None) -> None:
+        """``emulator_url`` is None for the real service; the first call connects."""
+        self._emulator_url = emulator_url
 
-    def _blob(self, bucket: str, name: str, generation: str | None) -> Any:
-        if self._client is None:
-            with _translated():
-                self._client = storage.Client(project=self._project)
-        number = int(generation) if generation is not None else None
-        return self._client.bucket(bucket).blob(name, generation=number)
+    @cached_property
+    def _session(self) -> requests.Session:
+        credentials: Any = AnonymousCredentials()
+        if self._emulator_url is None:
+            try:
+                credentials, _ = google.auth.default(scopes=SCOPES)
+            except (GoogleAuthError, OSError, ValueError) as error:
+                raise ObjectUnavailable(f"No Google identity: {type(error).__name__}.") from error
+        session: requests.Session = AuthorizedSession(credentials)
+        return session
+
+    def _url(self, path: str, bucket: str, name: str, **parameters: str) -> str:
+        address = f"{path}/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+        return f"{self._emulator_url or URL}{address}?{urlencode(parameters)}"
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation; see ``ports.ObjectSource``."""
-        blob = self._blob(bucket, name, generation)
-        with _translated():
-            blob.reload(retry=RETRY)
-        return StoredObject(
-            bucket=bucket,
-            name=name,
-            generation=str(blob.generation),
-            content_type=blob.content_type,
-            content_encoding=blob.content_encoding,
-            customer_encrypted="customerEncryption" in blob._properties,  # noqa: SLF001 - no property
-            size=blob.size or 0,
-            metadata={key: str(value) for key, value in (blob.metadata or {}).items()},
-        )
+        wanted = {} if generation is None else {"generation": generation}
+        session, url = self._session, self._url("", bucket, name, **wanted)
+
+        def get() -> bytes:
+            response = session.get(url, timeout=TIMEOUTS_S)
+            if response.status_code != 200:
+                raise _Refusal(response)
+            return response.content
+
+        try:
+            return read_resource(_retried(get))
+        except ValueError as error:
+            raise ObjectUnavailable("Cloud Storage did not describe the object.") from error
 
     def open(self, stored: StoredObject) -> _Download:
         """Open just this generation; see ``ports.ObjectSource``."""
-        blob = self._blob(stored.bucket, stored.name, stored.generation)
-        with _translated():
-            session = self._client._http  # noqa: SLF001 - no property
-            url = blob._get_download_url(self._client)  # noqa: SLF001 - no property
-        return _Download(session, url, stored)
+        url = self._url(
+            "/download", stored.bucket, stored.name, alt="media", generation=stored.generation
+        )
+        return _Download(self._session, url, stored)

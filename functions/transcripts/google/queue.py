@@ -7,21 +7,25 @@ tasks by name: Cloud Tasks rejects a name it knows, so creating a task twice is 
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import msgspec
+from google.api_core import exceptions
+from google.api_core.retry import if_exception_type
+from google.cloud.tasks_v2 import (
+    CloudTasksAsyncClient,
+    CreateTaskRequest,
+    HttpMethod,
+    HttpRequest,
+    OidcToken,
+    Task,
+)
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
 from transcripts.errors import QueueUnavailable
-from transcripts.google.channel import (
-    Connection,
-    open_channel,
-    retry_transient,
-    translate_errors,
-)
-from transcripts.google.messages import Messages
-from transcripts.retry import backoff
+from transcripts.google.channel import Connection, async_retry, translate_errors
+from transcripts.retry import RetryPolicy
 
 HOST: Final = "cloudtasks.googleapis.com"
 
@@ -30,13 +34,19 @@ DISPATCH_DEADLINE_S: Final = 1_800
 (https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2#task)."""
 
 RPC_TIMEOUT_S: Final = 10.0
-FIRST_PAUSE_S: Final = 0.2
-MAX_PAUSE_S: Final = 2.0
-MAX_ATTEMPTS: Final = 4
+RETRY: Final = RetryPolicy(first_pause_s=0.2, max_pause_s=2.0, timeout_s=10.0)
 
-_MESSAGES: Final = Messages("cloudtasks", "google.cloud.tasks.v2")
-_REQUEST: Final = _MESSAGES.type("CreateTaskRequest")
-_RESPONSE: Final = _MESSAGES.type("Task")
+_is_retried = if_exception_type(
+    exceptions.Aborted,
+    exceptions.Cancelled,
+    exceptions.DeadlineExceeded,
+    exceptions.InternalServerError,
+    exceptions.ResourceExhausted,
+    exceptions.ServiceUnavailable,
+    # The next attempt has another access token.
+    exceptions.Unauthenticated,
+    exceptions.Unknown,
+)
 
 
 class CloudTasksQueue:
@@ -47,45 +57,40 @@ class CloudTasksQueue:
         self._queue = queue
         self._url = url
         self._invoker = invoker
-        self._emulator_host = emulator_host
-        self._connection: Connection[Any] = Connection(self._connect)
-
-    async def _connect(self) -> Any:
-        channel = await open_channel(HOST, self._emulator_host)
-        return channel.unary_unary(
-            "/google.cloud.tasks.v2.CloudTasks/CreateTask",
-            request_serializer=_REQUEST.SerializeToString,
-            response_deserializer=_RESPONSE.FromString,
-        )
-
-    def request(self, name: str, submission_id: str) -> Any:
-        """Build the ``CreateTaskRequest``."""
-        request = _REQUEST(parent=self._queue)
-        task = request.task
-        task.name = f"{self._queue}/tasks/{name}"
-        task.dispatch_deadline.seconds = DISPATCH_DEADLINE_S
-        task.http_request.url = self._url
-        task.http_request.http_method = "POST"
-        task.http_request.headers["Content-Type"] = "application/json"
-        task.http_request.body = msgspec.json.encode({"submission_id": submission_id})
-        if self._invoker:
-            task.http_request.oidc_token.service_account_email = self._invoker
-            task.http_request.oidc_token.audience = self._url
-        return request
+        self._connection = Connection(HOST, emulator_host, _client)
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         """Create the task; see ``ports.SubmitQueue``."""
-        request = self.request(name, submission_id)
-        metadata = (("x-goog-request-params", f"parent={self._queue}"),)
+        token = OidcToken(service_account_email=self._invoker, audience=self._url)
+        request = CreateTaskRequest(
+            parent=self._queue,
+            task=Task(
+                name=f"{self._queue}/tasks/{name}",
+                dispatch_deadline={"seconds": DISPATCH_DEADLINE_S},
+                http_request=HttpRequest(
+                    url=self._url,
+                    http_method=HttpMethod.POST,
+                    headers={"Content-Type": "application/json"},
+                    body=msgspec.json.encode({"submission_id": submission_id}),
+                    oidc_token=token if self._invoker else None,
+                ),
+            ),
+        )
 
-        async def create() -> None:
-            create_task = await self._connection.calls(RPC_TIMEOUT_S)
+        async def attempt() -> None:
+            async with self._connection.client(RPC_TIMEOUT_S) as client:
+                await client.create_task(request=request, retry=None, timeout=RPC_TIMEOUT_S)
+
+        with translate_errors(_error):
             try:
-                await create_task(request, timeout=RPC_TIMEOUT_S, metadata=metadata)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                    raise
+                await async_retry(RETRY, _is_retried, RETRY.timeout_s)(attempt)()
+            except exceptions.AlreadyExists:
+                return
 
-        pauses_s = islice(backoff(FIRST_PAUSE_S, MAX_PAUSE_S), MAX_ATTEMPTS - 1)
-        with translate_errors("Cloud Tasks", QueueUnavailable):
-            await retry_transient(create, pauses_s)
+
+def _client(channel: grpc.aio.Channel) -> CloudTasksAsyncClient:
+    return CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))
+
+
+def _error(_: grpc.StatusCode | None, explanation: str) -> QueueUnavailable:
+    return QueueUnavailable("Cloud Tasks did not take the task.", explanation=explanation)

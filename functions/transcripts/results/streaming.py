@@ -66,7 +66,7 @@ async def streamed(
             async for chunk in chunks:
                 yield chunk
         except TranscriptsError as error:
-            log.warning("stream_broken", code=error.code, reason=error.message)
+            log.warning("stream_broken", code=error.code, reason=error.log_text)
             raise StreamBroken from error
         except Exception as error:
             log.unexpected("unexpected_error", error)

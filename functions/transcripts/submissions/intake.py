@@ -124,7 +124,7 @@ class Intake:
             raise outages[0]
         if outages:
             self._log.warning(
-                "list_partly_enqueued", failed=len(outages), reason=outages[0].message
+                "list_partly_enqueued", failed=len(outages), reason=outages[0].log_text
             )
         return result
 

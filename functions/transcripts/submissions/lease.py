@@ -105,7 +105,7 @@ class Lease:
             except StoreUnavailable as error:
                 # The lease outlasts several renewals.
                 self._log.warning(
-                    "lease_not_renewed", submission_id=self.submission_id, reason=error.message
+                    "lease_not_renewed", submission_id=self.submission_id, reason=error.log_text
                 )
 
     async def _keep(self, recording: Awaitable[Submission]) -> None:
@@ -115,5 +115,5 @@ class Lease:
             self._log.warning("lease_lost", submission_id=self.submission_id)
         except StoreUnavailable as error:
             self._log.error(
-                "outcome_not_recorded", submission_id=self.submission_id, reason=error.message
+                "outcome_not_recorded", submission_id=self.submission_id, reason=error.log_text
             )

@@ -28,14 +28,13 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.retention import expiry
-from transcripts.retry import backoff
+from transcripts.retry import RetryPolicy
 from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.tasks.task import Status, Task
 
-FIRST_PAUSE_S: Final = 1.0
-MAX_PAUSE_S: Final = 32.0
+CALLS: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=32.0)
 MAX_RETRIES: Final = 6
 """1, 2, 4, 8, 16 and 32 seconds, as the provider asks."""
 
@@ -121,7 +120,7 @@ class Submitter:
         self, lease: Lease, asset_id: str, policy: CallPolicy
     ) -> Accepted | AnswerLost | _Refusal:
         """Request the transcript until Mavi accepts or refuses, or no retry is left."""
-        pauses_s = backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
+        pauses_s = CALLS.pauses_s()
         asset_checked = False
         for retries_left in range(MAX_RETRIES, -1, -1):
             try:
@@ -177,7 +176,7 @@ class Submitter:
                 "bought_but_not_recorded",
                 submission_id=entry.submission_id,
                 task_id=task_id,
-                reason=error.message,
+                reason=error.log_text,
             )
             raise SubmissionError("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)

@@ -35,7 +35,7 @@ from transcripts.mavi.answers import (
 from transcripts.mavi.client import File, Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectReader, ObjectSource
-from transcripts.retry import backoff
+from transcripts.retry import RetryPolicy
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
@@ -63,8 +63,9 @@ answer may be rate limiting."""
 MAX_WAIT_S: Final = 120.0
 """How long an upload waits for a slot of the rate limit."""
 
-POLL_S: Final = 2.0
-MAX_POLL_S: Final = 30.0
+PROCESSING: Final = RetryPolicy(first_pause_s=2.0, max_pause_s=30.0)
+"""The pauses between looks at an asset that Mavi processes."""
+
 UPLOAD_RETRY_AFTER_S: Final = 60
 ON_ITS_WAY: Final = "The object is on its way to Mavi."
 
@@ -119,7 +120,7 @@ class Uploader:
                 raise UploadFailed(error.code) from error
             except ObjectForbidden as error:
                 self._log.warning(
-                    "object_forbidden", submission_id=lease.submission_id, reason=error.message
+                    "object_forbidden", submission_id=lease.submission_id, reason=error.log_text
                 )
                 since = lease.entry.forbidden_since
                 if since is not None and self._clock() - since >= FORBIDDEN_FOR:
@@ -232,7 +233,7 @@ class Uploader:
         self, lease: Lease, asset_id: str, sent_at: datetime, deadline: datetime
     ) -> None:
         """Wait until the asset may be submitted: ``upload_status`` SUCCESS."""
-        for pause_s in backoff(POLL_S, MAX_POLL_S):
+        for pause_s in PROCESSING.pauses_s():
             state = await self._state(asset_id)
             if state is AssetState.READY:
                 return

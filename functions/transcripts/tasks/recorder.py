@@ -110,7 +110,7 @@ class Recorder:
         except PermanentError as error:
             self._log.error(
                 "callback_poisoned",
-                reason=error.message,
+                reason=error.log_text,
                 message_id=push.message.message_id if push else None,
                 task_id=push.message.attributes.get("task_id") if push else None,
                 attempt=push.attempt if push else None,

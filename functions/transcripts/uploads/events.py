@@ -10,33 +10,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from transcripts.errors import PoisonMessage
 from transcripts.push import read_push
-from transcripts.uploads.stored_object import StoredObject, usable_generation
+from transcripts.uploads.stored_object import StoredObject, read_resource
 
 FINALIZED: Final = "google.cloud.storage.object.v1.finalized"
 STORAGE_PREFIX: Final = "google.cloud.storage."
 FINALIZE: Final = "OBJECT_FINALIZE"
-
-
-class _Resource(msgspec.Struct, frozen=True, rename="camel"):
-    """https://cloud.google.com/storage/docs/json_api/v1/objects#resource; numbers are strings."""
-
-    bucket: str
-    name: str
-    generation: str | int
-    content_type: str | None = None
-    content_encoding: str | None = None
-    customer_encryption: dict[str, Any] | None = None
-    size: str | int = 0
-    metadata: dict[str, str] | None = None
-
-
-_decode = msgspec.json.Decoder(_Resource).decode
 
 
 def read_event(event_type: str | None, body: bytes) -> StoredObject | None:
@@ -56,20 +38,6 @@ def read_event(event_type: str | None, body: bytes) -> StoredObject | None:
 
 def _object(data: bytes) -> StoredObject:
     try:
-        resource = _decode(data)
-        size = int(resource.size)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return read_resource(data)
+    except ValueError as error:
         raise PoisonMessage("The event holds no object of Cloud Storage.") from error
-    generation = str(resource.generation)
-    if not resource.bucket or not resource.name or not usable_generation(generation) or size < 0:
-        raise PoisonMessage("The event's object has no bucket, name, generation or size.")
-    return StoredObject(
-        bucket=resource.bucket,
-        name=resource.name,
-        generation=generation,
-        content_type=resource.content_type,
-        content_encoding=resource.content_encoding,
-        customer_encrypted=resource.customer_encryption is not None,
-        size=size,
-        metadata=resource.metadata or {},
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -43,3 +43,41 @@ def split_uri(uri: str) -> tuple[str, str] | None:
 def usable_generation(generation: str) -> bool:
     """Tell whether ``generation`` is a number as Cloud Storage counts."""
     return _GENERATION.fullmatch(generation) is not None
+
+
+class _Resource(msgspec.Struct, frozen=True, rename="camel"):
+    """https://cloud.google.com/storage/docs/json_api/v1/objects#resource; numbers are strings."""
+
+    bucket: str
+    name: str
+    generation: str | int
+    content_type: str | None = None
+    content_encoding: str | None = None
+    customer_encryption: dict[str, Any] | None = None
+    size: str | int = 0
+    metadata: dict[str, str] | None = None
+
+
+_decode = msgspec.json.Decoder(_Resource).decode
+
+
+def read_resource(data: bytes) -> StoredObject:
+    """Return the object that Cloud Storage describes in JSON; raises ``ValueError``."""
+    try:
+        resource = _decode(data)
+        size = int(resource.size)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("not the resource of an object") from error
+    generation = str(resource.generation)
+    if not resource.bucket or not resource.name or not usable_generation(generation) or size < 0:
+        raise ValueError("no bucket, name, generation or size")
+    return StoredObject(
+        bucket=resource.bucket,
+        name=resource.name,
+        generation=generation,
+        content_type=resource.content_type,
+        content_encoding=resource.content_encoding,
+        customer_encrypted=resource.customer_encryption is not None,
+        size=size,
+        metadata=resource.metadata or {},
+    )

@@ -87,7 +87,7 @@ class Pages:
                 answer = await handler(request)
             except TranscriptsError as error:
                 if isinstance(error, TransientError):
-                    self._log.warning("transient_error", code=error.code, reason=error.message)
+                    self._log.warning("transient_error", code=error.code, reason=error.log_text)
                 answer = page("error.html", {"error": error}, error.status)
             answer.headers.update(HEADERS)
             return answer

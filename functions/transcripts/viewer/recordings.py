@@ -94,10 +94,10 @@ class Recordings:
         except ObjectUnreadable as error:
             raise _no_recording(_UNREADABLE.get(error.code, _REFUSED)) from error
         except ObjectForbidden as error:
-            self._log.warning("recording_forbidden", task_id=task.task_id, reason=error.message)
+            self._log.warning("recording_forbidden", task_id=task.task_id, reason=error.log_text)
             raise _no_recording(_FORBIDDEN) from error
         except TransientError as error:
-            self._log.warning("transient_error", code=error.code, reason=error.message)
+            self._log.warning("transient_error", code=error.code, reason=error.log_text)
             raise ObjectUnavailable(_NO_ANSWER) from error
 
     def _place(self, source: Source | None) -> tuple[str, str, str]:
