@@ -18,11 +18,12 @@ from tests.functional.framework import Answer, Loaded
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
 from transcripts.ports import Documents, Read, Write
-from transcripts.results.answers import WholeTask
-from transcripts.results.views import task_head
+from transcripts.results.answers import Summary, WholeTask
+from transcripts.results.views import summary, task_head
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.normalize import normalize
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import (
     Task,
@@ -184,7 +185,13 @@ def a_task(task_id: str, seconds: float = 0.0, **changes: Any) -> Task:
 
 def whole_task(task: Task) -> WholeTask:
     """Return a task as the API answers it."""
-    return WholeTask(**msgspec.structs.asdict(task_head(task)), segments=task.segments)
+    head = task_head(task, shown_speakers(task, task.segments))
+    return WholeTask(**msgspec.structs.asdict(head), segments=task.segments)
+
+
+def summary_of(task: Task) -> Summary:
+    """Return a task as lists of the API answer it."""
+    return summary(task, shown_speakers(task))
 
 
 def a_submission(submission_id: str, seconds: float = 0.0, **changes: Any) -> Submission:

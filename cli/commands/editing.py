@@ -14,7 +14,6 @@ from cli.failures import ApiError, ExitCode, Failure
 from cli.options import json_option, target_options, yes_option
 from cli.output import clean, confirm, note, print_json, table
 from transcripts.results.answers import Left, RenamedSpeakers, TaskDeleted, WholeTask
-from transcripts.tasks.names import name_key
 
 
 @click.command("rename")
@@ -53,33 +52,31 @@ def rename_command(
     if as_json:
         print_json(msgspec.structs.asdict(renamed) | {"etag": answer.headers.get("ETag")})
         return
-    rows = [[each.id, each.name, each.display_name] for each in renamed.speakers]
+    rows = [[each.id, ", ".join(each.given_names), each.name] for each in renamed.speakers]
     for line in table(["ID", "BY MAVI", "SHOWN AS"], rows):
         click.echo(line)
 
 
 def _content(task: WholeTask, changes: Sequence[str]) -> dict[str, str | None]:
     """Return the body of the request; raises ``Failure`` for a speaker that is not there."""
-    given = {name_key(each.name): each.display_name for each in task.speaker_names}
-    names_by_mavi = [each.name for each in task.speakers]
-    names_by_mavi += [each.name for each in task.speaker_names]
-    shown = {name: given[key] for name in names_by_mavi if (key := name_key(name)) in given}
+    named = {each.name for each in task.speaker_names}
     content: dict[str, str | None] = {}
     for change in changes:
         old, equals, new = change.partition("=")
         if not equals or not old:
             raise Failure(f"{change} is not OLD=NEW.", ExitCode.USAGE)
         names = [
-            speaker.name
+            name
             for speaker in task.speakers
-            if old in (speaker.id, speaker.name, shown.get(speaker.name))
+            for name in speaker.given_names
+            if old in (speaker.id, speaker.name, name)
         ]
-        if not names and not new and old in shown:
+        if old in names and all(old != each.name for each in task.speakers):
+            names = [old]
+        if not names and not new and old in named:
             names = [old]
         if not names:
-            known = ", ".join(
-                f"{each.id} ({shown.get(each.name, each.name)})" for each in task.speakers
-            )
+            known = ", ".join(f"{each.id} ({each.name})" for each in task.speakers)
             raise Failure(
                 f"There is no speaker {clean(old)}. The speakers are: {clean(known) or 'none'}"
             )

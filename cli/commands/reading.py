@@ -129,9 +129,11 @@ def show_command(*, subject: str, lines: int | None, as_json: bool, choice: Choi
         print_json(task)
         return
     from cli.view import readable
+    from transcripts.tasks.speakers import ShownSpeakers
 
     click.echo(f"{task.task_id}  {source_of(task)}")
-    for line in readable(task, lines):
+    speakers = ShownSpeakers({each.id: each for each in task.speakers})
+    for line in readable(task, speakers, lines):
         click.echo(line)
     if found.next_step:
         click.echo(f"\n{found.next_step}")

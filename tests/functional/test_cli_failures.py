@@ -17,9 +17,8 @@ from cli.client import api
 from cli.local.processes import free_port
 from cli.main import COMMANDS
 from tests.command_line import Reply, ScriptedServer, error, transcripts
-from tests.results import a_task, whole_task
+from tests.results import a_task, summary_of, whole_task
 from transcripts.results.answers import Left, Part, TaskDeleted, TaskList
-from transcripts.results.views import summary
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.tasks.task import Speaker, Status
 
@@ -173,7 +172,7 @@ def test_answer_with_a_field_that_the_command_does_not_know_is_read(
     server: ScriptedServer,
 ) -> None:
     """A function may be newer than the command."""
-    known = msgspec.json.encode(TaskList([summary(TASK)], None))
+    known = msgspec.json.encode(TaskList([summary_of(TASK)], None))
     server.on("GET /tasks", Reply(200, known.replace(b'{"task_id"', b'{"new":1,"task_id"')))
     assert transcripts("list").stdout.splitlines()[1].startswith("t ")
 
@@ -247,7 +246,7 @@ def test_completion_script_is_that_of_the_command(shell: str) -> None:
 
 def test_no_color_keeps_escape_sequences_out(server: ScriptedServer) -> None:
     """Off a terminal there are none either."""
-    failed = summary(a_task("t", status=Status.FAILED))
+    failed = summary_of(a_task("t", status=Status.FAILED))
     server.on("GET /tasks", Reply(200, TaskList([failed], None)))
     assert "\x1b" not in transcripts("list").stdout
     assert "\x1b" not in transcripts("list", env={"NO_COLOR": "1"}).stdout
@@ -347,7 +346,7 @@ def test_deletion_and_renormalizing_are_repeated_after_an_outage(server: Scripte
     """Each may be done twice."""
     outage = Reply(503, b"", {"Retry-After": "0"})
     server.on("DELETE /tasks/t", outage, Reply(204))
-    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary(TASK)))
+    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary_of(TASK)))
     assert transcripts("delete", "t", "--yes").exit_code == 0
     assert transcripts("renormalize", "t").exit_code == 0
 

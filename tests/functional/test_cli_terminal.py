@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Reply, ScriptedServer
-from tests.results import a_task, whole_task
+from tests.results import a_task, summary_of, whole_task
 from transcripts.results.answers import TaskList
-from transcripts.results.views import summary
 from transcripts.tasks.task import Status
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 WITHIN_S = 30.0
-TASKS = TaskList([summary(a_task("t", status=Status.FAILED))], None)
+TASKS = TaskList([summary_of(a_task("t", status=Status.FAILED))], None)
 OPEN = whole_task(a_task("t", status=Status.SUBMITTED))
 
 

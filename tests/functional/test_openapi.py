@@ -89,10 +89,15 @@ def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
     assert SCHEMAS[name]["enum"] == list(values)
 
 
-NAMES = {"SubmissionView": "Submission", "WholeTask": "Task", "ErrorAnswer": "Error"}
+NAMES = {
+    "SubmissionView": "Submission",
+    "WholeTask": "Task",
+    "ShownSpeaker": "Speaker",
+    "ErrorAnswer": "Error",
+}
 """The names of types whose descriptions have another one."""
 
-STORED = {"Submission", "Task"}
+STORED = {"Submission", "Task", "Speaker"}
 """Types of stored documents, whose names belong to the answers in the description."""
 
 ANSWERS: dict[str, type[msgspec.Struct]] = {

@@ -20,6 +20,7 @@ from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.logs import Log
 from transcripts.ports import Snapshot
 from transcripts.results.answers import Summary
+from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.results.views import SUMMARY_FIELDS, summary
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import precedence
@@ -80,7 +81,10 @@ class Renormalizer:
             revision=result.revision,
             segments=result.segment_count,
         )
-        return summary(found.value)
+        speakers = await TranscriptReader(self._store.documents, self._retrier).speakers(
+            found.value
+        )
+        return summary(found.value, speakers)
 
     async def _stored(self, result: Task, current: Snapshot[Task], revisions: list[str]) -> bool:
         """Store ``result`` unless the task, or the set of its bodies, has changed meanwhile."""

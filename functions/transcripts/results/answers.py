@@ -12,15 +12,16 @@ from enum import StrEnum
 import msgspec
 
 from transcripts.submissions.submission import Attempt, State
-from transcripts.tasks.task import ListedFields, Segment, ShownFields, Source, Speaker
+from transcripts.tasks.speakers import ShownSpeaker
+from transcripts.tasks.task import ListedFields, Segment, ShownFields, Source
 
 
 class NamedSpeaker(msgspec.Struct, frozen=True):
-    """A speaker of the result; ``display_name`` is what people call the speaker."""
+    """A ``ShownSpeaker`` in short: ``name`` is what people see, ``given_name`` is Mavi's."""
 
     id: str
     name: str
-    display_name: str
+    given_name: str
     segment_count: int
     word_count: int
     talk_time_s: float
@@ -51,7 +52,7 @@ class TaskList(msgspec.Struct, frozen=True):
 class TaskHead(ShownFields, frozen=True, kw_only=True):
     """A whole task but for its segments, which are written while they are read."""
 
-    speakers: list[Speaker]
+    speakers: list[ShownSpeaker]
     next_step: str | None
 
 
@@ -65,7 +66,7 @@ class RenamedSpeakers(msgspec.Struct, frozen=True):
     """The speakers of a task after a change of their names."""
 
     task_id: str
-    speakers: list[NamedSpeaker]
+    speakers: list[ShownSpeaker]
 
 
 class Part(StrEnum):
