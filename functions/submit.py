@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from uuid import uuid4
 
 import functions_framework.aio
@@ -15,7 +17,8 @@ from transcripts import serving
 from transcripts.backends import open_documents, open_objects, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
-from transcripts.mavi.client import MaviClient
+from transcripts.mavi.client import MaviClient, Provider
+from transcripts.ports import Documents, ObjectSource, SubmitQueue
 from transcripts.retry import Retrier
 from transcripts.settings import SubmitSettings
 from transcripts.submissions.intake import Intake
@@ -32,54 +35,73 @@ from transcripts.submissions.requests import (
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
-from transcripts.web import BodyReader, error_boundary, header, json_answer
+from transcripts.web import BodyReader, Handler, error_boundary, header, json_answer
+
+
+def compose(
+    settings: SubmitSettings,
+    *,
+    documents: Documents,
+    objects: ObjectSource,
+    queue: SubmitQueue,
+    provider: Provider,
+    log: Log,
+    retrier: Retrier,
+    clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Handler:
+    """Build the function around a backend and a provider; tests give fakes."""
+    days = settings.retention_days
+    ledger = Ledger(documents, retrier, clock=clock, retention_days=days, sleep=sleep)
+    service = SubmissionService(
+        ledger,
+        Submitter(provider, log, clock=clock, sleep=sleep, retention_days=days),
+        Uploader(objects, provider, log, clock=clock, sleep=sleep),
+        log,
+        clock=clock,
+        new_lease_id=lambda: uuid4().hex,
+        cap_per_day=settings.max_submissions_per_day,
+    )
+    intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=settings.max_object_bytes)
+
+    @error_boundary(log, method="POST")
+    async def handle(request: Request) -> Response:
+        if request.scope["path"] != "/":
+            raise RequestError("POST to /.", code="not_found", status=404)
+        check_content_type(header(request, b"content-type"))
+        match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
+            case SubmitAsset() as wanted:
+                receipt = await service.submit(wanted)
+                return json_answer(200 if receipt.duplicate else 202, receipt)
+            case SubmitAssets() as wanted:
+                return json_answer(202, await intake.enqueue_assets(wanted))
+            case SubmitObject(bucket, name, generation) as wanted:
+                stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
+                return json_answer(202, await intake.enqueue_object(wanted, stored))
+            case RunSubmission(submission_id):
+                return json_answer(200, await service.run(submission_id))
+
+    return handle
+
 
 settings = SubmitSettings.load(os.environ)
-log = Log("submit")
-ledger = Ledger(
-    open_documents(settings, os.environ),
-    Retrier(),
-    clock=utc_now,
-    retention_days=settings.retention_days,
-)
-objects = open_objects(settings, os.environ)
-mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
-service = SubmissionService(
-    ledger,
-    Submitter(mavi, log, clock=utc_now, retention_days=settings.retention_days),
-    Uploader(objects, mavi, log, clock=utc_now),
-    log,
-    clock=utc_now,
-    new_lease_id=lambda: uuid4().hex,
-    cap_per_day=settings.max_submissions_per_day,
-)
-intake = Intake(
-    ledger,
-    open_queue(settings, os.environ),
-    log,
-    clock=utc_now,
-    max_object_bytes=settings.max_object_bytes,
+handle = compose(
+    settings,
+    documents=open_documents(settings, os.environ),
+    objects=open_objects(settings, os.environ),
+    queue=open_queue(settings, os.environ),
+    provider=MaviClient(
+        settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
+    ),
+    log=Log("submit"),
+    retrier=Retrier(),
 )
 
 
 @functions_framework.aio.http
-@error_boundary(log, method="POST")
 async def submit(request: Request) -> Response:
     """Submit an asset, enqueue assets or an object, or work on an entry; see docs/reference.md."""
-    if request.scope["path"] != "/":
-        raise RequestError("POST to /.", code="not_found", status=404)
-    check_content_type(header(request, b"content-type"))
-    match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
-        case SubmitAsset() as wanted:
-            receipt = await service.submit(wanted)
-            return json_answer(200 if receipt.duplicate else 202, receipt)
-        case SubmitAssets() as wanted:
-            return json_answer(202, await intake.enqueue_assets(wanted))
-        case SubmitObject(bucket, name, generation) as wanted:
-            stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
-            return json_answer(202, await intake.enqueue_object(wanted, stored))
-        case RunSubmission(submission_id):
-            return json_answer(200, await service.run(submission_id))
+    return await handle(request)
 
 
 serving.prepare()

@@ -10,6 +10,7 @@ locals {
     raw            = ["data"]
     submissions    = ["labels", "previous_attempts", "source"]
     assets         = []
+    recordings     = []
     spend_counters = []
   }
   unindexed = merge([

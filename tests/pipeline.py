@@ -63,6 +63,7 @@ class Pipeline:
         *,
         retention_days: int = 0,
         max_object_bytes: int = 1000,
+        match_any_name: bool = False,
         queue: SubmitQueue | None = None,
         **options: Any,
     ) -> None:
@@ -84,6 +85,7 @@ class Pipeline:
             self.lines.log,
             clock=self.clock,
             max_object_bytes=max_object_bytes,
+            match_any_name=match_any_name,
         )
 
     def _ledger(

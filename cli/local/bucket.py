@@ -8,6 +8,8 @@ object's resource, and its bytes by range (https://cloud.google.com/storage/docs
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from uuid import uuid4
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from transcripts.embedded.objects import FolderObjects, ObjectAttributes
 from transcripts.errors import ObjectNotFound
@@ -39,6 +42,7 @@ def resource(stored: StoredObject) -> dict[str, Any]:
         "contentType": stored.content_type,
         "contentEncoding": stored.content_encoding,
         "size": str(stored.size),
+        "md5Hash": stored.md5,
         "metadata": stored.metadata,
     }
 
@@ -70,9 +74,20 @@ class BucketWatch:
         while True:
             for bucket, name in await asyncio.to_thread(self._finished):
                 with suppress(ObjectNotFound):
-                    stored = self._objects.stat(bucket, name, None)
+                    stored = await asyncio.to_thread(self._checked, bucket, name)
                     await self._publisher.publish(self._topic, notification(stored))
             await asyncio.sleep(POLL_S)
+
+    def _checked(self, bucket: str, name: str) -> StoredObject:
+        """Return an object with its checksum, as the event of a real bucket has it."""
+        stored = self._objects.stat(bucket, name, None)
+        try:
+            with self._objects.path(bucket, name).open("rb") as file:
+                digest = hashlib.file_digest(file, "md5").digest()
+        except OSError:
+            # Whoever reads the object meets the same error, and tells it.
+            return stored
+        return replace(stored, md5=b64encode(digest).decode())
 
     def _finished(self) -> list[tuple[str, str]]:
         """Return the files that did not change since the last call and were not announced yet."""
@@ -177,7 +192,7 @@ class BucketServer:
             else content_type,
             content_encoding=request.headers.get("Content-Encoding"),
             metadata={
-                key.lower().removeprefix(META_PREFIX): value
+                key[len(META_PREFIX) :]: value
                 for key, value in request.headers.items()
                 if key.lower().startswith(META_PREFIX)
             },

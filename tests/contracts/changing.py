@@ -19,6 +19,7 @@ from transcripts.retry import Retrier
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.submission import (
     AssetOwner,
+    RecordingOwner,
     SpendCounter,
     State,
     Submission,
@@ -42,6 +43,7 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "tasks": Task,
     "submissions": Submission,
     "assets": AssetOwner,
+    "recordings": RecordingOwner,
     "spend_counters": SpendCounter,
 }
 """Every collection, with all that its documents may hold."""

@@ -45,12 +45,13 @@ class ObjectsContract:
     """Subclasses give a fixture ``bucket``."""
 
     async def test_stat_returns_the_object(self, bucket: BucketUnderTest) -> None:
-        """The attributes are name, generation, type, size and metadata."""
-        await bucket.put("talks/Köln 1.mp4", b"12345", "video/mp4", {"mavi-label-case": "7"})
+        """The attributes are name, generation, type, size and metadata, with the keys' case."""
+        metadata = {"mavi-label-case": "7", "Mavi-Label-Court": "x"}
+        await bucket.put("talks/Köln 1.mp4", b"12345", "video/mp4", metadata)
         stat = bucket.source.stat
         stored = await asyncio.to_thread(stat, "uploads", "talks/Köln 1.mp4", None)
         assert (stored.bucket, stored.name, stored.size) == ("uploads", "talks/Köln 1.mp4", 5)
-        assert (stored.content_type, stored.metadata) == ("video/mp4", {"mavi-label-case": "7"})
+        assert (stored.content_type, stored.metadata) == ("video/mp4", metadata)
         assert stored.generation.isdigit()
         again = await asyncio.to_thread(stat, "uploads", stored.name, stored.generation)
         assert again == stored

@@ -115,6 +115,7 @@ class ResultsContract(ListsContract, ExportsContract):
                     "ended_at": "2026-01-02T03:04:05.678901Z",
                 }
             ],
+            "duplicate_of": None,
             "next_step": content["next_step"],
         }
         assert "task_id" in content["next_step"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.description import check_answer
-from tests.fakes import Outage, TryOnce
+from tests.fakes import Outage, Sleeper, TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
 from transcripts.backends import open_queue
@@ -21,6 +21,7 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
+from transcripts.retry import Retrier
 from transcripts.submissions.submission import submission_id_of_asset
 
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up"}
@@ -30,13 +31,23 @@ ID = submission_id_of_asset("re_1")
 class SubmitClient:
     """Submit with fakes inside."""
 
-    def __init__(self, loaded: Loaded, **options: Any) -> None:
+    def __init__(self, loaded: Loaded, **fakes: Any) -> None:
         self.loaded = loaded
-        self.pipeline = Pipeline(**options)
-        module: Any = loaded.module
-        module.service = self.pipeline.service
-        module.intake = self.pipeline.intake
-        module.objects = self.pipeline.objects
+        self.pipeline = Pipeline()
+        self.compose(**fakes)
+
+    def compose(self, **fakes: Any) -> None:
+        parts: dict[str, Any] = {
+            "documents": self.pipeline.documents,
+            "objects": self.pipeline.objects,
+            "queue": self.pipeline.queue,
+            "provider": self.pipeline.provider,
+            "log": self.pipeline.lines.log,
+            "retrier": Retrier(sleep=Sleeper()),
+        }
+        self.loaded.compose(
+            clock=self.pipeline.clock, sleep=self.pipeline.sleeper, **(parts | fakes)
+        )
 
     async def post(self, order: Any = None, **options: Any) -> Any:
         async with self.loaded.client() as http:
@@ -56,7 +67,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> SubmitClient:
 async def test_submit_twice_returns_the_same_task(client: SubmitClient) -> None:
     """The first answer is 202, the second 200."""
     first, second = await client.post(), await client.post()
-    expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted"}
+    expected = {"task_id": "task-1", "submission_id": ID, "status": "submitted", "labels": {}}
     assert (first.status_code, first.json()) == (202, expected | {"duplicate": False})
     assert (second.status_code, second.json()) == (200, expected | {"duplicate": True})
 
@@ -106,7 +117,7 @@ async def test_submit_after_a_lost_answer_returns_409_until_forced(client: Submi
 
 async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer has ``Retry-After``."""
-    client = SubmitClient(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
+    client = SubmitClient(load("submit", ENVIRON | {"MAX_SUBMISSIONS_PER_DAY": "1"}, monkeypatch))
     assert (await client.post({"asset_id": "re_2"})).status_code == 202
     answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exhausted")
@@ -146,8 +157,7 @@ async def test_without_a_store_returns_503(client: SubmitClient) -> None:
     """Nothing is bought."""
     pipeline = client.pipeline
     pipeline.documents.before = Outage(10**6)
-    module: Any = client.loaded.module
-    module.service = pipeline.instance(retrier=TryOnce())
+    client.compose(retrier=TryOnce())
     answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
     assert pipeline.provider.submitted == []
@@ -159,7 +169,8 @@ async def test_submit_list_returns_202(client: SubmitClient) -> None:
     answer = await client.post({"asset_ids": ["re_1", "re_2", "re_2"]})
     assert answer.status_code == 202
     queued = submission_id_of_asset("re_2")
-    assert answer.json() == {"queued": [queued], "duplicates": [ID], "unknown": [], "failed": []}
+    empty: dict[str, Any] = {"unknown": [], "deleted": [], "labels": {}, "failed": []}
+    assert answer.json() == {"queued": [queued], "duplicates": [ID], **empty}
     assert client.pipeline.queue.tasks == {f"{queued}-0": queued}
 
 

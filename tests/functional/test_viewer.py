@@ -120,8 +120,7 @@ async def test_page_without_a_store_is_an_error_page(
     results: Results, reader: Reader, memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log tells why."""
-    module: Any = results.loaded.module
-    monkeypatch.setattr(type(module.retrier), "run", TryOnce.run)
+    results.compose(retrier=TryOnce())
     memory.before = Outage(1)
     answer = await reader.client.get("/view/t")
     assert answer.status_code == 503

@@ -12,7 +12,12 @@ from msgspec import inspect as shapes
 from tests.infra.plan import DAY_S, Plan, Policy, Resource, leaves, nested, number, seconds
 from transcripts.results.listing import INDEXES
 from transcripts.submissions import submission
-from transcripts.submissions.submission import AssetOwner, SpendCounter, Submission
+from transcripts.submissions.submission import (
+    AssetOwner,
+    RecordingOwner,
+    SpendCounter,
+    Submission,
+)
 from transcripts.submissions.sweep import QUERIES
 from transcripts.tasks import task
 from transcripts.tasks.task import Page, RawChunk, Task
@@ -23,6 +28,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "raw": RawChunk,
     "submissions": Submission,
     "assets": AssetOwner,
+    "recordings": RecordingOwner,
     "spend_counters": SpendCounter,
 }
 EXPIRY: Final = "expires_at"

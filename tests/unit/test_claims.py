@@ -55,6 +55,7 @@ def a_submission(state: State, **changes: Any) -> Submission:
             "submission_id": "s",
             "state": state,
             "asset_id": "re_1",
+            "labels": {"case": "7"},
             "lease_id": "other",
             "created_at": NOW,
             "updated_at": NOW,

@@ -21,7 +21,7 @@ from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
 from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.claims import DELETED
+from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
 from transcripts.uploads.media import RejectReason
@@ -171,7 +171,7 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
     )
     reasons |= {errors.ObjectNotFound.code, errors.ObjectForbidden.code}
     reasons |= {errors.ObjectCorrupted.code}
-    reasons |= {REQUESTER_PAYS, UNREADABLE, DELETED, "duplicate_asset"}
+    reasons |= {REQUESTER_PAYS, UNREADABLE, DELETED, DUPLICATE_RECORDING, "duplicate_asset"}
     for _, codes in calls_of("UploadFailed"):
         reasons |= codes
     text = section("## Uploaded objects", (docs.DOCS / "submissions.md").read_text())

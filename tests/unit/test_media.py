@@ -43,6 +43,7 @@ RESOURCE = {
     "timeCreated": "2026-01-02T03:04:05.678Z",
     "size": "104857600",
     "md5Hash": "1B2M2Y8AsgTpgAmY7PhCfg==",
+    "crc32c": "AAAAAA==",
     "metadata": {"mavi-label-case": "7"},
 }
 EXPECTED = StoredObject(
@@ -51,6 +52,8 @@ EXPECTED = StoredObject(
     generation="1767323045678901",
     content_type="video/mp4",
     size=104857600,
+    crc32c="AAAAAA==",
+    md5="1B2M2Y8AsgTpgAmY7PhCfg==",
     metadata={"mavi-label-case": "7"},
 )
 NOTIFICATION = {
@@ -291,7 +294,7 @@ def test_classify_tail_that_is_no_extension_uses_the_content_type(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "NOTES.TXT", "talk.mp4.gz", "a.7z", "talk.mp4.part", "x.parquet", "a.srt"]
+    "name", ["notes.txt", "NOTES.TXT", "talk.mp4.gz", "a.7z", "x.parquet", "a.srt"]
 )
 def test_classify_other_extension_is_not_media_whatever_the_type(name: str) -> None:
     """People see the name; a content type may be a guess."""
@@ -382,6 +385,57 @@ def test_classify_metadata_skip_or_name_an_asset() -> None:
     assert classify(stored("x.txt", size=0, metadata=metadata), LIMIT) == KnownAsset("re_7")
     for value in ("", "0", "false", "No"):
         assert classify(stored(metadata={"mavi-skip": value}), LIMIT) == Media("talk.mp4")
+
+
+@pytest.mark.parametrize("key", ["mavi-skip", "Mavi-Skip", "MAVI-SKIP", "mavi_skip", "Mavi_Skip"])
+def test_classify_skip_in_any_spelling_is_skipped(key: str) -> None:
+    """Cloud Storage keeps the case of keys; what the uploader said to skip is not bought."""
+    assert classify(stored(metadata={key: "true"}), LIMIT) is RejectReason.SKIPPED
+    both = {"mavi-skip": "no", key.upper(): "yes"}
+    assert classify(stored(metadata=both), LIMIT) is RejectReason.SKIPPED
+    assert classify(stored(metadata={f"x-{key}": "true"}), LIMIT) == Media("talk.mp4")
+
+
+@pytest.mark.parametrize("key", ["Mavi-Asset-Id", "mavi_asset_id", "MAVI-ASSET-ID"])
+def test_classify_asset_id_in_any_spelling_names_the_asset(key: str) -> None:
+    """The object is not uploaded again."""
+    assert classify(stored(metadata={key: "re_7"}), LIMIT) == KnownAsset("re_7")
+
+
+def test_labels_of_metadata_in_any_spelling_keep_the_case_of_the_label() -> None:
+    """Only the prefix has a spelling; the rest of the key is the uploader's."""
+    metadata = {"Mavi-Label-Case": "7", "mavi_label_case_id": "8", "MAVI-LABEL-x": "9"}
+    assert labels_of(stored(metadata=metadata)) == {"Case": "7", "case_id": "8", "x": "9"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "talk.mp4.part",
+        "talk.mp4.Part",
+        "TALK.MP4.PART",
+        "talk.mp4.crdownload",
+        "Unconfirmed 123.CRDOWNLOAD",
+        "talk.mp4.opdownload",
+        "talk.mp4.partial",
+        "a/talk.mp4.download",
+        "a/talk.mp4.download/talk.mp4",
+        "talk.mp4.filepart",
+        "talk.mp4.!qB",
+        "talk.mp4.tmp ",
+    ],
+)
+def test_classify_unfinished_download_is_rejected(name: str) -> None:
+    """Half a recording must not be bought, whatever its content type says."""
+    for content_type in ("video/mp4", "application/octet-stream", None):
+        found = classify(stored(name, content_type=content_type), LIMIT)
+        assert found is RejectReason.UNFINISHED_DOWNLOAD
+
+
+@pytest.mark.parametrize("name", ["download/talk.mp4", "talk.part.mp4", "my.downloads/talk.mp4"])
+def test_classify_similar_name_is_no_unfinished_download(name: str) -> None:
+    """Only the end of a file's name tells, or a whole folder of Safari."""
+    assert isinstance(classify(stored(name), LIMIT), Media)
 
 
 def test_labels_of_metadata_have_the_prefix() -> None:

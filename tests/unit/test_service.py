@@ -37,7 +37,7 @@ async def test_submit_new_asset_records_purchase_and_task(pipeline: Pipeline) ->
     """The ledger names the task, and the task names the submission."""
     pipeline = Pipeline(retention_days=3)
     receipt = await pipeline.service.submit(REQUEST)
-    assert receipt == Receipt("task-1", ID, duplicate=False)
+    assert receipt == Receipt("task-1", ID, duplicate=False, labels=REQUEST.labels)
     submission = await pipeline.submission()
     assert (submission.state, submission.task_id, submission.labels) == (
         State.SUBMITTED,
@@ -70,7 +70,9 @@ async def test_submit_bought_asset_returns_its_task(pipeline: Pipeline) -> None:
     """A repeated request writes nothing."""
     await pipeline.service.submit(REQUEST)
     for service in (pipeline.service, pipeline.instance()):
-        assert await service.submit(REQUEST) == Receipt("task-1", ID, duplicate=True)
+        assert await service.submit(REQUEST) == Receipt(
+            "task-1", ID, duplicate=True, labels=REQUEST.labels
+        )
     assert pipeline.provider.submitted == [ASSET]
 
 
@@ -116,7 +118,7 @@ async def test_submit_of_a_disconnected_caller_is_completed(pipeline: Pipeline) 
     with pytest.raises(asyncio.CancelledError):
         await buying
     receipt = await pipeline.service.submit(REQUEST)
-    assert receipt == Receipt("task-1", ID, duplicate=True)
+    assert receipt == Receipt("task-1", ID, duplicate=True, labels=REQUEST.labels)
     assert pipeline.provider.submitted == [ASSET]
 
 
@@ -134,7 +136,7 @@ async def test_submit_after_a_lost_answer_needs_force(pipeline: Pipeline) -> Non
         assert (again.code, again.status) == ("submit_unknown", 409)
     assert pipeline.provider.submitted == [ASSET]
     receipt = await pipeline.service.submit(FORCED)
-    assert receipt == Receipt("task-2", ID, duplicate=False)
+    assert receipt == Receipt("task-2", ID, duplicate=False, labels=REQUEST.labels)
     assert [item.state for item in (await pipeline.submission()).previous_attempts] == [
         State.SUBMIT_UNKNOWN
     ]
@@ -194,7 +196,7 @@ async def test_submit_forced_during_another_is_in_progress(pipeline: Pipeline) -
     plain, forced = await asyncio.gather(
         pipeline.service.submit(REQUEST), pipeline.service.submit(FORCED), return_exceptions=True
     )
-    assert plain == Receipt("task-1", ID, duplicate=False)
+    assert plain == Receipt("task-1", ID, duplicate=False, labels=REQUEST.labels)
     assert isinstance(forced, SubmissionError)
     assert forced.code == "submission_in_progress"
 

@@ -48,7 +48,7 @@ async def test_submit_with_outages_at_any_step_buys_once(
         pipeline.documents.before = fail
     receipt = await pipeline.service.submit(REQUEST)
     pipeline.documents.before = pipeline.documents.after = lambda _: None
-    assert receipt == Receipt("task-1", ID, duplicate=False)
+    assert receipt == Receipt("task-1", ID, duplicate=False, labels=REQUEST.labels)
     assert pipeline.provider.submitted == [ASSET]
     assert (await pipeline.submission()).state is State.SUBMITTED
 

@@ -174,7 +174,7 @@ async def test_submit_forced_and_refused_restores_the_purchase(
     assert (entry.reason or "").startswith("repetition: provider_")
     pipeline.provider.answers = []
     again = await pipeline.service.submit(REQUEST)
-    assert again == Receipt("task-1", ID, duplicate=True)
+    assert again == Receipt("task-1", ID, duplicate=True, labels=REQUEST.labels)
 
 
 async def test_submit_forced_and_refused_restores_the_unknown_purchase(

@@ -118,6 +118,7 @@ class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
     uploads: int
     queued: bool
     previous_attempts: list[Attempt]
+    duplicate_of: str | None
     next_step: str
 
 

@@ -11,7 +11,7 @@ from transcripts.errors import (
     ObjectNotFound,
     SubmissionError,
 )
-from transcripts.submissions.claims import DELETED
+from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
 from transcripts.uploads.media import RejectReason
@@ -127,6 +127,8 @@ _OF_REASONS: Final[Mapping[str, str]] = {
     RejectReason.FOLDER: "The name ends with /, so the object is a folder. There is nothing to do.",
     RejectReason.TEMPORARY_PART: "The object is a part that an uploader makes and deletes. There is"
     " nothing to do.",
+    RejectReason.UNFINISHED_DOWNLOAD: "The name is that of a download that has not ended. Upload"
+    " the finished file.",
     RejectReason.EMPTY: f"The object has no bytes. {_CORRECTED}",
     RejectReason.TOO_LARGE: "The object is over MAX_OBJECT_BYTES. Compress or cut it, or raise the"
     " limit, and upload it again.",
@@ -158,6 +160,12 @@ _BOUGHT_AND_DELETED: Final = NextStep(
     " again.",
     again="To have it transcribed again, and pay again, run:",
 )
+_DUPLICATE_RECORDING: Final = NextStep(
+    "Another generation of the object has the same bytes, and is not bought again.",
+    "The field duplicate_of names the submission that has the recording. To transcribe it again,"
+    " submit the object with force: it is paid again.",
+    "The transcript is that of the other one.",
+)
 _DUPLICATE_ASSET: Final = NextStep(
     "Mavi returned an asset id that another submission has.",
     "List the submissions by asset_id.",
@@ -173,6 +181,8 @@ def step_of_submission(submission: Submission) -> NextStep:
         reason = submission.reason or ""
         if reason == "duplicate_asset":
             return _DUPLICATE_ASSET
+        if reason == DUPLICATE_RECORDING:
+            return _DUPLICATE_RECORDING
         remedy = _OF_REASONS.get(reason) or SubmissionError.REMEDIES.get(reason)
         if remedy is not None:
             return NextStep(remedy)

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
@@ -233,3 +234,31 @@ class AccountingRoutes:
         requests.read_parameters({}, request.query_params)
         numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
         return json_answer(200, accounting(numbers))
+
+
+def api_routes(
+    documents: Documents,
+    retrier: Retrier,
+    log: Log,
+    *,
+    names: SpeakerNames,
+    deletion: Deletion,
+    renormalizer: Renormalizer,
+) -> tuple[Route, ...]:
+    """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
+    tasks = TaskRoutes(documents, retrier, log)
+    changes = TaskChanges(names, deletion, renormalizer)
+    submissions = SubmissionRoutes(documents, retrier, deletion)
+    accounting = AccountingRoutes(documents, retrier)
+    return (
+        Route("/tasks", tasks.list, methods=["GET"]),
+        Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
+        Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
+        Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
+        Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
+        Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
+        Route("/submissions", submissions.list, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.delete, methods=["DELETE"]),
+        Route("/accounting", accounting.show, methods=["GET"]),
+    )

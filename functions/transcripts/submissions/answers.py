@@ -13,11 +13,15 @@ from transcripts.submissions.submission import State, Submission
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A job that was bought; ``duplicate`` tells that another request bought it."""
+    """A job that was bought; ``duplicate`` tells that another request bought it.
+
+    ``labels`` are those that the submission has now.
+    """
 
     task_id: str
     submission_id: str
     duplicate: bool
+    labels: dict[str, str] = {}
     status: Literal["submitted"] = "submitted"
 
 
@@ -25,14 +29,16 @@ class EnqueueResult(msgspec.Struct):
     """The ids of the submissions of a list, by decision.
 
     ``deleted`` were bought, and their transcripts were deleted: only ``force`` buys them again.
-    ``failed`` are asset ids that failed for now: the caller submits only these again. With
-    ``force``, submitting the whole list again would buy the others once more.
+    ``labels`` are those that each submission has now. ``failed`` are asset ids that failed for now:
+    the caller submits only these again. With ``force``, submitting the whole list again would buy
+    the others once more.
     """
 
     queued: list[str] = []
     duplicates: list[str] = []
     unknown: list[str] = []
     deleted: list[str] = []
+    labels: dict[str, dict[str, str]] = {}
     failed: list[str] = []
 
 

@@ -11,13 +11,14 @@ This is the duplicate rule of purchases; ``tasks.merge`` holds the one of result
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from transcripts.labels import MAX_LABELS
 from transcripts.retention import SPEND_COUNTER_KEPT
 from transcripts.submissions.submission import OPEN, Attempt, SpendCounter, State, Submission
 from transcripts.submissions.transitions import LEASE, Event, Facts, add_attempt, apply
@@ -27,6 +28,9 @@ D_co = TypeVar("D_co", covariant=True)
 
 LEASED_RETRY_AFTER_S: Final = 10
 """``Retry-After`` while another instance holds the lease: most purchases take a second or two."""
+
+DUPLICATE_RECORDING: Final = "duplicate_recording"
+"""Why a submission was rejected: another one has a generation with the same bytes."""
 
 PROCESS_ENDED: Final = "process_ended"
 """Why an answer was lost: the process ended during the call."""
@@ -48,6 +52,7 @@ class PurchaseRequest(msgspec.Struct, frozen=True):
     asset_id: str | None = None
     source: Source | None = None
     filename: str | None = None
+    recording_id: str | None = None
     labels: dict[str, str] | None = None
     force: bool = False
     retry_rejected: bool = True
@@ -151,12 +156,14 @@ def claim(
         if current.lease_id == request.lease_id:
             # This very request has the lease: the acknowledgement of its commit was lost.
             return Change(LeaseGranted(current))
+        before, current = current, _labelled(current, request.labels)
         if current.state in OPEN and _is_live(current, request.now):
-            return Change(InProgress(_wait_s(current, request.now)))
-        current, expired = _with_call_expired(current, request.now)
+            decision = InProgress(_wait_s(current, request.now))
+            return Change(decision, None if current == before else current)
+        current, _ = _with_call_expired(current, request.now)
         settled = _final_decision(current, request)
         if settled is not None:
-            return Change(settled, submission=current if expired else None)
+            return Change(settled, None if current == before else current)
     elif request.asset_id is None:
         return Change(NotFound())
     counted = current is not None and current.state in OPEN and current.spend_day == request.day
@@ -188,22 +195,33 @@ def enqueue(current: Submission | None, request: PurchaseRequest) -> Change[Enqu
     if current is None:
         submission = _entry(current, request, queued=True)
         return Change(Queued(submission), submission)
-    current, expired = _with_call_expired(current, request.now)
+    before, current = current, _labelled(current, request.labels)
+    current, _ = _with_call_expired(current, request.now)
     if current.state in OPEN:
-        submission = _forced(replace(current, queued=True), request)
-        return Change(Queued(submission), None if submission == current else submission)
+        submission = _forced(_at_latest(replace(current, queued=True), request.source), request)
+        return Change(Queued(submission), None if submission == before else submission)
     settled = _final_decision(current, request)
     if settled is not None:
-        return Change(settled, submission=current if expired else None)
+        return Change(settled, None if current == before else current)
     submission = _entry(current, request, queued=True)
     return Change(Queued(submission), submission)
 
 
-def reject(current: Submission | None, request: PurchaseRequest, reason: str) -> Change[bool]:
+def reject(
+    current: Submission | None,
+    request: PurchaseRequest,
+    reason: str,
+    duplicate_of: str | None = None,
+) -> Change[bool]:
     """Record that a purchase is rejected; the decision tells whether the entry is new."""
     if current is not None:
         return Change(decision=False)
-    entry = replace(_entry(None, request, queued=False), state=State.REJECTED, reason=reason)
+    entry = replace(
+        _entry(None, request, queued=False),
+        state=State.REJECTED,
+        reason=reason,
+        duplicate_of=duplicate_of,
+    )
     return Change(decision=True, submission=entry)
 
 
@@ -349,15 +367,39 @@ def _forced(entry: Submission, request: PurchaseRequest) -> Submission:
     return replace(entry, replaces_task_id=None) if request.force else entry
 
 
+def _labelled(entry: Submission, labels: Mapping[str, str] | None) -> Submission:
+    """Add labels whose keys the entry does not have; a deleted entry gets none."""
+    if not labels or entry.deleted_at is not None:
+        return entry
+    together = dict(labels) | entry.labels
+    kept = [*entry.labels, *(key for key in labels if key not in entry.labels)][:MAX_LABELS]
+    return replace(entry, labels={key: together[key] for key in kept})
+
+
+def _at_latest(entry: Submission, source: Source | None) -> Submission:
+    """Read an object that is not uploaded yet from its latest generation: the others may be gone.
+
+    Cloud Storage numbers generations in the order of time; their events come in any order.
+    """
+    if source is None or entry.source is None or entry.state is State.UPLOADED:
+        return entry
+    is_later = int(source.generation) > int(entry.source.generation)
+    return replace(entry, source=source) if is_later else entry
+
+
 def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool) -> Submission:
-    """Make a new entry without a lease; fields that the request lacks come from the old entry."""
+    """Make a new entry without a lease; fields that the request lacks come from the old entry.
+
+    The old entry has the labels of the request already.
+    """
     return Submission(
         submission_id=request.submission_id,
         state=State.PENDING,
         asset_id=request.asset_id or (current.asset_id if current else None),
         source=request.source or (current.source if current else None),
         filename=request.filename or (current.filename if current else None),
-        labels=request.labels or (current.labels if current else {}),
+        recording_id=request.recording_id or (current.recording_id if current else None),
+        labels=(current.labels if current else None) or request.labels or {},
         created_at=current.created_at if current else request.now,
         updated_at=request.now,
         queued=queued,

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
+from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import (
     AlreadyBought,
@@ -20,12 +23,12 @@ from transcripts.submissions.claims import (
     PurchaseUnknown,
     Queued,
 )
-from transcripts.submissions.ledger import Ledger
+from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
 from transcripts.submissions.submission import submission_id_of_object
 from transcripts.tasks.task import Source
 from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify, labels_of
-from transcripts.uploads.stored_object import StoredObject
+from transcripts.uploads.stored_object import StoredObject, recording_id
 
 CONCURRENCY: Final = 16
 """How many assets of one list are recorded at the same time."""
@@ -34,7 +37,8 @@ CONCURRENCY: Final = 16
 class Intake:
     """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
 
-    Objects of more than ``max_object_bytes`` bytes are rejected.
+    Objects of more than ``max_object_bytes`` bytes are rejected. With ``match_any_name`` two
+    objects of a bucket with the same bytes are one recording, whatever their names are.
     """
 
     def __init__(
@@ -45,12 +49,14 @@ class Intake:
         *,
         clock: Callable[[], datetime],
         max_object_bytes: int,
+        match_any_name: bool = False,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
         self._max_object_bytes = max_object_bytes
+        self._match_any_name = match_any_name
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
         """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
@@ -70,10 +76,12 @@ class Intake:
                 self._log.warning("upload_rejected", submission_id=submission_id, reason=media)
             return
         purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
-        decision = await self._enqueue(purchase)
+        submission_id, decision = await self._enqueue_once(purchase)
+        if submission_id != purchase.submission_id:
+            await self._ledger.reject(purchase, claims.DUPLICATE_RECORDING, submission_id)
         self._log.info(
             "upload_enqueued",
-            submission_id=purchase.submission_id,
+            submission_id=submission_id,
             generation=stored.generation,
             decision=type(decision).__name__.lower(),
         )
@@ -92,7 +100,7 @@ class Intake:
             stored, media, labels, retry_rejected=True, force=request.force
         )
         result = EnqueueResult()
-        _add(result, purchase.submission_id, await self._enqueue(purchase))
+        _add(result, *await self._enqueue_once(purchase))
         return result
 
     async def enqueue_assets(self, request: SubmitAssets) -> EnqueueResult:
@@ -128,6 +136,17 @@ class Intake:
             )
         return result
 
+    async def _enqueue_once(self, purchase: PurchaseRequest) -> tuple[str, EnqueueDecision]:
+        """Enqueue a purchase, or that of the same recording; returns its submission too."""
+        while True:
+            try:
+                return purchase.submission_id, await self._enqueue(purchase)
+            except DuplicateSubmission as duplicate:
+                same = replace(purchase, submission_id=duplicate.submission_id)
+                decision = await self._enqueue(same)
+                if not isinstance(decision, AlreadyRejected):
+                    return same.submission_id, decision
+
     async def _enqueue(self, purchase: PurchaseRequest) -> EnqueueDecision:
         decision = await self._ledger.enqueue(purchase)
         if isinstance(decision, Queued):
@@ -147,16 +166,18 @@ class Intake:
         """Return the purchase of an object, or of the asset that its metadata name."""
         if isinstance(media, KnownAsset):
             submission_id = await self._ledger.submission_id_of(media.asset_id)
-            asset_id, filename = media.asset_id, None
+            asset_id, filename, recording = media.asset_id, None, None
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             asset_id, filename = None, media.filename
+            recording = recording_id(stored, any_name=self._match_any_name)
         return PurchaseRequest(
             submission_id,
             self._clock(),
             asset_id=asset_id,
             source=_source(stored),
             filename=filename,
+            recording_id=recording,
             labels=labels,
             retry_rejected=retry_rejected,
             force=force,
@@ -164,6 +185,8 @@ class Intake:
 
 
 def _add(result: EnqueueResult, submission_id: str, decision: EnqueueDecision) -> None:
+    if not isinstance(decision, PurchaseUnknown) and decision.submission.labels:
+        result.labels[submission_id] = decision.submission.labels
     match decision:
         case Queued():
             result.queued.append(submission_id)

@@ -33,7 +33,7 @@ class Lease:
     async def record_intent(self, event: Event, *, asset_id: str | None = None) -> None:
         """Record what happens next; if this raises, it must not happen.
 
-        Raises ``LeaseLost``, ``DuplicateAsset`` and ``StoreUnavailable``.
+        Raises ``LeaseLost``, ``DuplicateSubmission`` and ``StoreUnavailable``.
         """
         self.entry = await self._ledger.record(
             self.submission_id, self.lease_id, event, asset_id=asset_id

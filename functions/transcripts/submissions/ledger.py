@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from transcripts.errors import Conflict, StoreUnavailable
+from transcripts.labels import label_pairs
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
@@ -29,10 +30,12 @@ from transcripts.submissions.claims import (
 from transcripts.submissions.submission import (
     OPEN,
     AssetOwner,
+    RecordingOwner,
     SpendCounter,
     State,
     Submission,
     asset_owner_path,
+    recording_owner_path,
     spend_counter_path,
     submission_id_of_asset,
     submission_path,
@@ -49,8 +52,8 @@ _Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
 _Step = Callable[[Submission | None, datetime], Submission]
 
 
-class DuplicateAsset(Exception):
-    """The asset belongs to the submission ``submission_id``, which is another one."""
+class DuplicateSubmission(Exception):
+    """The asset or recording belongs to the submission ``submission_id``, which is another one."""
 
     def __init__(self, submission_id: str) -> None:
         super().__init__(submission_id)
@@ -99,15 +102,21 @@ class Ledger:
         )
 
     async def enqueue(self, request: PurchaseRequest) -> EnqueueDecision:
-        """Record that a purchase is queued, unless there is nothing to buy."""
+        """Record that a purchase is queued, unless there is nothing to buy.
+
+        Raises ``DuplicateSubmission`` instead of beginning a second purchase of a recording.
+        """
         return await self._change(
             request.submission_id, lambda current, _: claims.enqueue(current, request)
         )
 
-    async def reject(self, request: PurchaseRequest, reason: str) -> bool:
+    async def reject(
+        self, request: PurchaseRequest, reason: str, duplicate_of: str | None = None
+    ) -> bool:
         """Record a rejected purchase that has no entry yet; tells whether it had none."""
         return await self._change(
-            request.submission_id, lambda current, _: claims.reject(current, request, reason)
+            request.submission_id,
+            lambda current, _: claims.reject(current, request, reason, duplicate_of),
         )
 
     async def requeue(self, submission_id: str, idle: timedelta) -> Submission | None:
@@ -177,7 +186,7 @@ class Ledger:
         """Record an event of the holder of a lease, and return the entry.
 
         After ``StoreUnavailable`` it is tried again for ``within``. Raises ``LeaseLost`` and
-        ``DuplicateAsset``.
+        ``DuplicateSubmission``.
         """
         facts = Facts(asset_id, reason)
         return await self._record(
@@ -302,6 +311,10 @@ class Ledger:
                 fewer = claims.uncounted(counted.value)
                 writes.append(Write(path, fewer, expect=counted.version))
         if task is not None:
+            if change.submission is not None:
+                # Labels may have been added since the lease was granted.
+                labels = change.submission.labels
+                task = replace(task, labels=labels, label_pairs=label_pairs(labels))
             merged = merge(_value(known), task)
             if merged.changed != ():
                 path = task_path(task.task_id)
@@ -313,48 +326,67 @@ class Ledger:
     async def _writes_of(
         self, before: Snapshot[Submission] | None, after: Submission
     ) -> list[Write]:
-        """Return the writes that record an entry and the owner of its asset.
+        """Return the writes that record an entry, and the owners of its asset and recording.
 
-        An open entry never expires. Raises ``DuplicateAsset``.
+        An open entry never expires. A submission must own the asset that it is about to buy or to
+        send bytes to, and the recording that it begins to buy. It writes its ownership even if it
+        has it already, so that of two submissions one meets a conflict. Raises
+        ``DuplicateSubmission``.
         """
         if after.state in OPEN:
             entry = replace(after, expires_at=None)
         else:
             entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
-        return [
-            Write(submission_path(entry.submission_id), entry, expect=_version(before)),
-            *await self._owner_writes(_value(before), entry),
-        ]
+        writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
+        old = _value(before)
+        is_open = entry.state in OPEN
+        lasts = old is not None and old.expires_at != entry.expires_at
+        if entry.asset_id is not None:
+            calls = entry.state is State.SUBMITTING and (
+                old is None or old.state is not State.SUBMITTING
+            )
+            uploads = entry.filename is not None and (old is None or old.asset_id != entry.asset_id)
+            needs = is_open and (calls or uploads)
+            if needs or lasts:
+                path = asset_owner_path(entry.asset_id)
+                writes += await self._owner_writes(path, AssetOwner, entry, needs=needs)
+        if entry.recording_id is not None:
+            begins = entry.queued and (old is None or old.state is State.REJECTED)
+            needs = is_open and begins
+            if needs or lasts:
+                path = recording_owner_path(entry.recording_id)
+                writes += await self._owner_writes(path, RecordingOwner, entry, needs=needs)
+        if old is not None and old.labels != entry.labels and entry.task_id is not None:
+            writes += await self._label_writes(entry, entry.task_id)
+        return writes
 
-    async def _owner_writes(self, before: Submission | None, entry: Submission) -> list[Write]:
-        """Return the writes of the asset's owner, which is kept as long as the entry.
-
-        A submission must own the asset that it is about to buy, or to send bytes to. It writes its
-        ownership even if it has it already, so that of two submissions one meets a conflict.
-        """
-        if entry.asset_id is None:
-            return []
-        calls = entry.state is State.SUBMITTING and (
-            before is None or before.state is not State.SUBMITTING
-        )
-        uploads = entry.filename is not None and (
-            before is None or before.asset_id != entry.asset_id
-        )
-        wants = entry.state in OPEN and (calls or uploads)
-        lasts = before is not None and before.expires_at != entry.expires_at
-        if not (wants or lasts):
-            return []
-        path = asset_owner_path(entry.asset_id)
-        known = await self._read(Read(path, AssetOwner))
+    async def _owner_writes(
+        self, path: str, kind: type[AssetOwner | RecordingOwner], entry: Submission, *, needs: bool
+    ) -> list[Write]:
+        """Return the write that makes an entry the owner; a rejected owner yields to a need."""
+        known = await self._read(Read(path, kind))
         if known is not None and known.value.submission_id != entry.submission_id:
-            if not wants:
+            if not needs:
                 return []
             other = await self._read(Read(submission_path(known.value.submission_id), Submission))
             if other is not None and other.value.state is not State.REJECTED:
-                raise DuplicateAsset(known.value.submission_id)
-        return [
-            Write(path, AssetOwner(entry.submission_id, entry.expires_at), None, _version(known))
-        ]
+                raise DuplicateSubmission(known.value.submission_id)
+        owner = kind(entry.submission_id, entry.expires_at)
+        return [Write(path, owner, expect=_version(known))]
+
+    async def _label_writes(self, entry: Submission, task_id: str) -> list[Write]:
+        """Return the write that gives the entry's labels to its task."""
+        fields = ("task_id", "status", "submission_id")
+        known = await self._read(Read(task_path(task_id), Task, fields))
+        if (
+            known is None
+            or known.value.status is Status.DELETED
+            or known.value.submission_id != entry.submission_id
+        ):
+            return []
+        pairs = label_pairs(entry.labels)
+        task = replace(known.value, labels=entry.labels, label_pairs=pairs)
+        return [Write(task_path(task_id), task, ("labels", "label_pairs"), expect=known.version)]
 
     async def _read(self, read: Read[T] | None) -> Snapshot[T] | None:
         if read is None:

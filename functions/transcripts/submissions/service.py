@@ -32,7 +32,7 @@ from transcripts.submissions.claims import (
     PurchaseUnknown,
 )
 from transcripts.submissions.lease import Lease
-from transcripts.submissions.ledger import DuplicateAsset, Ledger
+from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.submission import State
 from transcripts.submissions.submitter import CallPolicy, Submitter
@@ -91,6 +91,9 @@ class SubmissionService:
         receipt = await self._shared(
             self._submitting, key, lambda: self._submit(submission_id, request)
         )
+        if follows and not request.labels.items() <= receipt.labels.items():
+            # The request that it follows has other labels; now its own ones are added.
+            receipt = await self._submit(submission_id, replace(request, force=False))
         return replace(receipt, duplicate=receipt.duplicate or follows)
 
     async def run(self, submission_id: str) -> RunResult:
@@ -128,7 +131,12 @@ class SubmissionService:
         )
         match decision:
             case AlreadyBought(submission):
-                return Receipt(submission.task_id or "", submission_id, duplicate=True)
+                return Receipt(
+                    submission.task_id or "",
+                    submission_id,
+                    duplicate=True,
+                    labels=submission.labels,
+                )
             case LeaseGranted(submission):
                 return await self._call(Lease(self._ledger, submission, self._log), request)
             case BoughtAndDeleted():
@@ -146,9 +154,11 @@ class SubmissionService:
         try:
             known = await self._find_late_result(lease)
             if known is not None:
-                return Receipt(known, lease.submission_id, duplicate=True)
+                return Receipt(
+                    known, lease.submission_id, duplicate=True, labels=lease.entry.labels
+                )
             return await self._submitter.submit(lease, request.asset_id, DIRECT)
-        except DuplicateAsset as duplicate:
+        except DuplicateSubmission as duplicate:
             # An upload got this asset id meanwhile: its submission buys the asset.
             await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
             return await self._submit(duplicate.submission_id, request)
@@ -198,7 +208,7 @@ class SubmissionService:
             if await self._find_late_result(lease) is None:
                 asset_id = await self._asset(lease)
                 await self._submitter.submit(lease, asset_id, FROM_QUEUE)
-        except DuplicateAsset as duplicate:
+        except DuplicateSubmission as duplicate:
             # Mavi returned an asset id that another submission has: that one buys it.
             await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
             return RunResult.of(lease.entry, "duplicate_asset")

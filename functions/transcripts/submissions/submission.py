@@ -53,6 +53,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
       such purchases; ``previous_attempts`` are the purchases before a repetition.
     * ``spend_day`` is the UTC day whose spend cap this purchase counts against.
     * ``forbidden_since`` is when Cloud Storage first refused to let the object be read.
+    * ``recording_id`` is the same for every generation of an object with the same bytes;
+      ``duplicate_of`` is the submission that has this recording.
     * ``deleted_at`` is when its transcript, or what is personal here, was deleted.
     """
 
@@ -80,6 +82,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     enqueue_count: int = 0
     spend_day: str | None = None
     previous_attempts: list[Attempt] = []
+    recording_id: str | None = None
+    duplicate_of: str | None = None
     deleted_at: datetime | None = None
 
     @property
@@ -99,6 +103,16 @@ class AssetOwner(msgspec.Struct, frozen=True):
 
     It is the submission that uploaded the asset, or else the one of its id. Submitting the asset by
     its id returns this submission: it is the same purchase.
+    """
+
+    submission_id: str
+    expires_at: datetime | None = None
+
+
+class RecordingOwner(msgspec.Struct, frozen=True):
+    """The submission that a recording belongs to, as ``recordings/{recording_id}``.
+
+    Another generation of the object with the same bytes is the same purchase.
     """
 
     submission_id: str
@@ -134,6 +148,11 @@ def submission_path(submission_id: str) -> str:
 def asset_owner_path(asset_id: str) -> str:
     """Return the path of the document of an asset's owner."""
     return f"assets/{asset_id}"
+
+
+def recording_owner_path(recording_id: str) -> str:
+    """Return the path of the document of a recording's owner."""
+    return f"recordings/{recording_id}"
 
 
 def spend_counter_path(day: str) -> str:

@@ -13,7 +13,6 @@ import msgspec
 
 from transcripts.callbacks.kinds import Kind
 from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
-from transcripts.labels import label_pairs
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
@@ -163,8 +162,6 @@ class Submitter:
             submission_id=entry.submission_id,
             asset_id=asset_id,
             source=entry.source,
-            labels=entry.labels,
-            label_pairs=label_pairs(entry.labels),
             created_at=now,
             submitted_at=now,
             expires_at=expiry(now, self._retention_days),
@@ -180,7 +177,7 @@ class Submitter:
             )
             raise SubmissionError("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
-        return Receipt(task_id, entry.submission_id, duplicate=False)
+        return Receipt(task_id, entry.submission_id, duplicate=False, labels=lease.entry.labels)
 
     async def _asset_refusal(
         self, lease: Lease, asset_id: str, policy: CallPolicy

@@ -16,6 +16,7 @@ from typing import Final
 from transcripts.errors import (
     ObjectCorrupted,
     ObjectForbidden,
+    ObjectNotFound,
     ObjectUnavailable,
     ObjectUnreadable,
     RetryLater,
@@ -115,7 +116,13 @@ class Uploader:
         sent_at = submission.sent_at or self._clock()
         if asset_id is None or not await self._is_uploaded(submission, asset_id):
             try:
-                asset_id = await lease.extend_during(self._upload(lease))
+                asset_id = await lease.extend_during(self._upload(lease, submission))
+            except ObjectNotFound as error:
+                await lease.record_outcome(Event.LEASE_RENEWED)
+                if lease.entry.source == submission.source:
+                    raise
+                # A later generation with the same bytes has replaced it.
+                raise _retry_later(0) from error
             except ObjectUnreadable as error:
                 raise UploadFailed(error.code) from error
             except ObjectForbidden as error:
@@ -147,8 +154,7 @@ class Uploader:
             return self._clock() - submission.sent_at < RESUMABLE_FOR
         return state is AssetState.READY
 
-    async def _upload(self, lease: Lease) -> str:
-        submission = lease.entry
+    async def _upload(self, lease: Lease, submission: Submission) -> str:
         if submission.uploads >= MAX_UPLOADS:
             raise UploadFailed("upload_failed")
         opened = await asyncio.to_thread(self._open, submission)

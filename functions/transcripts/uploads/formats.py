@@ -19,7 +19,7 @@ VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpe
 AUDIO: Final = frozenset({"mp3", "wav", "aac", "flac", "ogg", "m4a"})
 
 _CONTENT_TYPES: Final = {
-    "mp4": "video/mp4 application/mp4 video/mp4v-es video/x-m4v",
+    "mp4": "video/mp4 application/mp4 video/mp4v-es video/x-m4v video/x-f4v video/mpeg4-generic",
     "mov": "video/quicktime",
     "avi": "video/x-msvideo video/vnd.avi video/avi video/x-avi video/msvideo video/divx"
     " video/vnd.divx",
@@ -29,15 +29,19 @@ _CONTENT_TYPES: Final = {
     "flv": "video/x-flv video/flv application/x-flash-video flv-application/octet-stream",
     "wmv": "video/x-ms-wmv application/vnd.ms-asf video/x-ms-asf video/x-ms-asf-plugin"
     " video/x-ms-wm",
-    "mpeg": "video/mpeg video/x-mpeg video/x-mpeg2 video/mpeg-system video/x-mpeg-system",
-    "mp3": "audio/mpeg audio/mp3 audio/x-mp3 audio/x-mpeg audio/x-mpg",
+    "mpeg": "video/mpeg video/x-mpeg video/x-mpeg2 video/mpeg-system video/x-mpeg-system video/mp1s"
+    " video/mp2p",
+    "mp3": "audio/mpeg audio/mp3 audio/x-mp3 audio/x-mpeg audio/x-mpg audio/mpa audio/mpa-robust",
     "wav": "audio/wav audio/vnd.wave audio/wave audio/x-wav",
-    "aac": "audio/aac audio/x-aac audio/x-hx-aac-adts audio/x-hx-aac-adif",
+    "aac": "audio/aac audio/x-aac audio/x-hx-aac-adts audio/x-hx-aac-adif audio/vnd.dlna.adts"
+    " audio/vnd.dolby.heaac.1 audio/vnd.dolby.heaac.2",
     "flac": "audio/flac audio/x-flac",
     "ogg": "audio/ogg audio/x-ogg video/ogg video/x-ogg application/ogg application/x-ogg"
     " audio/opus audio/vorbis audio/x-vorbis audio/x-vorbis+ogg audio/x-opus+ogg audio/x-speex+ogg"
-    " audio/x-flac+ogg audio/x-oggflac video/x-theora+ogg video/x-theora",
-    "m4a": "audio/mp4 audio/m4a audio/x-m4a audio/x-m4b",
+    " audio/x-flac+ogg audio/x-oggflac video/x-theora+ogg video/x-theora"
+    " audio/speex audio/x-speex video/x-ogm+ogg video/x-ogm",
+    "m4a": "audio/mp4 audio/m4a audio/x-m4a audio/x-m4b audio/x-m4r audio/mp4a-latm"
+    " audio/mpeg4-generic",
 }
 
 _OTHER_EXTENSIONS: Final = {
@@ -50,8 +54,8 @@ _OTHER_EXTENSIONS: Final = {
     "mpeg": "mpe",
     "mp3": "mpga",
     "aac": "adts",
-    "ogg": "oga ogv ogx opus spx",
-    "m4a": "m4b mp4a f4a",
+    "ogg": "oga ogv ogm ogx opus spx",
+    "m4a": "m4b m4r mp4a f4a",
 }
 
 FORMAT_OF_TYPE: Final[Mapping[str, str]] = {

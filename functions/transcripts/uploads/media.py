@@ -23,7 +23,11 @@ from transcripts.uploads.formats import (
 )
 from transcripts.uploads.stored_object import StoredObject
 
-_LABEL_PREFIX: Final = "mavi-label-"
+SKIP_KEY: Final = "mavi-skip"
+ASSET_ID_KEY: Final = "mavi-asset-id"
+LABEL_PREFIX: Final = "mavi-label-"
+"""Custom metadata that uploaders set. Cloud Storage keeps the case of keys, and clients write ``_``
+for ``-``, so every spelling counts."""
 
 _EXTENSION: Final = re.compile(r"(?=[0-9]*[A-Za-z])(?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})")
 """The form of an extension: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
@@ -45,6 +49,15 @@ https://cloud.google.com/storage/docs/parallel-composite-uploads,
 https://pkg.go.dev/cloud.google.com/go/storage#ParallelUploadConfig,
 https://cloud.google.com/java/docs/reference/google-cloud-storage/latest/com.google.cloud.storage.ParallelCompositeUploadBlobWriteSessionConfig.PartNamingStrategy
 """
+
+_UNFINISHED_DOWNLOAD: Final = re.compile(
+    r"\.(?:part|partial|filepart|dtapart|crdownload|download|opdownload|fdmdownload|aria2|ytdl|tmp"
+    r"|temp|incomplete|unfinished|xltd|!qb|!ut|bc!|jc!)\Z|(?:^|/)[^/]+\.download/",
+    re.IGNORECASE,
+)
+"""Names of downloads that have not ended: Firefox, Chrome and Edge, Safari (whose file lies in a
+folder ``talk.mp4.download``), Opera, older Edge, WinSCP, download managers and BitTorrent clients.
+A case-insensitive file system may have changed the case."""
 
 _APPLE_DOUBLE_PREFIX: Final = "._"
 """macOS keeps a file's attributes beside it on foreign volumes, under the same extension
@@ -76,6 +89,7 @@ class RejectReason(StrEnum):
 
     FOLDER = "folder"
     TEMPORARY_PART = "temporary_part"
+    UNFINISHED_DOWNLOAD = "unfinished_download"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_MEDIA = "not_media"
@@ -104,10 +118,9 @@ def classify(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | Rejec
         return RejectReason.FOLDER
     if _TEMPORARY_PART.search(stored.name):
         return RejectReason.TEMPORARY_PART
-    if _is_set(stored.metadata.get("mavi-skip")):
+    if any(map(_is_set, _metadata(stored, SKIP_KEY).values())):
         return RejectReason.SKIPPED
-    asset_id = stored.metadata.get("mavi-asset-id")
-    if asset_id is not None:
+    for asset_id in _metadata(stored, ASSET_ID_KEY).values():
         return KnownAsset(asset_id) if usable_id(asset_id) else RejectReason.BAD_ASSET_ID
     return _classify_content(stored, max_bytes)
 
@@ -116,6 +129,8 @@ def _classify_content(stored: StoredObject, max_bytes: int) -> Media | RejectRea
     basename = stored.name.rpartition("/")[2].strip()
     if basename.startswith(_APPLE_DOUBLE_PREFIX):
         return RejectReason.APPLE_DOUBLE
+    if _UNFINISHED_DOWNLOAD.search(stored.name.strip()):
+        return RejectReason.UNFINISHED_DOWNLOAD
     filename = _media_filename(basename, stored.content_type)
     if filename is None:
         return RejectReason.NOT_MEDIA
@@ -174,16 +189,28 @@ def _may_be_media(media_type: str) -> bool:
     )
 
 
-def _is_set(value: str | None) -> bool:
-    return value is not None and value.strip().lower() not in ("", "0", "false", "no")
+def _is_set(value: str) -> bool:
+    return value.strip().lower() not in ("", "0", "false", "no")
+
+
+def _metadata(stored: StoredObject, prefix: str) -> dict[str, str]:
+    """Return the metadata whose keys begin with ``prefix`` in any spelling, by the whole key.
+
+    A ``prefix`` without ``-`` at its end is a whole key.
+    """
+    return {
+        key: value
+        for key, value in sorted(stored.metadata.items())
+        if (spelling := key.lower().replace("_", "-")) == prefix
+        or (prefix.endswith("-") and spelling.startswith(prefix))
+    }
 
 
 def labels_of(stored: StoredObject) -> dict[str, str]:
     """Return the labels that an object's metadata ask for, cut to what is stored."""
     found = {
         label: value[:MAX_VALUE_CHARS]
-        for key, value in sorted(stored.metadata.items())
-        if key.startswith(_LABEL_PREFIX)
-        and usable_key(label := key.removeprefix(_LABEL_PREFIX)[:MAX_KEY_CHARS])
+        for key, value in _metadata(stored, LABEL_PREFIX).items()
+        if usable_key(label := key[len(LABEL_PREFIX) :][:MAX_KEY_CHARS])
     }
     return dict(list(found.items())[:MAX_LABELS])

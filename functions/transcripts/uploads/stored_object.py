@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, Final
 
 import msgspec
 
 _URI: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\r\n]{1,1024})")
+_NAME_BY_CONTENT: Final = re.compile(r"([0-9a-f]{16})/[^/]+")
+"""The names that ``transcripts submit`` gives: a hash of the content, and the file's name."""
+
 _GENERATION: Final = re.compile(r"[0-9]{1,20}")
 
 
@@ -16,7 +20,8 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
     ``content_encoding`` tells how the stored bytes are compressed, if they are.
     ``customer_encrypted`` tells that reading them needs the uploader's own key
-    (https://cloud.google.com/storage/docs/encryption/customer-supplied-keys).
+    (https://cloud.google.com/storage/docs/encryption/customer-supplied-keys). ``crc32c`` and
+    ``md5`` are base64; a composite object has no MD5.
     """
 
     bucket: str
@@ -26,6 +31,8 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     content_encoding: str | None = None
     customer_encrypted: bool = False
     size: int = 0
+    crc32c: str | None = None
+    md5: str | None = None
     metadata: dict[str, str] = {}
 
     @property
@@ -55,6 +62,8 @@ class _Resource(msgspec.Struct, frozen=True, rename="camel"):
     content_encoding: str | None = None
     customer_encryption: dict[str, Any] | None = None
     size: str | int = 0
+    crc32c: str | None = None
+    md5_hash: str | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -79,5 +88,25 @@ def read_resource(data: bytes) -> StoredObject:
         content_encoding=resource.content_encoding,
         customer_encrypted=resource.customer_encryption is not None,
         size=size,
+        crc32c=resource.crc32c,
+        md5=resource.md5_hash,
         metadata=resource.metadata or {},
     )
+
+
+def recording_id(stored: StoredObject, *, any_name: bool) -> str | None:
+    """Return an id that every generation with the same bytes has; None without a checksum.
+
+    A restored, rewritten or moved object has a new generation with the same bytes. The name counts
+    too, unless it was made from the content. With ``any_name`` no name counts in a bucket; that
+    needs the MD5, since the 32 bits of a crc32c do not tell all files of a bucket apart.
+    """
+    checksum = stored.crc32c or stored.md5
+    if not checksum or not stored.size:
+        return None
+    named = _NAME_BY_CONTENT.fullmatch(stored.name)
+    name = named[1] + "/" if named else stored.name
+    if any_name and stored.md5:
+        name, checksum = "", stored.md5
+    key = f"gs://{stored.bucket}/{name}#{stored.size}#{checksum}"
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
