@@ -19,11 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from transcripts.errors import RequestError
-from transcripts.web import BodyReader, header
+from transcripts.web import BodyReader
 
 COOKIE: Final = "csrf"
 TOKEN_FIELD: Final = "token"  # noqa: S105 - the name of a field
-MAX_BODY_BYTES: Final = 512 * 1024
+MAX_FORM_BYTES: Final = 512 * 1024
 MAX_FIELDS: Final = 2_000
 
 _COOKIE_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -56,13 +56,13 @@ async def read_form(request: Request) -> Fields:
 
     Raises ``RequestError``: ``foreign_form`` (403) if another site may have sent it, ``bad_form``.
     """
-    site = header(request, b"sec-fetch-site")
+    site = request.headers.get("sec-fetch-site")
     if site not in (None, "same-origin"):
         raise _foreign_form()
-    media_type = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
+    media_type = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         raise RequestError("The request is not a form of this page.", code="bad_form")
-    body = await BodyReader(request, MAX_BODY_BYTES).read()
+    body = await BodyReader(request, MAX_FORM_BYTES).read()
     try:
         fields = parse_qsl(
             body.decode("ascii"),
