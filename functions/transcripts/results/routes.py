@@ -27,9 +27,9 @@ from transcripts.results.answers import (
     TaskDeleted,
     TaskList,
 )
+from transcripts.results.etags import etag, matches
 from transcripts.results.listing import Filter, Listing
 from transcripts.results.next_steps import task_next_step
-from transcripts.results.requests import etag, matches
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.results.views import (
@@ -76,15 +76,16 @@ class TaskRoutes:
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
         known = request.headers.get("if-none-match")
-        if matches(known, etag(found.version)):
-            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        tag = etag(found.version, found.value)
+        if matches(known, tag):
+            return Response(status_code=304, headers={"ETag": tag})
         transcript = await self._reader.open(found)
         return await streamed(
             request,
             self._log,
             task_json(transcript),
             media_type=JSON,
-            headers={"ETag": etag(transcript.version)},
+            headers={"ETag": etag(transcript.version, transcript.task)},
         )
 
     async def export(self, request: Request) -> Response:
