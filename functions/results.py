@@ -19,6 +19,7 @@ from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
+from transcripts.results.accounting import Accountant
 from transcripts.results.dispatch import dispatch, private
 from transcripts.results.routes import (
     AccountingRoutes,
@@ -39,7 +40,9 @@ log = Log("results")
 documents = open_documents(settings, os.environ)
 retrier = Retrier()
 tasks = TaskRoutes(documents, retrier, log)
-accounting = AccountingRoutes(documents, retrier)
+accounting = AccountingRoutes(
+    Accountant(documents, retrier, clock=utc_now, retention_days=settings.retention_days)
+)
 
 
 def _assets() -> AssetDeleter | None:

@@ -8,13 +8,10 @@ import click
 
 from cli.client.api import Api, open_api
 from cli.client.target import Choice
-from cli.commands.reading import MAX_PAGE_SIZE, STATES, STATUSES
+from cli.commands.reading import MAX_PAGE_SIZE, STATES
 from cli.failures import ExitCode
 from cli.options import json_option, target_options
 from cli.output import colored, note, print_json
-
-COUNTED: Final = frozenset({*STATUSES, "deleted"}) - {"unrecognized"}
-"""Statuses that are terms of the sum of tasks."""
 
 _SUMS: Final = (("submissions", "total"), ("tasks", "submitted"))
 
@@ -39,27 +36,38 @@ def audit_command(context: click.Context, *, as_json: bool, choice: Choice) -> N
 
 
 def _unaccounted(api: Api, account: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the ids that are no part of a sum, of the sums that do not hold."""
-    ids: dict[str, list[str]] = {"submissions": [], "tasks": []}
+    """Return the ids that are no part of a sum, of the sums that do not hold.
+
+    They are submissions in an unknown state, bought tasks that are missing, and tasks whose
+    submission is missing.
+    """
+    ids: dict[str, list[str]] = {"submissions": [], "tasks": list(account["tasks"]["missing"])}
+    if account["balanced"]:
+        return ids
     query = {"page_size": MAX_PAGE_SIZE}
-    if not account["submissions"]["balanced"]:
-        for page in api.pages("/submissions", "submissions", query):
-            ids["submissions"] += [
-                each["submission_id"] for each in page if each["state"] not in STATES
-            ]
-    if not account["tasks"]["balanced"]:
-        for page in api.pages("/tasks", "tasks", query):
-            ids["tasks"] += [
-                each["task_id"]
-                for each in page
-                if each["submission_id"] is not None and each["status"] not in COUNTED
-            ]
+    known = {
+        each["submission_id"]: each["state"]
+        for page in api.pages("/submissions", "submissions", query)
+        for each in page
+    }
+    ids["submissions"] += [name for name, state in known.items() if state not in STATES]
+    if not account["tasks"]["balanced"] and not ids["tasks"]:
+        ids["tasks"] += [
+            each["task_id"]
+            for page in api.pages("/tasks", "tasks", query)
+            for each in page
+            if each["submission_id"] is not None and each["submission_id"] not in known
+        ]
     return ids
 
 
 def _print(account: dict[str, Any], ids: dict[str, list[str]]) -> None:
     for part, total in _SUMS:
-        counts = {name: value for name, value in account[part].items() if name != "balanced"}
+        counts = {
+            name: value
+            for name, value in account[part].items()
+            if name not in ("balanced", "missing")
+        }
         terms = [f"{value} {name}" for name, value in counts.items() if name != total]
         verdict = colored("ok" if account[part]["balanced"] else "problem", 8)
         click.echo(f"{verdict} {counts[total]} {total} {part}: {', '.join(terms)}")

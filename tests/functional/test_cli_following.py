@@ -129,10 +129,14 @@ def test_audit_of_a_balanced_store_exits_0(results: Results) -> None:
 
 
 def test_audit_that_does_not_balance_exits_1_and_names_the_ids(results: Results) -> None:
-    """A bought task whose callback is of another kind is no term of the sum."""
-    do(results.put(a_task("odd", status=Status.UNRECOGNIZED, submission_id="b" * 32)))
+    """A task whose submission is missing, and a bought task that is missing."""
+    do(results.put(a_task("odd", status=Status.SUCCEEDED, submission_id="b" * 32)))
     assert "not accounted for: odd" in ok("audit", code=1).stdout
-    assert json.loads(ok("audit", "--json", code=1).stdout)["unaccounted"]["tasks"] == ["odd"]
+    bought = replace(entry(State.SUBMITTED), task_id="gone")
+    do(results.put_submissions(bought, replace(bought, submission_id="c" * 32, task_id="lost")))
+    assert "not accounted for: gone" in ok("audit", code=1).stdout
+    found = json.loads(ok("audit", "--json", code=1).stdout)
+    assert found["unaccounted"]["tasks"] == found["tasks"]["missing"] == ["gone", "lost"]
 
 
 def test_renormalize_since_a_time_works_on_all_results(results: Results) -> None:

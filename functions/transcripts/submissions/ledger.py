@@ -337,6 +337,8 @@ class Ledger:
             entry = replace(after, expires_at=None)
         else:
             entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
+        earlier = sum(each.task_id is not None for each in entry.previous_attempts)
+        entry = replace(entry, earlier_tasks=str(earlier) if earlier else None)
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)
         is_open = entry.state in OPEN
@@ -396,8 +398,9 @@ class Ledger:
 
 
 def _same(current: Submission, written: Submission) -> bool:
-    """Compare what a step decides; the ledger adds the time of expiry."""
-    return replace(current, expires_at=None) == replace(written, expires_at=None)
+    """Compare what a step decides; the ledger adds the rest."""
+    added = {"expires_at": None, "earlier_tasks": None}
+    return replace(current, **added) == replace(written, **added)
 
 
 def _value(snapshot: Snapshot[T] | None) -> T | None:
