@@ -9,11 +9,10 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-# More workers than the two cores of a small machine: many tests wait for another process.
-PYTEST := pytest --numprocesses 3 --dist worksteal
-INFRA_TESTS := tests/infra tests/deploy
-# They take longest, and the code they run is in other processes, or was run before.
-UNTRACED := tests/e2e tests/crash
+TOOLS := $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed .tools/pyannote/.installed
+
+# Tests start hundreds of processes; without bytecode on disk each compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check soak bench screenshots fmt lint types lock clean \
@@ -26,7 +25,7 @@ help:  ## List the targets
 	@echo "  make demo CALLBACK=file.json    with a callback you recorded"
 	@echo "  make deploy ENV=staging         another environment; YES=1 answers yes"
 
-setup: $(VENV)/.installed-cli  ## Install what runs, into .venv
+setup: $(TOOLS)  ## Install everything, into .venv and .tools
 
 demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on this machine
 	@$(BIN)/transcripts demo --backend $(BACKEND) $(if $(CALLBACK),--callback "$(CALLBACK)")
@@ -34,18 +33,14 @@ demo: $(VENV)/.installed-cli  ## Send one asset through the whole pipeline, on t
 up: $(VENV)/.installed-cli  ## Keep the whole pipeline up on this machine
 	@$(BIN)/transcripts up --backend $(BACKEND)
 
-test: $(VENV)/.installed-dev .tools/gcloud-tasks-emulator/.installed .tools/pyannote/.installed  ## Run every test of the pipeline, with coverage
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m $(PYTEST) tests $(UNTRACED:%=--ignore %) $(INFRA_TESTS:%=--ignore %)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
-	@$(BIN)/python -m $(PYTEST) --numprocesses 2 $(UNTRACED)
+test: $(TOOLS)  ## Run every test of the pipeline, with coverage
+	@$(BIN)/python -m tests.check test
 
-check: lint types test infra-check  ## Lint, types, every test, infra/: what CI runs
+check: $(TOOLS) .tools/checkov/.installed  ## Lint, types, every test, infra/: what CI runs
+	@$(BIN)/python -m tests.check
 
 lint: $(VENV)/.installed-dev  ## Lint and format check
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/python -m tests.check lint
 
 types: $(VENV)/.installed-dev  ## Check types
 	@$(BIN)/mypy
@@ -84,7 +79,7 @@ set-api-key: $(VENV)/.installed-cli  ## Replace the key of the Mavi account
 	@$(DEPLOY) set-api-key $(ASKED)
 
 infra-check: $(VENV)/.installed-dev .tools/checkov/.installed  ## Check infra/ as far as it can be without an account
-	@$(BIN)/python -m $(PYTEST) $(INFRA_TESTS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal tests/infra tests/deploy
 
 fmt: $(VENV)/.installed-dev  ## Format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cli.output import clean, clock, width
-from transcripts.exports.speakers import displayed_speakers
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Task
 
 WIDTH: Final = 96
@@ -27,7 +27,7 @@ def readable(task: Task, max_lines: int | None = None) -> Iterator[str]:
         if provider is not None:
             yield clean(f"Mavi says: code {provider.code}, {provider.message}, {provider.detail}")
         return
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    speakers = shown_speakers(task)
     yield (
         f"{task.status}: {clock(task.duration_s)} of media, {len(speakers.listed)} speakers, "
         f"{task.segment_count} segments, {task.word_count} words"

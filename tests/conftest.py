@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from cli.local.emulators import (
@@ -36,12 +37,15 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+TESTS = Path(__file__).resolve().parent
+UNTRACED = {"crash", "deploy", "e2e", "infra"}
+
 _SETTINGS = {variable.name for kind in FUNCTIONS.values() for variable in kind.variables()}
 _ALSO = {"FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"}
 
 
 class _Needed(NamedTuple):
-    """The tool that tests with a marker need, and whether this machine has it."""
+    """The tool that tests with a marker need, whether this machine has it, and how to get it."""
 
     what: str
     is_here: Callable[[], bool]
@@ -51,7 +55,7 @@ class _Needed(NamedTuple):
     @property
     def reason(self) -> str:
         """The reason for skipping a test that needs it."""
-        return f"needs {self.what}"
+        return f"needs {self.what}. {' '.join(self.how.split())}"
 
 
 _NEEDED = {
@@ -81,14 +85,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=needed.reason))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List the skipped tests in the last lines. All workers of a parallel run send reports."""
-    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    for needed in _NEEDED.values():
-        count = sum(needed.reason in words for words in skipped)
-        if count:
-            terminalreporter.section(f"NOT RUN without {needed.what}")
-            terminalreporter.line(f"{count} tests need them. {needed.how}")
+@pytest.fixture(autouse=True)
+def _untraced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Do not measure the coverage of tests that run what others have run, in many processes."""
+    traced = Coverage.current()
+    if traced is None or request.path.relative_to(TESTS).parts[0] not in UNTRACED:
+        yield
+        return
+    # https://coverage.readthedocs.io/en/latest/subprocess.html
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    traced.stop()
+    yield
+    traced.start()
 
 
 @pytest.fixture(autouse=True)

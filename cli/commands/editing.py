@@ -55,38 +55,37 @@ def rename_command(
     if as_json:
         print_json(renamed | {"etag": answer.headers.get("ETag")})
         return
-    rows = [[each["id"], each["name"], each["display_name"]] for each in renamed["speakers"]]
+    rows = [
+        [each["id"], ", ".join(_given_names(each)), each["name"]] for each in renamed["speakers"]
+    ]
     for line in table(["ID", "BY MAVI", "SHOWN AS"], rows):
         click.echo(line)
 
 
+def _given_names(speaker: dict[str, Any]) -> list[str]:
+    return [speaker["given_name"], *speaker["other_given_names"]]
+
+
 def _content(task: dict[str, Any], changes: Sequence[str]) -> dict[str, str | None]:
     """Return the body of the request; raises ``Failure`` for a speaker that is not there."""
-    from transcripts.tasks.names import name_key
-
-    given = {name_key(each["name"]): each for each in task["speaker_names"]}
-    shown = {
-        each["name"]: given[key]["display_name"]
-        for each in (*task["speakers"], *task["speaker_names"])
-        if (key := name_key(each["name"])) in given
-    }
+    named = {each["name"] for each in task["speaker_names"]}
     content: dict[str, str | None] = {}
     for change in changes:
         old, equals, new = change.partition("=")
         if not equals or not old:
             raise Failure(f"{change} is not OLD=NEW.", ExitCode.USAGE)
         names = [
-            speaker["name"]
+            name
             for speaker in task["speakers"]
-            if old in (speaker["id"], speaker["name"], shown.get(speaker["name"]))
+            for name in _given_names(speaker)
+            if old in (speaker["id"], speaker["name"], name)
         ]
-        if not names and not new and old in shown:
+        if old in names and all(old != each["name"] for each in task["speakers"]):
+            names = [old]
+        if not names and not new and old in named:
             names = [old]
         if not names:
-            known = ", ".join(
-                f"{each['id']} ({shown.get(each['name'], each['name'])})"
-                for each in task["speakers"]
-            )
+            known = ", ".join(f"{each['id']} ({each['name']})" for each in task["speakers"])
             raise Failure(
                 f"There is no speaker {clean(old)}. The speakers are: {clean(known) or 'none'}"
             )

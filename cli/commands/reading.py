@@ -137,7 +137,7 @@ def show_command(*, subject: str, lines: int | None, as_json: bool, choice: Choi
     from transcripts.tasks.task import Task
 
     click.echo(f"{task['task_id']}  {source_of(task)}")
-    for line in readable(msgspec.convert(task, Task), lines):
+    for line in readable(msgspec.convert(task | {"speaker_names": []}, Task), lines):
         click.echo(line)
     if found.next_step:
         click.echo(f"\n{found.next_step}")

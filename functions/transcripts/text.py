@@ -1,4 +1,4 @@
-"""Text as a format can hold it.
+"""Text as people see it, and as a format can hold it.
 
 Stored text may hold anything that a JSON string can: line breaks, control characters, and halves
 of surrogate pairs, which UTF-8 has no bytes for.
@@ -19,6 +19,21 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffe\uf
 # No-break blanks hold "20 %" together, and the ideographic blank is as wide as a character.
 _BLANKS: Final = re.compile("[^\\S\u00a0\u2007\u202f\u3000]+")
 _SEVERAL_BLANKS: Final = re.compile(r"(\s)\s+")
+
+# Byte-order mark, zero-width space and word joiner, and the marks of writing direction
+# (https://www.unicode.org/reports/tr9/#Directional_Formatting_Codes).
+UNSEEN: Final = (
+    "\ufeff\u200b\u2060\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+
+# ZWNJ and ZWJ are spelling in Persian and Indic scripts, but not at the ends.
+_JOINERS: Final = "\u200c\u200d"
+
+_SEEN: Final = re.compile(rf"[^\s{UNSEEN}{_JOINERS}]")
+# ``str.strip`` takes characters; a pattern anchored at the end takes quadratic time. No blank is
+# after U+3000.
+_ENDS: Final = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_AROUND: Final = _ENDS + UNSEEN + _JOINERS
 
 
 def encodable(text: str) -> str:
@@ -41,6 +56,18 @@ def one_line(text: str) -> str:
         text = _BLANKS.sub(" ", _UNPRINTABLE.sub("", encodable(text)))
         text = _SEVERAL_BLANKS.sub(r"\1", text)
     return text.strip()
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether a reader would see nothing of ``text``."""
+    if text.isascii():
+        return not text or text.isspace()
+    return _SEEN.search(text) is None
+
+
+def trim(text: str) -> str:
+    """Return ``text`` without the blanks and unseen characters around it."""
+    return text.strip() if text.isascii() else text.strip(_AROUND)
 
 
 def xml_text(text: str) -> str:

@@ -142,7 +142,7 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 
 def shown(answer: httpx.Response) -> dict[str, str]:
     assert answer.status_code == 200, answer.json()
-    return {each["name"]: each["display_name"] for each in answer.json()["speakers"]}
+    return {each["given_name"]: each["name"] for each in answer.json()["speakers"]}
 
 
 class ChangingContract:

@@ -28,6 +28,7 @@ from transcripts.results.listing import DEFAULT_PAGE_SIZE
 from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.submissions.submission import Attempt, State
 from transcripts.tasks import task
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.tasks.task import Source, Status
 
 PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "openapi.yaml"
@@ -94,6 +95,7 @@ def test_enumerations_are_those_of_the_code(name: str, values: Any) -> None:
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Summary": Summary,
     "NamedSpeaker": NamedSpeaker,
+    "Speaker": ShownSpeaker,
     "Left": Left,
     "Remaining": Remaining,
     "SubmissionDeleted": SubmissionDeleted,
@@ -106,7 +108,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{
         name: getattr(task, name)
         for name in (
-            *("Segment", "Speaker", "SpeakerName", "Face", "Usage", "ModelUsage", "Anomaly"),
+            *("Segment", "SpeakerName", "Face", "Usage", "ModelUsage", "Anomaly"),
             *("Provider", "Source"),
         )
     },

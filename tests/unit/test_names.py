@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcripts.tasks.names import is_blank, name_key, trim
+from transcripts.tasks.speakers import name_key
+from transcripts.text import is_blank, trim
 
 UNSEEN = (
     "\ufeff\u200b\u2060\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -21,6 +21,7 @@ from transcripts.results.events import ResultEvents
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.recorder import Recorder
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import (
     DeletedTask,
@@ -33,6 +34,10 @@ from transcripts.tasks.task import (
 )
 
 TOPIC = "projects/p/topics/results"
+
+
+def shown(task: Task) -> Summary:
+    return summary(task, shown_speakers(task))
 
 
 class Subscriber:
@@ -67,14 +72,14 @@ def test_summary_names_speakers_by_their_display_names() -> None:
         Speaker("s3", "\x07", 1, 2, 3.0, 0.5, 1.0),
     ]
     names = [SpeakerName("Ada\u200b", "Countess")]
-    short = summary(replace(a_result(), speakers=speakers, speaker_names=names))
-    assert [each.display_name for each in short.speakers] == ["Countess", "Ben", "Unknown"]
-    assert [each.name for each in short.speakers] == ["Ada", "Ben ", "\x07"]
+    short = shown(replace(a_result(), speakers=speakers, speaker_names=names))
+    assert [each.name for each in short.speakers] == ["Countess", "Ben", "Unknown"]
+    assert [each.given_name for each in short.speakers] == ["Ada", "Ben ", "\x07"]
 
 
 def test_summary_has_no_segments_faces_or_raw_body() -> None:
     """An unknown field is null, and no field that may be long is there."""
-    short = msgspec.json.decode(msgspec.json.encode(summary(a_result())))
+    short = msgspec.json.decode(msgspec.json.encode(shown(a_result())))
     assert short["submission_id"] is None
     assert short["usage"] is None
     assert not {"segments", "faces", "raw", "pages", "face_ids"} & set(short)
@@ -88,7 +93,7 @@ async def test_summary_needs_its_fields_only() -> None:
     found = await TaskStore(documents, TryOnce()).read_fields("t", SUMMARY_FIELDS)
     assert found is not None
     assert found.value.segments == []
-    assert summary(found.value) == summary(task)
+    assert shown(found.value) == shown(task)
 
 
 async def test_record_stored_result_publishes_its_summary() -> None:
@@ -98,7 +103,7 @@ async def test_record_stored_result_publishes_its_summary() -> None:
     ((attributes, short),) = subscriber.events()
     task = await subscriber.store.read_task(TASK_ID)
     assert task is not None
-    assert short == summary(task)
+    assert short == shown(task)
     assert attributes == {
         "task_id": TASK_ID,
         "status": "succeeded",
@@ -119,7 +124,7 @@ async def test_record_result_of_a_submission_names_both_ids() -> None:
     await subscriber.receive(callback_body())
     ((attributes, short),) = subscriber.events()
     assert (attributes["submission_id"], attributes["asset_id"]) == ("s", "re_1")
-    assert (short.labels, short.speakers[0].display_name) == ({"case": "7"}, "Ada")
+    assert (short.labels, short.speakers[0].name) == ({"case": "7"}, "Ada")
 
 
 async def test_record_duplicate_publishes_what_is_stored() -> None:

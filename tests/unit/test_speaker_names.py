@@ -22,7 +22,7 @@ from transcripts.errors import RequestError, StoreUnavailable
 from transcripts.ports import Read, Write
 from transcripts.results.requests import etag
 from transcripts.retry import Retrier
-from transcripts.tasks.names import name_key
+from transcripts.tasks.speakers import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path
 from transcripts.text import one_line
 
@@ -92,7 +92,7 @@ async def test_rename_after_a_lost_answer_is_not_refused() -> None:
     await stored.put()
     stored.documents.after = Outage(1)
     done = await stored.names.rename("t", {"Ada": "A"}, await stored.tag())
-    assert [each.display_name for each in done.speakers] == ["A"]
+    assert [each.name for each in done.speakers] == ["A"]
     assert done.etag == await stored.tag()
 
 
@@ -109,7 +109,7 @@ async def test_rename_whose_new_state_cannot_be_read_at_once_is_not_refused() ->
 
     stored.documents.before = fails_after_the_commit
     done = await stored.names.rename("t", {"Ada": "A"}, tag)
-    assert [each.display_name for each in done.speakers] == ["A"]
+    assert [each.name for each in done.speakers] == ["A"]
 
 
 async def test_rename_reads_no_segments() -> None:

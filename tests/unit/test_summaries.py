@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unit.exports.samples import make_task
 from transcripts.results.answers import MAX_SPEAKERS, summary
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment, SpeakerName
 
 
@@ -11,7 +12,7 @@ def test_summary_of_many_speakers_shows_the_first_and_counts_all() -> None:
     """A page of summaries stays small, whoever is named."""
     names = [f"Speaker {number}" for number in range(MAX_SPEAKERS + 5)]
     task = make_task([Segment(0.0, 1.0, "s1", "Yes.")], names)
-    found = summary(task)
+    found = summary(task, shown_speakers(task))
     assert found.speaker_count == MAX_SPEAKERS + 5
     assert [each.name for each in found.speakers] == names[:MAX_SPEAKERS]
 
@@ -19,5 +20,5 @@ def test_summary_of_many_speakers_shows_the_first_and_counts_all() -> None:
 def test_summary_of_a_renamed_speaker_has_both_names() -> None:
     """The display name is the person's, the name stays Mavi's."""
     task = make_task([], ["SPEAKER_00", ""], speaker_names=[SpeakerName("SPEAKER_00", "Ada")])
-    shown = [(each.name, each.display_name) for each in summary(task).speakers]
+    shown = [(each.given_name, each.name) for each in summary(task, shown_speakers(task)).speakers]
     assert shown == [("SPEAKER_00", "Ada"), ("", "Unknown")]

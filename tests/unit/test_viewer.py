@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.viewer import a_transcript
 from transcripts.exports.options import DEFAULTS
-from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
 from transcripts.submissions.submission import State
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment, SpeakerName, Status, Task
 from transcripts.viewer import words
 from transcripts.viewer.paragraphs import (
@@ -28,13 +28,13 @@ from transcripts.viewer.timeline import COLUMNS, LONGEST_PART, MAX_HITS, MAX_LAN
 
 
 def paragraphs_of(task: Task, query: str = "") -> list[ShownParagraph]:
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    speakers = shown_speakers(task)
     transcript = Transcript(task, speakers, task.segments, DEFAULTS)
     return list(shown_paragraphs(transcript, Search(query)))
 
 
 def timeline_of(task: Task, query: str = "") -> Timeline:
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    speakers = shown_speakers(task)
     timeline = Timeline(speakers.listed, task.duration_s)
     for paragraph in paragraphs_of(task, query):
         timeline.add(paragraph)

@@ -20,6 +20,7 @@ from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.logs import Log
 from transcripts.ports import Snapshot
 from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import precedence
 from transcripts.tasks.normalize import normalize, without_faces
@@ -79,7 +80,10 @@ class Renormalizer:
             revision=result.revision,
             segments=result.segment_count,
         )
-        return summary(found.value)
+        speakers = await TranscriptReader(self._store.documents, self._retrier).speakers(
+            found.value
+        )
+        return summary(found.value, speakers)
 
     async def _stored(self, result: Task, current: Snapshot[Task], revisions: list[str]) -> bool:
         """Store ``result`` unless the task, or the set of its bodies, has changed meanwhile."""

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.ports import Documents, Read, Snapshot, Write
-from transcripts.results.answers import NamedSpeaker, named_speakers
 from transcripts.results.requests import etag, matches
+from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
-from transcripts.tasks.names import name_key
+from transcripts.tasks.speakers import ShownSpeaker, name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Status, Task, task_path
 
 MAX_DISPLAY_NAME_CHARS: Final = 200
@@ -34,7 +34,7 @@ _NAME_BYTES: Final = 64
 _LISTED: Final = 10
 """So many unknown names are listed in an error."""
 
-_FIELDS: Final = ("task_id", "status", "speakers", "speaker_names")
+_FIELDS: Final = ("task_id", "status", "revision", "speech_s", "speakers", "speaker_names")
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -46,7 +46,7 @@ class RenamedTask(msgspec.Struct, frozen=True):
     """The speakers after a change; ``etag`` is the task's new entity tag."""
 
     task_id: str
-    speakers: list[NamedSpeaker]
+    speakers: list[ShownSpeaker]
     etag: str
 
 
@@ -167,8 +167,8 @@ class SpeakerNames:
 
         found = await self._retrier.run(attempt)
         task = found.value
-        speakers = named_speakers(task.speakers, task.speaker_names)
-        return RenamedTask(task_id, speakers, etag(found.version))
+        shown = await TranscriptReader(self._documents, self._retrier).speakers(task)
+        return RenamedTask(task_id, shown.listed, etag(found.version))
 
     async def _read(self, path: str) -> Snapshot[Task]:
         (found,) = await self._documents.read(Read(path, Task, _FIELDS))

@@ -13,10 +13,10 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from transcripts.exports.options import SpeakerLabels
-from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.times import MAX_MS
 from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import NOT_FIRST, Ruler, wrap
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line, right_to_left
 
 MIN_MS: Final = 833
@@ -37,7 +37,7 @@ class Cue(NamedTuple):
 
     start_ms: int
     end_ms: int
-    speaker: DisplayedSpeaker
+    speaker: ShownSpeaker
     text: str
 
 
@@ -79,13 +79,13 @@ def cues(transcript: Transcript, *, labelled: bool) -> Iterator[Cue]:
         yield heappop(waiting)[2]
 
 
-_Spoken = tuple[int, int, DisplayedSpeaker, str, int]
+_Spoken = tuple[int, int, ShownSpeaker, str, int]
 """Start, end, speaker and text of a segment, and the start of the next; none starts before."""
 
 
 def _spoken(transcript: Transcript) -> Iterator[_Spoken]:
     """Yield the segments that have text."""
-    held: tuple[int, int, DisplayedSpeaker, str] | None = None
+    held: tuple[int, int, ShownSpeaker, str] | None = None
     begin_ms = 0
     for start_ms, end_ms, speaker, raw in transcript.lines():
         text = one_line(raw)
@@ -180,7 +180,7 @@ def with_names(transcript: Transcript) -> Iterator[tuple[Cue, str]]:
     """
     labels = transcript.options.speakers
     columns = transcript.options.max_chars
-    named: DisplayedSpeaker | None = None
+    named: ShownSpeaker | None = None
     for cue in cues(transcript, labelled=True):
         speaker, text = cue.speaker, cue.text
         if labels is SpeakerLabels.NONE or (speaker is named and labels is SpeakerLabels.CHANGE):

@@ -8,8 +8,8 @@ from typing import Final
 
 from transcripts.exports.options import DEFAULTS, Options
 from transcripts.exports.registry import FORMATS, find_format
-from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
+from transcripts.tasks.speakers import ShownSpeakers, shown_speakers
 from transcripts.tasks.task import Segment, Task
 
 CHUNK_CHARACTERS: Final = 64 * 1024
@@ -26,17 +26,20 @@ _WRITERS: Final[Mapping[str, Write]] = {
 
 
 def export(
-    format_name: str, task: Task, segments: Iterable[Segment], options: Options = DEFAULTS
+    format_name: str,
+    task: Task,
+    segments: Iterable[Segment],
+    options: Options = DEFAULTS,
+    speakers: ShownSpeakers | None = None,
 ) -> Iterator[bytes]:
     """Write a transcript, UTF-8 where it is text, in chunks of about 64 KiB.
 
     ``segments`` are all segments of ``task``, in order; they are read once, as the chunks are
-    consumed. ``task.segments`` is not read. Raises ``UnknownFormat`` before the first chunk.
+    consumed. ``task.segments`` is not read. ``speakers`` are needed if ``needs_segments`` of the
+    task. Raises ``UnknownFormat`` before the first chunk.
     """
     chosen = find_format(format_name)
-    transcript = Transcript(
-        task, displayed_speakers(task.speakers, task.speaker_names), segments, options
-    )
+    transcript = Transcript(task, speakers or shown_speakers(task), segments, options)
     written = _WRITERS[format_name](transcript)
     return _encoded(written, byte_order_mark=options.bom and "bom" in chosen.options)
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from transcripts.exports.options import SpeakerLabels
-from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import is_ideographic
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line
 
 LONG_CHARACTERS: Final = 700
@@ -20,7 +20,7 @@ class Paragraph(NamedTuple):
     """Consecutive lines of one speaker; ``label`` is the speaker's name where it is shown."""
 
     start_ms: int
-    speaker: DisplayedSpeaker
+    speaker: ShownSpeaker
     label: str | None
     text: str
 
@@ -28,7 +28,7 @@ class Paragraph(NamedTuple):
 def paragraphs(transcript: Transcript, labels: SpeakerLabels | None = None) -> Iterator[Paragraph]:
     """Join consecutive lines of one speaker; lines without text are left out."""
     labels = labels or transcript.options.speakers
-    named: DisplayedSpeaker | None = None
+    named: ShownSpeaker | None = None
     for start_ms, speaker, texts in _speeches(transcript):
         shown = labels is not SpeakerLabels.NONE and (
             speaker is not named or labels is SpeakerLabels.ALWAYS
@@ -37,7 +37,7 @@ def paragraphs(transcript: Transcript, labels: SpeakerLabels | None = None) -> I
         yield Paragraph(start_ms, speaker, speaker.name if shown else None, _joined(texts))
 
 
-def _speeches(transcript: Transcript) -> Iterator[tuple[int, DisplayedSpeaker, list[str]]]:
+def _speeches(transcript: Transcript) -> Iterator[tuple[int, ShownSpeaker, list[str]]]:
     start_ms, speaker, size = 0, None, 0
     texts: list[str] = []
     for line in transcript.lines():

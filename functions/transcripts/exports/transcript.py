@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from transcripts.exports.options import Options
-from transcripts.exports.speakers import DisplayedSpeaker, DisplayedSpeakers
 from transcripts.exports.times import milliseconds
+from transcripts.tasks.speakers import ShownSpeaker, ShownSpeakers
 from transcripts.tasks.task import Segment, Task
 from transcripts.text import one_line
 
@@ -19,7 +19,7 @@ class Line(NamedTuple):
 
     start_ms: int
     end_ms: int
-    speaker: DisplayedSpeaker
+    speaker: ShownSpeaker
     text: str
 
 
@@ -28,7 +28,7 @@ class Transcript:
     """A task, its speakers as people name them, its segments (to be read once), the options."""
 
     task: Task
-    speakers: DisplayedSpeakers
+    speakers: ShownSpeakers
     segments: Iterable[Segment]
     options: Options
 

@@ -11,29 +11,25 @@ from typing import Final
 import msgspec
 
 from transcripts.callbacks.kinds import Kind
-from transcripts.exports.speakers import display_names
 from transcripts.results.next_steps import submission_next_step, task_next_step
 from transcripts.submissions.submission import Attempt, State, Submission
-from transcripts.tasks.names import UNKNOWN_SPEAKER, name_key
+from transcripts.tasks.speakers import ShownSpeakers
 from transcripts.tasks.task import (
     Anomaly,
     Provider,
     Source,
-    Speaker,
-    SpeakerName,
     Status,
     Task,
     Usage,
 )
-from transcripts.text import one_line
 
 
 class NamedSpeaker(msgspec.Struct, frozen=True):
-    """A speaker of the result; ``display_name`` is what people call the speaker."""
+    """A ``ShownSpeaker`` in short: ``name`` is what people see, ``given_name`` is Mavi's."""
 
     id: str
     name: str
-    display_name: str
+    given_name: str
     segment_count: int
     word_count: int
     talk_time_s: float
@@ -87,34 +83,17 @@ SUMMARY_FIELDS: Final = (*_COPIED, "speakers", "speaker_names")
 """The fields of a task that its summary needs: a store need not read the segments."""
 
 
-def summary(task: Task) -> Summary:
+def summary(task: Task, speakers: ShownSpeakers) -> Summary:
     """Return a task in short; of ``task`` only ``SUMMARY_FIELDS`` count."""
     return Summary(
-        speakers=named_speakers(task.speakers[:MAX_SPEAKERS], task.speaker_names),
-        speaker_count=len(task.speakers),
+        speakers=[
+            NamedSpeaker(**{name: getattr(each, name) for name in NamedSpeaker.__struct_fields__})
+            for each in speakers.listed[:MAX_SPEAKERS]
+        ],
+        speaker_count=len(speakers.listed),
         next_step=task_next_step(task),
         **{name: getattr(task, name) for name in _COPIED},
     )
-
-
-def named_speakers(speakers: list[Speaker], speaker_names: list[SpeakerName]) -> list[NamedSpeaker]:
-    """Return the speakers as Mavi tells them apart, each with the name that people see."""
-    chosen = display_names(speaker_names)
-    return [
-        NamedSpeaker(
-            id=speaker.id,
-            name=speaker.name,
-            display_name=chosen.get(name_key(speaker.name))
-            or one_line(speaker.name)
-            or UNKNOWN_SPEAKER,
-            segment_count=speaker.segment_count,
-            word_count=speaker.word_count,
-            talk_time_s=speaker.talk_time_s,
-            share=speaker.share,
-            first_start_s=speaker.first_start_s,
-        )
-        for speaker in speakers
-    ]
 
 
 HIDDEN_FIELDS: Final = frozenset(
@@ -123,12 +102,12 @@ HIDDEN_FIELDS: Final = frozenset(
 """How a task is stored. A whole task is shown without these, and its segments come last."""
 
 
-def task_head(task: Task) -> dict[str, object]:
+def task_head(task: Task, speakers: ShownSpeakers) -> dict[str, object]:
     """Return a whole task but for its segments."""
     shown = {
         name: getattr(task, name) for name in Task.__struct_fields__ if name not in HIDDEN_FIELDS
     }
-    return shown | {"next_step": task_next_step(task)}
+    return shown | {"speakers": speakers.listed, "next_step": task_next_step(task)}
 
 
 class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from transcripts.ports import Message, Publisher
 from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.tasks.store import TaskStore
 
 SCHEMA: Final = "1"
@@ -24,6 +25,7 @@ class ResultEvents:
     def __init__(self, store: TaskStore, publisher: Publisher, topic: str) -> None:
         """``topic`` is a full name, ``projects/P/topics/T``."""
         self._store = store
+        self._reader = TranscriptReader(store.documents, store.retrier)
         self._publisher = publisher
         self._topic = topic
 
@@ -34,7 +36,9 @@ class ResultEvents:
         """
         found = await self._store.read_fields(task_id, SUMMARY_FIELDS)
         if found is not None:
-            await self._publisher.publish(self._topic, result_message(summary(found.value)))
+            speakers = await self._reader.speakers(found.value)
+            message = result_message(summary(found.value, speakers))
+            await self._publisher.publish(self._topic, message)
 
 
 def result_message(result: Summary) -> Message:

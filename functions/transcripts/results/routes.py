@@ -62,7 +62,7 @@ class TaskRoutes:
     async def list(self, request: Request) -> Response:
         """Answer a page of summaries, newest first."""
         page = await self._listing.page(request.query_params)
-        tasks = [summary(task) for task in page.items]
+        tasks = [summary(task, await self._reader.speakers(task)) for task in page.items]
         return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
 
     async def show(self, request: Request) -> Response:

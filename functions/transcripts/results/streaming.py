@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -78,9 +79,13 @@ async def streamed(
 async def task_json(transcript: OpenTranscript) -> AsyncIterator[bytes]:
     """Write a whole task as JSON, its segments last."""
     encode = msgspec.json.Encoder().encode
-    chunk = encode(task_head(transcript.task))[:-1] + b',"segments":['
+    speakers = await transcript.speakers()
+    joined = len(speakers.listed) < len(transcript.task.speakers)
+    chunk = encode(task_head(transcript.task, speakers))[:-1] + b',"segments":['
     separator = b""
     async for page in transcript.pages():
+        if joined:
+            page = [replace(each, speaker=speakers.of(each.speaker).id) for each in page]  # noqa: PLW2901
         segments = encode(page)[1:-1]
         if segments:
             yield chunk + separator + segments
@@ -92,13 +97,17 @@ Write = Callable[[Iterator[Segment]], Iterator[bytes]]
 """Writes an answer from segments, which it reads once."""
 
 
-def exported(
+async def exported(
     format_name: str, transcript: OpenTranscript, options: Options
 ) -> AsyncIterator[bytes]:
     """Write an export."""
-    return written(
-        transcript, lambda segments: export(format_name, transcript.task, segments, options)
-    )
+    speakers = await transcript.speakers()
+
+    def write(segments: Iterator[Segment]) -> Iterator[bytes]:
+        return export(format_name, transcript.task, segments, options, speakers)
+
+    async for chunk in written(transcript, write):
+        yield chunk
 
 
 async def written(transcript: OpenTranscript, write: Write) -> AsyncIterator[bytes]:

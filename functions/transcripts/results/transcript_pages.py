@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 import msgspec
 
@@ -12,6 +13,7 @@ from transcripts.errors import Conflict, TaskNotFound, TranscriptIncomplete
 from transcripts.ids import usable_id
 from transcripts.ports import Documents, Read, Snapshot, Version
 from transcripts.retry import Retrier
+from transcripts.tasks.speakers import ShownSpeakers, needs_segments, shown_speakers
 from transcripts.tasks.task import Page, Segment, Status, Task, page_paths, task_path
 
 
@@ -46,6 +48,16 @@ class OpenTranscript:
         """Yield every page, and hold one at a time."""
         for index in range(self.page_count):
             yield await self.page(index)
+
+    async def speakers(self) -> ShownSpeakers:
+        """Return who is shown as one speaker; raises as ``page`` does.
+
+        Segments are read first only if two speakers who are shown as one may overlap.
+        """
+        if not needs_segments(self.task):
+            return shown_speakers(self.task)
+        pages = [page async for page in self.pages()]
+        return shown_speakers(self.task, chain.from_iterable(pages))
 
 
 class TranscriptReader:
@@ -98,6 +110,21 @@ class TranscriptReader:
         if None in await self._documents.read(*heads):
             raise _incomplete()
         return OpenTranscript(task, snapshot.version, await self._read_page(task, 0), self)
+
+    async def speakers(self, task: Task) -> ShownSpeakers:
+        """Return who is shown as one speaker of a task of which the summary's fields were read.
+
+        Raises ``StoreUnavailable``. Of a task that is being deleted or replaced, talk times are as
+        exact as ``shown_speakers`` has them without segments.
+        """
+        if needs_segments(task):
+            try:
+                transcript = await self.open(await self.read_task(task.task_id))
+                if transcript.task.revision == task.revision:
+                    return await transcript.speakers()
+            except (TaskNotFound, TranscriptIncomplete):
+                pass
+        return shown_speakers(task)
 
     async def read_page(self, task: Task, index: int) -> Sequence[Segment]:
         """Return the segments of a page; raises ``TranscriptIncomplete``."""

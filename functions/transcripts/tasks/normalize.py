@@ -18,8 +18,7 @@ from transcripts.callbacks.envelope import NULL, Envelope, is_object
 from transcripts.callbacks.kinds import Kind, kind_of
 from transcripts.callbacks.outcome import reports_failure
 from transcripts.tasks.items import Scalar, read_items
-from transcripts.tasks.names import UNKNOWN_SPEAKER, is_blank
-from transcripts.tasks.speakers import Row, sum_up
+from transcripts.tasks.speakers import UNKNOWN_SPEAKER, Row, sum_up
 from transcripts.tasks.task import Face, ModelUsage, Provider, Status, Task, Usage
 from transcripts.tasks.values import (
     MAX_TIME_S,
@@ -33,6 +32,7 @@ from transcripts.tasks.values import (
     seconds,
     string,
 )
+from transcripts.text import is_blank
 
 MAX_FACES: Final = 200
 MAX_MODELS: Final = 50

@@ -69,8 +69,8 @@ class TaskStore:
     """The tasks in a store of documents."""
 
     def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        self._documents = documents
-        self._retrier = retrier
+        self.documents = documents
+        self.retrier = retrier
 
     async def save_result(self, result: Task, raw: bytes) -> Outcome:
         """Store a result and its compressed body; every body is kept, whichever result wins.
@@ -88,11 +88,11 @@ class TaskStore:
                 earlier.answer_lost = True
                 raise
 
-        return await self._retrier.run(attempt)
+        return await self.retrier.run(attempt)
 
     async def _save_once(self, result: Task, raw: bytes, earlier: _EarlierAttempts) -> Outcome:
         path = task_path(result.task_id)
-        (found,) = await self._documents.read(Read(path, Task, DECIDING_FIELDS))
+        (found,) = await self.documents.read(Read(path, Task, DECIDING_FIELDS))
         merged = merge(found.value if found else None, result)
         if merged.outcome is Outcome.DELETED:
             await self._delete_revision(result)
@@ -112,7 +112,7 @@ class TaskStore:
         else:
             commits = await asyncio.to_thread(result_writes, *arguments)
         for writes in commits:
-            await self._documents.commit(*writes)
+            await self.documents.commit(*writes)
         return Outcome.STORED
 
     async def _keep_raw(self, result: Task, raw: bytes) -> bool:
@@ -120,12 +120,12 @@ class TaskStore:
         head, *rest = _raw_writes(result, raw)
         first = Write(head.path, head.value, expect=ABSENT)
         for commit in _commits(rest) if rest else []:
-            await self._documents.commit(*commit)
+            await self.documents.commit(*commit)
         try:
-            await self._documents.commit(first)
+            await self.documents.commit(first)
         except Conflict:
             # Contention says the same as a block that is there, and has written nothing.
-            (found,) = await self._documents.read(Read(head.path, RawChunk, ("expires_at",)))
+            (found,) = await self.documents.read(Read(head.path, RawChunk, ("expires_at",)))
             if found is None:
                 raise
             return False
@@ -137,7 +137,7 @@ class TaskStore:
         Keeping a raw body does not touch the task: a deletion, or a result that is normalized
         again, may have come between.
         """
-        (found,) = await self._documents.read(Read(path, Task, ("task_id",)))
+        (found,) = await self.documents.read(Read(path, Task, ("task_id",)))
         if _version(found) != _version(decided_on):
             raise Conflict("The task changed while a raw body was stored.")
 
@@ -145,10 +145,10 @@ class TaskStore:
         """Delete what a delivery of a deleted result may have written before it was decided on."""
         for collection in PARTS:
             under = f"{task_path(result.task_id)}/{collection}"
-            ids = await self._documents.ids(under, after=f"{result.revision}-", limit=IDS_AT_ONCE)
+            ids = await self.documents.ids(under, after=f"{result.revision}-", limit=IDS_AT_ONCE)
             found = [part for part in ids if revision_of(part) == result.revision]
             if found:
-                await self._documents.commit(*(Delete(f"{under}/{part}") for part in found))
+                await self.documents.commit(*(Delete(f"{under}/{part}") for part in found))
 
     async def replace_result(self, result: Task, current: Snapshot[Task]) -> None:
         """Store the new result of a stored body; ``current`` is what ``read_head`` returned.
@@ -159,13 +159,13 @@ class TaskStore:
         task, pages = await asyncio.to_thread(paginate, merged.task)
         *earlier, last = _commits(_page_writes(task, pages))
         for writes in earlier:
-            await self._documents.commit(*writes)
+            await self.documents.commit(*writes)
         flip = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
-        await self._documents.commit(*last, flip)
+        await self.documents.commit(*last, flip)
 
     async def read_head(self, task_id: str) -> Snapshot[Task] | None:
         """Return what decisions need of a task; None if it is absent or deleted."""
-        (found,) = await self._documents.read(Read(task_path(task_id), Task, DECIDING_FIELDS))
+        (found,) = await self.documents.read(Read(task_path(task_id), Task, DECIDING_FIELDS))
         return None if found is None or found.value.status is Status.DELETED else found
 
     async def read_fields(self, task_id: str, fields: tuple[str, ...]) -> Snapshot[Task] | None:
@@ -175,17 +175,17 @@ class TaskStore:
         """
 
         async def attempt() -> Snapshot[Task] | None:
-            (found,) = await self._documents.read(Read(task_path(task_id), Task, fields))
+            (found,) = await self.documents.read(Read(task_path(task_id), Task, fields))
             return None if found is None or found.value.status is Status.DELETED else found
 
-        return await self._retrier.run(attempt)
+        return await self.retrier.run(attempt)
 
     async def revisions(self, task_id: str) -> list[str]:
         """Return the revisions whose bodies are stored, in the order of their ids."""
         found: dict[str, None] = {}
         after = ""
         while True:
-            ids = await self._documents.ids(
+            ids = await self.documents.ids(
                 f"{task_path(task_id)}/raw", after=after, limit=IDS_AT_ONCE
             )
             found |= dict.fromkeys(map(revision_of, ids))
@@ -195,17 +195,17 @@ class TaskStore:
 
     async def read_task(self, task_id: str) -> Task | None:
         """Return a task with all its segments; None if it is absent or deleted."""
-        return await self._retrier.run(lambda: self._read_once(task_id))
+        return await self.retrier.run(lambda: self._read_once(task_id))
 
     async def _read_once(self, task_id: str) -> Task | None:
-        (found,) = await self._documents.read(Read(task_path(task_id), Task))
+        (found,) = await self.documents.read(Read(task_path(task_id), Task))
         if found is None or found.value.status is Status.DELETED:
             return None
         task = found.value
         paths = page_paths(task)
         if not paths:
             return task
-        pages = await self._documents.read(*(Read(path, Page) for path in paths))
+        pages = await self.documents.read(*(Read(path, Page) for path in paths))
         if None in pages:
             raise Conflict("A page of the transcript is missing.")
         return replace(
@@ -217,7 +217,7 @@ class TaskStore:
         blocks: list[RawChunk] = []
         while not blocks or len(blocks[-1].data) == RAW_CHUNK_BYTES:
             read = Read(raw_path(task_id, revision, len(blocks)), RawChunk)
-            (found,) = await self._documents.read(read)
+            (found,) = await self.documents.read(read)
             if found is None:
                 break
             blocks.append(found.value)

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from transcripts.callbacks.envelope import decode
-from transcripts.tasks.names import trim
 from transcripts.tasks.task import Anomaly
+from transcripts.text import trim
 
 MAX_TEXT_BYTES: Final = 2_000
 

@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from starlette.datastructures import QueryParams
 
-from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import title
 from transcripts.ports import Count
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
 from transcripts.submissions.submission import State, Submission
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Provider, Status, Task
 from transcripts.text import one_line
 from transcripts.viewer.steps import PageStep, submission_step, task_step
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
 def task_entry(task: Task) -> Entry:
     """Return the row of a task; of ``task`` only the fields of its summary count."""
-    names = [each.name for each in displayed_speakers(task.speakers, task.speaker_names).listed]
+    names = [each.name for each in shown_speakers(task).listed]
     done = task.status is Status.SUCCEEDED
     return Entry(
         title=title(task),

@@ -14,7 +14,6 @@ from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError, TranscriptsError, TransientError
 from transcripts.exports.options import DEFAULTS
 from transcripts.exports.registry import FORMATS
-from transcripts.exports.speakers import DisplayedSpeakers, displayed_speakers
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
@@ -24,6 +23,7 @@ from transcripts.results.routes import submission_listing, task_listing
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
+from transcripts.tasks.speakers import ShownSpeakers, shown_speakers
 from transcripts.tasks.task import Segment, Status, Task
 from transcripts.viewer import forms
 from transcripts.viewer.entries import (
@@ -123,7 +123,8 @@ class Pages:
             task, tag = transcript.task, etag(transcript.version)
             undo = offered_undo(request, task, tag)
             recording = self._recordings.offer(task)
-            write = partial(_transcript_page, task, tag, cookie, search, undo, recording)
+            speakers = await transcript.speakers()
+            write = partial(_transcript_page, task, speakers, tag, cookie, search, undo, recording)
             answer = await streamed(
                 request, self._log, written(transcript, write), media_type=HTML, headers={}
             )
@@ -162,7 +163,7 @@ class Pages:
         """Answer what the names are now, what the reader asked for, and a form to repeat it."""
         found = await self._reader.read_task(request.path_params["task_id"])
         task = found.value
-        shown = displayed_speakers(task.speakers, task.speaker_names)
+        shown = shown_speakers(task)
         rows = [
             (each.id, each.name, shown.of(each.id).name, names[each.id])
             for each in task.speakers
@@ -187,7 +188,7 @@ def _task_context(task: Task) -> dict[str, Any]:
     }
 
 
-def _ids_of(speakers: DisplayedSpeakers, task: Task) -> dict[str, list[str]]:
+def _ids_of(speakers: ShownSpeakers, task: Task) -> dict[str, list[str]]:
     """Return the ids of the provider's speakers that each shown speaker stands for."""
     ids: dict[str, list[str]] = {}
     for each in task.speakers:
@@ -197,6 +198,7 @@ def _ids_of(speakers: DisplayedSpeakers, task: Task) -> dict[str, list[str]]:
 
 def _transcript_page(
     task: Task,
+    speakers: ShownSpeakers,
     tag: str,
     cookie: str,
     search: Search,
@@ -205,7 +207,6 @@ def _transcript_page(
     segments: Iterable[Segment],
 ) -> Iterator[bytes]:
     """Write the page of a transcript, whose segments are read as they are written."""
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
     transcript = Transcript(task, speakers, segments, DEFAULTS)
     timeline = Timeline(speakers.listed, task.duration_s)
     colors = {each.id: index % COLORS + 1 for index, each in enumerate(speakers.listed)}

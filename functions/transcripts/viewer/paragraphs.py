@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from transcripts.exports.paragraphs import LONG_CHARACTERS
-from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.transcript import Transcript
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line
 
 BLOCK_LINES: Final = 50
@@ -40,7 +40,7 @@ class ShownLine(NamedTuple):
 class ShownParagraph(NamedTuple):
     """Consecutive lines of one speaker; ``is_first`` tells the first paragraph of the speaker."""
 
-    speaker: DisplayedSpeaker
+    speaker: ShownSpeaker
     is_first: bool
     lines: list[ShownLine]
 
@@ -63,7 +63,7 @@ class Search:
 def shown_paragraphs(transcript: Transcript, search: Search) -> Iterator[ShownParagraph]:
     """Group lines by speaker as the exports do; lines without text are left out."""
     met: set[str] = set()
-    speaker: DisplayedSpeaker | None = None
+    speaker: ShownSpeaker | None = None
     lines: list[ShownLine] = []
     size = 0
     for number, line in enumerate(transcript.lines(), 1):

@@ -18,8 +18,7 @@ from starlette.responses import Response
 
 from transcripts.changes.speaker_names import Changes
 from transcripts.errors import RequestError
-from transcripts.exports.speakers import display_names, displayed_speakers
-from transcripts.tasks.names import name_key
+from transcripts.tasks.speakers import display_names, name_key, shown_speakers
 from transcripts.tasks.task import Task
 from transcripts.viewer.forms import Fields
 
@@ -51,7 +50,7 @@ def requested_names(fields: Fields, task: Task) -> Names:
     given = dict(fields)
     name = given.get("name", "")
     if "same_as" in given:
-        shown = displayed_speakers(task.speakers, task.speaker_names)
+        shown = shown_speakers(task)
         others = {each.id: each.name for each in shown.listed}
         if given["same_as"] not in others:
             raise RequestError("Choose the other speaker.", code="bad_form")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from transcripts.exports.speakers import DisplayedSpeaker
 from transcripts.exports.times import milliseconds
+from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.viewer.paragraphs import ShownParagraph
 
 COLUMNS: Final = 400
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 class Lane(NamedTuple):
     """When a speaker speaks. ``speaker`` is None for all speakers without a lane of their own."""
 
-    speaker: DisplayedSpeaker | None
+    speaker: ShownSpeaker | None
     parts: list[Part]
 
 
@@ -48,7 +48,7 @@ class Hit(NamedTuple):
 class Timeline:
     """Collects the parts of the lanes, and the lines that a search matches."""
 
-    def __init__(self, speakers: Sequence[DisplayedSpeaker], duration_s: float) -> None:
+    def __init__(self, speakers: Sequence[ShownSpeaker], duration_s: float) -> None:
         """Speakers who speak longest have lanes of their own."""
         longest = sorted(speakers, key=lambda speaker: -speaker.talk_time_s)[:MAX_LANES]
         self._lanes = {each.id: each for each in speakers if each in longest}

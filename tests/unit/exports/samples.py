@@ -97,6 +97,7 @@ def make_task(segments: Sequence[Segment], names: Sequence[str] = NAMES, **chang
         "duration_s": max((segment.end_s for segment in segments), default=0.0),
         "segment_count": len(segments),
         "speakers": speakers,
+        "speech_s": 1.5 * len(names),
     }
     return Task(**fields | changes)
 

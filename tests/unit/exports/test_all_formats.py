@@ -65,7 +65,7 @@ def test_rename_changes_every_export_and_no_time(name: str) -> None:
         return
     assert new != old
     assert "Benjamin" in new
-    kept = new.replace('"provider_names":["Ben & <Jerry>"]', "")
+    kept = new.replace('"given_name":"Ben & <Jerry>"', "")
     assert not re.search("Ben (&|&amp;) ", kept)
 
 

@@ -21,9 +21,9 @@ from tests.unit.exports.samples import (
 )
 from transcripts.exports.cues import Cue, cues, with_names
 from transcripts.exports.options import Options, SpeakerLabels
-from transcripts.exports.speakers import displayed_speakers
 from transcripts.exports.transcript import Transcript
 from transcripts.exports.wrapping import Ruler
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment
 
 SENTENCES = (
@@ -37,7 +37,7 @@ def transcript(
     segments: Sequence[Segment], names: Sequence[str] = NAMES, **choices: object
 ) -> Transcript:
     task = make_task(segments, names)
-    speakers = displayed_speakers(task.speakers, task.speaker_names)
+    speakers = shown_speakers(task)
     return Transcript(task, speakers, iter(segments), Options(**choices))  # type: ignore[arg-type] # any option
 
 

@@ -76,7 +76,8 @@ TRANSCRIPT: Final = {
                 {
                     "id": {"type": "string", "pattern": r"^s\d+$"},
                     "name": {"type": "string", "minLength": 1},
-                    "provider_names": {"type": "array", "items": TEXT, "minItems": 1},
+                    "given_name": {"type": "string"},
+                    "other_given_names": {"type": "array", "items": TEXT},
                     "segment_count": COUNT,
                     "word_count": COUNT,
                     "talk_time_s": SECONDS,
@@ -173,11 +174,12 @@ def test_json_head_says_what_it_is_a_transcript_of() -> None:
     assert found["speakers"][0] == {
         "id": "s1",
         "name": "Ada",
-        "provider_names": ["Ada Example", "李雷"],
+        "given_name": "Ada Example",
+        "other_given_names": ["李雷"],
         "segment_count": 2,
         "word_count": 28,
         "talk_time_s": 3.0,
-        "share": 0.5,
+        "share": 2 / 3,
         "first_start_s": 1.0,
         "face_ids": ["face1", "face3"],
     }
