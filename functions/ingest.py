@@ -36,7 +36,7 @@ intake = Intake(
     open_queue(settings, os.environ),
     log,
     clock=utc_now,
-    max_object_bytes=settings.max_object_bytes,
+    limits=settings,
 )
 
 

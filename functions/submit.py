@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import cache
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import functions_framework.aio
@@ -12,7 +14,7 @@ from starlette.responses import Response
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents, open_objects, open_queue
+from transcripts.backends import open_documents, open_objects, open_publisher, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.client import MaviClient
@@ -32,21 +34,48 @@ from transcripts.submissions.requests import (
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
+from transcripts.tasks.store import TaskStore
 from transcripts.web import BodyReader, error_boundary, header, json_answer
+
+if TYPE_CHECKING:
+    from transcripts.results.events import ResultEvents
 
 settings = SubmitSettings.load(os.environ)
 log = Log("submit")
+documents = open_documents(settings, os.environ)
 ledger = Ledger(
-    open_documents(settings, os.environ),
+    documents,
     Retrier(),
     clock=utc_now,
     retention_days=settings.retention_days,
 )
 objects = open_objects(settings, os.environ)
 mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
+
+
+@cache
+def _events() -> ResultEvents:
+    """Return what tells of results, imported by the first one that comes before its submission."""
+    from transcripts.results.events import ResultEvents
+
+    publisher = open_publisher(settings, os.environ)
+    return ResultEvents(TaskStore(documents, Retrier()), publisher, settings.results_topic)
+
+
+async def announce(task_id: str) -> None:
+    """Tell the results topic of a stored result."""
+    await _events().publish(task_id)
+
+
 service = SubmissionService(
     ledger,
-    Submitter(mavi, log, clock=utc_now, retention_days=settings.retention_days),
+    Submitter(
+        mavi,
+        log,
+        clock=utc_now,
+        retention_days=settings.retention_days,
+        announce=announce if settings.results_topic else None,
+    ),
     Uploader(objects, mavi, log, clock=utc_now),
     log,
     clock=utc_now,
@@ -58,7 +87,7 @@ intake = Intake(
     open_queue(settings, os.environ),
     log,
     clock=utc_now,
-    max_object_bytes=settings.max_object_bytes,
+    limits=settings,
 )
 
 

@@ -170,6 +170,13 @@ variable "max_submissions_per_day" {
   }
 }
 
+variable "match_content" {
+  description = "Objects of the upload bucket with the same bytes are one recording, whatever their names are."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "max_object_bytes" {
   description = "Larger uploaded objects are rejected."
   type        = number
@@ -277,7 +284,7 @@ variable "sweep_schedule" {
 }
 
 variable "function_sizes" {
-  description = "Sizes per function that replace the defaults in functions.tf."
+  description = "Sizes per function that replace the defaults in functions.tf. A new project may use 20 vCPU and 40 GiB in a region: Cloud Run refuses a function whose max_instances times cpu or memory is more."
   type = map(object({
     cpu           = optional(string)
     memory        = optional(string)
@@ -446,7 +453,7 @@ variable "alert_email" {
 }
 
 variable "static_ip" {
-  description = "Whether submit calls Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway."
+  description = "Whether submit and results call Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway, and a new instance may need a minute until it is connected."
   type        = bool
   default     = false
   nullable    = false

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 
-from transcripts.errors import QueueUnavailable
 from transcripts.logs import utc_now
 from transcripts.ports import (
     Documents,
@@ -18,11 +17,9 @@ from transcripts.ports import (
 )
 from transcripts.settings import (
     EMBEDDED,
-    IngestSettings,
+    QueueSettings,
     Settings,
     StoreSettings,
-    SubmitSettings,
-    SweepSettings,
 )
 from transcripts.uploads.stored_object import StoredObject
 
@@ -78,9 +75,7 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
     return _SignerLater()
 
 
-def open_queue(
-    settings: SubmitSettings | IngestSettings | SweepSettings, environ: Mapping[str, str]
-) -> SubmitQueue:
+def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQueue:
     """Return the queue of submissions; it connects when it is first used."""
     if settings.backend == EMBEDDED:
         from transcripts.embedded.database import Database
@@ -106,11 +101,7 @@ class _SignerLater:
 class _CloudTasksLater:
     """Cloud Tasks, imported by the first task: its library takes as long as all the rest."""
 
-    def __init__(
-        self,
-        settings: SubmitSettings | IngestSettings | SweepSettings,
-        emulator_host: str | None,
-    ) -> None:
+    def __init__(self, settings: QueueSettings, emulator_host: str | None) -> None:
         self._settings = settings
         self._emulator_host = emulator_host
         self._queue: SubmitQueue | None = None
@@ -121,11 +112,9 @@ class _CloudTasksLater:
         await self._queue.enqueue(name, submission_id)
 
     def _open(self) -> SubmitQueue:
-        settings = self._settings
-        if not settings.submit_queue or not settings.submit_url:
-            raise QueueUnavailable("SUBMIT_QUEUE and SUBMIT_URL are not set.")
         from transcripts.google.queue import CloudTasksQueue
 
+        settings = self._settings
         return CloudTasksQueue(
             settings.submit_queue,
             settings.submit_url,

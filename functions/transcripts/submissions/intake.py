@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
+from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.claims import (
     AlreadyBought,
@@ -67,11 +68,7 @@ class EnqueueResult:
 
 
 class Intake:
-    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
-
-    Objects of more than ``max_object_bytes`` bytes are rejected. With ``match_any_name`` two
-    objects of a bucket with the same bytes are one recording, whatever their names are.
-    """
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
 
     def __init__(
         self,
@@ -80,15 +77,13 @@ class Intake:
         log: Log,
         *,
         clock: Callable[[], datetime],
-        max_object_bytes: int,
-        match_any_name: bool = False,
+        limits: ObjectLimits,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
-        self._max_object_bytes = max_object_bytes
-        self._match_any_name = match_any_name
+        self._limits = limits
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
         """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
@@ -96,7 +91,7 @@ class Intake:
         Safe for repeated and reordered events. Raises ``StoreUnavailable`` and
         ``QueueUnavailable``.
         """
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         labels = labels_of(stored)
         if isinstance(media, RejectReason):
             submission_id = submission_id_of_object(stored.uri, stored.generation)
@@ -120,12 +115,12 @@ class Intake:
 
     async def enqueue_object(self, request: SubmitObject, stored: StoredObject) -> EnqueueResult:
         """Enqueue the object that a caller names; raises ``RequestError`` if it is rejected."""
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         if isinstance(media, RejectReason):
             raise RequestError(
                 "This object can't be transcribed; details.reason says why.",
                 code="object_refused",
-                details={"reason": media, "max_object_bytes": self._max_object_bytes},
+                details={"reason": media, "max_object_bytes": self._limits.max_object_bytes},
             )
         labels = labels_of(stored) | request.labels
         purchase = await self._purchase_of_object(
@@ -202,7 +197,7 @@ class Intake:
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             asset_id, filename = None, media.filename
-            recording = recording_id(stored, any_name=self._match_any_name)
+            recording = recording_id(stored, any_name=self._limits.match_content)
         return PurchaseRequest(
             submission_id,
             self._clock(),
