@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,7 +19,8 @@ from transcripts import serving
 from transcripts.backends import open_documents, open_objects, open_publisher, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
-from transcripts.mavi.client import MaviClient
+from transcripts.mavi.client import MaviClient, Provider
+from transcripts.ports import Documents, ObjectSource, SubmitQueue
 from transcripts.retry import Retrier
 from transcripts.settings import SubmitSettings
 from transcripts.submissions.intake import Intake
@@ -28,29 +31,77 @@ from transcripts.submissions.requests import (
     SubmitAsset,
     SubmitAssets,
     SubmitObject,
-    check_content_type,
     read_request,
 )
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.store import TaskStore
-from transcripts.web import BodyReader, error_boundary, header, json_answer
+from transcripts.web import BodyReader, Handler, check_content_type, error_boundary, json_answer
 
 if TYPE_CHECKING:
     from transcripts.results.events import ResultEvents
 
+
+def compose(  # noqa: PLR0913 - every part of the function, each by its name
+    settings: SubmitSettings,
+    *,
+    documents: Documents,
+    objects: ObjectSource,
+    queue: SubmitQueue,
+    provider: Provider,
+    log: Log,
+    retrier: Retrier,
+    clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    announce: Callable[[str], Awaitable[None]] | None = None,
+) -> Handler:
+    """Build the function around a backend and a provider; tests give fakes.
+
+    ``announce`` tells of a result that came before its submission.
+    """
+    days = settings.retention_days
+    ledger = Ledger(documents, retrier, clock=clock, retention_days=days, sleep=sleep)
+    service = SubmissionService(
+        ledger,
+        Submitter(provider, log, clock=clock, sleep=sleep, retention_days=days, announce=announce),
+        Uploader(objects, provider, log, clock=clock, sleep=sleep),
+        log,
+        clock=clock,
+        new_lease_id=lambda: uuid4().hex,
+        cap_per_day=settings.max_submissions_per_day,
+    )
+    intake = Intake(ledger, queue, log, clock=clock, limits=settings)
+
+    @error_boundary(log, method="POST")
+    async def handle(request: Request) -> Response:
+        if request.scope["path"] != "/":
+            raise RequestError("POST to /.", code="not_found", status=404)
+        check_content_type(request)
+        match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
+            case SubmitAsset() as wanted:
+                receipt = await service.submit(wanted)
+                answer = {
+                    "task_id": receipt.task_id,
+                    "submission_id": receipt.submission_id,
+                    "duplicate": receipt.duplicate,
+                    "status": "submitted",
+                    "labels": receipt.labels,
+                }
+                return json_answer(200 if receipt.duplicate else 202, answer)
+            case SubmitAssets() as wanted:
+                return json_answer(202, await intake.enqueue_assets(wanted))
+            case SubmitObject(bucket, name, generation) as wanted:
+                stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
+                return json_answer(202, await intake.enqueue_object(wanted, stored))
+            case RunSubmission(submission_id):
+                return json_answer(200, await service.run(submission_id))
+
+    return handle
+
+
 settings = SubmitSettings.load(os.environ)
-log = Log("submit")
 documents = open_documents(settings, os.environ)
-ledger = Ledger(
-    documents,
-    Retrier(),
-    clock=utc_now,
-    retention_days=settings.retention_days,
-)
-objects = open_objects(settings, os.environ)
-mavi = MaviClient(settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second)
 
 
 @cache
@@ -62,60 +113,28 @@ def _events() -> ResultEvents:
     return ResultEvents(TaskStore(documents, Retrier()), publisher, settings.results_topic)
 
 
-async def announce(task_id: str) -> None:
-    """Tell the results topic of a stored result."""
+async def _announce(task_id: str) -> None:
     await _events().publish(task_id)
 
 
-service = SubmissionService(
-    ledger,
-    Submitter(
-        mavi,
-        log,
-        clock=utc_now,
-        retention_days=settings.retention_days,
-        announce=announce if settings.results_topic else None,
+handle = compose(
+    settings,
+    documents=documents,
+    objects=open_objects(settings, os.environ),
+    queue=open_queue(settings, os.environ),
+    provider=MaviClient(
+        settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
     ),
-    Uploader(objects, mavi, log, clock=utc_now),
-    log,
-    clock=utc_now,
-    new_lease_id=lambda: uuid4().hex,
-    cap_per_day=settings.max_submissions_per_day,
-)
-intake = Intake(
-    ledger,
-    open_queue(settings, os.environ),
-    log,
-    clock=utc_now,
-    limits=settings,
+    log=Log("submit"),
+    retrier=Retrier(),
+    announce=_announce if settings.results_topic else None,
 )
 
 
 @functions_framework.aio.http
-@error_boundary(log, method="POST")
 async def submit(request: Request) -> Response:
     """Submit an asset, enqueue assets or an object, or work on an entry; see docs/reference.md."""
-    if request.scope["path"] != "/":
-        raise RequestError("POST to /.", code="not_found", status=404)
-    check_content_type(header(request, b"content-type"))
-    match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
-        case SubmitAsset() as wanted:
-            receipt = await service.submit(wanted)
-            answer = {
-                "task_id": receipt.task_id,
-                "submission_id": receipt.submission_id,
-                "duplicate": receipt.duplicate,
-                "status": "submitted",
-                "labels": receipt.labels,
-            }
-            return json_answer(200 if receipt.duplicate else 202, answer)
-        case SubmitAssets() as wanted:
-            return json_answer(202, await intake.enqueue_assets(wanted))
-        case SubmitObject(bucket, name, generation) as wanted:
-            stored = await asyncio.to_thread(objects.stat, bucket, name, generation)
-            return json_answer(202, await intake.enqueue_object(wanted, stored))
-        case RunSubmission(submission_id):
-            return json_answer(200, await service.run(submission_id))
+    return await handle(request)
 
 
 serving.prepare()

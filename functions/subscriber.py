@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import functions_framework.aio
@@ -13,46 +15,68 @@ import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
 from transcripts.backends import open_documents, open_publisher
 from transcripts.logs import Log, utc_now
+from transcripts.ports import Documents, Publisher
 from transcripts.retry import Retrier
 from transcripts.settings import SubscriberSettings
-from transcripts.tasks.recorder import Announce, Recorder
+from transcripts.tasks.recorder import Recorder
 from transcripts.tasks.store import TaskStore
-from transcripts.web import BodyReader, error_boundary
+from transcripts.web import BodyReader, Handler, error_boundary
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """A message of 10 MB is a third longer in base64."""
 
+
+def compose(
+    settings: SubscriberSettings,
+    *,
+    documents: Documents,
+    publisher: Publisher | None,
+    log: Log,
+    retrier: Retrier,
+    clock: Callable[[], datetime] = utc_now,
+) -> Handler:
+    """Build the function around a backend; tests give fakes.
+
+    Without a publisher, no event tells of a stored result.
+    """
+    store = TaskStore(documents, retrier)
+    announce = None
+    if publisher is not None:
+        # Imported only where events are on.
+        from transcripts.results.events import ResultEvents
+
+        announce = ResultEvents(store, publisher, settings.results_topic).publish
+    recorder = Recorder(
+        store,
+        settings.retention_days,
+        log,
+        clock,
+        redact_faces=settings.redact_faces,
+        announce=announce,
+    )
+
+    @error_boundary(log, method="POST")
+    async def handle(request: Request) -> Response:
+        await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
+        return Response(status_code=204)
+
+    return handle
+
+
 settings = SubscriberSettings.load(os.environ)
-log = Log("subscriber")
-store = TaskStore(open_documents(settings, os.environ), Retrier())
-
-
-def _announce() -> Announce | None:
-    """Return what tells the results topic; only then is it imported."""
-    if not settings.results_topic:
-        return None
-    from transcripts.results.events import ResultEvents
-
-    publisher = open_publisher(settings, os.environ)
-    return ResultEvents(store, publisher, settings.results_topic).publish
-
-
-recorder = Recorder(
-    store,
-    settings.retention_days,
-    log,
-    utc_now,
-    redact_faces=settings.redact_faces,
-    announce=_announce(),
+handle = compose(
+    settings,
+    documents=open_documents(settings, os.environ),
+    publisher=open_publisher(settings, os.environ) if settings.results_topic else None,
+    log=Log("subscriber"),
+    retrier=Retrier(),
 )
 
 
 @functions_framework.aio.http
-@error_boundary(log, method="POST")
 async def subscriber(request: Request) -> Response:
     """Answer 204 if the result is stored and announced, 422 if it never can be stored."""
-    await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
-    return Response(status_code=204)
+    return await handle(request)
 
 
 serving.prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,8 +15,10 @@ import msgspec
 from tests.builders import callback_body, segment
 from tests.fakes import NOW
 from tests.functional.framework import Answer, Loaded
+from transcripts.backends import open_objects, open_signer
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
+from transcripts.logs import Log
 from transcripts.ports import Documents, Read, Write
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
@@ -39,11 +42,26 @@ class Results:
     loaded: Loaded
     documents: Documents
     remove: Remove
+    fakes: dict[str, Any] = field(default_factory=dict)
+    """More arguments of the entry's ``compose``; the others are those of its settings."""
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.compose()
+
+    def compose(self, **fakes: Any) -> None:
+        """Build the function around these fakes too."""
+        self.fakes |= fakes
         module: Any = self.loaded.module
-        module.log._write = lambda line: self.log.append(msgspec.json.decode(line))
+        settings = module.settings
+        parts = {
+            "objects": open_objects(settings, os.environ),
+            "signer": open_signer(settings, os.environ),
+            "assets": None,
+            "retrier": Retrier(),
+        }
+        log = Log("results", lambda line: self.log.append(msgspec.json.decode(line)))
+        self.loaded.compose(documents=self.documents, log=log, **(parts | self.fakes))
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         """Read a path; no answer may be kept by a cache."""

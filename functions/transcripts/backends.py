@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
-from functools import cached_property
 
 from transcripts.logs import utc_now
 from transcripts.ports import (
@@ -21,7 +19,6 @@ from transcripts.settings import (
     Settings,
     StoreSettings,
 )
-from transcripts.uploads.stored_object import StoredObject
 
 
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
@@ -72,7 +69,9 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
         from transcripts.embedded.objects import FolderObjects
 
         return FolderSigner(FolderObjects(settings.data_dir), utc_now)
-    return _SignerLater()
+    from transcripts.google.media import CloudStorageSigner
+
+    return CloudStorageSigner()
 
 
 def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQueue:
@@ -85,21 +84,8 @@ def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQue
     return _CloudTasksLater(settings, environ.get("CLOUD_TASKS_EMULATOR_HOST"))
 
 
-class _SignerLater:
-    """Signs for Cloud Storage, imported by the first recording that is played."""
-
-    @cached_property
-    def _signer(self) -> MediaSigner:
-        from transcripts.google.media import CloudStorageSigner
-
-        return CloudStorageSigner()
-
-    def sign(self, stored: StoredObject, media_type: str, until: datetime) -> str:
-        return self._signer.sign(stored, media_type, until)
-
-
 class _CloudTasksLater:
-    """Cloud Tasks, imported by the first task: its library takes as long as all the rest."""
+    """Cloud Tasks, imported by the first task: most instances of submit and sweep create none."""
 
     def __init__(self, settings: QueueSettings, emulator_host: str | None) -> None:
         self._settings = settings

@@ -13,7 +13,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import requests
@@ -22,6 +22,11 @@ from cli.local.processes import FUNCTIONS
 from tests.bench.figures import Figures, medians
 from tests.bench.line import line_end
 from tests.bench.servers import ENVIRON, peak_mib
+from transcripts.backends import open_objects
+from transcripts.mavi.answers import Sent
+from transcripts.mavi.client import File, MaviClient
+from transcripts.ports import ObjectSource
+from transcripts.settings import SubmitSettings
 
 MB: Final = 1_000_000
 FIRST_BYTE_S: Final = 0.04
@@ -81,17 +86,14 @@ def measure(rounds: int) -> dict[str, Figures]:
     return rows
 
 
-async def _ours(submit: Any, name: str, receiver: str) -> None:
+async def _ours(objects: ObjectSource, mavi: MaviClient, name: str, receiver: str) -> None:
     """Upload as submit does, but for what it records."""
-    from transcripts.mavi.answers import Sent
-    from transcripts.mavi.client import File
-
-    stored = await asyncio.to_thread(submit.objects.stat, "bench", name, None)
-    file = File(lambda: submit.objects.open(stored), stored.size, name)
-    assert await submit.mavi.send(f"{receiver}/signed", file) is Sent.ACCEPTED
+    stored = await asyncio.to_thread(objects.stat, "bench", name, None)
+    file = File(lambda: objects.open(stored), stored.size, name)
+    assert await mavi.send(f"{receiver}/signed", file) is Sent.ACCEPTED
 
 
-async def _conventional(_: Any, name: str, receiver: str) -> None:
+async def _conventional(_: ObjectSource, __: MaviClient, name: str, receiver: str) -> None:
     """Upload as a first version usually does."""
 
     def run() -> None:
@@ -105,14 +107,17 @@ async def _conventional(_: Any, name: str, receiver: str) -> None:
 
 
 async def _run(way: str, size: int, uploads: int, receiver: str) -> dict[str, float]:
-    import submit
-
+    settings = SubmitSettings.load(os.environ)
+    objects = open_objects(settings, os.environ)
+    mavi = MaviClient(
+        settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
+    )
     # The first call imports Google's client, once for every instance.
-    await asyncio.to_thread(submit.objects.stat, "bench", f"{size}-0.mp4", None)
+    await asyncio.to_thread(objects.stat, "bench", f"{size}-0.mp4", None)
     send = _ours if way == "ours" else _conventional
     cpu_s, begin = process_time(), perf_counter()
     names = (f"{size}-{number}.mp4" for number in range(uploads))
-    await asyncio.gather(*(send(submit, name, receiver) for name in names))
+    await asyncio.gather(*(send(objects, mavi, name, receiver) for name in names))
     return {
         "took_s": perf_counter() - begin,
         "cpu_s": process_time() - cpu_s,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -200,8 +199,7 @@ class DeletionContract(ChangingContract):
                 asked.append(asset_id)
                 return answers[len(asked) - 1]
 
-        module: Any = changing.results.loaded.module
-        module.changes._deletion._assets = Assets()
+        changing.results.compose(assets=Assets())
         for reason in ("provider_unavailable", "provider_error"):
             answer = await changing.delete(query="?asset=true")
             assert answer.status_code == 200

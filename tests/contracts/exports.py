@@ -12,7 +12,7 @@ from tests.results import LONG, Results, a_task
 from transcripts.exports.export import export
 from transcripts.exports.options import Options, SpeakerLabels
 from transcripts.exports.registry import FORMATS
-from transcripts.ports import Documents, Read, Write
+from transcripts.ports import Read, Write
 from transcripts.tasks.task import (
     Source,
     SpeakerName,
@@ -110,7 +110,7 @@ class ExportsContract:
         await results.put_result(count=LONG, revision="r1")
         pages = (await results.stored("t")).pages
         new = await results.put_result(count=LONG + 1, revision="r2")
-        documents: Any = self._documents(results)
+        documents: Any = results.documents
         read = documents.read
         replaced = False
 
@@ -135,13 +135,6 @@ class ExportsContract:
             content = answer.json()
             assert content["revision"] == "r2"
             assert len(content["segments"]) == len(new.segments)
-
-    @staticmethod
-    def _documents(results: Results) -> Documents:
-        """Return the store that the function itself reads."""
-        module: Any = results.loaded.module
-        documents: Documents = module.documents
-        return documents
 
     @pytest.mark.parametrize("path", ["/tasks/t", "/tasks/t.srt", "/tasks/t.whisperx.json"])
     async def test_transcript_that_loses_a_page_breaks_its_connection(

@@ -18,10 +18,15 @@ from cli.local.processes import FUNCTIONS
 
 @dataclass(frozen=True)
 class Loaded:
-    """An entry: its module, in which tests replace adapters, and its application."""
+    """An entry: its module, and its application."""
 
     module: ModuleType
     app: Any
+
+    def compose(self, **fakes: Any) -> None:
+        """Build the function anew around ``fakes``, the arguments of the entry's ``compose``."""
+        module: Any = self.module
+        module.handle = module.compose(module.settings, **fakes)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:

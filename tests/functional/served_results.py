@@ -17,9 +17,15 @@ from tests.functional.framework import load
 from tests.results import Results
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
+from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
 from transcripts.retry import Retrier
 from transcripts.tasks.normalize import normalize
 from transcripts.tasks.store import TaskStore
+
+
+async def remove(path: str) -> None:
+    raise NotImplementedError(path)
 
 
 @pytest.fixture
@@ -27,16 +33,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Results
     """The real function, served; the command finds it through the environment."""
     environ = {"TRANSCRIPTS_BACKEND": "embedded", "TRANSCRIPTS_DATA_DIR": str(tmp_path / "data")}
     loaded = load("results", environ, monkeypatch)
-    module: Any = loaded.module
+    documents = SqliteDocuments(Database(tmp_path / "data"))
+    results = Results(loaded, documents, remove)
     monkeypatch.chdir(tmp_path)
-
-    async def remove(path: str) -> None:
-        raise NotImplementedError(path)
 
     with served(loaded.app) as url:
         monkeypatch.setenv("TRANSCRIPTS_URL", url)
-        yield Results(loaded, module.documents, remove)
-    module.documents._database.close()
+        yield results
+    documents._database.close()
 
 
 def do(work: Coroutine[Any, Any, Any]) -> Any:

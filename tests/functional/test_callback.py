@@ -13,9 +13,8 @@ from tests.builders import TASK_ID, callback_body, shape_body, shape_names
 from tests.fakes import NOW, LogLines, RecordingPublisher
 from tests.functional.framework import Loaded, chunk, load
 from transcripts.callbacks.message import MAX_CALLBACK_BYTES
-from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import SettingsError
-from transcripts.web import BodyReader, BodyWatch
+from transcripts.ports import Message
 
 OLD = "old-token-of-more-than-thirty-two-characters"
 NEW = "new-token-of-more-than-thirty-two-characters"
@@ -34,9 +33,11 @@ class CallbackClient:
         self.loaded = loaded
         self.publisher = RecordingPublisher()
         self.lines = LogLines("callback")
-        module: Any = loaded.module
-        module.receiver = Receiver(self.publisher, CALLBACKS, REJECTED, self.lines.log, lambda: NOW)
-        module.log._write = self.lines.raw.append
+        self.compose()
+
+    def compose(self, **fakes: Any) -> None:
+        parts: dict[str, Any] = {"publisher": self.publisher, "log": self.lines.log}
+        self.loaded.compose(clock=lambda: NOW, **(parts | fakes))
 
     def refusals(self) -> list[str]:
         """Return the codes of the refused bodies in the log."""
@@ -144,15 +145,13 @@ async def test_callback_without_acknowledgement_returns_503(
 
 async def test_callback_with_an_unexpected_error_returns_503(client: CallbackClient) -> None:
     """The error is logged once with its stack, without token or content."""
-    module: Any = client.loaded.module
     lines = LogLines("callback")
 
     class Broken:
-        async def receive(self, body: bytes, traceparent: str | None) -> None:
-            raise ZeroDivisionError(body.decode())
+        async def publish(self, topic: str, message: Message) -> None:
+            raise ZeroDivisionError(topic, message.data.decode())
 
-    module.receiver = Broken()
-    module.log._write = lines.raw.append
+    client.compose(publisher=Broken(), log=lines.log)
     answer = await client.post(callback_body())
     assert (answer.status_code, answer.json()) == (503, {"error": {"code": "internal"}})
     (event,) = lines.events
@@ -232,9 +231,7 @@ async def test_callback_with_a_stalled_body_returns_408(
     client: CallbackClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other requests are served meanwhile."""
-    watch = BodyWatch(0.1)
-    module: Any = client.loaded.module
-    module.BodyReader = lambda request, limit: BodyReader(request, limit, watch)
+    client.compose(body_timeout_s=0.1)
     forever = asyncio.Event()
 
     async def stalling() -> dict[str, Any]:

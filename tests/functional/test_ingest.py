@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders import push_body
 from tests.environments import environment
+from tests.fakes import TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
 from tests.unit.test_media import NOTIFICATION, encoded
@@ -23,9 +24,13 @@ class IngestClient:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self.pipeline = Pipeline(limits=ObjectLimits())
-        module: Any = loaded.module
-        module.intake = self.pipeline.intake
-        module.log._write = self.pipeline.lines.raw.append
+        loaded.compose(
+            documents=self.pipeline.documents,
+            queue=self.pipeline.queue,
+            log=self.pipeline.lines.log,
+            retrier=TryOnce(),
+            clock=self.pipeline.clock,
+        )
 
     async def post(self, body: bytes, **headers: str) -> Any:
         async with self.loaded.client() as http:

@@ -20,7 +20,6 @@ from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
 from tests.functional.provider import KEY
 from tests.results import LONG, Results, a_submission, a_task
-from transcripts import backends
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.ports import Query
@@ -38,7 +37,6 @@ def memory() -> MemoryDocuments:
 
 @pytest.fixture
 def on_fakes(memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch) -> Results:
-    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
     loaded = load("results", ENVIRON, monkeypatch)
 
     async def remove(path: str) -> None:
@@ -62,9 +60,9 @@ def remover(folder: Path) -> Any:
 def on_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Results]:
     environ = {"TRANSCRIPTS_BACKEND": "embedded", "TRANSCRIPTS_DATA_DIR": str(tmp_path)}
     loaded = load("results", environ, monkeypatch)
-    module: Any = loaded.module
-    yield Results(loaded, module.documents, remover(tmp_path))
-    module.documents._database.close()
+    database = Database(tmp_path)
+    yield Results(loaded, SqliteDocuments(database), remover(tmp_path))
+    database.close()
 
 
 class TestOnFakes(ResultsContract):
@@ -170,8 +168,7 @@ async def test_outage_of_the_store_returns_503(
     await on_fakes.put_submissions(a_submission("s"))
     memory.before = Outage(1)
     assert (await on_fakes.get(path)).status_code == 200
-    module: Any = on_fakes.loaded.module
-    monkeypatch.setattr(type(module.retrier), "run", TryOnce.run)
+    on_fakes.compose(retrier=TryOnce())
     memory.before = Outage(10**6)
     answer = await on_fakes.get(path)
     assert answer.status_code == 503
@@ -278,22 +275,23 @@ async def test_delete_with_the_asset_reaches_mavi(
         "MAVI_REQUESTS_PER_SECOND": "1000",
     }
     loaded = load("results", environ, monkeypatch)
+    database = Database(tmp_path)
     module: Any = loaded.module
-    results = Results(loaded, module.documents, remover(tmp_path))
+    deleter = {"assets": module.open_assets(module.settings)}
+    results = Results(loaded, SqliteDocuments(database), remover(tmp_path), deleter)
     asset_id = fake.add_asset("talk.mp4").asset_id
     await results.put(a_task("t", asset_id=asset_id))
     for _ in range(2):
         answer = await results.request("DELETE", "/tasks/t?asset=true")
         assert (answer.status_code, answer.content) == (204, b"")
         assert asset_id not in fake.account.assets
-    module.documents._database.close()
+    database.close()
 
 
 async def test_renormalize_redacts_faces_if_told(
     memory: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The raw body has the faces, and they do not come back from there."""
-    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
     loaded = load("results", ENVIRON | {"REDACT_FACES": "true"}, monkeypatch)
 
     async def remove(path: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.environments import environment
-from tests.fakes import Outage, TryOnce
+from tests.fakes import Outage, Sleeper, TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
 from transcripts.errors import ObjectForbidden, ObjectUnreadable, TranscriptsError
@@ -20,6 +20,7 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
+from transcripts.retry import Retrier
 from transcripts.submissions.submission import submission_id_of_asset
 
 ENVIRON = environment("submit")
@@ -29,13 +30,23 @@ ID = submission_id_of_asset("re_1")
 class SubmitClient:
     """Submit with fakes inside."""
 
-    def __init__(self, loaded: Loaded, **options: Any) -> None:
+    def __init__(self, loaded: Loaded, **fakes: Any) -> None:
         self.loaded = loaded
-        self.pipeline = Pipeline(**options)
-        module: Any = loaded.module
-        module.service = self.pipeline.service
-        module.intake = self.pipeline.intake
-        module.objects = self.pipeline.objects
+        self.pipeline = Pipeline()
+        self.compose(**fakes)
+
+    def compose(self, **fakes: Any) -> None:
+        parts: dict[str, Any] = {
+            "documents": self.pipeline.documents,
+            "objects": self.pipeline.objects,
+            "queue": self.pipeline.queue,
+            "provider": self.pipeline.provider,
+            "log": self.pipeline.lines.log,
+            "retrier": Retrier(sleep=Sleeper()),
+        }
+        self.loaded.compose(
+            clock=self.pipeline.clock, sleep=self.pipeline.sleeper, **(parts | fakes)
+        )
 
     async def post(self, order: Any = None, **options: Any) -> Any:
         async with self.loaded.client() as http:
@@ -102,7 +113,7 @@ async def test_submit_after_a_lost_answer_returns_409_until_forced(client: Submi
 
 async def test_submit_over_the_spend_cap_returns_429(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer has ``Retry-After``."""
-    client = SubmitClient(load("submit", ENVIRON, monkeypatch), cap_per_day=1)
+    client = SubmitClient(load("submit", ENVIRON | {"MAX_SUBMISSIONS_PER_DAY": "1"}, monkeypatch))
     assert (await client.post({"asset_id": "re_2"})).status_code == 202
     answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exhausted")
@@ -142,8 +153,7 @@ async def test_without_a_store_returns_503(client: SubmitClient) -> None:
     """Nothing is bought."""
     pipeline = client.pipeline
     pipeline.documents.before = Outage(10**6)
-    module: Any = client.loaded.module
-    module.service = pipeline.instance(retrier=TryOnce())
+    client.compose(retrier=TryOnce())
     answer = await client.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
     assert pipeline.provider.submitted == []

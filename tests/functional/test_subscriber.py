@@ -14,8 +14,10 @@ from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import Loaded, load
 from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
+from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable
-from transcripts.tasks.recorder import Recorder
+from transcripts.ports import Message
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
 
@@ -30,8 +32,13 @@ class SubscriberClient:
         self.documents = MemoryDocuments()
         self.store = TaskStore(self.documents, TryOnce())
         self.lines = LogLines("subscriber")
-        module: Any = loaded.module
-        module.recorder = Recorder(self.store, 30, self.lines.log, lambda: NOW)
+        loaded.compose(
+            documents=self.documents,
+            publisher=None,
+            log=self.lines.log,
+            retrier=TryOnce(),
+            clock=lambda: NOW,
+        )
 
     async def push(self, body: bytes, **options: Any) -> Any:
         async with self.loaded.client() as http:
@@ -112,8 +119,8 @@ async def test_push_without_a_results_broker_returns_503(
         "REDACT_FACES": "true",
     }
     loaded = load("subscriber", environ, monkeypatch)
-    module: Any = loaded.module
     database = Database(tmp_path)
+    documents = SqliteDocuments(database)
 
     async def messages() -> list[dict[str, Any]]:
         kept = await Broker(database, [], poster, LogLines().log).kept(environ["RESULTS_TOPIC"])
@@ -126,17 +133,17 @@ async def test_push_without_a_results_broker_returns_503(
         async with loaded.client() as client:
             return (await client.post("/", content=pushed(callback_body()))).status_code
 
-    publish = module.recorder._announce
+    class NoBroker:
+        async def publish(self, topic: str, message: Message) -> None:
+            raise PublishUnavailable("no broker")
 
-    async def no_broker(_: str) -> None:
-        raise PublishUnavailable("no broker")
-
-    module.recorder._announce = no_broker
+    parts: dict[str, Any] = {"documents": documents, "log": LogLines().log, "retrier": TryOnce()}
+    loaded.compose(publisher=NoBroker(), **parts)
     assert (await push(), await messages()) == (503, [])
-    module.recorder._announce = publish
+    loaded.compose(publisher=SqlitePublisher(database), **parts)
     assert await push() == 204
     assert [message["task_id"] for message in await messages()] == [TASK_ID]
-    task = await module.store.read_task(TASK_ID)
+    task = await TaskStore(documents, TryOnce()).read_task(TASK_ID)
+    assert task is not None
     assert task.faces == []
-    module.store._documents._database.close()
     database.close()

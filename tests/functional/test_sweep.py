@@ -18,8 +18,13 @@ class SweepClient:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self.pipeline = Pipeline()
-        module: Any = loaded.module
-        module.sweeper = self.pipeline.sweeper(retrier=TryOnce())
+        loaded.compose(
+            documents=self.pipeline.documents,
+            queue=self.pipeline.queue,
+            log=self.pipeline.lines.log,
+            retrier=TryOnce(),
+            clock=self.pipeline.clock,
+        )
 
     async def call(self, method: str = "POST") -> Any:
         async with self.loaded.client() as http:

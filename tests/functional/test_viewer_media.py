@@ -13,7 +13,6 @@ from tests.functional.framework import load
 from tests.functional.viewer_pages import Page
 from tests.results import Results
 from tests.viewer import a_transcript
-from transcripts import backends
 from transcripts.embedded.media import PATH
 from transcripts.errors import (
     ObjectForbidden,
@@ -31,12 +30,10 @@ class Player:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **environ: str) -> None:
         self.memory, self.objects, self.signer = MemoryDocuments(), MemoryObjects(), MemorySigner()
-        monkeypatch.setattr(backends, "open_documents", lambda *_: self.memory)
-        monkeypatch.setattr(backends, "open_objects", lambda *_: self.objects)
-        monkeypatch.setattr(backends, "open_signer", lambda *_: self.signer)
         settings = {"GOOGLE_CLOUD_PROJECT": "p", "PLAY_MEDIA": "true", "UPLOAD_BUCKET": "uploads"}
         self.loaded = load("results", settings | environ, monkeypatch)
-        self.results = Results(self.loaded, self.memory, remove)
+        fakes = {"objects": self.objects, "signer": self.signer}
+        self.results = Results(self.loaded, self.memory, remove, fakes)
 
     async def put(self, uri: str = "gs://uploads/a.mp4", **changes: Any) -> None:
         source = Source(uri, "1", "video/mp4", 5)
@@ -221,12 +218,11 @@ EMULATED = {"TRANSCRIPTS_BACKEND": "google", "STORAGE_EMULATOR_HOST": "http://12
 
 
 @pytest.mark.parametrize(("environ", "served"), [(LOCAL, True), (EMULATED, True), ({}, False)])
-def test_function_serves_files_on_the_local_stack_only(
+async def test_function_serves_files_on_the_local_stack_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str], *, served: bool
 ) -> None:
     """In the cloud there is no such route."""
     settings = {"GOOGLE_CLOUD_PROJECT": "p", "TRANSCRIPTS_DATA_DIR": str(tmp_path)}
-    memory = MemoryDocuments()
-    monkeypatch.setattr(backends, "open_documents", lambda *_: memory)
-    module: Any = load("results", settings | environ, monkeypatch).module
-    assert (PATH in [route.path for route in module.ROUTES]) is served
+    results = Results(load("results", settings | environ, monkeypatch), MemoryDocuments(), remove)
+    error = await results.error(PATH, 404)
+    assert ("no longer valid" in error["message"]) is served

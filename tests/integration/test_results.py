@@ -11,6 +11,7 @@ from tests.contracts.changes import ChangesContract
 from tests.contracts.results import ResultsContract
 from tests.functional.framework import load
 from tests.results import Results
+from transcripts.backends import open_documents
 from transcripts.ports import Delete
 
 pytestmark = pytest.mark.emulators
@@ -23,11 +24,12 @@ class OnFirestore:
         environ = emulators | {"GOOGLE_CLOUD_PROJECT": f"p-{uuid4().hex[:12]}"}
         loaded = load("results", environ, monkeypatch)
         module: Any = loaded.module
+        documents: Any = open_documents(module.settings, environ)
 
         async def remove(path: str) -> None:
-            await module.documents.commit(Delete(path))
+            await documents.commit(Delete(path))
 
-        return Results(loaded, module.documents, remove)
+        return Results(loaded, documents, remove)
 
 
 class TestOnFirestore(OnFirestore, ResultsContract):

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from transcripts.changes.deletion import Deletion
 from transcripts.changes.renormalize import Renormalizer
@@ -26,16 +27,15 @@ from transcripts.results.answers import (
     submission_view,
     summary,
 )
+from transcripts.results.etags import etag, matches
 from transcripts.results.listing import Filter, Listing
 from transcripts.results.next_steps import task_next_step
-from transcripts.results.requests import etag, matches
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import check_content_type
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.task import Status, Task
-from transcripts.web import JSON, BodyReader, header, json_answer
+from transcripts.web import JSON, BodyReader, check_content_type, json_answer
 
 TASK_FILTERS: Final[Mapping[str, Filter]] = {
     "status": Filter("status", requests.one_of(Status)),
@@ -69,16 +69,17 @@ class TaskRoutes:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
-        known = header(request, b"if-none-match")
-        if matches(known, etag(found.version)):
-            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        known = request.headers.get("if-none-match")
+        tag = etag(found.version, found.value)
+        if matches(known, tag):
+            return Response(status_code=304, headers={"ETag": tag})
         transcript = await self._reader.open(found)
         return await streamed(
             request,
             self._log,
             task_json(transcript),
             media_type=JSON,
-            headers={"ETag": etag(transcript.version)},
+            headers={"ETag": etag(transcript.version, transcript.task)},
         )
 
     async def export(self, request: Request) -> Response:
@@ -127,9 +128,9 @@ class TaskChanges:
         """Answer the speakers with their new names, and the task's new ``ETag``."""
         task_id = _task_id(request)
         requests.read_parameters({}, request.query_params)
-        check_content_type(header(request, b"content-type"))
+        check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
-        renamed = await self._names.rename(task_id, changes, header(request, b"if-match"))
+        renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
         content = {"task_id": task_id, "speakers": renamed.speakers}
         return json_answer(200, content, {"ETag": renamed.etag})
 
@@ -227,3 +228,32 @@ class AccountingRoutes:
         """Answer the counts, and whether they balance."""
         requests.read_parameters({}, request.query_params)
         return json_answer(200, await self._accountant.account())
+
+
+def api_routes(
+    documents: Documents,
+    retrier: Retrier,
+    log: Log,
+    *,
+    names: SpeakerNames,
+    deletion: Deletion,
+    renormalizer: Renormalizer,
+    accountant: Accountant,
+) -> tuple[Route, ...]:
+    """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
+    tasks = TaskRoutes(documents, retrier, log)
+    changes = TaskChanges(names, deletion, renormalizer)
+    submissions = SubmissionRoutes(documents, retrier, deletion)
+    accounting = AccountingRoutes(accountant)
+    return (
+        Route("/tasks", tasks.list, methods=["GET"]),
+        Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
+        Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
+        Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
+        Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
+        Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
+        Route("/submissions", submissions.list, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
+        Route("/submissions/{submission_id}", submissions.delete, methods=["DELETE"]),
+        Route("/accounting", accounting.show, methods=["GET"]),
+    )

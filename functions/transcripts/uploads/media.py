@@ -182,6 +182,12 @@ def _media_filename(basename: str, content_type: str | None) -> str | None:
     return f"{basename}.{media_format}"
 
 
+def without_extension(filename: str) -> str:
+    """Return a file's name without its extension; ``Interview with Dr. Smith`` has none."""
+    stem, _, tail = filename.rpartition(".")
+    return stem if stem and _EXTENSION.fullmatch(tail.rstrip()) else filename
+
+
 def _may_be_media(media_type: str) -> bool:
     return (
         media_type in UNINFORMATIVE_TYPES

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import callback
+from transcripts.logs import Log
 from transcripts.ports import Message
 
 ANSWERS_AFTER_S = 0.002
@@ -33,7 +34,7 @@ class Publisher:
         acknowledged.set_result(None)
 
 
-callback.receiver._publisher = Publisher()
+callback.handle = callback.compose(callback.settings, publisher=Publisher(), log=Log("callback"))
 
 
 @functions_framework.aio.http
