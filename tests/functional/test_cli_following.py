@@ -167,13 +167,13 @@ def test_watch_of_a_failed_task_exits_5(results: Results) -> None:
 
 def test_audit_of_a_balanced_store_exits_0(results: Results) -> None:
     """Every sum holds."""
-    do(results.put_submissions(entry(State.PENDING)))
+    do(results.put_submissions(entry(State.SUBMITTED, task_id="bought")))
     do(results.put(a_task("bought", submission_id="b" * 32), a_task("theirs")))
     result = ok("audit")
     submissions, tasks, unmatched = result.stdout.splitlines()
-    terms = "0 submitted, 0 rejected, 0 submit_unknown, 1 open"
+    terms = "1 submitted, 0 rejected, 0 submit_unknown, 0 open"
     assert submissions == f"ok       1 total submissions: {terms}"
-    terms = "0 succeeded, 0 failed, 1 pending, 0 overdue, 0 deleted"
+    terms = "0 succeeded, 0 failed, 0 unrecognized, 1 pending, 0 overdue, 0 deleted"
     assert tasks == f"ok       1 submitted tasks: {terms}"
     assert unmatched == "         1 tasks without a submission"
     assert "transcripts list --unmatched" in result.stderr
