@@ -22,12 +22,13 @@ from transcripts.mavi.answers import (
     Refused,
 )
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import _finished
 from transcripts.submissions.submission import (
     State,
 )
-from transcripts.submissions.submitter import Receipt, Submitter
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.transitions import LEASE
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status

@@ -7,65 +7,20 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from transcripts.ports import Count, Documents, Query, Read
+from transcripts.results.answers import (
+    Accounting,
+    CallbackCounts,
+    SubmissionCounts,
+    TaskCounts,
+)
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import OPEN, State, Submission
 from transcripts.submissions.transitions import MAX_PREVIOUS_ATTEMPTS
 from transcripts.tasks.task import Status, Task, task_path
-
-
-class SubmissionCounts(msgspec.Struct, frozen=True):
-    """total = submitted + rejected + submit_unknown + open."""
-
-    total: int
-    submitted: int
-    rejected: int
-    submit_unknown: int
-    open: int
-    balanced: bool
-
-
-class TaskCounts(msgspec.Struct, frozen=True):
-    """submitted = succeeded + failed + unrecognized + pending + overdue + deleted.
-
-    ``submitted`` is what the ledger has bought; the other numbers count tasks that have a
-    submission. ``missing`` are bought tasks that are gone, at most ``MAX_MISSING`` of them.
-    """
-
-    submitted: int
-    succeeded: int
-    failed: int
-    unrecognized: int
-    pending: int
-    overdue: int
-    deleted: int
-    missing: list[str]
-    balanced: bool
-
-
-class CallbackCounts(msgspec.Struct, frozen=True):
-    """The database does not count callbacks; ``note`` says where their numbers are."""
-
-    counted: bool
-    note: str
-
-
-class Accounting(msgspec.Struct, frozen=True):
-    """``balanced`` tells whether every sum that can be made here holds.
-
-    ``unmatched_tasks`` have no submission and belong to no sum.
-    """
-
-    balanced: bool
-    submissions: SubmissionCounts
-    tasks: TaskCounts
-    unmatched_tasks: int
-    callbacks: CallbackCounts
-
 
 _CALLBACKS: Final = CallbackCounts(
     counted=False,
