@@ -71,14 +71,7 @@ def compose(
         match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
             case SubmitAsset() as wanted:
                 receipt = await service.submit(wanted)
-                answer = {
-                    "task_id": receipt.task_id,
-                    "submission_id": receipt.submission_id,
-                    "duplicate": receipt.duplicate,
-                    "status": "submitted",
-                    "labels": receipt.labels,
-                }
-                return json_answer(200 if receipt.duplicate else 202, answer)
+                return json_answer(200 if receipt.duplicate else 202, receipt)
             case SubmitAssets() as wanted:
                 return json_answer(202, await intake.enqueue_assets(wanted))
             case SubmitObject(bucket, name, generation) as wanted:

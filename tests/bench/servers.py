@@ -115,7 +115,13 @@ def serving(
     begin = perf_counter()
     process = subprocess.Popen(  # noqa: S603 - our own fixed command
         command,
-        env={"PATH": os.environ["PATH"], **ENVIRON, **(environ or {})},
+        # The package beside the entry, wherever an editable install leads.
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(FUNCTIONS),
+            **ENVIRON,
+            **(environ or {}),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -21,11 +21,11 @@ from transcripts.mavi.answers import (
     Refused,
 )
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.service import _finished
 from transcripts.submissions.submission import (
     State,
 )
-from transcripts.submissions.submitter import Receipt
 from transcripts.submissions.transitions import LEASE
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status

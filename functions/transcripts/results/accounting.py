@@ -5,58 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from transcripts.ports import Count
+from transcripts.results.answers import (
+    Accounting,
+    CallbackCounts,
+    SubmissionCounts,
+    TaskCounts,
+)
 from transcripts.submissions.submission import OPEN, State
 from transcripts.tasks.task import Status
-
-
-class SubmissionCounts(msgspec.Struct, frozen=True):
-    """total = submitted + rejected + submit_unknown + open."""
-
-    total: int
-    submitted: int
-    rejected: int
-    submit_unknown: int
-    open: int
-    balanced: bool
-
-
-class TaskCounts(msgspec.Struct, frozen=True):
-    """submitted = succeeded + failed + pending + overdue + deleted; only tasks with a submission.
-
-    A task that was bought and whose callback is of another kind (``unrecognized``) breaks the sum.
-    """
-
-    submitted: int
-    succeeded: int
-    failed: int
-    pending: int
-    overdue: int
-    deleted: int
-    balanced: bool
-
-
-class CallbackCounts(msgspec.Struct, frozen=True):
-    """The database does not count callbacks; ``note`` says where their numbers are."""
-
-    counted: bool
-    note: str
-
-
-class Accounting(msgspec.Struct, frozen=True):
-    """``balanced`` tells whether every sum that can be made here holds.
-
-    ``unmatched_tasks`` have no submission and belong to no sum.
-    """
-
-    balanced: bool
-    submissions: SubmissionCounts
-    tasks: TaskCounts
-    unmatched_tasks: int
-    callbacks: CallbackCounts
-
 
 _CALLBACKS: Final = CallbackCounts(
     counted=False,

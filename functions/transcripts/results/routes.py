@@ -22,16 +22,22 @@ from transcripts.ports import Documents, Read
 from transcripts.results import requests
 from transcripts.results.accounting import COUNTS, accounting
 from transcripts.results.answers import (
+    RenamedSpeakers,
+    SubmissionList,
+    TaskDeleted,
+    TaskList,
+)
+from transcripts.results.etags import etag, matches
+from transcripts.results.listing import Filter, Listing
+from transcripts.results.next_steps import task_next_step
+from transcripts.results.streaming import exported, streamed, task_json
+from transcripts.results.transcript_pages import TranscriptReader
+from transcripts.results.views import (
     SUBMISSION_VIEW_FIELDS,
     SUMMARY_FIELDS,
     submission_view,
     summary,
 )
-from transcripts.results.listing import Filter, Listing
-from transcripts.results.next_steps import task_next_step
-from transcripts.results.requests import etag, matches
-from transcripts.results.streaming import exported, streamed, task_json
-from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.task import Status, Task
@@ -63,22 +69,23 @@ class TaskRoutes:
         """Answer a page of summaries, newest first."""
         page = await self._listing.page(request.query_params)
         tasks = [summary(task, await self._reader.speakers(task)) for task in page.items]
-        return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
+        return json_answer(200, TaskList(tasks, page.next_page_token))
 
     async def show(self, request: Request) -> Response:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
         known = request.headers.get("if-none-match")
-        if matches(known, etag(found.version)):
-            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        tag = etag(found.version, found.value)
+        if matches(known, tag):
+            return Response(status_code=304, headers={"ETag": tag})
         transcript = await self._reader.open(found)
         return await streamed(
             request,
             self._log,
             task_json(transcript),
             media_type=JSON,
-            headers={"ETag": etag(transcript.version)},
+            headers={"ETag": etag(transcript.version, transcript.task)},
         )
 
     async def export(self, request: Request) -> Response:
@@ -130,7 +137,7 @@ class TaskChanges:
         check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
         renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
-        content = {"task_id": task_id, "speakers": renamed.speakers}
+        content = RenamedSpeakers(task_id, renamed.speakers)
         return json_answer(200, content, {"ETag": renamed.etag})
 
     async def delete(self, request: Request) -> Response:
@@ -140,7 +147,7 @@ class TaskChanges:
         left = await self._deletion.delete_task(task_id, asset=given.get("asset", False))
         if not left:
             return Response(status_code=204)
-        return json_answer(200, {"task_id": task_id, "left": left})
+        return json_answer(200, TaskDeleted(task_id, left))
 
     async def renormalize(self, request: Request) -> Response:
         """Answer the summary of the new result."""
@@ -189,9 +196,7 @@ class SubmissionRoutes:
         """Answer a page of entries, newest first."""
         page = await self._listing.page(request.query_params)
         submissions = [submission_view(each) for each in page.items]
-        return json_answer(
-            200, {"submissions": submissions, "next_page_token": page.next_page_token}
-        )
+        return json_answer(200, SubmissionList(submissions, page.next_page_token))
 
     async def show(self, request: Request) -> Response:
         """Answer one entry."""

@@ -28,6 +28,7 @@ from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.retention import expiry
 from transcripts.retry import RetryPolicy
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.tasks.task import Status, Task
@@ -40,18 +41,6 @@ METADATA_ATTEMPTS: Final = 3
 
 BUSY_RETRY_AFTER_S: Final = 60
 """``Retry-After`` after the last attempt, if Mavi asks for no longer pause."""
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """A job that was bought; ``duplicate`` tells that another request bought it.
-
-    ``labels`` are those that the submission has now.
-    """
-
-    task_id: str
-    submission_id: str
-    duplicate: bool
-    labels: dict[str, str] = {}
 
 
 class CallPolicy(msgspec.Struct, frozen=True):
