@@ -7,11 +7,14 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import click
+import msgspec
 
 from cli.failures import ExitCode, Failure
+from transcripts.results.answers import SubmissionView
+from transcripts.tasks.task import ListedFields
 
 _COLORS: Final = {
     "succeeded": "green",
@@ -47,8 +50,6 @@ def colored(word: str, width: int = 0) -> str:
 
 def print_json(content: object, *, lines: bool = False) -> None:
     """Print one JSON document; with ``lines`` on one line, and at once."""
-    import msgspec
-
     encoded = msgspec.json.encode(content)
     if not lines:
         encoded = msgspec.json.format(encoded, indent=2)
@@ -93,17 +94,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def local_time(text: str | None) -> str:
-    """Write a time of the API in this machine's time zone, to the minute."""
-    if not text:
-        return ""
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+def local_time(time: datetime | None) -> str:
+    """Write a time in this machine's time zone, to the minute."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M") if time else ""
 
 
-def source_of(item: dict[str, Any]) -> str:
+def source_of(item: ListedFields | SubmissionView) -> str:
     """Name what a task or a submission is made from: the object, or else the asset."""
-    source = item.get("source") or {}
-    return str(source.get("uri") or item.get("asset_id") or "")
+    return item.source.uri if item.source else item.asset_id or ""
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from cli.output import clean, clock, padded, width
-from transcripts.tasks.speakers import shown_speakers
+from transcripts.results.answers import WholeTask
+from transcripts.tasks.speakers import ShownSpeakers
 from transcripts.tasks.task import Task
 
 WIDTH: Final = 96
@@ -16,18 +17,16 @@ MAX_LINES: Final = 40
 """So many segments are shown by the demo."""
 
 
-def readable(task: Task, max_lines: int | None = None) -> Iterator[str]:
-    """Yield the lines of a result: a summary, the speakers' shares, then the segments.
-
-    Speakers have the names that people gave them.
-    """
+def readable(
+    task: Task | WholeTask, speakers: ShownSpeakers, max_lines: int | None = None
+) -> Iterator[str]:
+    """Yield the lines of a result: a summary, the speakers' shares, then the segments."""
     provider = task.provider
     if task.status != "succeeded":
         yield f"{task.status} ({task.kind})"
         if provider is not None:
             yield clean(f"Mavi says: code {provider.code}, {provider.message}, {provider.detail}")
         return
-    speakers = shown_speakers(task)
     yield (
         f"{task.status}: {clock(task.duration_s)} of media, {len(speakers.listed)} speakers, "
         f"{task.segment_count} segments, {task.word_count} words"

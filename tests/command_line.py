@@ -12,10 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import click
+import msgspec
 import uvicorn
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from tests.description import check_answer
+from transcripts.errors import ErrorAnswer, ErrorContent
 
 
 def transcripts(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
@@ -52,7 +55,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A prepared answer; ``length`` announces more bytes than ``body`` has, to break off."""
+    """A prepared answer; ``length`` announces more bytes than ``body`` has, to break off.
+
+    The content is one of the types of ``answers``, or JSON of another server. Bytes are sent as
+    they are: for what is no answer of a function.
+    """
 
     status: int = 200
     content: Any = None
@@ -63,12 +70,12 @@ class Reply:
     def body(self) -> bytes:
         if isinstance(self.content, bytes):
             return self.content
-        return b"" if self.content is None else json.dumps(self.content).encode()
+        return b"" if self.content is None else msgspec.json.encode(self.content)
 
 
 def error(status: int, code: str, message: str, **details: Any) -> Reply:
     """Return an error in the one shape of the functions."""
-    return Reply(status, {"error": {"code": code, "message": message, "details": details}})
+    return Reply(status, ErrorAnswer(ErrorContent(code, message, details)))
 
 
 class ScriptedServer:
@@ -94,7 +101,14 @@ class ScriptedServer:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def on(self, request: str, *replies: Reply) -> None:
-        """Prepare the answers to a request such as ``GET /tasks``; a query does not count."""
+        """Prepare the answers to a request such as ``GET /tasks``; a query does not count.
+
+        Raises ``jsonschema.ValidationError`` for content that docs/openapi.yaml does not describe.
+        """
+        method, _, path = request.partition(" ")
+        for reply in replies:
+            if reply.content is not None and not isinstance(reply.content, bytes):
+                check_answer(method, path, reply.status, json.loads(reply.body))
         self._replies[request] = list(replies)
 
     def of(self, request: str) -> list[Request]:

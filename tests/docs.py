@@ -71,7 +71,9 @@ STORED: Final[Mapping[str, type[msgspec.Struct]]] = {
     name: kind
     for module in (task, submission)
     for name, kind in vars(module).items()
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    if isinstance(kind, type)
+    and issubclass(kind, msgspec.Struct)
+    and kind not in (task.ListedFields, task.ShownFields)
 }
 """The stored documents and their parts."""
 
@@ -95,6 +97,8 @@ def fields(kind: type[msgspec.Struct], contents: Mapping[str, str]) -> Iterator[
 
 
 def _type(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _type(typing.get_args(annotation)[0])
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (types.UnionType, typing.Union):
         return " or ".join(map(_type, arguments))

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from tests.builders import callback_body, segment
+from tests.description import check_answer
 from tests.fakes import NOW
 from tests.functional.framework import Answer, Loaded
 from transcripts.backends import open_objects, open_signer
@@ -20,14 +21,18 @@ from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import compress
 from transcripts.logs import Log
 from transcripts.ports import Documents, Read, Write
+from transcripts.results.answers import Summary, WholeTask
+from transcripts.results.views import summary, task_head
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.normalize import normalize
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import (
     Task,
     task_path,
 )
+from transcripts.web import JSON
 
 LONG = 10_000
 """Segments of a transcript that has several pages."""
@@ -68,9 +73,12 @@ class Results:
         return await self.request("GET", path, **options)
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request; every answer of JSON is as docs/openapi.yaml describes it."""
         async with self.loaded.client() as client:
             answer = await client.request(method, path, **options)
         assert answer.headers["Cache-Control"] == "no-store"
+        if answer.content and answer.headers["Content-Type"] == JSON:
+            check_answer(method, answer.request.url.path, answer.status_code, answer.json())
         return answer
 
     async def error(self, path: str, status: int, **options: Any) -> dict[str, Any]:
@@ -191,6 +199,17 @@ def a_task(task_id: str, seconds: float = 0.0, **changes: Any) -> Task:
     """Return a task that was created some seconds after a fixed moment."""
     moment = NOW + timedelta(seconds=seconds)
     return Task(**{"task_id": task_id, "created_at": moment, **changes})
+
+
+def whole_task(task: Task) -> WholeTask:
+    """Return a task as the API answers it."""
+    head = task_head(task, shown_speakers(task, task.segments))
+    return WholeTask(**msgspec.structs.asdict(head), segments=task.segments)
+
+
+def summary_of(task: Task) -> Summary:
+    """Return a task as lists of the API answer it."""
+    return summary(task, shown_speakers(task))
 
 
 def a_submission(submission_id: str, seconds: float = 0.0, **changes: Any) -> Submission:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from cli.client.auth import id_token
 from cli.client.target import Choice, Target, find_target, is_loopback
 from cli.failures import ApiError, ExitCode, Failure, Unreachable
+from transcripts.errors import ErrorAnswer
+from transcripts.results.answers import SubmissionList, TaskList
+from transcripts.submissions.requests import RequestBody
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 120.0
@@ -24,7 +28,13 @@ CHUNK_BYTES: Final = 64 * 1024
 
 MAX_RETRY_AFTER_S: Final = 10
 
+MAX_PAGE_SIZE: Final = 200
+"""The largest page that a list gives."""
+
 _TRANSIENT: Final = frozenset({429, 502, 503, 504})
+
+T = TypeVar("T")
+L = TypeVar("L", TaskList, SubmissionList)
 
 Query = Mapping[str, str | int | bool | None]
 
@@ -36,14 +46,22 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> Any:
-        """Return the decoded body."""
-        import msgspec
+    def read(self, kind: type[T]) -> T:
+        """Return the body as one of the types of ``answers``; a field it does not have is ignored.
 
+        Raises ``Failure`` for another shape.
+        """
         try:
-            return msgspec.json.decode(self.body)
-        except msgspec.MsgspecError as error:
-            raise Failure("The answer is no JSON: the address is not that of results.") from error
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise Failure(
+                f"The answer has another shape: {error}. The command and the function are of"
+                " different versions, or the address is not that of the function."
+            ) from error
+        except msgspec.DecodeError as error:
+            raise Failure(
+                "The answer is no JSON: the address is not that of the function."
+            ) from error
 
 
 class Api:
@@ -90,23 +108,23 @@ class Api:
             repeatable=repeatable,
         )
 
-    def submit(self, content: object) -> Any:
+    def submit(self, body: RequestBody, kind: type[T]) -> T:
         """Post to ``submit``, once; raises ``ApiError`` and ``Unreachable``."""
         url = self.target.submit_url
         if not url:
             raise Failure(
                 "The address of submit is not known. Add --submit-url URL.", ExitCode.USAGE
             )
-        return self._call("POST", url.rstrip("/"), "/", content=content).json()
+        return self._call("POST", url.rstrip("/"), "/", content=body).read(kind)
 
-    def pages(self, path: str, key: str, query: Query | None = None) -> Iterator[list[Any]]:
-        """Yield the items of a list, a page at a time; raises ``ApiError`` and ``Unreachable``."""
+    def pages(self, path: str, kind: type[L], query: Query | None = None) -> Iterator[L]:
+        """Yield the pages of a list; raises ``ApiError`` and ``Unreachable``."""
         parameters = dict(query or {})
         while True:
-            page = self.get(path, parameters).json()
-            yield page[key]
-            parameters["page_token"] = page.get("next_page_token")
-            if not parameters["page_token"]:
+            page = self.get(path, parameters).read(kind)
+            yield page
+            parameters["page_token"] = page.next_page_token
+            if not page.next_page_token:
                 return
 
     @contextmanager
@@ -168,8 +186,6 @@ class Api:
         repeatable: bool = False,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        import msgspec
-
         given = {
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in (query or {}).items()
@@ -206,20 +222,18 @@ class Api:
         return Unreachable(f"{base} {why}. {self.target.start_hint}")
 
     def _error(self, answer: Answer, path: str) -> Failure:
-        import msgspec
-
         if answer.status in (401, 403):
             return self._refused(answer.status)
         try:
-            error = msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])["error"]
-            code, message = str(error["code"]), str(error["message"])
-        except (msgspec.MsgspecError, KeyError):
+            error = msgspec.json.decode(answer.body, type=ErrorAnswer).error
+        except msgspec.MsgspecError:
             if answer.status in _TRANSIENT:
                 return Unreachable(f"{self.target.name} answers {answer.status}. Try again later.")
             return Failure(
                 f"{path} is answered {answer.status} without a reason: the address is not that of"
                 f" the function. {self.target.start_hint}"
             )
+        message = error.message or error.code
         if answer.status == 503:
             return Unreachable(
                 f"{message} Try again in {answer.headers.get('Retry-After', '5')} s."
@@ -228,8 +242,8 @@ class Api:
         return ApiError(
             f"{message} Try again in {wait} s." if wait else message,
             status=answer.status,
-            code=code,
-            details=error.get("details") or {},
+            code=error.code,
+            details=error.details or {},
         )
 
     def _refused(self, status: int) -> Failure:

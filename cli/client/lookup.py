@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cli.client.api import Api
 from cli.failures import ApiError, ExitCode, Failure
+from transcripts.results.answers import SubmissionList, SubmissionView, TaskList, WholeTask
+from transcripts.submissions.submission import OPEN
+from transcripts.tasks.task import Status
 
 DIGEST_CHARS: Final = 16
 _OBJECT_PREFIX: Final = "gs://"
 _ASSET_PREFIX: Final = "re_"
-OPEN: Final = frozenset({"pending", "uploading", "uploaded", "submitting"})
-"""States of a submission that are not final."""
-WAITING: Final = frozenset({"submitted", "overdue"})
+WAITING: Final = frozenset({Status.SUBMITTED, Status.OVERDUE})
 """Statuses of a task whose result may still come."""
 
 
@@ -24,25 +25,33 @@ class Found:
     """A submission, its task, or both, as found for a subject. ``etag`` is the task's."""
 
     subject: str
-    submission: dict[str, Any] | None
-    task: dict[str, Any] | None
+    submission: SubmissionView | None
+    task: WholeTask | None
     etag: str | None = None
 
     @property
     def state(self) -> str:
         """The task's status, or the submission's state before there is a task."""
         if self.task is not None:
-            return str(self.task["status"])
-        submission = self.submission or {}
+            return self.task.status
         # A submission keeps the id of its task after the task is deleted.
-        return "deleted" if submission.get("task_id") else str(submission["state"])
+        if self.submission is None or self.submission.task_id is not None:
+            return Status.DELETED
+        return self.submission.state
 
     @property
     def next_step(self) -> str | None:
         """The next step in words, None after success."""
-        if self.state == "deleted":
+        if self.state == Status.DELETED:
             return "The task was deleted or has expired. To buy it again, submit it with --force."
-        return (self.task or self.submission or {}).get("next_step")
+        known = self.task or self.submission
+        return known.next_step if known else None
+
+    @property
+    def task_id(self) -> str | None:
+        """The id of the task, also of one that is deleted."""
+        known = self.task or self.submission
+        return known.task_id if known else None
 
     @property
     def is_pending(self) -> bool:
@@ -56,7 +65,7 @@ class Found:
         """The exit code that stands for the state."""
         if self.is_pending:
             return ExitCode.PENDING
-        return ExitCode.OK if self.state == "succeeded" else ExitCode.TASK_FAILED
+        return ExitCode.OK if self.state == Status.SUCCEEDED else ExitCode.TASK_FAILED
 
 
 class NotFound(Failure):
@@ -91,23 +100,23 @@ def find(api: Api, subject: str) -> Found:
     return _by_id(api, subject)
 
 
-def find_task(api: Api, subject: str) -> Found:
-    """Return what is known, with a task; raises what ``find`` raises, and ``Failure``."""
+def find_task(api: Api, subject: str) -> tuple[Found, WholeTask]:
+    """Return what is known, and the task; raises what ``find`` raises, and ``Failure``."""
     found = find(api, subject)
     if found.task is None:
         code = ExitCode.PENDING if found.is_pending else ExitCode.FAILED
         raise Failure(f"{subject} is {found.state}: no task yet. {found.next_step}", code)
-    return found
+    return found, found.task
 
 
 def task_id_of(api: Api, subject: str) -> str:
     """Return the task of a subject; an id is taken for a task's without a request."""
     if subject.startswith((_OBJECT_PREFIX, _ASSET_PREFIX)) or Path(subject).is_file():
-        return str((find_task(api, subject).task or {})["task_id"])
+        return find_task(api, subject)[1].task_id
     return subject
 
 
-def read_task(api: Api, task_id: str) -> tuple[dict[str, Any], str | None] | None:
+def read_task(api: Api, task_id: str) -> tuple[WholeTask, str | None] | None:
     """Return a task and its entity tag, None for an unknown id."""
     try:
         answer = api.get(f"/tasks/{_segment(task_id)}")
@@ -115,18 +124,18 @@ def read_task(api: Api, task_id: str) -> tuple[dict[str, Any], str | None] | Non
         if error.status == 404:
             return None
         raise
-    return answer.json(), answer.headers.get("ETag")
+    return answer.read(WholeTask), answer.headers.get("ETag")
 
 
-def read_submission(api: Api, submission_id: str) -> dict[str, Any] | None:
+def read_submission(api: Api, submission_id: str) -> SubmissionView | None:
     """Return a submission, None for an unknown id."""
     try:
-        submission: dict[str, Any] = api.get(f"/submissions/{_segment(submission_id)}").json()
+        answer = api.get(f"/submissions/{_segment(submission_id)}")
     except ApiError as error:
         if error.status == 404:
             return None
         raise
-    return submission
+    return answer.read(SubmissionView)
 
 
 def _segment(text: str) -> str:
@@ -136,28 +145,29 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _newest(api: Api, field: str, value: str) -> dict[str, Any] | None:
-    page = api.get("/submissions", {field: value, "page_size": 1}).json()
-    return next(iter(page["submissions"]), None)
+def _newest(api: Api, field: str, value: str) -> SubmissionView | None:
+    page = api.get("/submissions", {field: value, "page_size": 1}).read(SubmissionList)
+    return next(iter(page.submissions), None)
 
 
-def _by_submission(api: Api, subject: str, submission: dict[str, Any] | None) -> Found:
+def _by_submission(api: Api, subject: str, submission: SubmissionView | None) -> Found:
     if submission is None:
         raise NotFound(
             f"{subject} is not known here. Submit it: transcripts submit {subject}\n"
             "An object that was just uploaded appears within seconds."
         )
-    task_id = submission.get("task_id")
-    task = read_task(api, task_id) if task_id else None
+    task = read_task(api, submission.task_id) if submission.task_id else None
     return Found(subject, submission, *(task or (None, None)))
 
 
 def _by_asset(api: Api, asset_id: str) -> Found:
     submission = _newest(api, "asset_id", asset_id)
     if submission is None:
-        page = api.get("/tasks", {"asset_id": asset_id, "page_size": 1}).json()
-        for task in page["tasks"]:
-            return Found(asset_id, None, task)
+        page = api.get("/tasks", {"asset_id": asset_id, "page_size": 1}).read(TaskList)
+        for summary in page.tasks:
+            task = read_task(api, summary.task_id)
+            if task is not None:
+                return Found(asset_id, None, *task)
     return _by_submission(api, asset_id, submission)
 
 
@@ -180,8 +190,7 @@ def _by_id(api: Api, subject: str) -> Found:
     read = read_task(api, subject)
     if read is not None:
         task, etag = read
-        submission_id = task.get("submission_id")
-        submission = read_submission(api, submission_id) if submission_id else None
+        submission = read_submission(api, task.submission_id) if task.submission_id else None
         return Found(subject, submission, task, etag)
     submission = read_submission(api, subject)
     if submission is None:

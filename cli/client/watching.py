@@ -93,13 +93,13 @@ class Watch:
         return True
 
     def _print(self, subject: str, found: Found) -> None:
-        task_id = (found.task or {}).get("task_id") or (found.submission or {}).get("task_id")
-        reason = (found.submission or {}).get("reason")
+        submission = found.submission
+        reason = submission.reason if submission else None
         if self.as_json:
             content = {
                 "subject": self.names.get(subject, subject),
-                "submission_id": (found.submission or {}).get("submission_id"),
-                "task_id": task_id,
+                "submission_id": submission.submission_id if submission else None,
+                "task_id": found.task_id,
                 "state": found.state,
                 "reason": reason,
                 "next_step": found.next_step,
@@ -107,8 +107,8 @@ class Watch:
             print_json(content, lines=True)
             return
         words = [time.strftime("%H:%M:%S"), self._name(subject), colored(found.state)]
-        words += [f"task {task_id}"] if task_id else []
-        words += [str(reason)] if reason else []
+        words += [f"task {found.task_id}"] if found.task_id else []
+        words += [reason] if reason else []
         click.echo("  ".join(words))
         if not found.is_pending and found.next_step:
             click.echo(f"          {found.next_step}")

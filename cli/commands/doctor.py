@@ -16,6 +16,8 @@ from cli.failures import ApiError, ExitCode, Failure
 from cli.local.state import LocalStack
 from cli.options import json_option, target_options
 from cli.output import clean, colored, note, print_json
+from transcripts.submissions.answers import Receipt
+from transcripts.submissions.requests import RequestBody
 
 WRONG_TOKEN: Final = "wrong-token-of-transcripts-doctor"  # noqa: S105 - it is meant to be refused
 TIMEOUT_S: Final = 10.0
@@ -96,7 +98,7 @@ def _functions(api: Api) -> Iterator[Check]:
         )
         return
     try:
-        api.submit({})
+        api.submit(RequestBody(), Receipt)
         yield Check("submit", ok=False, detail="accepts an empty request: it is another service")
     except ApiError as error:
         # The request is invalid on purpose: nothing is bought.

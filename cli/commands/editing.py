@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
+import msgspec
 
 from cli.client.api import Api, open_api
 from cli.client.lookup import find_task, task_id_of
@@ -13,6 +13,7 @@ from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure
 from cli.options import json_option, target_options, yes_option
 from cli.output import clean, confirm, note, print_json, table
+from transcripts.results.answers import Left, RenamedSpeakers, TaskDeleted, WholeTask
 
 
 @click.command("rename")
@@ -30,17 +31,13 @@ def rename_command(
     speakers with the same name are shown as one.
     """
     api = open_api(choice)
-    found = find_task(api, subject)
-    task = found.task or {}
-    if "speakers" not in task:
-        found = find_task(api, task["task_id"])
-        task = found.task or {}
+    found, task = find_task(api, subject)
     content = _content(task, changes)
     tag = if_match or found.etag
     try:
         answer = api.call(
             "PATCH",
-            f"/tasks/{task['task_id']}/speaker_names",
+            f"/tasks/{task.task_id}/speaker_names",
             content=content,
             headers={"If-Match": tag} if tag else {},
         )
@@ -49,26 +46,20 @@ def rename_command(
             raise
         raise Failure(
             "The task has changed meanwhile, and no name was changed. Look at it: "
-            f"transcripts show {task['task_id']}\nThen repeat the command."
+            f"transcripts show {task.task_id}\nThen repeat the command."
         ) from error
-    renamed = answer.json()
+    renamed = answer.read(RenamedSpeakers)
     if as_json:
-        print_json(renamed | {"etag": answer.headers.get("ETag")})
+        print_json(msgspec.structs.asdict(renamed) | {"etag": answer.headers.get("ETag")})
         return
-    rows = [
-        [each["id"], ", ".join(_given_names(each)), each["name"]] for each in renamed["speakers"]
-    ]
+    rows = [[each.id, ", ".join(each.given_names), each.name] for each in renamed.speakers]
     for line in table(["ID", "BY MAVI", "SHOWN AS"], rows):
         click.echo(line)
 
 
-def _given_names(speaker: dict[str, Any]) -> list[str]:
-    return [speaker["given_name"], *speaker["other_given_names"]]
-
-
-def _content(task: dict[str, Any], changes: Sequence[str]) -> dict[str, str | None]:
+def _content(task: WholeTask, changes: Sequence[str]) -> dict[str, str | None]:
     """Return the body of the request; raises ``Failure`` for a speaker that is not there."""
-    named = {each["name"] for each in task["speaker_names"]}
+    named = {each.name for each in task.speaker_names}
     content: dict[str, str | None] = {}
     for change in changes:
         old, equals, new = change.partition("=")
@@ -76,16 +67,16 @@ def _content(task: dict[str, Any], changes: Sequence[str]) -> dict[str, str | No
             raise Failure(f"{change} is not OLD=NEW.", ExitCode.USAGE)
         names = [
             name
-            for speaker in task["speakers"]
-            for name in _given_names(speaker)
-            if old in (speaker["id"], speaker["name"], name)
+            for speaker in task.speakers
+            for name in speaker.given_names
+            if old in (speaker.id, speaker.name, name)
         ]
-        if old in names and all(old != each["name"] for each in task["speakers"]):
+        if old in names and all(old != each.name for each in task.speakers):
             names = [old]
         if not names and not new and old in named:
             names = [old]
         if not names:
-            known = ", ".join(f"{each['id']} ({each['name']})" for each in task["speakers"])
+            known = ", ".join(f"{each.id} ({each.name})" for each in task.speakers)
             raise Failure(
                 f"There is no speaker {clean(old)}. The speakers are: {clean(known) or 'none'}"
             )
@@ -117,24 +108,31 @@ def delete_command(
     else:
         for outcome in outcomes:
             _print_outcome(outcome)
-    if any(outcome["error"] or outcome["left"] for outcome in outcomes):
+    if any(outcome.error or outcome.left for outcome in outcomes):
         raise Failure("Not everything was deleted. The lines above say what to do.")
 
 
-def _delete(api: Api, task_id: str, *, asset: bool) -> dict[str, Any]:
-    outcome: dict[str, Any] = {"task_id": task_id, "left": [], "error": None}
+class _Outcome(msgspec.Struct):
+    """What became of one task."""
+
+    task_id: str
+    left: list[Left] = []
+    error: dict[str, str] | None = None
+
+
+def _delete(api: Api, task_id: str, *, asset: bool) -> _Outcome:
     try:
         query = {"asset": asset or None}
         answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
     except ApiError as error:
-        return outcome | {"error": {"code": error.code, "message": error.message}}
-    return outcome | {"left": answer.json()["left"] if answer.status == 200 else []}
+        return _Outcome(task_id, error={"code": error.code, "message": error.message})
+    return _Outcome(task_id, answer.read(TaskDeleted).left if answer.status == 200 else [])
 
 
-def _print_outcome(outcome: dict[str, Any]) -> None:
-    if outcome["error"]:
-        note(f"{outcome['task_id']}  {outcome['error']['message']}")
+def _print_outcome(outcome: _Outcome) -> None:
+    if outcome.error:
+        note(f"{outcome.task_id}  {outcome.error['message']}")
         return
-    click.echo(f"{outcome['task_id']}  deleted")
-    for left in outcome["left"]:
-        note(f"  left: {left['what']} ({left['reason']}). {left['message']}")
+    click.echo(f"{outcome.task_id}  deleted")
+    for left in outcome.left:
+        note(f"  left: {left.part} ({left.reason}). {left.message}")

@@ -37,7 +37,7 @@ def open_command(
     api = open_api(choice)
     path = "/"
     if subject:
-        path = f"/view/{(find_task(api, subject).task or {})['task_id']}"
+        path = f"/view/{find_task(api, subject)[1].task_id}"
     else:
         # A login that is missing is explained here, and not in the browser.
         api.get("/tasks", {"page_size": 1})

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Final
 
 import click
 
-from cli.client.api import open_api
+from cli.client.api import MAX_PAGE_SIZE, open_api
 from cli.client.lookup import find_task
 from cli.client.target import Choice
 from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options
 from cli.output import clock, local_time, note, print_json, source_of, table
+from transcripts.results.answers import SubmissionList, SubmissionView, Summary, TaskList
+from transcripts.submissions.submission import State
+from transcripts.tasks.task import Status
 
-STATUSES: Final = ("submitted", "overdue", "succeeded", "failed", "unrecognized")
-STATES: Final = (
-    "pending",
-    "uploading",
-    "uploaded",
-    "submitting",
-    "submitted",
-    "rejected",
-    "submit_unknown",
-)
-MAX_PAGE_SIZE: Final = 200
+STATUSES: Final = tuple(str(status) for status in Status if status is not Status.DELETED)
+"""Those that a list can show: a deleted task is in no list."""
 
 
 @click.command("list")
@@ -33,7 +29,11 @@ MAX_PAGE_SIZE: Final = 200
 @click.option("--unmatched", is_flag=True, help="Only results that no submission bought.")
 @click.option("--since", metavar="TIME", help="Created at this RFC 3339 time or later.")
 @click.option("--until", metavar="TIME", help="Created before this time.")
-@click.option("--state", type=click.Choice(STATES), help="List submissions in this state instead.")
+@click.option(
+    "--state",
+    type=click.Choice(tuple(map(str, State))),
+    help="List submissions in this state instead.",
+)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @json_option
 @target_options
@@ -65,16 +65,18 @@ def list_command(  # noqa: PLR0913 - one for each option
         "page_size": min(limit, MAX_PAGE_SIZE),
     }
     api = open_api(choice)
-    found: list[dict[str, Any]] = []
-    for page in api.pages(f"/{key}", key, query):
-        found += page
-        if len(found) >= limit:
-            break
-    found = found[:limit]
+    found: Sequence[Summary] | Sequence[SubmissionView]
+    if state:
+        entries = (page.submissions for page in api.pages("/submissions", SubmissionList, query))
+        found = submissions = list(islice(chain.from_iterable(entries), limit))
+        lines = _submissions(submissions)
+    else:
+        summaries = (page.tasks for page in api.pages("/tasks", TaskList, query))
+        found = tasks = list(islice(chain.from_iterable(summaries), limit))
+        lines = _tasks(tasks)
     if as_json:
         print_json({key: found})
         return
-    lines = _submissions(found) if state else _tasks(found)
     if not found:
         note(f"There are no {key} here." if not given else f"No {key} match.")
         return
@@ -84,13 +86,13 @@ def list_command(  # noqa: PLR0913 - one for each option
         note(f"These are the newest {limit}; --limit shows more.")
 
 
-def _tasks(tasks: list[dict[str, Any]]) -> list[str]:
+def _tasks(tasks: Sequence[Summary]) -> list[str]:
     rows = [
         [
-            task["task_id"],
-            task["status"],
-            local_time(task["created_at"]),
-            clock(task["duration_s"]) if task["status"] == "succeeded" else "",
+            task.task_id,
+            task.status,
+            local_time(task.created_at),
+            clock(task.duration_s) if task.status is Status.SUCCEEDED else "",
             source_of(task),
         ]
         for task in tasks
@@ -98,13 +100,13 @@ def _tasks(tasks: list[dict[str, Any]]) -> list[str]:
     return list(table(["TASK", "STATUS", "CREATED", "LENGTH", "SOURCE"], rows))
 
 
-def _submissions(submissions: list[dict[str, Any]]) -> list[str]:
+def _submissions(submissions: Sequence[SubmissionView]) -> list[str]:
     rows = [
         [
-            item["submission_id"],
-            item["state"],
-            local_time(item["created_at"]),
-            item["reason"] or "",
+            item.submission_id,
+            item.state,
+            local_time(item.created_at),
+            item.reason or "",
             source_of(item),
         ]
         for item in submissions
@@ -122,22 +124,16 @@ def show_command(*, subject: str, lines: int | None, as_json: bool, choice: Choi
 
     TASK is the id of a task or submission, an asset id, a gs:// address or a file.
     """
-    api = open_api(choice)
-    found = find_task(api, subject)
-    task = found.task or {}
-    if "segments" not in task:
-        found = find_task(api, task["task_id"])
-        task = found.task or {}
+    found, task = find_task(open_api(choice), subject)
     if as_json:
         print_json(task)
         return
-    import msgspec
-
     from cli.view import readable
-    from transcripts.tasks.task import Task
+    from transcripts.tasks.speakers import ShownSpeakers
 
-    click.echo(f"{task['task_id']}  {source_of(task)}")
-    for line in readable(msgspec.convert(task | {"speaker_names": []}, Task), lines):
+    click.echo(f"{task.task_id}  {source_of(task)}")
+    speakers = ShownSpeakers({each.id: each for each in task.speakers})
+    for line in readable(task, speakers, lines):
         click.echo(line)
     if found.next_step:
         click.echo(f"\n{found.next_step}")

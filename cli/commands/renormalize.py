@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
-from cli.client.api import Api, open_api
+from cli.client.api import MAX_PAGE_SIZE, Api, open_api
 from cli.client.lookup import task_id_of
 from cli.client.target import Choice
-from cli.commands.reading import MAX_PAGE_SIZE
 from cli.failures import ApiError, ExitCode, Failure, Unreachable
 from cli.options import json_option, target_options
 from cli.output import note, print_json
+from transcripts.results.answers import Summary, TaskList
+from transcripts.tasks.task import Status
 
-HAS_RESULT: Final = frozenset({"succeeded", "failed", "unrecognized"})
+HAS_RESULT: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.UNRECOGNIZED})
 
 
 class _Task(NamedTuple):
     task_id: str
-    created_at: str | None
+    created_at: datetime | None
 
 
 @click.command("renormalize")
@@ -57,10 +58,10 @@ def renormalize_command(
 
 def _created_since(api: Api, since: str, until: str | None) -> Iterator[_Task]:
     query = {"created_after": since, "created_before": until, "page_size": MAX_PAGE_SIZE}
-    for page in api.pages("/tasks", "tasks", query):
-        for task in page:
-            if task["status"] in HAS_RESULT:
-                yield _Task(task["task_id"], task["created_at"])
+    for page in api.pages("/tasks", TaskList, query):
+        for task in page.tasks:
+            if task.status in HAS_RESULT:
+                yield _Task(task.task_id, task.created_at)
 
 
 def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) -> None:
@@ -71,16 +72,14 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
         for task in tasks:
             last = task
             try:
-                summary = api.call(
-                    "POST", f"/tasks/{task.task_id}/renormalize", repeatable=True
-                ).json()
+                answer = api.call("POST", f"/tasks/{task.task_id}/renormalize", repeatable=True)
             except ApiError as error:
                 failed[task.task_id] = error.message
                 note(f"{task.task_id}  {error.message}")
                 continue
             done.append(task.task_id)
             if not as_json:
-                click.echo(_line(summary))
+                click.echo(_line(answer.read(Summary)))
     except (KeyboardInterrupt, Unreachable) as error:
         note(f"Stopped after {len(done) + len(failed)} tasks. {_next_command(since, last)}")
         if isinstance(error, Unreachable):
@@ -94,10 +93,10 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
         raise Failure("Some tasks were not renormalized. The lines above say why.")
 
 
-def _line(summary: dict[str, Any]) -> str:
+def _line(summary: Summary) -> str:
     return (
-        f"{summary['task_id']}  {summary['status']}, {summary['segment_count']} segments, "
-        f"{summary['word_count']} words"
+        f"{summary.task_id}  {summary.status}, {summary.segment_count} segments, "
+        f"{summary.word_count} words"
     )
 
 
@@ -105,6 +104,6 @@ def _next_command(since: str | None, last: _Task | None) -> str:
     """Return the command that goes on: the list is newest first, and excludes --until."""
     if since is None or last is None or last.created_at is None:
         return "Repeat the command."
-    until = datetime.fromisoformat(last.created_at) + timedelta(microseconds=1)
+    until = last.created_at + timedelta(microseconds=1)
     text = until.isoformat().replace("+00:00", "Z")
     return f"Go on: transcripts renormalize --since {since} --until {text}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
 from cli.client.api import open_api
 from cli.client.lookup import find
 from cli.client.target import Choice
 from cli.options import json_option, target_options
 from cli.output import clean, colored, local_time, print_json
+from transcripts.results.answers import TaskHead
+from transcripts.tasks.task import Status
 
 
 @click.command("status")
@@ -23,33 +26,34 @@ def status_command(context: click.Context, *, subject: str, as_json: bool, choic
     code is 0 for a transcript, 8 if it may still come, and 5 if it does not come by waiting.
     """
     found = find(open_api(choice), subject)
-    submission, task = found.submission or {}, found.task or {}
+    submission, task = found.submission, found.task
     if as_json:
-        task = {key: value for key, value in task.items() if key != "segments"}
         print_json(
             {
                 "subject": subject,
                 "state": found.state,
-                "submission": found.submission,
-                "task": task or None,
+                "submission": submission,
+                "task": msgspec.convert(task, TaskHead | None, from_attributes=True),
                 "next_step": found.next_step,
             }
         )
         context.exit(found.exit_code)
-    provider = task.get("provider") or {}
+    known = [each for each in (submission, task) if each is not None]
+    submitted_at = next((each.submitted_at for each in known if each.submitted_at), None)
+    failed = task is not None and task.status is Status.FAILED
     rows = [
-        ("state", colored(found.state)),
-        ("object", (submission.get("source") or task.get("source") or {}).get("uri")),
-        ("asset", submission.get("asset_id") or task.get("asset_id")),
-        ("submission", submission.get("submission_id")),
-        ("task", task.get("task_id") or submission.get("task_id")),
-        ("submitted", local_time(submission.get("submitted_at") or task.get("submitted_at"))),
-        ("received", local_time(task.get("received_at"))),
-        ("reason", submission.get("reason")),
-        ("Mavi says", provider.get("detail") if found.state == "failed" else None),
-        ("next step", found.next_step or f"Read it: transcripts show {task.get('task_id')}"),
+        ("object", next((each.source.uri for each in known if each.source), None)),
+        ("asset", next((each.asset_id for each in known if each.asset_id), None)),
+        ("submission", submission.submission_id if submission else None),
+        ("task", found.task_id),
+        ("submitted", local_time(submitted_at)),
+        ("received", local_time(task.received_at if task else None)),
+        ("reason", submission.reason if submission else None),
+        ("Mavi says", task.provider.detail if task and task.provider and failed else None),
+        ("next step", found.next_step or f"Read it: transcripts show {found.task_id}"),
     ]
+    click.echo(f"{'state':<10}  {colored(found.state)}")
     for name, value in rows:
         if value:
-            click.echo(f"{name:<10}  {value if name == 'state' else clean(str(value))}")
+            click.echo(f"{name:<10}  {clean(value)}")
     context.exit(found.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -16,8 +16,9 @@ from cli.client.watching import Watch
 from cli.failures import ApiError, ExitCode, Failure
 from cli.options import json_option, target_options
 from cli.output import clean, note, print_json
-
-MAX_ASSETS: Final = 1_000
+from transcripts.submissions.answers import EnqueueResult, Receipt
+from transcripts.submissions.requests import MAX_ASSETS, RequestBody
+from transcripts.submissions.submission import State, submission_id_of_object
 
 
 class _Item(NamedTuple):
@@ -111,9 +112,7 @@ class _Submitter:
         self._api = api
         self._choice = choice
         self._labels = labels
-        self._options: dict[str, Any] = {"labels": labels} if labels else {}
-        if force:
-            self._options["force"] = True
+        self._force = force
         self._bucket: Bucket | None = None
 
     def submit(self, inputs: Sequence[str] | dict[str, None]) -> list[_Item]:
@@ -137,8 +136,6 @@ class _Submitter:
             return _Item(text, text, state="failed", error=error.message)
 
     def _file(self, text: str) -> _Item:
-        from transcripts.submissions.submission import submission_id_of_object
-
         path = Path(text)
         name = object_name(path)
         metadata = {f"{LABEL_PREFIX}{key}": value for key, value in self._labels.items()}
@@ -146,7 +143,7 @@ class _Submitter:
             self._bucket = open_bucket(self._api.target, self._choice.bucket)
         with Progress(clean(path.name), path.stat().st_size) as progress:
             uploaded = self._bucket.upload(path, name, metadata, progress.at)
-        if uploaded.existed or self._options.get("force"):
+        if uploaded.existed or self._force:
             # The event of an object comes once. A repetition asks submit itself.
             if uploaded.existed:
                 note(f"{clean(path.name)} is in the bucket already, and is not uploaded again.")
@@ -155,23 +152,24 @@ class _Submitter:
         return _Item(text, submission_id, submission_id)
 
     def _object(self, uri: str) -> _Item:
-        answer = self._api.submit({"uri": uri, **self._options})
-        return _queued(uri, uri, answer)
+        body = RequestBody(uri=uri, labels=self._labels, force=self._force)
+        return _queued(uri, uri, self._api.submit(body, EnqueueResult))
 
     def _asset(self, asset_id: str) -> _Item:
-        answer = self._api.submit({"asset_id": asset_id, **self._options})
+        body = RequestBody(asset_id=asset_id, labels=self._labels, force=self._force)
+        answer = self._api.submit(body, Receipt)
         return _Item(
             asset_id,
-            answer["task_id"],
-            answer["submission_id"],
-            answer["task_id"],
-            answer["status"],
-            answer["duplicate"],
+            answer.task_id,
+            answer.submission_id,
+            answer.task_id,
+            answer.status,
+            answer.duplicate,
         )
 
     def _assets(self, asset_ids: list[str]) -> list[_Item]:
-        answer = self._api.submit({"asset_ids": asset_ids, **self._options})
-        failed = set(answer.get("failed", []))
+        body = RequestBody(asset_ids=asset_ids, labels=self._labels, force=self._force)
+        failed = set(self._api.submit(body, EnqueueResult).failed)
         items = []
         for asset_id in asset_ids:
             if asset_id in failed:
@@ -182,13 +180,16 @@ class _Submitter:
         return items
 
 
-def _queued(text: str, watch: str, answer: dict[str, Any]) -> _Item:
+def _queued(text: str, watch: str, answer: EnqueueResult) -> _Item:
     """Return what became of one object; a list has one id, under how it was found."""
-    for key, state in (("queued", "queued"), ("duplicates", "submitted")):
-        for submission_id in answer.get(key, []):
-            duplicate = key == "duplicates"
-            return _Item(text, submission_id, submission_id, None, state, duplicate)
-    for submission_id in answer.get("unknown", []):
+    for submission_id in answer.queued:
+        return _Item(text, submission_id, submission_id)
+    for submission_id in answer.duplicates:
+        return _Item(text, submission_id, submission_id, state=State.SUBMITTED, duplicate=True)
+    for submission_id in answer.deleted:
+        error = "It was bought, and its transcript was deleted. To buy it again: --force"
+        return _Item(text, submission_id, submission_id, state="deleted", error=error)
+    for submission_id in answer.unknown:
         error = (
             "It may have been bought, and its answer was lost. Ask for it: transcripts status"
             f" {submission_id}\nTo buy it, perhaps twice: --force"

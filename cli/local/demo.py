@@ -18,6 +18,7 @@ from cli.local.processes import Event
 from cli.local.stack import EMULATORS, Stack, StackOptions
 from cli.view import MAX_LINES, readable
 from transcripts.embedded.database import FILE_NAME
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Task, task_path
 
 SAMPLE: Final = "planning-meeting.mp4"
@@ -111,7 +112,7 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
         _say(started, datetime.now(UTC), "submit", "202; the fake Mavi works for about a second")
         task = await _result(stack, answer["task_id"], data_dir)
         print("\nThe stored result:\n")
-        for line in readable(task, MAX_LINES):
+        for line in readable(task, shown_speakers(task, task.segments), MAX_LINES):
             print(f"  {line}")
         print(
             f"\nTask    {task.task_id}\nStored  {_where(stack, data_dir, task_path(task.task_id))}"

@@ -41,7 +41,23 @@ module.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class ErrorContent(msgspec.Struct, frozen=True):
+    """What an answer says about an error; the public function says the code only."""
+
+    code: str
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """The one shape of every error that a function answers."""
+
+    error: ErrorContent
 
 
 class TranscriptsError(Exception):

@@ -16,6 +16,8 @@ from transcripts.errors import (
     BodyIncomplete,
     BodyNotReceived,
     BodyTooLarge,
+    ErrorAnswer,
+    ErrorContent,
     RequestError,
     TranscriptsError,
     TransientError,
@@ -40,9 +42,11 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
 
     ``code_only`` is for the public function, which never says more than the code.
     """
-    content: dict[str, object] = {"code": error.code}
-    if not code_only:
-        content |= {"message": error.message, "details": error.details}
+    content = (
+        ErrorContent(error.code)
+        if code_only
+        else ErrorContent(error.code, error.message, error.details)
+    )
     headers: dict[str, str] = {}
     retry_after_s = error.retry_after_s
     if retry_after_s is None and error.status == 503:
@@ -52,7 +56,7 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
     if isinstance(error, BodyTooLarge | BodyIncomplete):
         # The rest of the body must not be read as the next request.
         headers["Connection"] = "close"
-    return json_answer(error.status, {"error": content}, headers)
+    return json_answer(error.status, ErrorAnswer(content), headers)
 
 
 def error_boundary(

@@ -14,10 +14,11 @@ from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.deploy.fake_programs import FakePrograms
 from tests.functional.test_cli_login import checkout, outputs, programs
+from transcripts.results.answers import TaskList
 
 __all__ = ["checkout", "programs"]
 
-EMPTY = Reply(200, {"tasks": [], "next_page_token": None})
+EMPTY = Reply(200, TaskList([], None))
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import urllib3
+from msgspec.structs import replace
 
 from cli.client import api
 from cli.client.target import Choice, find_target
@@ -17,9 +19,13 @@ from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
 from cli.main import COMMANDS
 from tests.command_line import Reply, ScriptedServer, error, transcripts
+from tests.results import a_task, summary_of, whole_task
+from transcripts.results.answers import Left, Part, TaskDeleted, TaskList
+from transcripts.submissions.answers import EnqueueResult, Receipt
+from transcripts.tasks.task import Speaker, Status
 
-EMPTY = Reply(200, {"tasks": [], "next_page_token": None})
-TASK = {"task_id": "t", "status": "succeeded", "speakers": [], "speaker_names": []}
+EMPTY = Reply(200, TaskList([], None))
+TASK = a_task("t", status=Status.SUCCEEDED, submission_id="s")
 
 
 @pytest.fixture
@@ -135,7 +141,7 @@ def test_answer_of_another_service_is_not_taken_for_results(server: ScriptedServ
     server.on("GET /tasks", Reply(200, b"<html>"))
     result = transcripts("list")
     assert result.exit_code == 1
-    assert "not that of results" in result.stderr
+    assert "not that of the function" in result.stderr
 
 
 def test_submit_is_not_repeated_after_an_outage(server: ScriptedServer) -> None:
@@ -158,13 +164,37 @@ def test_unexpected_error_is_reported_without_a_traceback(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRANSCRIPTS_DEBUG shows the traceback."""
-    server.on("GET /tasks", Reply(200, {"unexpected": 1}))
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("made-up")
+
+    monkeypatch.setattr(api.Api, "get", broken)
     result = transcripts("list")
     assert result.exit_code == 1
     assert "This is a bug" in result.stderr
     assert "Traceback" not in result.output
     monkeypatch.setenv("TRANSCRIPTS_DEBUG", "1")
     assert isinstance(transcripts("list").exception, KeyError)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"tasks": [{"task_id": 1}], "next_page_token": null}', b'{"unexpected": 1}', b"[]"]
+)
+def test_answer_of_another_shape_is_explained(server: ScriptedServer, body: bytes) -> None:
+    """It is no bug of the command: the function is of another version, or another service."""
+    server.on("GET /tasks", Reply(200, body))
+    result = transcripts("list")
+    assert result.exit_code == 1
+    assert "The answer has another shape" in result.stderr
+
+
+def test_answer_with_a_field_that_the_command_does_not_know_is_read(
+    server: ScriptedServer,
+) -> None:
+    """A function may be newer than the command."""
+    known = msgspec.json.encode(TaskList([summary_of(TASK)], None))
+    server.on("GET /tasks", Reply(200, known.replace(b'{"task_id"', b'{"new":1,"task_id"')))
+    assert transcripts("list").stdout.splitlines()[1].startswith("t ")
 
 
 def test_interrupted_command_exits_130(
@@ -204,7 +234,7 @@ def test_start_of_list_imports_no_large_library(server: ScriptedServer) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert not loaded & {"aiohttp", "asyncio", "requests", "grpc", "hcl2", "transcripts"}
+    assert not loaded & {"aiohttp", "asyncio", "requests", "grpc", "hcl2", "starlette"}
     assert "google.auth" not in done.stderr
 
 
@@ -236,20 +266,15 @@ def test_completion_script_is_that_of_the_command(shell: str) -> None:
 
 def test_no_color_keeps_escape_sequences_out(server: ScriptedServer) -> None:
     """Off a terminal there are none either."""
-    task = {
-        "task_id": "t",
-        "status": "failed",
-        "created_at": "2026-01-31T12:00:00Z",
-        "duration_s": 0,
-    }
-    server.on("GET /tasks", Reply(200, {"tasks": [task], "next_page_token": None}))
+    failed = summary_of(a_task("t", status=Status.FAILED))
+    server.on("GET /tasks", Reply(200, TaskList([failed], None)))
     assert "\x1b" not in transcripts("list").stdout
     assert "\x1b" not in transcripts("list", env={"NO_COLOR": "1"}).stdout
 
 
 # submit -----------------------------------------------------------------------------------------
 
-RECEIPT = {"task_id": "t", "submission_id": "s", "status": "submitted", "duplicate": False}
+RECEIPT = Receipt("t", "s", duplicate=False)
 
 
 def test_submit_of_an_asset_prints_its_task(server: ScriptedServer) -> None:
@@ -262,7 +287,7 @@ def test_submit_of_an_asset_prints_its_task(server: ScriptedServer) -> None:
 
 def test_submit_of_a_bought_asset_says_so(server: ScriptedServer) -> None:
     """Nothing was paid."""
-    server.on("POST /", Reply(200, RECEIPT | {"duplicate": True}))
+    server.on("POST /", Reply(200, Receipt("t", "s", duplicate=True)))
     assert "already bought" in transcripts("submit", "re_1").stdout
     (item,) = json.loads(transcripts("submit", "re_1", "--json").stdout)["submissions"]
     assert item["duplicate"] is True
@@ -270,7 +295,7 @@ def test_submit_of_a_bought_asset_says_so(server: ScriptedServer) -> None:
 
 def test_submit_of_several_assets_is_one_request(server: ScriptedServer) -> None:
     """submit paces them; one that was not enqueued makes the command fail."""
-    server.on("POST /", Reply(202, {"queued": ["a"], "failed": ["re_2"]}))
+    server.on("POST /", Reply(202, EnqueueResult(queued=["a"], failed=["re_2"])))
     result = transcripts("submit", "re_1", "re_2", "re_1")
     assert server.requests[0].json() == {"asset_ids": ["re_1", "re_2"]}
     assert "re_1  queued" in result.stdout
@@ -282,16 +307,26 @@ def test_submit_of_an_object_whose_answer_was_lost_explains_the_choice(
     server: ScriptedServer,
 ) -> None:
     """Buying again may pay twice, so it needs --force."""
-    server.on("POST /", Reply(202, {"queued": [], "duplicates": [], "unknown": ["s"]}))
+    server.on("POST /", Reply(202, EnqueueResult(unknown=["s"])))
     result = transcripts("submit", "gs://b/a.mp4")
     assert result.exit_code == 1
     assert "--force" in result.stderr
 
 
+def test_submit_of_an_object_whose_transcript_was_deleted_explains_the_choice(
+    server: ScriptedServer,
+) -> None:
+    """Only --force buys it again."""
+    server.on("POST /", Reply(202, EnqueueResult(deleted=["s"])))
+    result = transcripts("submit", "gs://b/a.mp4")
+    assert result.exit_code == 1
+    assert "gs://b/a.mp4  deleted: It was bought" in result.stderr
+
+
 def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -> None:
     """The refusal is shown beside its input."""
     refused = error(400, "object_refused", "This object can't be transcribed.")
-    server.on("POST /", refused, Reply(202, {"queued": ["s"]}))
+    server.on("POST /", refused, Reply(202, EnqueueResult(queued=["s"])))
     result = transcripts("submit", "gs://b/a.txt", "gs://b/a.mp4")
     assert "gs://b/a.txt  failed: This object can't be transcribed." in result.stderr
     assert "gs://b/a.mp4  queued" in result.stdout
@@ -316,8 +351,9 @@ def test_submit_of_something_that_is_no_file_sends_nothing(
 def test_watch_goes_on_through_an_outage(server: ScriptedServer) -> None:
     """stderr reports the outage."""
     outage = error(503, "store_unavailable", "The store is busy.")
-    waiting = Reply(200, TASK | {"status": "submitted"})
-    server.on("GET /tasks/t", waiting, outage, outage, outage, outage, Reply(200, TASK))
+    waiting = Reply(200, whole_task(a_task("t", status=Status.SUBMITTED)))
+    done = Reply(200, whole_task(TASK))
+    server.on("GET /tasks/t", waiting, outage, outage, outage, outage, done)
     result = transcripts("watch", "t")
     assert result.exit_code == 0
     assert "The watch goes on." in result.stderr
@@ -330,16 +366,15 @@ def test_deletion_and_renormalizing_are_repeated_after_an_outage(server: Scripte
     """Each may be done twice."""
     outage = Reply(503, b"", {"Retry-After": "0"})
     server.on("DELETE /tasks/t", outage, Reply(204))
-    summary = {"task_id": "t", "status": "succeeded", "segment_count": 1, "word_count": 2}
-    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary))
+    server.on("POST /tasks/t/renormalize", outage, Reply(200, summary_of(TASK)))
     assert transcripts("delete", "t", "--yes").exit_code == 0
     assert transcripts("renormalize", "t").exit_code == 0
 
 
 def test_rename_whose_answer_is_lost_is_not_repeated(server: ScriptedServer) -> None:
     """It may have happened, and the repetition would be told that the task has changed."""
-    speaker = {"id": "s1", "name": "Speaker 1"}
-    server.on("GET /tasks/t", Reply(200, TASK | {"speakers": [speaker]}, {"ETag": '"1"'}))
+    task = replace(TASK, speakers=[Speaker("s1", "Speaker 1", 1, 1, 1.0, 1.0, 0.0)])
+    server.on("GET /tasks/t", Reply(200, whole_task(task), {"ETag": '"1"'}))
     server.on("PATCH /tasks/t/speaker_names", Reply(503, b""))
     assert transcripts("rename", "t", "s1=Ada").exit_code == 1
     (sent,) = server.of("PATCH /tasks/t/speaker_names")
@@ -349,9 +384,9 @@ def test_rename_whose_answer_is_lost_is_not_repeated(server: ScriptedServer) -> 
 
 def test_deletion_that_leaves_something_exits_1_and_says_what(server: ScriptedServer) -> None:
     """The asset at Mavi, for example."""
-    left = {"what": "asset", "reason": "unavailable", "message": "Delete the task again later."}
-    server.on("DELETE /tasks/t", Reply(200, {"task_id": "t", "left": [left]}))
+    left = Left(Part.ASSET, "unavailable", "Delete the task again later.")
+    server.on("DELETE /tasks/t", Reply(200, TaskDeleted("t", [left])))
     result = transcripts("delete", "t", "--yes", "--asset")
     assert result.exit_code == 1
-    assert "Delete the task again later." in result.stderr
+    assert "left: asset (unavailable). Delete the task again later." in result.stderr
     assert server.requests[0].path == "/tasks/t?asset=true"

@@ -15,17 +15,20 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Reply, ScriptedServer
+from tests.results import a_task, summary_of, whole_task
+from transcripts.results.answers import TaskList
+from transcripts.tasks.task import Status
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 WITHIN_S = 30.0
-TASK = {"task_id": "t", "status": "failed", "created_at": None, "duration_s": 0}
-OPEN = {"task_id": "t", "status": "submitted", "submission_id": None}
+TASKS = TaskList([summary_of(a_task("t", status=Status.FAILED))], None)
+OPEN = whole_task(a_task("t", status=Status.SUBMITTED))
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer().running() as running:
-        running.on("GET /tasks", Reply(200, {"tasks": [TASK], "next_page_token": None}))
+        running.on("GET /tasks", Reply(200, TASKS))
         running.on("GET /tasks/t", Reply(200, OPEN))
         running.on("DELETE /tasks/t", Reply(204))
         yield running

@@ -19,6 +19,7 @@ from cli.client.uploads import CHUNK_BYTES, GoogleBucket, Progress
 from cli.failures import ExitCode, Failure
 from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
+from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.submission import submission_id_of_object
 
 NAME = f"{hashlib.sha256(b'media').hexdigest()[:16]}/talk.mp4"
@@ -63,7 +64,7 @@ def test_submit_of_a_file_uploads_it_under_a_name_of_its_content(server: Scripte
 def test_submit_of_a_file_that_is_in_the_bucket_uploads_nothing(server: ScriptedServer) -> None:
     """submit says whether it was bought."""
     server.on(f"GET /storage/v1/b/uploads/o/{NAME}", Reply(200, RESOURCE))
-    server.on("POST /", Reply(202, {"queued": [], "duplicates": ["s"]}))
+    server.on("POST /", Reply(202, EnqueueResult(duplicates=["s"])))
     result = transcripts("submit", "talk.mp4")
     assert "talk.mp4  already bought  submission s" in result.stdout
     assert server.of("POST /")[0].json() == {"uri": f"gs://uploads/{NAME}"}

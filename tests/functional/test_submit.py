@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.description import check_answer
 from tests.environments import environment
 from tests.fakes import Outage, Sleeper, TryOnce
 from tests.functional.framework import Loaded, load
@@ -52,7 +53,10 @@ class SubmitClient:
         async with self.loaded.client() as http:
             if "content" not in options:
                 options["json"] = order if order is not None else {"asset_id": "re_1"}
-            return await http.post(options.pop("path", "/"), **options)
+            path = options.pop("path", "/")
+            answer = await http.post(path, **options)
+        check_answer("POST", path, answer.status_code, answer.json())
+        return answer
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from transcripts.errors import DocumentRefused
 from transcripts.google.documents import FirestoreDocuments
 from transcripts.ports import Documents, Write
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import SubmissionService
-from transcripts.submissions.submitter import Receipt, Submitter
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.normalize import normalize

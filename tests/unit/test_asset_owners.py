@@ -10,8 +10,8 @@ from transcripts.mavi.answers import (
     SignedUrl,
 )
 from transcripts.ports import Delete, Write
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,

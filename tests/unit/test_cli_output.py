@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from cli.failures import Failure
 from cli.local.state import LocalStack, running_stack, write_state
 from cli.output import clean, clock, source_of, table, width
+from tests.results import a_task
+from transcripts.tasks.task import Source
 
 STACK = LocalStack(
     pid=os.getpid(),
@@ -62,9 +64,9 @@ def test_clock_writes_hours_only_where_there_are_some(seconds: float, shown: str
 
 def test_source_of_prefers_the_object() -> None:
     """The object is what the user uploaded."""
-    assert source_of({"source": {"uri": "gs://b/o"}, "asset_id": "re_1"}) == "gs://b/o"
-    assert source_of({"source": None, "asset_id": "re_1"}) == "re_1"
-    assert source_of({}) == ""
+    assert source_of(a_task("t", source=Source("gs://b/o", "1"), asset_id="re_1")) == "gs://b/o"
+    assert source_of(a_task("t", asset_id="re_1")) == "re_1"
+    assert source_of(a_task("t")) == ""
 
 
 def test_state_of_a_running_stack_is_read_as_written(tmp_path: Path) -> None:

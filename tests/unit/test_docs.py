@@ -20,8 +20,8 @@ from transcripts import errors
 from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
+from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
-from transcripts.submissions.intake import EnqueueResult
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
 from transcripts.uploads.media import RejectReason
@@ -192,7 +192,7 @@ def test_messages_are_described_as_they_are_packed() -> None:
 def test_answers_that_count_name_every_field() -> None:
     """The reference shows every field of the answers of the sweep and of a list."""
     answers = section("## Answers")
-    for names in (Counts.__struct_fields__, EnqueueResult.__dataclass_fields__):
+    for names in (Counts.__struct_fields__, EnqueueResult.__struct_fields__):
         assert "{" + ", ".join(f'"{name}"' for name in names) + "}" in answers
 
 

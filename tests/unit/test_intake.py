@@ -20,8 +20,8 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,

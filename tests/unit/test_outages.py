@@ -27,8 +27,8 @@ from transcripts.mavi.answers import (
     Unreachable,
     UploadAnswer,
 )
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
     State,
     submission_id_of_asset,

@@ -16,8 +16,9 @@ from tests.unit.test_merge import a_result, a_submission
 from transcripts.callbacks.message import decompress, pack
 from transcripts.errors import PublishUnavailable
 from transcripts.ports import Write
-from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.answers import Summary
 from transcripts.results.events import ResultEvents
+from transcripts.results.views import SUMMARY_FIELDS, summary
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.recorder import Recorder

@@ -13,11 +13,11 @@ from tests.fakes import (
 from tests.pipeline import ASSET, FORCED, ID, REQUEST, Pipeline
 from transcripts.errors import DocumentRefused, StoreUnavailable
 from transcripts.ports import Read
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.submission import (
     SpendCounter,
     State,
 )
-from transcripts.submissions.submitter import Receipt
 from transcripts.submissions.transitions import LEASE
 
 

@@ -19,11 +19,11 @@ from transcripts.mavi.answers import (
     SubmitAnswer,
 )
 from transcripts.submissions import claims
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.requests import SubmitAssets
 from transcripts.submissions.submission import (
     State,
 )
-from transcripts.submissions.submitter import Receipt
 
 
 @pytest.mark.parametrize(

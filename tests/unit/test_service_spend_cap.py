@@ -13,13 +13,14 @@ from transcripts.mavi.answers import (
     Refused,
 )
 from transcripts.ports import Read
+from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.submission import (
     SpendCounter,
     State,
 )
-from transcripts.submissions.submitter import CallPolicy, Receipt, Submitter
+from transcripts.submissions.submitter import CallPolicy, Submitter
 
 
 async def test_submit_at_the_spend_cap_is_refused() -> None:

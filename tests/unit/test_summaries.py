@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.exports.samples import make_task
-from transcripts.results.answers import MAX_SPEAKERS, summary
+from transcripts.results.views import MAX_SPEAKERS, summary
 from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment, SpeakerName
 

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from tests.pipeline import ASSET, FORCED, ID, OVERDUE, REQUEST, Pipeline
 from tests.unit.test_merge import a_result
-from transcripts.changes.deletion import Deletion, Left
+from transcripts.changes.deletion import Deletion
 from transcripts.errors import QueueUnavailable, StoreUnavailable
 from transcripts.mavi.answers import AnswerLost
 from transcripts.ports import Query, Write
+from transcripts.results.answers import Left
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets
 from transcripts.submissions.submission import (

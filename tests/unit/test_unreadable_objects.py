@@ -21,8 +21,8 @@ from transcripts.errors import (
     TranscriptsError,
 )
 from transcripts.mavi.answers import AssetState, RateLimited, Sent
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.requests import SubmitObject
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import State
 from transcripts.submissions.uploader import FIRST_BYTES, FORBIDDEN_FOR, MAX_UPLOADS
 

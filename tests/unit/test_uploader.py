@@ -25,10 +25,10 @@ from transcripts.mavi.answers import (
 )
 from transcripts.ports import Write
 from transcripts.retry import Retrier
+from transcripts.submissions.answers import RunResult
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset, SubmitObject
-from transcripts.submissions.service import RunResult
 from transcripts.submissions.submission import (
     State,
     submission_path,

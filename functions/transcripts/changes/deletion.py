@@ -16,11 +16,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from transcripts.errors import SubmissionNotFound, TaskNotFound
@@ -28,6 +26,7 @@ from transcripts.logs import Log
 from transcripts.mavi.answers import DeleteAnswer
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import Delete, Documents, Read, Snapshot, Write
+from transcripts.results.answers import Left, Part, Remaining, SubmissionDeleted
 from transcripts.retention import deleted_expiry
 from transcripts.retry import Retrier
 from transcripts.submissions.claims import Erased, InProgress, NotFound, TasksRemain
@@ -56,43 +55,6 @@ _FIELDS: Final = (
     "revision",
     "deleted_revisions",
 )
-
-
-class Part(StrEnum):
-    """A part of a task or submission that a deletion may have to leave."""
-
-    SUBMISSION = "submission"
-    ASSET = "asset"
-    OBJECT = "object"
-
-
-class Left(msgspec.Struct, frozen=True):
-    """A part that is not deleted yet, a stable reason, and a sentence that says what to do."""
-
-    part: Part
-    reason: str
-    message: str
-
-
-class Remaining(msgspec.Struct, frozen=True):
-    """A part that this deletion does not touch: its name, and how to delete it."""
-
-    part: Part
-    name: str
-    message: str
-
-
-class SubmissionDeleted(msgspec.Struct, frozen=True):
-    """The result of deleting a submission.
-
-    ``task_ids`` are the tasks of its attempts. ``left`` is not deleted yet; ``remaining`` is beyond
-    this deletion, and is named once: after it, nobody knows the object's name any more.
-    """
-
-    submission_id: str
-    task_ids: list[str]
-    left: list[Left]
-    remaining: list[Remaining]
 
 
 class AssetDeleter(Protocol):

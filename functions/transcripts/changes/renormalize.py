@@ -19,8 +19,9 @@ from transcripts.callbacks.message import decompress
 from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.logs import Log
 from transcripts.ports import Snapshot
-from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.answers import Summary
 from transcripts.results.transcript_pages import TranscriptReader
+from transcripts.results.views import SUMMARY_FIELDS, summary
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import precedence
 from transcripts.tasks.normalize import normalize, without_faces

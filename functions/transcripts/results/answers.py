@@ -1,27 +1,19 @@
-"""What the API answers of tasks and submissions, as types. Pure.
+"""The answers of ``results``, as types: ``results`` encodes them, the command decodes into them.
 
-A ``Summary`` is a task in short, as lists show it and as the results topic carries it.
+``views`` makes them from what is stored. docs/openapi.yaml describes them; a test compares. What a
+task's answers show as it is stored are the fields of ``ListedFields`` and ``ShownFields``.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from enum import StrEnum
 
 import msgspec
 
-from transcripts.callbacks.kinds import Kind
-from transcripts.results.next_steps import submission_next_step, task_next_step
-from transcripts.submissions.submission import Attempt, State, Submission
-from transcripts.tasks.speakers import ShownSpeakers
-from transcripts.tasks.task import (
-    Anomaly,
-    Provider,
-    Source,
-    Status,
-    Task,
-    Usage,
-)
+from transcripts.submissions.submission import Attempt, State
+from transcripts.tasks.speakers import ShownSpeaker
+from transcripts.tasks.task import ListedFields, Segment, ShownFields, Source
 
 
 class NamedSpeaker(msgspec.Struct, frozen=True):
@@ -37,77 +29,75 @@ class NamedSpeaker(msgspec.Struct, frozen=True):
     first_start_s: float
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(ListedFields, frozen=True, kw_only=True):
     """A task without its segments, faces and raw body, of a bounded size.
 
-    ``speakers`` are the first ``MAX_SPEAKERS`` in the order of their first words; ``speaker_count``
-    counts all. ``next_step`` says what to do about a task that is not the result of a submission.
+    Lists show it, and the results topic carries it. ``speakers`` are the first ``MAX_SPEAKERS`` in
+    the order of their first words; ``speaker_count`` counts all. ``next_step`` says what to do
+    about a task that is not the result of a submission.
     """
 
-    task_id: str
-    kind: Kind
-    status: Status
-    submission_id: str | None
-    asset_id: str | None
-    source: Source | None
-    labels: dict[str, str]
-    created_at: datetime | None
-    submitted_at: datetime | None
-    received_at: datetime | None
-    stored_at: datetime | None
-    expires_at: datetime | None
-    provider: Provider | None
-    revision: str | None
-    duration_s: float
-    speech_s: float
-    segment_count: int
-    word_count: int
-    character_count: int
     speaker_count: int
     speakers: list[NamedSpeaker]
-    anomalies: list[Anomaly]
-    usage: Usage | None
     next_step: str | None
 
 
-MAX_SPEAKERS: Final = 20
-"""Of a summary: a page has up to 200 tasks, and a result may name hundreds of speakers."""
+class TaskList(msgspec.Struct, frozen=True):
+    """A page of tasks; ``next_page_token`` is None on the last page."""
 
-_COPIED: Final = tuple(
-    name
-    for name in Summary.__struct_fields__
-    if name in Task.__struct_fields__ and name != "speakers"
-)
-
-SUMMARY_FIELDS: Final = (*_COPIED, "speakers", "speaker_names")
-"""The fields of a task that its summary needs: a store need not read the segments."""
+    tasks: list[Summary]
+    next_page_token: str | None
 
 
-def summary(task: Task, speakers: ShownSpeakers) -> Summary:
-    """Return a task in short; of ``task`` only ``SUMMARY_FIELDS`` count."""
-    return Summary(
-        speakers=[
-            NamedSpeaker(**{name: getattr(each, name) for name in NamedSpeaker.__struct_fields__})
-            for each in speakers.listed[:MAX_SPEAKERS]
-        ],
-        speaker_count=len(speakers.listed),
-        next_step=task_next_step(task),
-        **{name: getattr(task, name) for name in _COPIED},
-    )
+class TaskHead(ShownFields, frozen=True, kw_only=True):
+    """A whole task but for its segments, which are written while they are read."""
+
+    speakers: list[ShownSpeaker]
+    next_step: str | None
 
 
-HIDDEN_FIELDS: Final = frozenset(
-    {"segments", "label_pairs", "pages", "first_page", "deleted_revisions"}
-)
-"""How a task is stored. A whole task is shown without these, and its segments come last."""
+class WholeTask(TaskHead, frozen=True, kw_only=True):
+    """A whole task."""
+
+    segments: list[Segment]
 
 
-def task_head(task: Task, speakers: ShownSpeakers) -> dict[str, object]:
-    """Return a whole task but for its segments."""
-    shown = {
-        name: getattr(task, name) for name in Task.__struct_fields__ if name not in HIDDEN_FIELDS
-    }
-    return shown | {"speakers": speakers.listed, "next_step": task_next_step(task)}
+class RenamedSpeakers(msgspec.Struct, frozen=True):
+    """The speakers of a task after a change of their names."""
+
+    task_id: str
+    speakers: list[ShownSpeaker]
+
+
+class Part(StrEnum):
+    """A part of a task or submission that a deletion may have to leave."""
+
+    SUBMISSION = "submission"
+    ASSET = "asset"
+    OBJECT = "object"
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A part that is not deleted yet, a stable reason, and a sentence that says what to do."""
+
+    part: Part
+    reason: str
+    message: str
+
+
+class Remaining(msgspec.Struct, frozen=True):
+    """A part that this deletion does not touch: its name, and how to delete it."""
+
+    part: Part
+    name: str
+    message: str
+
+
+class TaskDeleted(msgspec.Struct, frozen=True):
+    """A task is deleted, but for what is left."""
+
+    task_id: str
+    left: list[Left]
 
 
 class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,12 +122,70 @@ class SubmissionView(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
 
 
-SUBMISSION_VIEW_FIELDS: Final = tuple(
-    name for name in SubmissionView.__struct_fields__ if name in Submission.__struct_fields__
-)
+class SubmissionDeleted(msgspec.Struct, frozen=True):
+    """The result of deleting a submission.
+
+    ``task_ids`` are the tasks of its attempts. ``left`` is not deleted yet; ``remaining`` is beyond
+    this deletion, and is named once: after it, nobody knows the object's name any more.
+    """
+
+    submission_id: str
+    task_ids: list[str]
+    left: list[Left]
+    remaining: list[Remaining]
 
 
-def submission_view(submission: Submission) -> SubmissionView:
-    """Return what is shown of an entry of which ``SUBMISSION_VIEW_FIELDS`` are read."""
-    fields = {name: getattr(submission, name) for name in SUBMISSION_VIEW_FIELDS}
-    return SubmissionView(**fields, next_step=submission_next_step(submission))
+class SubmissionList(msgspec.Struct, frozen=True):
+    """A page of the ledger; ``next_page_token`` is None on the last page."""
+
+    submissions: list[SubmissionView]
+    next_page_token: str | None
+
+
+class SubmissionCounts(msgspec.Struct, frozen=True):
+    """total = submitted + rejected + submit_unknown + open."""
+
+    total: int
+    submitted: int
+    rejected: int
+    submit_unknown: int
+    open: int
+    balanced: bool
+
+
+class TaskCounts(msgspec.Struct, frozen=True):
+    """submitted = succeeded + failed + unrecognized + pending + overdue + deleted.
+
+    ``submitted`` is what the ledger has bought; the other numbers count tasks that have a
+    submission. ``missing`` are bought tasks that are gone, the first hundred of them.
+    """
+
+    submitted: int
+    succeeded: int
+    failed: int
+    unrecognized: int
+    pending: int
+    overdue: int
+    deleted: int
+    missing: list[str]
+    balanced: bool
+
+
+class CallbackCounts(msgspec.Struct, frozen=True):
+    """The database does not count callbacks; ``note`` says where their numbers are."""
+
+    counted: bool
+    note: str
+
+
+class Accounting(msgspec.Struct, frozen=True):
+    """``balanced`` tells whether every sum that can be made here holds.
+
+    ``unmatched_tasks`` have no submission and belong to no sum.
+    """
+
+    balanced: bool
+    submissions: SubmissionCounts
+    tasks: TaskCounts
+    unmatched_tasks: int
+    callbacks: CallbackCounts

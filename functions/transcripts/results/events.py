@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from transcripts.ports import Message, Publisher
-from transcripts.results.answers import SUMMARY_FIELDS, Summary, summary
+from transcripts.results.answers import Summary
 from transcripts.results.transcript_pages import TranscriptReader
+from transcripts.results.views import SUMMARY_FIELDS, summary
 from transcripts.tasks.store import TaskStore
 
 SCHEMA: Final = "1"

@@ -20,18 +20,24 @@ from transcripts.ids import usable_id
 from transcripts.logs import Log
 from transcripts.ports import Documents, Read
 from transcripts.results import requests
-from transcripts.results.accounting import COUNTS, accounting
+from transcripts.results.accounting import Accountant
 from transcripts.results.answers import (
-    SUBMISSION_VIEW_FIELDS,
-    SUMMARY_FIELDS,
-    submission_view,
-    summary,
+    RenamedSpeakers,
+    SubmissionList,
+    TaskDeleted,
+    TaskList,
 )
 from transcripts.results.etags import etag, matches
 from transcripts.results.listing import Filter, Listing
 from transcripts.results.next_steps import task_next_step
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
+from transcripts.results.views import (
+    SUBMISSION_VIEW_FIELDS,
+    SUMMARY_FIELDS,
+    submission_view,
+    summary,
+)
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import State, Submission, submission_path
 from transcripts.tasks.task import Status, Task
@@ -63,7 +69,7 @@ class TaskRoutes:
         """Answer a page of summaries, newest first."""
         page = await self._listing.page(request.query_params)
         tasks = [summary(task, await self._reader.speakers(task)) for task in page.items]
-        return json_answer(200, {"tasks": tasks, "next_page_token": page.next_page_token})
+        return json_answer(200, TaskList(tasks, page.next_page_token))
 
     async def show(self, request: Request) -> Response:
         """Answer the whole task, or 304 if the reader has this version."""
@@ -131,7 +137,7 @@ class TaskChanges:
         check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
         renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
-        content = {"task_id": task_id, "speakers": renamed.speakers}
+        content = RenamedSpeakers(task_id, renamed.speakers)
         return json_answer(200, content, {"ETag": renamed.etag})
 
     async def delete(self, request: Request) -> Response:
@@ -141,7 +147,7 @@ class TaskChanges:
         left = await self._deletion.delete_task(task_id, asset=given.get("asset", False))
         if not left:
             return Response(status_code=204)
-        return json_answer(200, {"task_id": task_id, "left": left})
+        return json_answer(200, TaskDeleted(task_id, left))
 
     async def renormalize(self, request: Request) -> Response:
         """Answer the summary of the new result."""
@@ -190,9 +196,7 @@ class SubmissionRoutes:
         """Answer a page of entries, newest first."""
         page = await self._listing.page(request.query_params)
         submissions = [submission_view(each) for each in page.items]
-        return json_answer(
-            200, {"submissions": submissions, "next_page_token": page.next_page_token}
-        )
+        return json_answer(200, SubmissionList(submissions, page.next_page_token))
 
     async def show(self, request: Request) -> Response:
         """Answer one entry."""
@@ -221,15 +225,13 @@ class SubmissionRoutes:
 class AccountingRoutes:
     """Answers ``GET /accounting``."""
 
-    def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        self._documents = documents
-        self._retrier = retrier
+    def __init__(self, accountant: Accountant) -> None:
+        self._accountant = accountant
 
     async def show(self, request: Request) -> Response:
         """Answer the counts, and whether they balance."""
         requests.read_parameters({}, request.query_params)
-        numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
-        return json_answer(200, accounting(numbers))
+        return json_answer(200, await self._accountant.account())
 
 
 def api_routes(
@@ -240,12 +242,13 @@ def api_routes(
     names: SpeakerNames,
     deletion: Deletion,
     renormalizer: Renormalizer,
+    accountant: Accountant,
 ) -> tuple[Route, ...]:
     """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
     tasks = TaskRoutes(documents, retrier, log)
     changes = TaskChanges(names, deletion, renormalizer)
     submissions = SubmissionRoutes(documents, retrier, deletion)
-    accounting = AccountingRoutes(documents, retrier)
+    accounting = AccountingRoutes(accountant)
     return (
         Route("/tasks", tasks.list, methods=["GET"]),
         Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),

@@ -16,8 +16,8 @@ from transcripts.errors import TranscriptsError
 from transcripts.exports.export import export
 from transcripts.exports.options import Options
 from transcripts.logs import Log
-from transcripts.results.answers import task_head
 from transcripts.results.transcript_pages import OpenTranscript
+from transcripts.results.views import task_head
 from transcripts.tasks.task import Segment
 
 CHUNK_BYTES: Final = 64 * 1024

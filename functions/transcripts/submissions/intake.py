@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
+from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
@@ -35,44 +35,8 @@ CONCURRENCY: Final = 16
 """How many assets of one list are recorded at the same time."""
 
 
-@dataclass
-class EnqueueResult:
-    """The ids of the submissions of a list, by decision.
-
-    ``deleted`` were bought, and their transcripts were deleted: only ``force`` buys them again.
-    ``labels`` are those that each submission has now. ``failed`` are asset ids that failed for now:
-    the caller submits only these again. With ``force``, submitting the whole list again would buy
-    the others once more.
-    """
-
-    queued: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-
-    def add(self, submission_id: str, decision: EnqueueDecision) -> None:
-        """Add one decision."""
-        if not isinstance(decision, PurchaseUnknown) and decision.submission.labels:
-            self.labels[submission_id] = decision.submission.labels
-        match decision:
-            case Queued():
-                self.queued.append(submission_id)
-            case AlreadyBought():
-                self.duplicates.append(submission_id)
-            case BoughtAndDeleted():
-                self.deleted.append(submission_id)
-            case PurchaseUnknown() | AlreadyRejected():
-                self.unknown.append(submission_id)
-
-
 class Intake:
-    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
-
-    Objects beyond ``limits`` are rejected. With ``match_any_name`` two
-    objects of a bucket with the same bytes are one recording, whatever their names are.
-    """
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
 
     def __init__(
         self,
@@ -82,14 +46,12 @@ class Intake:
         *,
         clock: Callable[[], datetime],
         limits: ObjectLimits,
-        match_any_name: bool = False,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
         self._limits = limits
-        self._match_any_name = match_any_name
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
         """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
@@ -133,7 +95,7 @@ class Intake:
             stored, media, labels, retry_rejected=True, force=request.force
         )
         result = EnqueueResult()
-        result.add(*await self._enqueue_once(purchase))
+        _add(result, *await self._enqueue_once(purchase))
         return result
 
     async def enqueue_assets(self, request: SubmitAssets) -> EnqueueResult:
@@ -160,7 +122,7 @@ class Intake:
                 outages.append(decision)
                 result.failed.append(name)
             else:
-                result.add(name, decision)
+                _add(result, name, decision)
         if len(outages) == len(request.asset_ids):
             raise outages[0]
         if outages:
@@ -203,7 +165,7 @@ class Intake:
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             asset_id, filename = None, media.filename
-            recording = recording_id(stored, any_name=self._match_any_name)
+            recording = recording_id(stored, any_name=self._limits.match_content)
         return PurchaseRequest(
             submission_id,
             self._clock(),
@@ -215,6 +177,20 @@ class Intake:
             retry_rejected=retry_rejected,
             force=force,
         )
+
+
+def _add(result: EnqueueResult, submission_id: str, decision: EnqueueDecision) -> None:
+    if not isinstance(decision, PurchaseUnknown) and decision.submission.labels:
+        result.labels[submission_id] = decision.submission.labels
+    match decision:
+        case Queued():
+            result.queued.append(submission_id)
+        case AlreadyBought():
+            result.duplicates.append(submission_id)
+        case BoughtAndDeleted():
+            result.deleted.append(submission_id)
+        case PurchaseUnknown() | AlreadyRejected():
+            result.unknown.append(submission_id)
 
 
 def _source(stored: StoredObject) -> Source:

@@ -53,7 +53,9 @@ class RunSubmission(msgspec.Struct, frozen=True):
 SubmitRequest = SubmitAsset | SubmitAssets | SubmitObject | RunSubmission
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A body as it is sent: one of the two ids, ``asset_ids`` or ``uri`` says what to submit."""
+
     asset_id: str | None = None
     asset_ids: list[str] | None = None
     uri: str | None = None
@@ -63,7 +65,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
 
 
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(RequestBody).decode
 
 USAGE: Final = (
     'Give one of {"asset_id": "re_…"}, {"asset_ids": ["re_…", …]} and'
@@ -101,14 +103,14 @@ def _asset_id(text: str) -> str:
     return text
 
 
-def _submit_assets(asset_ids: list[str], content: _Body) -> SubmitAssets:
+def _submit_assets(asset_ids: list[str], content: RequestBody) -> SubmitAssets:
     if not 0 < len(asset_ids) <= MAX_ASSETS:
         raise RequestError(f"asset_ids must have 1 to {MAX_ASSETS} ids.", code="invalid_body")
     once = dict.fromkeys(_asset_id(asset_id) for asset_id in asset_ids)
     return SubmitAssets(tuple(once), content.labels, content.force)
 
 
-def _submit_object(uri: str, content: _Body) -> SubmitObject:
+def _submit_object(uri: str, content: RequestBody) -> SubmitObject:
     parts = split_uri(uri)
     if parts is None:
         raise RequestError("uri is not gs://bucket/object.", code="invalid_uri")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -19,6 +18,7 @@ from transcripts.errors import (
     TransientError,
 )
 from transcripts.logs import Log
+from transcripts.submissions.answers import Receipt, RunResult
 from transcripts.submissions.claims import (
     LEASED_RETRY_AFTER_S,
     AlreadyBought,
@@ -34,8 +34,8 @@ from transcripts.submissions.claims import (
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAsset
-from transcripts.submissions.submission import State, Submission
-from transcripts.submissions.submitter import CallPolicy, Receipt, Submitter
+from transcripts.submissions.submission import State
+from transcripts.submissions.submitter import CallPolicy, Submitter
 from transcripts.submissions.transitions import LeaseLost
 from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
@@ -53,21 +53,6 @@ RELEASE_WITHIN: Final = timedelta(seconds=5)
 
 STORAGE_RETRY_AFTER_S: Final = 60
 """``Retry-After`` for Cloud Tasks if Cloud Storage fails: a 503 would slow down the whole queue."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The state in the ledger after a run from the queue that needs no other run."""
-
-    submission_id: str
-    state: State
-    task_id: str | None = None
-    reason: str | None = None
-
-    @classmethod
-    def of(cls, entry: Submission, reason: str | None = None) -> RunResult:
-        """Report an entry; ``reason`` is why the run ended if the entry does not say it."""
-        return cls(entry.submission_id, entry.state, entry.task_id, entry.reason or reason)
 
 
 class SubmissionService:
@@ -199,11 +184,11 @@ class SubmissionService:
         match decision:
             case LeaseGranted(submission):
                 return await self._work(Lease(self._ledger, submission, self._log))
-            case (
-                AlreadyBought(submission)
-                | BoughtAndDeleted(submission)
-                | AlreadyRejected(submission)
-            ):
+            case AlreadyBought(submission):
+                # The run before this one may have died before it told of an early result.
+                await self._submitter.announce_early(self._ledger, submission.task_id or "")
+                return RunResult.of(submission)
+            case BoughtAndDeleted(submission) | AlreadyRejected(submission):
                 return RunResult.of(submission)
             case PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
@@ -246,7 +231,7 @@ class SubmissionService:
         """Return the previous task whose late result makes this repetition unnecessary."""
         if lease.entry.replaces_task_id is None:
             return None
-        task_id = await self._ledger.late_result(lease.entry)
+        task_id = await self._ledger.first_with_result(lease.entry.task_ids)
         if task_id is not None:
             await lease.restore_previous(task_id)
         return task_id

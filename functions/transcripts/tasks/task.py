@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -113,48 +113,87 @@ class SpeakerName(msgspec.Struct, frozen=True):
     display_name: str
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, joined from up to three sides: its submission, its result, and its readers.
+T = TypeVar("T")
 
-    ``duration_s`` is the end of the last segment, ``speech_s`` the time in which anybody speaks,
-    ``character_count`` the Unicode characters of all texts, blanks included. ``first_page`` is the
-    index of the first of the ``pages``. ``deleted_revisions`` are results that were deleted and are
-    never stored again.
+
+class Writer(StrEnum):
+    """The side of a task that writes a field; fields of neither side have a rule of their own."""
+
+    SUBMISSION = "submission"
+    RESULT = "result"
+
+
+OfSubmission = Annotated[T, msgspec.Meta(extra={"writer": Writer.SUBMISSION})]
+OfResult = Annotated[T, msgspec.Meta(extra={"writer": Writer.RESULT})]
+
+
+class ListedFields(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a task that lists and the results topic show, as they are stored.
+
+    ``created_at`` is the earlier time of both sides. ``duration_s`` is the end of the last segment,
+    ``speech_s`` the time in which anybody speaks, ``character_count`` the Unicode characters of all
+    texts, blanks included.
     """
 
-    task_id: str
-    kind: Kind = Kind.UNKNOWN
-    schema_version: int = SCHEMA_VERSION
-    status: Status = Status.SUBMITTED
-
-    submission_id: str | None = None
-    asset_id: str | None = None
-    source: Source | None = None
-    labels: dict[str, str] = {}
-    label_pairs: list[str] = []
-    submitted_at: datetime | None = None
-
+    task_id: OfResult[str]
+    kind: OfResult[Kind] = Kind.UNKNOWN
+    status: OfResult[Status] = Status.SUBMITTED
+    submission_id: OfSubmission[str | None] = None
+    asset_id: OfSubmission[str | None] = None
+    source: OfSubmission[Source | None] = None
+    labels: OfSubmission[dict[str, str]] = {}
     created_at: datetime | None = None
-    received_at: datetime | None = None
-    stored_at: datetime | None = None
-    expires_at: datetime | None = None
-    provider: Provider | None = None
-    revision: str | None = None
-    duration_s: float = 0.0
-    segment_count: int = 0
-    word_count: int = 0
-    character_count: int = 0
-    speech_s: float = 0.0
-    speakers: list[Speaker] = []
-    segments: list[Segment] = []
-    faces: list[Face] = []
-    usage: Usage | None = None
-    anomalies: list[Anomaly] = []
-    pages: int = 0
-    first_page: int = 0
+    submitted_at: OfSubmission[datetime | None] = None
+    received_at: OfResult[datetime | None] = None
+    stored_at: OfResult[datetime | None] = None
+    expires_at: OfResult[datetime | None] = None
+    provider: OfResult[Provider | None] = None
+    revision: OfResult[str | None] = None
+    duration_s: OfResult[float] = 0.0
+    speech_s: OfResult[float] = 0.0
+    segment_count: OfResult[int] = 0
+    word_count: OfResult[int] = 0
+    character_count: OfResult[int] = 0
+    anomalies: OfResult[list[Anomaly]] = []
+    usage: OfResult[Usage | None] = None
 
+
+class ShownFields(ListedFields, frozen=True, kw_only=True):
+    """The fields of a task that the answer of a whole task shows, as they are stored."""
+
+    schema_version: OfResult[int] = SCHEMA_VERSION
     speaker_names: list[SpeakerName] = []
+    faces: OfResult[list[Face]] = []
+
+
+class Task(ShownFields, frozen=True, kw_only=True):
+    """A task, joined from up to three sides: its submission, its result, and its readers.
+
+    A field stands in ``ListedFields`` or ``ShownFields`` if the API shows it as it is stored, and
+    here if not. ``first_page`` is the index of the first of the ``pages``. ``deleted_revisions``
+    are results that were deleted and are never stored again.
+    """
+
+    speakers: OfResult[list[Speaker]] = []
+    segments: OfResult[list[Segment]] = []
+    pages: OfResult[int] = 0
+    first_page: OfResult[int] = 0
+    label_pairs: OfSubmission[list[str]] = []
     deleted_revisions: list[str] = []
+
+
+def fields_of(writer: Writer) -> tuple[str, ...]:
+    """Return the names of the fields of a task that one side writes."""
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(Task)
+        for meta in getattr(field.type, "__metadata__", ())
+        if meta.extra["writer"] is writer
+    )
+
+
+SUBMISSION_FIELDS: Final = fields_of(Writer.SUBMISSION)
+RESULT_FIELDS: Final = fields_of(Writer.RESULT)
 
 
 class DeletedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,42 +209,6 @@ class DeletedTask(msgspec.Struct, frozen=True, kw_only=True):
     deleted_revisions: list[str] = []
     deleted_at: datetime
     expires_at: datetime | None = None
-
-
-SUBMISSION_FIELDS: Final = (
-    "submission_id",
-    "asset_id",
-    "source",
-    "labels",
-    "label_pairs",
-    "submitted_at",
-)
-"""Written by the submission's side only."""
-
-RESULT_FIELDS: Final = (
-    "task_id",
-    "kind",
-    "schema_version",
-    "status",
-    "received_at",
-    "stored_at",
-    "expires_at",
-    "provider",
-    "revision",
-    "duration_s",
-    "segment_count",
-    "word_count",
-    "character_count",
-    "speech_s",
-    "speakers",
-    "segments",
-    "faces",
-    "usage",
-    "anomalies",
-    "pages",
-    "first_page",
-)
-"""Written by the result's side. ``speaker_names`` is in neither: it belongs to people."""
 
 
 class Page(msgspec.Struct, frozen=True):
