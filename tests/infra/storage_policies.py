@@ -60,6 +60,8 @@ def large_fields(document: type[msgspec.Struct]) -> set[str]:
 
 
 def _is_large(kind: shapes.Type) -> bool:
+    if isinstance(kind, shapes.Metadata):
+        return _is_large(kind.type)
     if isinstance(kind, shapes.UnionType):
         return any(map(_is_large, kind.types))
     large = (shapes.ListType, shapes.DictType, shapes.StructType, shapes.BytesType)
