@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from tests.infra.plan import DAY_S, Plan, Policy, Resource, leaves, nested, number, seconds
-from transcripts.results.listing import INDEXES
+from transcripts.results.filters import INDEXES
 from transcripts.submissions import submission
 from transcripts.submissions.submission import (
     AssetOwner,
