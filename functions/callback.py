@@ -23,13 +23,11 @@ from transcripts.logs import Log, utc_now
 from transcripts.ports import Publisher
 from transcripts.settings import CallbackSettings
 from transcripts.web import (
+    BODY_TIMEOUT_S,
     JSON,
-    WATCH,
     BodyReader,
-    BodyWatch,
     Handler,
     error_boundary,
-    header,
     require_method,
 )
 
@@ -47,7 +45,7 @@ def compose(
     publisher: Publisher,
     log: Log,
     clock: Callable[[], datetime] = utc_now,
-    watch: BodyWatch = WATCH,
+    body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> Handler:
     """Build the function around a publisher; tests give fakes."""
     is_live = TokenCheck(settings.callback_tokens)
@@ -60,8 +58,8 @@ def compose(
             return Response(status_code=404)
         try:
             require_method(request, "POST")
-            reader = BodyReader(request, MAX_CALLBACK_BYTES, watch)
-            traceparent = header(request, b"traceparent")
+            reader = BodyReader(request, MAX_CALLBACK_BYTES, body_timeout_s)
+            traceparent = request.headers.get("traceparent")
             await reader.read_until(LARGE_BYTES)
             if reader.complete:
                 await receiver.receive(reader.take(), traceparent)

@@ -22,7 +22,7 @@ from transcripts.settings import IngestSettings
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.ledger import Ledger
 from transcripts.uploads.events import read_event
-from transcripts.web import BodyReader, Handler, error_boundary, header
+from transcripts.web import BodyReader, Handler, error_boundary
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """An object's resource has a few kilobytes; its metadata at most 8 KiB."""
@@ -39,13 +39,13 @@ def compose(
 ) -> Handler:
     """Build the function around a backend; tests give fakes."""
     ledger = Ledger(documents, retrier, clock=clock, retention_days=settings.retention_days)
-    intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=settings.max_object_bytes)
+    intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
     @error_boundary(log, method="POST")
     async def handle(request: Request) -> Response:
         body = await BodyReader(request, MAX_EVENT_BYTES).read()
         try:
-            stored = read_event(header(request, b"ce-type"), body)
+            stored = read_event(request.headers.get("ce-type"), body)
         except PoisonMessage as error:
             log.error("event_poisoned", reason=error.message)
             raise

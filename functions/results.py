@@ -17,6 +17,7 @@ from transcripts.backends import open_documents, open_objects, open_signer
 from transcripts.changes.deletion import AssetDeleter, Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames
+from transcripts.compression import compressed
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
@@ -26,9 +27,9 @@ from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings, Secret
 from transcripts.tasks.store import TaskStore
-from transcripts.viewer.assets import show_asset
-from transcripts.viewer.pages import Pages
+from transcripts.viewer.pages import Pages, error_pages
 from transcripts.viewer.recordings import Recordings
+from transcripts.viewer.rendering import show_asset
 from transcripts.web import Handler, error_boundary
 
 
@@ -74,14 +75,17 @@ def compose(
         Route("/", pages.list, methods=["GET"]),
         Route("/view/{task_id}", pages.show, methods=["GET"]),
         Route("/view/{task_id}/media", pages.play, methods=["GET"]),
+        Route("/view/{task_id}/names", pages.conflict, methods=["GET"]),
         Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
-        Route("/viewer/{name}", show_asset, methods=["GET"]),
+        Route("/viewer/{version}/{name}", show_asset, methods=["GET"]),
     ]
     if isinstance(signer, FolderSigner):
         # The recordings of the local stack; in the cloud, browsers read them from Cloud Storage.
         routes.append(Route(PATH, signer.show, methods=["GET"]))
 
+    @compressed
     @private
+    @error_pages
     @error_boundary(log)
     async def handle(request: Request) -> Response:
         return await dispatch(routes, request)

@@ -29,13 +29,12 @@ from transcripts.submissions.requests import (
     SubmitAsset,
     SubmitAssets,
     SubmitObject,
-    check_content_type,
     read_request,
 )
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
-from transcripts.web import BodyReader, Handler, error_boundary, header, json_answer
+from transcripts.web import BodyReader, Handler, check_content_type, error_boundary, json_answer
 
 
 def compose(
@@ -62,13 +61,13 @@ def compose(
         new_lease_id=lambda: uuid4().hex,
         cap_per_day=settings.max_submissions_per_day,
     )
-    intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=settings.max_object_bytes)
+    intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
     @error_boundary(log, method="POST")
     async def handle(request: Request) -> Response:
         if request.scope["path"] != "/":
             raise RequestError("POST to /.", code="not_found", status=404)
-        check_content_type(header(request, b"content-type"))
+        check_content_type(request)
         match read_request(await BodyReader(request, MAX_REQUEST_BYTES).read()):
             case SubmitAsset() as wanted:
                 receipt = await service.submit(wanted)

@@ -84,6 +84,10 @@ resource "google_firestore_field" "unindexed" {
   field      = each.value.field
 
   index_config {}
+
+  # Firestore refuses many changes of its indexes at once ("too much contention"): three groups, one after
+  # the other: https://github.com/hashicorp/terraform-provider-google/issues/16599
+  depends_on = [google_firestore_field.expiry]
 }
 
 resource "google_firestore_index" "this" {
@@ -103,4 +107,6 @@ resource "google_firestore_index" "this" {
     field_path = each.value.time
     order      = each.value.newest_first ? "DESCENDING" : "ASCENDING"
   }
+
+  depends_on = [google_firestore_field.unindexed]
 }

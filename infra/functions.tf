@@ -1,5 +1,6 @@
 locals {
-  # One entry per function. Everything else is derived from it, rights included.
+  # One entry per function. Everything else is derived from it, rights included: a function that has a
+  # topic, a secret, the queue or the database in its environment has the right on it.
   #
   # called_by      pubsub, scheduler or tasks, each under its own identity; everybody; or only callers
   # callers        IAM members that may call it as well
@@ -8,9 +9,8 @@ locals {
   # reads_uploads  reads the upload bucket
   # signs_urls     signs URLs of Cloud Storage as its own identity
   # reaches_mavi   calls Mavi, from the static IP address if there is one
-  # publishes      topics that it publishes to
+  # publishes      environment variable = topic that it publishes to
   # secrets        environment variable = secret
-  # settings       further environment variables; their values are below
   functions = {
     submit = {
       called_by     = "tasks"
@@ -21,11 +21,8 @@ locals {
       reads_uploads = true
       signs_urls    = false
       reaches_mavi  = true
-      publishes     = []
+      publishes     = {}
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
-      settings = [
-        "MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "MAX_OBJECT_BYTES", "MAX_SUBMISSIONS_PER_DAY",
-      ]
       # Streams eight uploads at once: 150 MiB at most, measured with objects of 100 MiB (make bench). A
       # task may take half an hour, most of it waiting. One instance, because it keeps the rate limit of
       # the account.
@@ -40,9 +37,8 @@ locals {
       reads_uploads = false
       signs_urls    = false
       reaches_mavi  = false
-      publishes     = []
+      publishes     = {}
       secrets       = {}
-      settings      = ["MAX_OBJECT_BYTES"]
       # Events of a few kilobytes with one or two RPCs each: few instances serve a burst of thousands.
       size = { cpu = "1", memory = "256Mi", concurrency = 40, timeout_s = 60, min_instances = 0, max_instances = 5 }
     }
@@ -55,9 +51,8 @@ locals {
       reads_uploads = false
       signs_urls    = false
       reaches_mavi  = false
-      publishes     = ["callbacks", "callbacks-rejected"]
+      publishes     = { CALLBACK_TOPIC = "callbacks", REJECTED_TOPIC = "callbacks-rejected" }
       secrets       = { CALLBACK_TOKENS = "callback-tokens" }
-      settings      = ["CALLBACK_TOPIC", "REJECTED_TOPIC"]
       # Two bodies over 1 MiB are held at once, beside any number below: 312 MiB at most, measured with
       # 80 bodies of 32 MiB and a silent broker. A body may take 120 s and Pub/Sub 10 s. A new instance
       # starts within seconds: none is kept.
@@ -72,9 +67,8 @@ locals {
       reads_uploads = false
       signs_urls    = false
       reaches_mavi  = false
-      publishes     = ["results"]
+      publishes     = { RESULTS_TOPIC = "results" }
       secrets       = {}
-      settings      = ["REDACT_FACES", "RESULTS_TOPIC"]
       # Normalizing a result of 32 MiB needs several times its size, so two run at once: 380 MiB at most,
       # measured with eight hostile bodies of 32 MiB at once (make bench).
       size = { cpu = "1", memory = "1Gi", concurrency = 8, timeout_s = 120, min_instances = 0, max_instances = 10 }
@@ -88,9 +82,8 @@ locals {
       reads_uploads = var.play_media
       signs_urls    = var.play_media
       reaches_mavi  = true
-      publishes     = []
+      publishes     = {}
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
-      settings      = ["MAVI_BASE_URL", "MAVI_REQUESTS_PER_SECOND", "PLAY_MEDIA", "REDACT_FACES", "UPLOAD_BUCKET"]
       # Holds a page of segments for each reader, and one body of 32 MiB that it normalizes again.
       size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
     }
@@ -103,51 +96,60 @@ locals {
       reads_uploads = false
       signs_urls    = false
       reaches_mavi  = false
-      publishes     = []
+      publishes     = {}
       secrets       = {}
-      settings      = ["OVERDUE_AFTER_MINUTES", "RESUBMIT_OVERDUE"]
       # At most 1,000 documents, eight at once. Overlapping runs are safe but useless.
       size = { cpu = "1", memory = "256Mi", concurrency = 4, timeout_s = 300, min_instances = 0, max_instances = 1 }
     }
   }
 
-  # The value of every environment variable that is not secret; below, which function has which.
+  # Every other setting with the functions that read it: one line each. tests/infra compares names, readers,
+  # defaults and bounds with functions/transcripts/settings.py.
   settings = {
-    TRANSCRIPTS_BACKEND      = "google"
-    CALLBACK_TOPIC           = local.topic_paths["callbacks"]
-    FIRESTORE_DATABASE       = google_firestore_database.this.name
-    GOOGLE_CLOUD_PROJECT     = var.project
-    MAVI_BASE_URL            = var.mavi_base_url
-    MAVI_REQUESTS_PER_SECOND = tostring(var.mavi_requests_per_second)
-    MAX_OBJECT_BYTES         = tostring(var.max_object_bytes)
-    MAX_SUBMISSIONS_PER_DAY  = tostring(var.max_submissions_per_day)
-    OVERDUE_AFTER_MINUTES    = tostring(var.overdue_after_minutes)
-    PLAY_MEDIA               = tostring(var.play_media)
-    REDACT_FACES             = tostring(var.redact_faces)
-    QUEUE_INVOKER            = google_service_account.caller["submit"].email
-    REJECTED_TOPIC           = local.topic_paths["callbacks-rejected"]
-    RESULTS_TOPIC            = local.topic_paths["results"]
-    RESUBMIT_OVERDUE         = tostring(var.resubmit_overdue)
-    RETENTION_DAYS           = tostring(var.retention_days)
-    SUBMIT_QUEUE             = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}"
-    SUBMIT_URL               = local.urls["submit"]
-    UPLOAD_BUCKET            = google_storage_bucket.uploads.name
+    FIRESTORE_DATABASE       = { readers = local.with_database, value = google_firestore_database.this.name }
+    GOOGLE_CLOUD_PROJECT     = { readers = local.with_database, value = var.project }
+    MAVI_BASE_URL            = { readers = ["results", "submit"], value = var.mavi_base_url }
+    MAVI_REQUESTS_PER_SECOND = { readers = ["results", "submit"], value = tostring(var.mavi_requests_per_second) }
+    MAX_OBJECT_BYTES         = { readers = ["ingest", "submit"], value = tostring(var.max_object_bytes) }
+    MAX_SUBMISSIONS_PER_DAY  = { readers = ["submit"], value = tostring(var.max_submissions_per_day) }
+    OVERDUE_AFTER_MINUTES    = { readers = ["sweep"], value = tostring(var.overdue_after_minutes) }
+    PLAY_MEDIA               = { readers = ["results"], value = tostring(var.play_media) }
+    QUEUE_INVOKER            = { readers = local.with_queue, value = google_service_account.caller["submit"].email }
+    REDACT_FACES             = { readers = ["results", "subscriber"], value = tostring(var.redact_faces) }
+    RESUBMIT_OVERDUE         = { readers = ["sweep"], value = tostring(var.resubmit_overdue) }
+    RETENTION_DAYS           = { readers = local.with_database, value = tostring(var.retention_days) }
+    SUBMIT_QUEUE             = { readers = local.with_queue, value = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}" }
+    SUBMIT_URL               = { readers = local.with_queue, value = local.urls["submit"] }
+    TRANSCRIPTS_BACKEND      = { readers = keys(local.functions), value = "google" }
+    UPLOAD_BUCKET            = { readers = ["results"], value = var.play_media ? google_storage_bucket.uploads.name : "" }
   }
+  with_database = [for name, function in local.functions : name if function.database]
+  with_queue    = [for name, function in local.functions : name if function.queue]
+
   environments = {
-    for name, function in local.functions : name => {
-      for variable in concat(
-        ["TRANSCRIPTS_BACKEND"],
-        function.database ? ["FIRESTORE_DATABASE", "GOOGLE_CLOUD_PROJECT", "RETENTION_DAYS"] : [],
-        function.queue ? ["QUEUE_INVOKER", "SUBMIT_QUEUE", "SUBMIT_URL"] : [],
-        function.settings,
-      ) : variable => local.settings[variable]
-    }
+    for name, function in local.functions : name => merge(
+      { for variable, setting in local.settings : variable => setting.value if contains(setting.readers, name) },
+      { for variable, topic in function.publishes : variable => local.topic_paths[topic] },
+    )
   }
 
   sizes = {
     for name, function in local.functions : name => merge(function.size, {
       for key, value in try(var.function_sizes[name], {}) : key => value if value != null
     })
+  }
+
+  # The MiB that Cloud Run gives to an instance, from and to, by its vCPUs:
+  # https://cloud.google.com/run/docs/configuring/services/cpu
+  memory_of_cpu = {
+    "1" = [128, 4096], "2" = [128, 8192], "4" = [2048, 16384], "6" = [4096, 24576], "8" = [4096, 32768]
+  }
+  memory_bounds = {
+    for name, size in local.sizes : name =>
+    tonumber(size.cpu) < 0.5 ? [128, 512] : tonumber(size.cpu) < 1 ? [128, 1024] : local.memory_of_cpu[size.cpu]
+  }
+  memory_mib = {
+    for name, size in local.sizes : name => tonumber(regex("[0-9]+", size.memory)) * (endswith(size.memory, "Gi") ? 1024 : 1)
   }
 
   # The URLs are known before the functions exist, so functions can refer to each other:
@@ -234,6 +236,14 @@ resource "google_cloudfunctions2_function" "this" {
   ]
 
   lifecycle {
+    # The provider keeps direct_vpc_egress when it is no longer set, so turning static_ip off needs a
+    # new function. Cloud Tasks repeats what submit does not answer meanwhile.
+    replace_triggered_by = [terraform_data.network[each.key]]
+
+    precondition {
+      condition     = local.memory_mib[each.key] >= local.memory_bounds[each.key][0] && local.memory_mib[each.key] <= local.memory_bounds[each.key][1]
+      error_message = "Cloud Run gives ${local.sizes[each.key].cpu} vCPU from ${local.memory_bounds[each.key][0]} to ${local.memory_bounds[each.key][1]} MiB: change cpu or memory."
+    }
     precondition {
       condition     = local.sizes[each.key].concurrency == 1 || tonumber(local.sizes[each.key].cpu) >= 1
       error_message = "A concurrency above 1 needs at least 1 vCPU: raise cpu or set concurrency to 1."

@@ -17,7 +17,7 @@ locals {
   ]...)
   function_topics = merge([
     for name, function in local.functions : {
-      for topic in function.publishes : "${name} ${topic}" => { function = name, topic = topic }
+      for topic in values(function.publishes) : "${name} ${topic}" => { function = name, topic = topic }
     }
   ]...)
   function_secrets = merge([

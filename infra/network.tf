@@ -1,4 +1,12 @@
-# One static IP address for requests to Mavi. Google's own APIs are reached without it.
+# One static IP address for requests to Mavi. Google's own APIs are reached without it. Google says that an
+# instance may need a minute after its start until it is connected:
+# https://cloud.google.com/run/docs/configuring/vpc-direct-vpc#limitations
+resource "terraform_data" "network" {
+  for_each = local.functions
+
+  triggers_replace = var.static_ip && each.value.reaches_mavi
+}
+
 #
 # Google refuses to delete a subnet in use. With create_before_destroy Terraform changes submit first and
 # destroys the network afterwards:

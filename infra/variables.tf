@@ -277,7 +277,7 @@ variable "sweep_schedule" {
 }
 
 variable "function_sizes" {
-  description = "Sizes per function that replace the defaults in functions.tf."
+  description = "Sizes per function that replace the defaults in functions.tf. A new project may use 20 vCPU and 40 GiB in a region: Cloud Run refuses a function whose max_instances times cpu or memory is more."
   type = map(object({
     cpu           = optional(string)
     memory        = optional(string)
@@ -446,7 +446,7 @@ variable "alert_email" {
 }
 
 variable "static_ip" {
-  description = "Whether submit calls Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway."
+  description = "Whether submit and results call Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway, and a new instance may need a minute until it is connected."
   type        = bool
   default     = false
   nullable    = false

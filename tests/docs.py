@@ -22,7 +22,7 @@ import msgspec
 from transcripts.exports.options import DEFAULTS, OPTIONS
 from transcripts.exports.registry import FORMATS
 from transcripts.results import filters
-from transcripts.results.filters import FILTERS
+from transcripts.results.filters import FILTERS, Parser
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import OPEN, State
@@ -157,7 +157,7 @@ def export_media_types() -> Iterator[str]:
         yield f"{media_type}: {{schema: {{type: {kind}}}}}" if is_text else f"{media_type}: {{}}"
 
 
-_SCHEMAS: Final = {
+_SCHEMAS: Final[Mapping[Parser, str]] = {
     filters.an_id: '{$ref: "#/components/schemas/Id"}',
     filters.label: '{type: string, pattern: "^[^:]+:", maxLength: 1500}',
     filters.uri: '{type: string, pattern: "^gs://", maxLength: 1500}',

@@ -26,6 +26,7 @@ from transcripts.errors import (
 )
 from transcripts.ports import SubmitQueue, Write
 from transcripts.retry import Retrier
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.requests import SubmitAsset
@@ -62,7 +63,7 @@ class Pipeline:
         self,
         *,
         retention_days: int = 0,
-        max_object_bytes: int = 1000,
+        limits: ObjectLimits | None = None,
         match_any_name: bool = False,
         queue: SubmitQueue | None = None,
         **options: Any,
@@ -84,7 +85,7 @@ class Pipeline:
             queue or self.queue,
             self.lines.log,
             clock=self.clock,
-            max_object_bytes=max_object_bytes,
+            limits=limits or ObjectLimits(max_object_bytes=1000),
             match_any_name=match_any_name,
         )
 

@@ -14,10 +14,10 @@ import click
 
 from cli.deploy import secret_values
 from cli.deploy.deployment import Deployment
-from cli.deploy.environment import load_environment
+from cli.deploy.environment import Environment, load_environment
 from cli.deploy.errors import Refused, StepFailed
 from cli.deploy.package import build_package
-from cli.deploy.preflight import build_region_warning, check_all, check_tools
+from cli.deploy.preflight import Checked, build_region_warning, check_all, check_tools
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 CONSOLE: Final = "https://api-platform.memories.ai/webhooks"
@@ -73,14 +73,16 @@ def plan(name: str) -> None:
 def deploy(name: str, *, yes: bool, adopt: bool) -> None:
     """Check everything, show the plan, apply it, and print the callback URL."""
     _require_confirmation(yes=yes)
-    deployment, enabled = _open(name)
+    deployment, checked = _open(name)
+    _offer_access(deployment.environment, checked.account, yes=yes)
     values = deployment.values(_given_api_key)
     if os.environ.get("MAVI_API_KEY", values.api_key) != values.api_key:
         print(
             "MAVI_API_KEY differs from the stored key and is ignored. "
             "After this deployment, make set-api-key replaces the stored key."
         )
-    if deployment.is_first_deployment and (warning := build_region_warning(deployment.region)):
+    warning = build_region_warning(deployment.environment.region)
+    if deployment.is_first_deployment and warning:
         print(warning)
     zip_file = _package()
     if adopt:
@@ -88,7 +90,7 @@ def deploy(name: str, *, yes: bool, adopt: bool) -> None:
     deployment.plan(zip_file, values)
     _confirm("Apply this plan?", yes=yes)
     if deployment.is_first_deployment:
-        deployment.create_service_agents(enabled)
+        deployment.create_service_agents(checked.apis)
     deployment.apply(values)
     _print_callback_url(deployment)
 
@@ -153,12 +155,32 @@ def set_api_key(name: str, *, yes: bool) -> None:
     print("submit uses the new key. Revoke the old one in Mavi's console.")
 
 
-def _open(name: str) -> tuple[Deployment, frozenset[str]]:
+def _open(name: str) -> tuple[Deployment, Checked]:
     """Check tools, login, project and APIs, then open the environment's workspace."""
     check_tools()
     environment = load_environment(ROOT / "infra", name)
-    enabled = frozenset(check_all(environment))
-    return Deployment.open(ROOT / "infra", environment), enabled
+    checked = check_all(environment)
+    return Deployment.open(ROOT / "infra", environment), checked
+
+
+def _offer_access(environment: Environment, account: str, *, yes: bool) -> None:
+    """Ask whether the deployer may use the pipeline, unless the file says who may.
+
+    It asks once: the answer stands in the file afterwards.
+    """
+    if not environment.unset_access:
+        return
+    names, file = ", ".join(environment.unset_access), f"infra/{environment.var_file.name}"
+    if yes:
+        print(f"{file} does not set {names}: nobody may do that yet, not even {account}.")
+        return
+    kind = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
+    print(f"{file} does not say who may upload, submit and read ({names}).")
+    if click.confirm(f"Shall {account} be allowed to?", default=True):
+        environment.set_access(f"{kind}:{account}")
+    else:
+        environment.set_access()
+    print(f"Written to {file}; add others there.")
 
 
 def _package() -> Path:

@@ -41,7 +41,7 @@ class Deployment:
     def __init__(self, terraform: Terraform, infra: Path, environment: Environment) -> None:
         self._terraform = terraform
         self._infra = infra
-        self._environment = environment
+        self.environment = environment
         self._plan_file = f"{environment.name}.tfplan"
         self._state: State | None = None
 
@@ -76,11 +76,6 @@ class Deployment:
         return self._state
 
     @property
-    def region(self) -> str:
-        """The region of the environment."""
-        return self._environment.region
-
-    @property
     def is_first_deployment(self) -> bool:
         """Whether no apply has written all secrets yet."""
         return not self.state.secret_versions.keys() >= secret_values.NAMES
@@ -94,7 +89,7 @@ class Deployment:
 
         Raises ``Refused`` if a secret cannot be read, or the given key is malformed.
         """
-        environment = self._environment
+        environment = self.environment
         return secret_values.stored_or_first(
             environment.project, environment.prefix, self.state.secret_versions, given_api_key
         )
@@ -106,7 +101,7 @@ class Deployment:
         return self.values(lambda: "")
 
     def _not_deployed(self) -> Refused:
-        return Refused(f"{self._environment.name} is not deployed yet. Run make deploy first.")
+        return Refused(f"{self.environment.name} is not deployed yet. Run make deploy first.")
 
     def plan(self, package: Path, values: SecretValues) -> None:
         """Show the plan and save it for ``apply``; raises ``StepFailed``."""
@@ -131,9 +126,9 @@ class Deployment:
         the agent may exist already.
         """
         services = ["cloudfunctions.googleapis.com", "pubsub.googleapis.com"]
-        if self._environment.key:
+        if self.environment.key:
             services += ["firestore.googleapis.com", "secretmanager.googleapis.com"]
-        project = f"--project={self._environment.project}"
+        project = f"--project={self.environment.project}"
         for service in services:
             if service not in enabled:
                 gcloud("services", "enable", service, project)
@@ -148,7 +143,7 @@ class Deployment:
     def import_kept(self, package: Path, values: SecretValues) -> None:
         """Import what an earlier destroy kept and what still exists; raises ``StepFailed``."""
         terraform = self._terraform.with_environ(values.environ)
-        for address, resource_id in self._environment.kept.items():
+        for address, resource_id in self.environment.kept.items():
             if self.state.has(address):
                 continue
             answer = terraform.ask(
@@ -167,7 +162,7 @@ class Deployment:
 
     def check_destroy(self) -> None:
         """Raise ``Refused`` if data should be deleted that is still protected as deployed."""
-        if not self._environment.keeps_data and self.state.protects_data:
+        if not self.environment.keeps_data and self.state.protects_data:
             raise Refused(
                 "deletion_protection = false is not deployed yet: the data would stay, unknown to "
                 "Terraform. Run make deploy first, then make destroy."
@@ -175,7 +170,7 @@ class Deployment:
 
     def destroy_summary(self) -> str:
         """Return what a destroy deletes and what it keeps."""
-        environment = self._environment
+        environment = self.environment
         data = f"database {environment.database} and bucket {environment.bucket}"
         lines = [
             f"{environment.name}, in project {environment.project}:",
@@ -195,7 +190,7 @@ class Deployment:
         terraform = self._terraform.with_environ(self.placeholders().environ)
         # The file decides, not the deletion_policy in the state: the file may never have been
         # deployed.
-        kept = (*self._environment.kept, *KEPT_SETTINGS) if self._environment.keeps_data else ()
+        kept = (*self.environment.kept, *KEPT_SETTINGS) if self.environment.keeps_data else ()
         left = [address for address in (*kept, *SHARED_GRANTS) if self.state.has(address)]
         if left:
             terraform.show("state", "rm", *left, hint="Nothing was destroyed.")
@@ -205,7 +200,7 @@ class Deployment:
         terraform.show(
             *("destroy", "-input=false", "-auto-approve", *self._inputs(package)), hint=hint
         )
-        if self._environment.keeps_data:
+        if self.environment.keeps_data:
             print("make deploy ADOPT=1 imports what was kept.")
 
     def callback_url(self) -> str:
@@ -218,4 +213,4 @@ class Deployment:
     def _inputs(self, package: Path) -> list[str]:
         # Relative, so that the plan is the same on every machine.
         relative = os.path.relpath(package, self._infra)
-        return [f"-var-file={self._environment.var_file.name}", f"-var=package={relative}"]
+        return [f"-var-file={self.environment.var_file.name}", f"-var=package={relative}"]

@@ -13,6 +13,9 @@ from lark.exceptions import LarkError
 
 from cli.deploy.errors import Refused
 
+ACCESS: Final = ("uploaders", "submit_callers", "results_callers")
+"""The lists of people. By default each is empty: nobody may upload, submit and read."""
+
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 EXAMPLE: Final = "terraform.tfvars.example"
 EXAMPLE_PROJECT: Final = "my-project-123"
@@ -52,6 +55,15 @@ class Environment:
     database: str
     keeps_data: bool
     key: str | None
+    unset_access: tuple[str, ...] = ()
+    """The names of ``ACCESS`` that the file does not set."""
+
+    def set_access(self, *members: str) -> None:
+        """Append every unset list of people to the file, with these IAM members."""
+        quoted = ", ".join(f'"{member}"' for member in members)
+        lines = [f"{name} = [{quoted}]\n" for name in self.unset_access]
+        text = self.var_file.read_text(encoding="utf-8-sig").rstrip("\n")
+        self.var_file.write_text(f"{text}\n\n{''.join(lines)}")
 
     @property
     def bucket(self) -> str:
@@ -126,6 +138,7 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
         database=values.text("database") or prefix,
         keeps_data=values.flag("deletion_protection", default=True),
         key=values.text("kms_key"),
+        unset_access=tuple(name for name in ACCESS if name not in values.names),
     )
 
 

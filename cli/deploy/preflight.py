@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from cli.deploy.environment import Environment
 from cli.deploy.errors import Refused
@@ -77,13 +77,15 @@ def check_terraform_version() -> None:
         )
 
 
-def check_login() -> None:
-    """Raise ``Refused`` unless both gcloud and Terraform have credentials."""
+def check_login() -> str:
+    """Return gcloud's account; raises ``Refused`` unless it and Terraform have credentials."""
     answer = gcloud("auth", "list", "--filter=status:ACTIVE", "--format=value(account)")
-    if not answer.out.strip():
+    account = answer.out.strip()
+    if not account:
         raise Refused("gcloud is not logged in. Run: gcloud auth login")
     if gcloud("auth", "application-default", "print-access-token").code:
         raise Refused("Terraform is not logged in. Run: gcloud auth application-default login")
+    return account
 
 
 def check_project(project: str) -> None:
@@ -141,8 +143,15 @@ def _gcloud_error(answer: Result, otherwise: str) -> Refused:
     )
 
 
-def check_all(environment: Environment) -> Collection[str]:
-    """Check login, project, billing and APIs, in this order; return the enabled APIs."""
-    check_login()
+class Checked(NamedTuple):
+    """The account of gcloud, and the enabled APIs."""
+
+    account: str
+    apis: Collection[str]
+
+
+def check_all(environment: Environment) -> Checked:
+    """Check login, project, billing and APIs, in this order; raises ``Refused``."""
+    account = check_login()
     check_project(environment.project)
-    return check_apis(environment.project)
+    return Checked(account, check_apis(environment.project))

@@ -217,6 +217,8 @@ def function_process(
         str(port),
     ]
     base = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    # The package beside the entry, wherever an editable install leads.
+    base["PYTHONPATH"] = str(FUNCTIONS)
     return ChildProcess(
         name, command, port, log_file=log_file, environ=base | dict(environ), on_event=on_event
     )

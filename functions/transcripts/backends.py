@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
-from functools import cached_property
 
-from transcripts.errors import QueueUnavailable
 from transcripts.logs import utc_now
 from transcripts.ports import (
     Documents,
@@ -18,13 +15,10 @@ from transcripts.ports import (
 )
 from transcripts.settings import (
     EMBEDDED,
-    IngestSettings,
+    QueueSettings,
     Settings,
     StoreSettings,
-    SubmitSettings,
-    SweepSettings,
 )
-from transcripts.uploads.stored_object import StoredObject
 
 
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
@@ -75,12 +69,12 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
         from transcripts.embedded.objects import FolderObjects
 
         return FolderSigner(FolderObjects(settings.data_dir), utc_now)
-    return _SignerLater()
+    from transcripts.google.media import CloudStorageSigner
+
+    return CloudStorageSigner()
 
 
-def open_queue(
-    settings: SubmitSettings | IngestSettings | SweepSettings, environ: Mapping[str, str]
-) -> SubmitQueue:
+def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQueue:
     """Return the queue of submissions; it connects when it is first used."""
     if settings.backend == EMBEDDED:
         from transcripts.embedded.database import Database
@@ -90,27 +84,10 @@ def open_queue(
     return _CloudTasksLater(settings, environ.get("CLOUD_TASKS_EMULATOR_HOST"))
 
 
-class _SignerLater:
-    """Signs for Cloud Storage, imported by the first recording that is played."""
-
-    @cached_property
-    def _signer(self) -> MediaSigner:
-        from transcripts.google.media import CloudStorageSigner
-
-        return CloudStorageSigner()
-
-    def sign(self, stored: StoredObject, media_type: str, until: datetime) -> str:
-        return self._signer.sign(stored, media_type, until)
-
-
 class _CloudTasksLater:
-    """Cloud Tasks, imported by the first task: its library takes as long as all the rest."""
+    """Cloud Tasks, imported by the first task: most instances of submit and sweep create none."""
 
-    def __init__(
-        self,
-        settings: SubmitSettings | IngestSettings | SweepSettings,
-        emulator_host: str | None,
-    ) -> None:
+    def __init__(self, settings: QueueSettings, emulator_host: str | None) -> None:
         self._settings = settings
         self._emulator_host = emulator_host
         self._queue: SubmitQueue | None = None
@@ -121,11 +98,9 @@ class _CloudTasksLater:
         await self._queue.enqueue(name, submission_id)
 
     def _open(self) -> SubmitQueue:
-        settings = self._settings
-        if not settings.submit_queue or not settings.submit_url:
-            raise QueueUnavailable("SUBMIT_QUEUE and SUBMIT_URL are not set.")
         from transcripts.google.queue import CloudTasksQueue
 
+        settings = self._settings
         return CloudTasksQueue(
             settings.submit_queue,
             settings.submit_url,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from transcripts.errors import (
     BodyIncomplete,
@@ -95,74 +96,32 @@ def require_method(request: Request, method: str) -> None:
         raise RequestError(f"{method} only.", code="method_not_allowed", status=405)
 
 
-def header(request: Request, name: bytes) -> str | None:
-    """Return the first header of that lower-case name: starlette's way costs five times as much."""
-    for key, value in request.scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
-
-
-class BodyWatch:
-    """Cancels the reading of bodies that do not arrive within ``timeout_s``.
-
-    One timer serves all requests: ``asyncio.timeout`` starts one for each, which takes longer than
-    reading a usual body.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._started: dict[asyncio.Task[Any], float] = {}
-        self.expired: set[asyncio.Task[Any]] = set()
-        """The tasks that were cancelled for taking too long."""
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> asyncio.Task[Any]:
-        """Watch the running task until ``stop``; it is cancelled if reading takes too long."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("only a task can be watched")
-        self._started[task] = loop.time()
-        if self._timer is None:
-            self._timer = loop.call_later(self._timeout_s / 4, self._check, loop)
-        return task
-
-    def stop(self, task: asyncio.Task[Any]) -> None:
-        """Stop watching."""
-        del self._started[task]
-        if task in self.expired:
-            self.expired.remove(task)
-            task.uncancel()
-
-    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
-        latest = loop.time() - self._timeout_s
-        for task, started in self._started.items():
-            if started <= latest and task not in self.expired:
-                self.expired.add(task)
-                task.cancel()
-        self._timer = None
-        if self._started:
-            self._timer = loop.call_later(self._timeout_s / 4, self._check, loop)
-
-
-WATCH: Final = BodyWatch(BODY_TIMEOUT_S)
+def check_content_type(request: Request) -> None:
+    """Raise ``RequestError`` (415) unless the request says that it is JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise RequestError(
+            "Send JSON, with the header Content-Type: application/json.",
+            code="unsupported_media_type",
+            status=415,
+        )
 
 
 class BodyReader:
     """Reads one request's body without ever holding more than ``limit_bytes`` of it."""
 
-    def __init__(self, request: Request, limit_bytes: int, watch: BodyWatch = WATCH) -> None:
+    def __init__(
+        self, request: Request, limit_bytes: int, timeout_s: float = BODY_TIMEOUT_S
+    ) -> None:
         """Raise ``BodyTooLarge`` if the announced length is over ``limit_bytes``."""
         # The HTTP server has already refused a length that is no number.
-        announced = header(request, b"content-length")
+        announced = request.headers.get("content-length")
         if announced is not None and int(announced) > limit_bytes:
             raise BodyTooLarge(limit_bytes)
         self._request = request
         self._receive = request.receive
         self._limit = limit_bytes
-        self._watch = watch
+        self._timeout_s = timeout_s
         self._chunks: list[bytes] = []
         self._size = 0
         self.complete = False
@@ -178,30 +137,28 @@ class BodyReader:
         ``complete`` tells which of both. Raises ``BodyTooLarge`` as soon as the limit is passed,
         ``BodyIncomplete`` when the client disconnects or stalls, and ``BodyNotReceived``.
         """
-        task = self._watch.start()
         try:
-            while not self.complete and (size is None or self._size <= size):
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise BodyIncomplete(
-                        "The connection ended before the body did.", code="body_incomplete"
-                    )
-                chunk: bytes = message.get("body", b"")
-                self._size += len(chunk)
-                if self._size > self._limit:
-                    raise BodyTooLarge(self._limit)
-                self._chunks.append(chunk)
-                self.complete = not message.get("more_body", False)
-        except asyncio.CancelledError:
-            if task not in self._watch.expired:
-                raise
+            async with asyncio.timeout(self._timeout_s):
+                while not self.complete and (size is None or self._size <= size):
+                    self._take_in(await self._receive())
+        except TimeoutError:
             raise BodyIncomplete(
                 "The body did not arrive in time.", code="body_timeout", status=408
             ) from None
-        finally:
-            self._watch.stop(task)
-        if self.complete and not self._size and header(self._request, b"upgrade") is not None:
+        if self.complete and not self._size and "upgrade" in self._request.headers:
             raise BodyNotReceived("The server drops the body of a request that wants an upgrade.")
+
+    def _take_in(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            raise BodyIncomplete(
+                "The connection ended before the body did.", code="body_incomplete"
+            )
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise BodyTooLarge(self._limit)
+        self._chunks.append(chunk)
+        self.complete = not message.get("more_body", False)
 
     def take(self) -> bytes:
         """Return what was read and keep no reference to it: the caller decides when it is freed."""

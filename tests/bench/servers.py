@@ -16,6 +16,9 @@ from typing import Final
 
 from cli.local.processes import FUNCTIONS, free_port
 
+PROGRAMS: Final = Path(sys.executable).parent
+"""Those of this environment, which has more packages than are deployed."""
+
 BASELINES: Final = Path(__file__).parent / "baselines"
 TOKEN: Final = "b" * 32
 TOPIC: Final = "projects/bench/topics/callbacks"
@@ -96,22 +99,29 @@ def serving(
     name: str,
     environ: Mapping[str, str] | None = None,
     first: Callable[[int], int | None] = _status,
+    programs: Path = PROGRAMS,
 ) -> Iterator[Server]:
-    """Serve a function with the real framework.
+    """Serve a function with the real framework, which is one of ``programs``.
 
     ``first`` sends the first request to a port; it returns the status of the answer, or None while
     the server does not listen.
     """
     port = free_port()
     command = [
-        str(Path(sys.executable).with_name("functions-framework")),
+        str(programs / "functions-framework"),
         *("--source", str(_source(name)), "--target", name),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
     begin = perf_counter()
     process = subprocess.Popen(  # noqa: S603 - our own fixed command
         command,
-        env={"PATH": os.environ["PATH"], **ENVIRON, **(environ or {})},
+        # The package beside the entry, wherever an editable install leads.
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(FUNCTIONS),
+            **ENVIRON,
+            **(environ or {}),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

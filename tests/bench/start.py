@@ -8,13 +8,20 @@ time is the process's own, so it does not depend on what else the machine does.
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
 
+from cli.local.processes import FUNCTIONS
 from tests.bench.figures import CONVENTIONAL, EMPTY, Figures, medians
 from tests.bench.google import deployed
 from tests.bench.servers import TOKEN, serving
@@ -88,15 +95,35 @@ def answer(port: int, request: bytes) -> int | None:
         return int(connection.recv(64).split()[1])
 
 
+@contextmanager
+def deployed_programs() -> Iterator[Path]:
+    """Install what is deployed, and nothing else; yields the folder of its programs.
+
+    Google's packages import other ones where those are installed: aiohttp, which is not deployed,
+    takes as long as a client.
+    """
+    with TemporaryDirectory() as folder:
+        uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
+        python = f"{folder}/bin/python"
+        packages = ["--require-hashes", "--requirements", str(FUNCTIONS / "requirements.txt")]
+        for command in (
+            [*uv, "venv", "--python", sys.executable, "--clear", folder],
+            [*uv, "pip", "install", "--python", python, "--compile-bytecode", *packages],
+        ):
+            subprocess.run(command, check=True)  # noqa: S603 - our own fixed commands
+        yield Path(python).parent
+
+
 def measure(rounds: int) -> dict[str, Figures]:
     """Return the medians of each function: ``wall_ms``, ``cpu_ms``, ``memory_mib``."""
-    with deployed() as google:
+    with deployed() as google, deployed_programs() as programs:
         requests = first_requests(google.environ["BENCH_ASSET"])
 
         def start(name: str) -> Figures:
             google.documents.clear()
             request = requests[name].encode()
-            with serving(name, google.environ, lambda port: answer(port, request)) as server:
+            environ, first = google.environ, lambda port: answer(port, request)
+            with serving(name, environ, first, programs) as server:
                 if server.status != requests[name].status:
                     raise RuntimeError(f"{name} answered {server.status}")
                 return {

@@ -50,7 +50,7 @@ async def take_all(page: Page, site: Site, folder: Path, suffix: str) -> None:
         await take(page, folder, f"{name}-{suffix}")
     await take_conflict(page, site, folder, suffix)
     await page.goto(f"{site.url}/view/played")
-    await page.locator("#player").wait_for()
+    await page.locator("body.playable").wait_for()
     await page.locator("#l6").click()
     await page.keyboard.press("k")
     await page.locator(".talk li").nth(1).get_by_text("Rename").click()

@@ -11,7 +11,7 @@ from tests.browser.site import Scheme
 
 _SCRIPT: Final = Axe().axe_script
 
-_RUN: Final = "axe.run({resultTypes: ['violations']})"
+_RUN: Final = "axe.run({resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})"
 
 _PLACES: Final = """() => {
   const end = document.documentElement.scrollHeight - innerHeight;

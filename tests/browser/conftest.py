@@ -31,6 +31,7 @@ class Tab:
 
     page: Page
     site: Site
+    script: bool = True
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -40,7 +41,11 @@ class Tab:
 
         def on_failed(request: Any) -> None:
             # The next page, a download, or a media player that needs no more ends a request.
-            if request.failure != "net::ERR_ABORTED" and not request.url.startswith("blob:"):
+            # Without scripts, the browser blocks them as if a policy did.
+            ended = request.failure == "net::ERR_ABORTED" or (
+                request.failure == "csp" and not self.script
+            )
+            if not ended and not request.url.startswith("blob:"):
                 self.faults.append(f"failed: {request.url} {request.failure}")
 
         def on_console(message: Any) -> None:
@@ -92,7 +97,7 @@ async def open_tab(site: Site, browser: Browser) -> AsyncIterator[OpenTab]:
             java_script_enabled=script,
             accept_downloads=True,
         )
-        tab = Tab(await context.new_page(), site)
+        tab = Tab(await context.new_page(), site, script)
         tabs.append(tab)
         if path:
             await tab.open(path)

@@ -23,8 +23,16 @@ from transcripts.submissions.submission import submission_path
 from transcripts.tasks.task import Source, Task, task_path
 
 BUCKET: Final = "uploads"
-VIEWPORTS: Final = {"desktop": (1280, 800), "phone": (390, 844)}
-NARROWEST: Final = (320, 640)
+VIEWPORTS: Final = {
+    "desktop": (1280, 800),
+    "phone": (390, 664),
+    "landscape": (667, 375),
+    # A window of 1280 by 1024 at a zoom of 400 %.
+    "zoomed": (320, 256),
+}
+
+PLAYER: Final = "document.querySelector('.player :is(audio, video):not([hidden])')"
+"""The element that plays, in a script of a test."""
 
 Scheme = Literal["light", "dark"]
 

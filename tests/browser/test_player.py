@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenTab
-from tests.browser.site import Site
+from tests.browser.site import PLAYER, Site
 from tests.polling import eventually
 from tests.viewer import a_transcript
 
 pytestmark = pytest.mark.browser
 
-TIME = "document.getElementById('player').currentTime"
-PAUSED = "document.getElementById('player').paused"
+TIME = f"{PLAYER}.currentTime"
+PAUSED = f"{PLAYER}.paused"
 
 
 async def play(open_tab: OpenTab, recording: Path, path: str = "/view/interview") -> Page:
     """Open a transcript with a recording from this device."""
     page = (await open_tab(path)).page
     await page.locator("#file").set_input_files(recording)
-    await expect(page.locator("#player")).to_be_visible()
+    await expect(page.locator("#audio")).to_be_visible()
     return page
 
 
@@ -42,7 +44,7 @@ async def test_line_played_alone_stops_at_its_end(open_tab: OpenTab, recording: 
     """At eight times the speed: the line has four seconds."""
     page = await play(open_tab, recording)
     await page.locator("#l4").click()
-    await page.evaluate("document.getElementById('player').playbackRate = 8")
+    await page.evaluate(f"{PLAYER}.playbackRate = 8")
     await page.get_by_role("button", name="Play this line").click()
     await eventually(lambda: page.evaluate(f"{PAUSED} && {TIME} > 17"))
     assert 17.5 <= await page.evaluate(TIME) < 19
@@ -52,7 +54,7 @@ async def test_line_played_alone_stops_at_its_end(open_tab: OpenTab, recording: 
 async def test_follow_mode_scrolls_to_what_is_said(open_tab: OpenTab, recording: Path) -> None:
     """The line comes into view without the reader's help."""
     page = await play(open_tab, recording)
-    await page.evaluate("document.getElementById('player').currentTime = 200")
+    await page.evaluate(f"{TIME} = 200")
     await expect(page.locator(".now")).to_have_attribute("id", "l45")
     await expect(page.locator(".now")).to_be_in_viewport()
 
@@ -66,7 +68,7 @@ async def test_follow_mode_ends_when_the_reader_scrolls(open_tab: OpenTab, recor
     follow = page.get_by_role("button", name="Follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
     place = await page.evaluate("scrollY")
-    await page.evaluate("document.getElementById('player').currentTime = 250")
+    await page.evaluate(f"{TIME} = 250")
     await expect(page.locator(".now")).to_have_attribute("id", "l56")
     await expect(page.locator(".now")).not_to_be_in_viewport()
     await expect(follow).to_have_attribute("aria-pressed", "false")
@@ -75,20 +77,43 @@ async def test_follow_mode_ends_when_the_reader_scrolls(open_tab: OpenTab, recor
     await expect(page.locator(".now")).to_be_in_viewport()
 
 
+async def click_timeline(page: Page, share: float) -> None:
+    """Click between the first two lanes, where nobody's part is."""
+    first, second = [await page.locator("#timeline svg").nth(at).bounding_box() for at in (0, 1)]
+    assert first is not None
+    assert second is not None
+    height = (first["y"] + first["height"] + second["y"]) / 2
+    await page.mouse.click(first["x"] + first["width"] * share, height)
+
+
 async def test_timeline_seeks_to_the_place_of_the_click(open_tab: OpenTab, recording: Path) -> None:
-    """Without a recording, its parts are links to lines."""
+    """Anywhere in it; the name of a lane is no place."""
     page = await play(open_tab, recording)
-    lane = page.locator("#timeline svg").first
-    box = await lane.bounding_box()
-    assert box is not None
-    await page.mouse.click(box["x"] + box["width"] * 0.1, box["y"] + box["height"] / 2)
+    await click_timeline(page, 0.1)
     await eventually(lambda: page.evaluate(f"Math.abs({TIME} - 180) < 4"))
+    place = await page.locator("#place").bounding_box()
+    marks = await page.locator("#marks").bounding_box()
+    assert place is not None
+    assert marks is not None
+    assert abs(place["x"] - marks["x"] - marks["width"] * 0.1) < 3
+    assert place["height"] > 20
+    await page.locator(".lane .name").first.click()
+    assert 170 < await page.evaluate(TIME) < 190
 
 
-async def test_part_of_the_timeline_leads_to_its_line(open_tab: OpenTab) -> None:
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+async def test_timeline_leads_to_the_line_without_a_recording(open_tab: OpenTab, size: str) -> None:
+    """The line is marked and in view."""
+    page = (await open_tab("/view/interview", size=size)).page
+    await click_timeline(page, 0.5)
+    await expect(page.locator(".now")).to_have_id(re.compile("l20[01]"))
+    await expect(page.locator(".now")).to_be_in_viewport()
+
+
+async def test_part_of_the_timeline_leads_to_its_line_without_scripts(open_tab: OpenTab) -> None:
     """The browser itself scrolls there."""
-    page = (await open_tab("/view/interview")).page
-    part = page.locator("#timeline svg a").nth(40)
+    page = (await open_tab("/view/interview", script=False)).page
+    part = page.locator("#timeline svg a").nth(30)
     target = await part.get_attribute("href")
     await part.click()
     assert page.url.endswith(str(target))
@@ -101,9 +126,9 @@ async def test_player_stays_visible_while_the_reader_scrolls(
     """On a phone too."""
     page = (await open_tab("/view/interview", size="phone")).page
     await page.locator("#file").set_input_files(recording)
-    await expect(page.locator("#player")).to_be_visible()
+    await expect(page.locator("#audio")).to_be_visible()
     await page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
-    await expect(page.locator("#player")).to_be_in_viewport(ratio=0.9)
+    await expect(page.locator("#audio")).to_be_in_viewport(ratio=0.9)
 
 
 async def test_file_that_is_no_recording_is_explained(open_tab: OpenTab, tmp_path: Path) -> None:
@@ -132,6 +157,56 @@ async def test_search_counts_and_steps_through_matches(open_tab: OpenTab) -> Non
         await page.get_by_role("button", name="Previous match").click()
     await expect(count).to_have_text("6 of 6")
     await expect(page.locator("#l23")).to_be_in_viewport()
+    await page.locator("#marks a").first.click()
+    await expect(page.locator("#l6")).to_have_class("line now")
+
+
+async def test_search_goes_back_by_shift_and_enter(open_tab: OpenTab) -> None:
+    """From the first match to the last one."""
+    page = (await open_tab("/view/meeting")).page
+    await page.get_by_label("Search in this transcript").fill("tuesday")
+    for keys, shown in (("Enter", 1), ("Enter", 2), ("Shift+Enter", 1), ("Shift+Enter", 6)):
+        await page.keyboard.press(keys)
+        await expect(page.locator("#match-count")).to_have_text(f"{shown} of 6")
+    assert page.url.endswith("?q=tuesday")
+    await expect(page.get_by_label("Search in this transcript")).to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["/view/letters", "/view/letters?q=e"])
+async def test_search_with_a_hundred_thousand_matches_goes_on(
+    open_tab: OpenTab, site: Site, path: str
+) -> None:
+    """A call takes 65,535 arguments at the most; typed, and from a link."""
+    segment = a_transcript().segments[0]
+    segments = [replace(segment, start_s=at * 2.0, end_s=at * 2.0 + 1) for at in range(12_000)]
+    segments = [replace(each, text="e e e e e e e e e and one more e") for each in segments]
+    await site.put(a_transcript("letters", segments=segments, duration_s=24_000.0))
+    page = (await open_tab(path)).page
+    if "?" not in path:
+        await page.get_by_label("Search in this transcript").fill("e")
+    await expect(page.locator("#match-count")).to_have_text("– of 144000")
+    await page.keyboard.press("s")
+    await page.keyboard.press("Shift+Enter")
+    await expect(page.locator("#match-count")).to_have_text("144000 of 144000")
+    await expect(page.locator("#l12000")).to_be_in_viewport()
+    assert 0 < await page.evaluate("CSS.highlights.get('hits').size") < 20_000
+    await expect(page.locator("#l12000 mark")).to_have_count(0)
+    assert page.url.endswith("?q=e")
+
+
+async def test_found_lines_are_listed_and_said(open_tab: OpenTab) -> None:
+    """Matches are painted outside the tree: links and a status stand for them."""
+    page = (await open_tab("/view/meeting?q=tuesday")).page
+    await page.locator("#hit-menu summary").click()
+    links = page.locator("#hit-menu a")
+    await expect(links).to_have_count(6)
+    await expect(links.first).to_contain_text("I have asked two engineers")
+    await links.nth(2).click()
+    await expect(page.locator("#l14 > a")).to_be_focused()
+    await page.keyboard.press("n")
+    await expect(page.locator("#match-count")).to_have_text("4 of 6")
+    await expect(page.locator("#l15 > a")).to_be_focused()
+    await expect(page.get_by_role("status").filter(has_text="Then let us take")).to_have_count(1)
 
 
 async def test_search_of_the_address_is_taken_over(open_tab: OpenTab) -> None:
@@ -139,6 +214,7 @@ async def test_search_of_the_address_is_taken_over(open_tab: OpenTab) -> None:
     page = (await open_tab("/view/meeting?q=tuesday")).page
     await expect(page.locator("#match-count")).to_have_text("– of 6")
     await expect(page.locator("mark")).to_have_count(0)
+    await expect(page.locator("#hit-list")).to_have_count(0)
 
 
 async def test_search_in_a_long_transcript_finds_the_last_line(
@@ -153,8 +229,7 @@ async def test_search_in_a_long_transcript_finds_the_last_line(
     await expect(page.locator("#match-count")).to_have_text("– of 1")
     await page.keyboard.press("Enter")
     await expect(page.locator("#l3001")).to_be_in_viewport()
-    await page.locator("#marks a").click()
-    assert page.url.endswith("#l3001")
+    await expect(page.locator("#marks a")).to_have_attribute("href", "#l3001")
 
 
 async def test_link_to_a_line_of_a_long_transcript_leads_to_it(

@@ -12,16 +12,16 @@ from playwright.async_api import Browser, Route, expect
 
 from cli.client.door import Loopback
 from tests.browser.conftest import OpenTab, Tab
-from tests.browser.site import BUCKET, Site, serve_site
+from tests.browser.site import BUCKET, PLAYER, Site, serve_site
 from tests.polling import eventually
 from tests.viewer import a_transcript
 from transcripts.tasks.task import Source
 
 pytestmark = pytest.mark.browser
 
-TIME = "document.getElementById('player').currentTime"
-PAUSED = "document.getElementById('player').paused"
-READY = "document.getElementById('player').readyState"
+TIME = f"{PLAYER}.currentTime"
+PAUSED = f"{PLAYER}.paused"
+READY = f"{PLAYER}.readyState"
 
 
 async def put_long(site: Site) -> None:
@@ -47,7 +47,7 @@ async def put_again(site: Site, task_id: str, name: str) -> None:
 async def test_recording_of_the_bucket_plays_from_a_click(open_tab: OpenTab, size: str) -> None:
     """Without a file from the reader's device."""
     page = (await open_tab("/view/played", size=size)).page
-    await expect(page.locator("#player")).to_be_visible()
+    await expect(page.locator("#audio")).to_be_visible()
     await page.locator("#l5").click()
     await expect(page.locator("#l5")).to_have_class("line now")
     await eventually(lambda: page.evaluate(f"!{PAUSED} && {TIME} > 18.2"))
@@ -68,7 +68,7 @@ async def test_seek_far_ahead_asks_for_a_range(open_tab: OpenTab, site: Site) ->
         ),
     )
     await tab.open("/view/long")
-    await expect(tab.page.locator("#player")).to_be_visible()
+    await expect(tab.page.locator("#audio")).to_be_visible()
     await tab.page.evaluate(f"{TIME} = 1000")
     await eventually(lambda: tab.page.evaluate(f"{READY} >= 2 && {TIME} === 1000"))
     starts = [int(where.split()[1].partition("-")[0]) for status, where in answers if status == 206]
@@ -82,10 +82,10 @@ async def test_address_that_is_no_longer_valid_is_renewed(browser: Browser, tmp_
         async with await browser.new_context() as context:
             page = await context.new_page()
             await page.goto(f"{site.url}/view/long")
-            await expect(page.locator("#player")).to_be_visible()
+            await expect(page.locator("#audio")).to_be_visible()
             await site.process.stop()
             await site.process.start()
-            await page.evaluate(f"{TIME} = 1000; void document.getElementById('player').play()")
+            await page.evaluate(f"{TIME} = 1000; void {PLAYER}.play()")
             await eventually(
                 lambda: page.evaluate(f"{READY} >= 2 && !{PAUSED} && {TIME} > 1000"), within_s=60
             )
@@ -112,9 +112,9 @@ async def test_recording_that_does_not_play_is_explained(
     await put_again(site, "text", path.name)
     tab = await open_tab(f"/view/{task_id}")
     await expect(tab.page.locator("#hint")).to_contain_text(words)
-    await expect(tab.page.locator("#player")).to_be_hidden()
+    await expect(tab.page.locator("#audio")).to_be_hidden()
     await tab.page.locator("#file").set_input_files(recording)
-    await expect(tab.page.locator("#player")).to_be_visible()
+    await expect(tab.page.locator("#audio")).to_be_visible()
     await expect(tab.page.locator("#hint")).to_have_text("")
     failed_loads(tab)
 
@@ -130,7 +130,7 @@ async def test_address_of_a_recording_is_in_no_log(open_tab: OpenTab, site: Site
 
     tab.page.on("request", heard)
     await tab.open("/view/played")
-    await expect(tab.page.locator("#player")).to_be_visible()
+    await expect(tab.page.locator("#audio")).to_be_visible()
     assert addresses
     log = (site.objects.buckets.parent / "results.log").read_text()
     assert [each for each in addresses if each.rpartition("/")[2] in log] == []
@@ -143,7 +143,7 @@ async def test_recording_plays_through_the_door(browser: Browser, site: Site) ->
     async with await browser.new_context() as context:
         page = await context.new_page()
         await page.goto(door.address("/view/played"))
-        await expect(page.locator("#player")).to_be_visible()
+        await expect(page.locator("#audio")).to_be_visible()
         await page.locator("#l7").click()
         await eventually(lambda: page.evaluate(f"!{PAUSED} && {TIME} > 27.2"))
     await door.stop()

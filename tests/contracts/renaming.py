@@ -102,7 +102,7 @@ class RenamingContract(ChangingContract):
         assert (await changing.rename({"Old": None})).status_code == 200
         assert (await changing.results.stored("t")).speaker_names == []
 
-    async def test_rename_with_an_old_etag_returns_412(self, changing: Changing) -> None:
+    async def test_rename_of_a_name_with_an_old_etag_returns_412(self, changing: Changing) -> None:
         """With the present one, or any by ``*``, it is done."""
         await changing.receive(callback_body(2, task_id="t"))
         old = await changing.etag()
@@ -112,6 +112,24 @@ class RenamingContract(ChangingContract):
         assert shown(await changing.rename({}))[ADA] == "A"
         for tag in (answer.headers["ETag"], "*"):
             assert (await changing.rename({ADA: "C"}, If_Match=tag)).status_code == 200
+
+    async def test_rename_of_another_name_with_an_old_etag_is_done(
+        self, changing: Changing
+    ) -> None:
+        """Two people who name different speakers do not collide; another result is a conflict."""
+        await changing.receive(callback_body(2, task_id="t"))
+        old = await changing.etag()
+        answers = await asyncio.gather(
+            changing.rename({ADA: "A"}, If_Match=old), changing.rename({BEN: "B"}, If_Match=old)
+        )
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert shown(await changing.rename({})) == {ADA: "A", BEN: "B"}
+        both = await changing.rename({ADA: "C", BEN: "D"}, If_Match=old)
+        assert code(both) == (412, "changed_meanwhile")
+        named = await changing.etag()
+        await changing.receive(callback_body(4, task_id="t"), seconds=9)
+        late = await changing.rename({BEN: "E"}, If_Match=named)
+        assert code(late) == (412, "changed_meanwhile")
 
     async def test_rename_of_two_people_at_once_loses_nothing(self, changing: Changing) -> None:
         """Of those who send the same entity tag, one succeeds and all others get 412."""

@@ -40,6 +40,7 @@ from transcripts.ports import (
     Write,
 )
 from transcripts.retry import Retrier
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.intake import Intake
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.service import SubmissionService
@@ -296,7 +297,7 @@ class Run:
         ledger = Ledger(documents, retrier, clock=clock, sleep=sleep)
         provider = FaultyProvider(environment.client, fault_plan)
         queue = FaultyQueue(environment.queue, fault_plan)
-        self.intake = Intake(ledger, queue, log, clock=clock, max_object_bytes=10**9)
+        self.intake = Intake(ledger, queue, log, clock=clock, limits=ObjectLimits())
         self.service = SubmissionService(
             ledger,
             Submitter(provider, log, clock=clock, sleep=sleep),

@@ -11,11 +11,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.deploy import commands
+from cli.deploy.environment import ACCESS
 from tests.deploy.fake_programs import PROJECT, FakePrograms
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 Run = Callable[..., Result]
+
+NOBODY = "".join(f"{name} = []\n" for name in ACCESS)
+"""The lines that give nobody access, so that no command asks."""
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "checkout"
     (root / "infra").mkdir(parents=True)
     shutil.copy(ROOT / "infra" / "variables.tf", root / "infra")
-    (root / "infra" / "production.tfvars").write_text(f'project = "{PROJECT}"\n')
+    (root / "infra" / "production.tfvars").write_text(f'project = "{PROJECT}"\n{NOBODY}')
     (root / "functions").mkdir()
     (root / "functions" / "submit.py").write_text("")
     (root / "functions" / "requirements.txt").write_text("")

@@ -97,7 +97,7 @@ def test_deploy_first_time_without_valid_key_refuses(
     assert undeployed.calls_of("terraform plan") == []
 
 
-def test_deploy_again_keeps_stored_secrets(run: Run, programs: FakePrograms) -> None:
+def test_deploy_again_keeps_stored_secrets(run: Run, programs: FakePrograms, root: Path) -> None:
     """Values and versions are the stored ones; the URL is printed with its token."""
     result = run("deploy", "--yes")
     assert result.exit_code == 0, result.output
@@ -109,6 +109,7 @@ def test_deploy_again_keeps_stored_secrets(run: Run, programs: FakePrograms) -> 
         "TF_VAR_callback_tokens_version": "5",
     }
     assert programs.changes == ["terraform apply -input=false production.tfplan"]
+    assert not (root / "infra" / "production.tfplan").exists()
     assert f"https://transcripts-callback-1.us-central1.run.app/{TOKEN}" in result.output
     assert "https://api-platform.memories.ai/webhooks" in result.output
     assert KEY not in result.output
@@ -289,6 +290,7 @@ def test_plan_of_another_environment_uses_its_workspace_and_file(
     (root / "infra" / "staging.tfvars").write_text(f'project = "{PROJECT}"\nname = "trans-stg"\n')
     assert run("plan", "--env", "staging").exit_code == 0
     assert programs.calls_of("terraform workspace select -or-create staging")
+    assert programs.calls_of("terraform plan")[0].chdir == [f"-chdir={root / 'infra'}"]
     assert "-var-file=staging.tfvars" in programs.calls_of("terraform plan")[0].text
 
 

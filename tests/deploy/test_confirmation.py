@@ -28,8 +28,8 @@ CHANGING: Final = {
 TIMEOUT_S: Final = 60
 
 
-def at_a_terminal(command: str, answer: str, root: Path) -> tuple[int, str]:
-    """Run a command in a pseudo-terminal, type the answer, return its exit code and output."""
+def at_a_terminal(command: str, root: Path, *answers: str) -> tuple[int, str]:
+    """Run a command in a pseudo-terminal, type the answers, return its exit code and output."""
     keyboard, terminal = pty.openpty()
     program = (
         "import pathlib, sys; from cli.deploy import commands; "
@@ -45,15 +45,15 @@ def at_a_terminal(command: str, answer: str, root: Path) -> tuple[int, str]:
         start_new_session=True,
     )
     os.close(terminal)
-    output, asked, end = "", False, time.monotonic() + TIMEOUT_S
+    output, asked, end = "", 0, time.monotonic() + TIMEOUT_S
     while select.select([keyboard], [], [], max(end - time.monotonic(), 0))[0]:
         try:
             output += os.read(keyboard, 4096).decode()
         except OSError:  # the other side is closed: the process has ended
             break
-        if not asked and "[y/n]" in output.lower():
-            asked = True
-            os.write(keyboard, answer.encode())
+        if asked < min(output.lower().count("[y/n]"), len(answers)):
+            os.write(keyboard, answers[asked].encode())
+            asked += 1
     # A program that still waits for an answer gets the end of its terminal.
     os.close(keyboard)
     return process.wait(timeout=TIMEOUT_S), output
@@ -69,13 +69,16 @@ def deployed_project(
     return programs
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "no\n", "\x04"], ids=["n", "Enter", "no", "end"])
-@pytest.mark.parametrize("command", CHANGING)
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [*((command, "n\n") for command in CHANGING), ("deploy", "\n"), ("destroy", "\x04")],
+    ids=[*CHANGING, "Enter", "end of the input"],
+)
 def test_command_without_a_yes_changes_nothing(
     command: str, answer: str, root: Path, deployed_project: FakePrograms
 ) -> None:
     """n, Enter and the end of the input refuse, after the plan or the summary was shown."""
-    code, output = at_a_terminal(command, answer, root)
+    code, output = at_a_terminal(command, root, answer)
     assert "[y/N]" in output
     assert code == 1, output
     assert deployed_project.changes == []
@@ -88,7 +91,7 @@ def test_command_with_a_yes_goes_on(
     command: str, root: Path, deployed_project: FakePrograms
 ) -> None:
     """y at the terminal lets the command do its work, and it asks once only."""
-    code, output = at_a_terminal(command, "y\n", root)
+    code, output = at_a_terminal(command, root, "y\n")
     assert code == 0, output
     assert output.count("[y/N]") == 1
     changes = deployed_project.changes

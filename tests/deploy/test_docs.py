@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +18,7 @@ from transcripts.settings import FUNCTIONS
 
 DOCUMENTS: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 GUIDE: Final = (ROOT / "docs" / "deploy.md").read_text()
-COST: Final = (ROOT / "docs" / "cost.md").read_text()
-TABLES: Final = Path(__file__).resolve().parent
 SOURCE: Final = Source(ROOT / "infra")
-
-
-def listed(name: str) -> set[str]:
-    """Return the lines of a table, without its comments."""
-    lines = (TABLES / name).read_text().splitlines()
-    return {line for line in lines if line and not line.startswith("# ")}
 
 
 # Commands -----------------------------------------------------------------------------------------
@@ -54,11 +46,6 @@ def documented_commands() -> set[str]:
     return {line for line in stripped if line and not line.startswith(LOCAL)}
 
 
-def test_documented_commands_equal_the_table() -> None:
-    """A command that was changed, removed or added has to be changed in the table as well."""
-    assert sorted(documented_commands()) == sorted(listed("documented_commands.txt"))
-
-
 def test_documented_targets_exist() -> None:
     """Every `make` target in a document exists."""
     makefile = (ROOT / "Makefile").read_text()
@@ -73,7 +60,8 @@ def test_documented_targets_exist() -> None:
 def test_documented_commands_name_their_project() -> None:
     """A command without a project would go to whatever project gcloud has as its default."""
     elsewhere = (
-        *("gcloud auth ", "gcloud projects create ", "gcloud billing projects link "),
+        *("gcloud auth ", "gcloud projects create ", "gcloud billing "),
+        "gcloud logging sinks update SINK --organization ",
         *("gcloud storage ", "gcloud iam service-accounts add-iam-policy-binding "),
     )
     commands = [text for text in documented_commands() if text.startswith("gcloud ")]
@@ -142,7 +130,6 @@ WORDS: Final = (
     *("eleven", "twelve", "thirteen", "fourteen", "fifteen"),
 )
 NUMBER: Final = rf"\$?\d[\d,.]*\d|\$?\d|{'|'.join(WORDS[1:])}"
-UNIT: Final = re.compile(rf"(?<![\w.,$-])({NUMBER})(?![\w.]*\d)\b[\s|)]*([a-zA-Z%]*)")
 
 
 def default(name: str) -> Any:
@@ -181,13 +168,9 @@ FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
     (rf"({NUMBER}) functions\s+are built", lambda: len(FUNCTIONS)),
     (rf"media deleted after ({NUMBER}) days", lambda: default("upload_retention_days")),
     (rf"({NUMBER}) days in the bucket", lambda: default("upload_retention_days")),
-    (rf"older than ({NUMBER}) days \(replay_days\)", lambda: default("replay_days")),
     (rf"({NUMBER}) tasks? a second", lambda: default("mavi_requests_per_second")),
     (rf"sweep, every ({NUMBER}) minutes", lambda: str(default("sweep_schedule"))[2:4]),
     (rf"(?:kept for|waits in|-kept` for)\D{{0,80}}?({NUMBER}) days", lambda: 31),
-    (rf"(?:makes|creates) ({NUMBER}) alerts", lambda: 12),
-    (rf"to \$({NUMBER}) for all", lambda: 18),
-    (rf"within ({NUMBER}) days", lambda: 31),
 )
 """A sentence with a number, and the number that the configuration has."""
 
@@ -201,6 +184,7 @@ def test_documented_number_equals_the_configuration(
     found = {match for text in texts for match in re.findall(pattern, text, re.IGNORECASE)}
     wanted = expected()
     words = {str(wanted), WORDS[wanted] if isinstance(wanted, int) and wanted < 16 else ""}
+    assert found
     assert {one.lower() for one in found} <= words, found
 
 
@@ -212,20 +196,6 @@ def test_documented_retries_equal_the_configuration() -> None:
         "two and a half hours"
         in SOURCE.labelled("variable")["max_delivery_attempts"]["description"]
     )
-
-
-def numbers() -> Iterator[str]:
-    """Yield every number of guide and prices that is not in code, with the word after it."""
-    prose = re.sub(r"^```.*?^```", "", f"{GUIDE}\n{COST}", flags=re.MULTILINE | re.DOTALL)
-    prose = re.sub(r"\]\([^)]*\)|`[^`]*`|^#+ .*$", " ", prose, flags=re.MULTILINE)
-    for number, word in UNIT.findall(prose):
-        if number != "one":  # mostly no number
-            yield f"{number} {word}".strip()
-
-
-def test_documented_numbers_equal_the_table() -> None:
-    """Prices, durations and counts: a changed one has to be changed in the table as well."""
-    assert sorted(set(numbers())) == sorted(listed("documented_numbers.txt"))
 
 
 # Names --------------------------------------------------------------------------------------------
@@ -247,7 +217,8 @@ def test_documented_links_lead_to_a_file_and_heading(document: Path) -> None:
 def test_documented_variables_exist() -> None:
     """Words with an underscore in code marks are variables, with few exceptions."""
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", GUIDE))
-    assert named <= declared_variables(ROOT / "infra") | {"asset_id"}
+    reasons = {"provider_no_credit", "provider_no_webhook"}
+    assert named <= declared_variables(ROOT / "infra") | reasons
     assert "max_submissions_per_day" in named
 
 

@@ -55,6 +55,7 @@ uploaders = [
         database="transcripts",
         keeps_data=False,
         key=None,
+        unset_access=("submit_callers", "results_callers"),
     )
 
 

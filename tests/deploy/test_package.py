@@ -9,50 +9,29 @@ functions_framework``) runs ``compileall`` over the source, then ``functions-fra
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import venv
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
+from typing import Final
 
 import httpx
 import pytest
 
-from cli.deploy.package import build_package, packaged_files
+from cli.deploy.package import build_package
 from cli.local.processes import free_port
+from tests.environments import embedded, environment
 from tests.polling import eventually
 from transcripts.settings import FUNCTIONS
-from transcripts.viewer.assets import MEDIA_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / "functions"
-CLOUD = {
-    "GOOGLE_CLOUD_PROJECT": "my-project-123",
-    "FIRESTORE_DATABASE": "transcripts",
-    "RETENTION_DAYS": "0",
-    "MAVI_API_KEY": "made-up-key",
-    "MAVI_BASE_URL": "https://mavi.invalid/serve/api/v2",
-    "MAVI_REQUESTS_PER_SECOND": "1",
-    "MAX_OBJECT_BYTES": "5368709120",
-    "MAX_SUBMISSIONS_PER_DAY": "0",
-    "OVERDUE_AFTER_MINUTES": "360",
-    "RESUBMIT_OVERDUE": "0",
-    "QUEUE_INVOKER": "transcripts-to-submit@my-project-123.iam.gserviceaccount.com",
-    "SUBMIT_QUEUE": "projects/my-project-123/locations/us-central1/queues/transcripts-submissions",
-    "SUBMIT_URL": "https://transcripts-submit-123456789012.us-central1.run.app",
-    "CALLBACK_TOKENS": "made-up-token-made-up-token-made-up-token",
-    "CALLBACK_TOPIC": "projects/my-project-123/topics/transcripts-callbacks",
-    "PLAY_MEDIA": "false",
-    "REDACT_FACES": "false",
-    "REJECTED_TOPIC": "projects/my-project-123/topics/transcripts-callbacks-rejected",
-    "UPLOAD_BUCKET": "my-project-123-transcripts-uploads",
-    "RESULTS_TOPIC": "projects/my-project-123/topics/transcripts-results",
-}
-"""Made-up values of every environment variable that Terraform sets."""
-
+HTML = "text/html; charset=utf-8"
 UNKNOWN_PATH = "/no-such-path"
 ANSWERS = {
     "callback": 404,
@@ -97,19 +76,25 @@ def test_package_of_other_code_has_other_name(tmp_path: Path) -> None:
     assert build_package(other, tmp_path / "b").name != build_package(SOURCE, tmp_path / "a").name
 
 
-def test_package_holds_sources_pages_and_requirements_only(tmp_path: Path) -> None:
-    """Entries are sorted, with fixed times and modes."""
+NOT_SHIPPED: Final = frozenset[str]()
+"""Files below ``functions/`` that no function needs."""
+
+
+def test_package_holds_every_file_below_functions(tmp_path: Path) -> None:
+    """A template or a style sheet that is missing shows only in the cloud."""
     with zipfile.ZipFile(build_package(SOURCE, tmp_path)) as archive:
         entries = archive.infolist()
     names = [entry.filename for entry in entries]
     assert names == sorted(names)
-    assert {f"{function}.py" for function in FUNCTIONS} | {"requirements.txt"} < set(names)
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {oct(entry.external_attr >> 16) for entry in entries} == {"0o100644"}
-    assert len(names) == len(packaged_files(SOURCE))
-    assert {f"transcripts/viewer/static/{name}" for name in MEDIA_TYPES} < set(names)
-    others = {name for name in names if not name.endswith(".py")} - {"requirements.txt"}
-    assert {name for name in others if not name.startswith("transcripts/viewer/")} == set()
+    there = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    }
+    assert set(names) == there - NOT_SHIPPED
+    assert {f"{function}.py" for function in FUNCTIONS} < set(names)
 
 
 @pytest.fixture(scope="module")
@@ -137,21 +122,22 @@ def run(command: list[str | Path], folder: Path) -> None:
 
 
 @contextmanager
-def started(function: str, root: Path, bin_folder: Path) -> Iterator[tuple[str, Popen[str]]]:
+def started(
+    function: str, deployed: tuple[Path, Path], environ: dict[str, str]
+) -> Iterator[tuple[str, Popen[str]]]:
     """Start an entry point as the built image does; yield its URL."""
+    root, bin_folder = deployed
     port = free_port()
-    known = {variable.name for variable in FUNCTIONS[function].variables()}
     with Popen(  # noqa: S603 - the framework of the environment
         [bin_folder / "functions-framework"],
         cwd=root,
         env={
             "PATH": os.environ["PATH"],
-            "TRANSCRIPTS_BACKEND": "google",
             "FUNCTION_TARGET": function,
             "FUNCTION_SOURCE": f"{function}.py",
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            **{name: value for name, value in CLOUD.items() if name in known},
+            **environ,
         },
         stdout=PIPE,
         stderr=STDOUT,
@@ -163,23 +149,36 @@ def started(function: str, root: Path, bin_folder: Path) -> Iterator[tuple[str, 
             server.terminate()
 
 
+async def answer(address: str, server: Popen[str], path: str) -> httpx.Response:
+    """Get a path as soon as the server listens."""
+    answers: list[httpx.Response] = []
+    async with httpx.AsyncClient(base_url=address) as client:
+
+        async def answered() -> bool:
+            assert server.poll() is None, server.stdout.read() if server.stdout else ""
+            try:
+                answers.append(await client.get(path))
+            except httpx.TransportError:
+                return False
+            return True
+
+        await eventually(answered)
+    return answers[-1]
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("function", sorted(FUNCTIONS))
-async def test_entry_point_in_cloud_environment_starts(
-    function: str, deployed: tuple[Path, Path]
-) -> None:
-    """It has only its requirements and the settings that Terraform sets."""
-    answers: list[int] = []
-    with started(function, *deployed) as (address, server):
-        async with httpx.AsyncClient(base_url=address) as client:
-
-            async def answered() -> bool:
-                assert server.poll() is None, server.stdout.read() if server.stdout else ""
-                try:
-                    answers.append((await client.get(UNKNOWN_PATH)).status_code)
-                except httpx.TransportError:
-                    return False
-                return True
-
-            await eventually(answered)
-    assert answers == [ANSWERS[function]]
+async def test_entry_points_in_cloud_environment_start(deployed: tuple[Path, Path]) -> None:
+    """They have only their requirements and the settings that Terraform sets; results has pages."""
+    with ExitStack() as stack:
+        servers = {}
+        for function in FUNCTIONS:
+            process = started(function, deployed, environment(function))
+            servers[function] = stack.enter_context(process)
+        for function, (address, server) in servers.items():
+            found = await answer(address, server, UNKNOWN_PATH)
+            assert found.status_code == ANSWERS[function], function
+        with started("results", deployed, embedded("results")) as (address, server):
+            page = await answer(address, server, "/")
+            assert (page.status_code, page.headers["content-type"]) == (200, HTML)
+            for linked in re.findall(r'(?:href|src)="(/viewer/[^"]+)"', page.text):
+                assert (await answer(address, server, linked)).status_code == 200

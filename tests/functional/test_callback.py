@@ -15,7 +15,6 @@ from tests.functional.framework import Loaded, chunk, load
 from transcripts.callbacks.message import MAX_CALLBACK_BYTES
 from transcripts.errors import SettingsError
 from transcripts.ports import Message
-from transcripts.web import BodyWatch
 
 OLD = "old-token-of-more-than-thirty-two-characters"
 NEW = "new-token-of-more-than-thirty-two-characters"
@@ -232,7 +231,7 @@ async def test_callback_with_a_stalled_body_returns_408(
     client: CallbackClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other requests are served meanwhile."""
-    client.compose(watch=BodyWatch(0.1))
+    client.compose(body_timeout_s=0.1)
     forever = asyncio.Event()
 
     async def stalling() -> dict[str, Any]:

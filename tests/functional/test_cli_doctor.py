@@ -123,6 +123,19 @@ def test_doctor_of_a_healthy_deployment_changes_nothing(deployed: FakePrograms) 
     assert all(text.endswith("--quiet") for text in commands)
 
 
+def test_doctor_of_results_without_callers_leads_to_the_deployment(
+    deployed: FakePrograms, server: ScriptedServer
+) -> None:
+    """Google answers 404 for a function that accepts internal traffic only."""
+    server.on("GET /tasks", Reply(404, "<html>404</html>", headers={"Content-Type": "text/html"}))
+    result = transcripts("doctor", "--env", "production", "--json")
+    checks = json.loads(result.stdout)["checks"]
+    (problem,) = [check for check in checks if not check["ok"]]
+    assert problem["name"] == "results"
+    assert problem["repair"].startswith("make deploy ENV=production")
+    assert "results_callers" in problem["repair"]
+
+
 @pytest.mark.parametrize(
     ("command", "out", "code", "name", "repair"),
     [

@@ -14,6 +14,8 @@ import urllib3
 from msgspec.structs import replace
 
 from cli.client import api
+from cli.client.target import Choice, find_target
+from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
 from cli.main import COMMANDS
 from tests.command_line import Reply, ScriptedServer, error, transcripts
@@ -59,6 +61,24 @@ def test_url_that_would_send_a_token_in_the_clear_is_a_usage_error(url: str) -> 
     result = transcripts("list", "--url", url)
     assert result.exit_code == 2
     assert "https://" in result.stderr
+
+
+def test_submit_url_in_clear_text_is_a_usage_error() -> None:
+    """Both addresses are sent the token."""
+    choice = Choice(url="https://results.example", submit_url="http://submit.example")
+    with pytest.raises(Failure, match=r"http://submit\.example is not") as raised:
+        find_target(choice)
+    assert raised.value.exit_status is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://results.example/", "http://127.0.0.1:8085", "http://localhost:1", "http://[::1]:1"],
+)
+def test_address_with_tls_or_of_this_machine_is_accepted(url: str) -> None:
+    """The slash at the end is not part of it."""
+    target = find_target(Choice(url=url))
+    assert (target.name, target.results_url) == (url, url.rstrip("/"))
 
 
 def test_address_that_refuses_connections_is_named(server: ScriptedServer) -> None:

@@ -104,6 +104,50 @@ def test_watch_prints_each_change_until_the_result(
     assert [json.loads(line)["state"] for line in lines] == ["submitted", "succeeded"]
 
 
+class PassingTime:
+    """A clock in seconds that only sleeping moves on."""
+
+    def __init__(self) -> None:
+        self.pauses_s: list[float] = []
+
+    def monotonic(self) -> float:
+        return sum(self.pauses_s)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses_s.append(seconds)
+
+    def strftime(self, _: str) -> str:
+        return "12:00:00"
+
+
+def test_watch_looks_less_often_and_reports_every_ten_seconds(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pauses grow to ten seconds, and a change makes the next one short again."""
+    do(results.put(a_task("t", status=Status.SUBMITTED)))
+    passing = PassingTime()
+    monkeypatch.setattr(watching, "time", passing)
+    after = {9: Status.OVERDUE, 11: Status.SUCCEEDED}
+
+    def find_and_change(api: Api, subject: str) -> Found:
+        status = after.pop(len(passing.pauses_s), None)
+        if status:
+            do(results.put(a_task("t", status=status)))
+        return find(api, subject)
+
+    monkeypatch.setattr(watching, "find", find_and_change)
+    result = ok("watch", "t")
+    pauses = [0.5 * 1.5**number for number in range(8)]
+    assert passing.pauses_s == pytest.approx([*pauses, 10.0, 0.5, 0.75])
+    states = [line.split()[2] for line in result.stdout.splitlines() if "12:00:00" in line]
+    assert states == ["submitted", "overdue", "succeeded"]
+    assert result.stderr.splitlines() == [
+        "10 s: 1 of 1 not ended",
+        "25 s: 1 of 1 not ended",
+        "35 s: 1 of 1 not ended",
+    ]
+
+
 def test_watch_past_its_time_out_exits_3_and_says_how_to_go_on(results: Results) -> None:
     """The task is not changed by the watch."""
     do(results.put(a_task("t", status=Status.SUBMITTED)))
@@ -124,14 +168,24 @@ def test_watch_of_a_failed_task_exits_5(results: Results) -> None:
 def test_audit_of_a_balanced_store_exits_0(results: Results) -> None:
     """Every sum holds."""
     do(results.put_submissions(entry(State.PENDING)))
+    do(results.put(a_task("bought", submission_id="b" * 32), a_task("theirs")))
     result = ok("audit")
-    assert "ok       1 total submissions" in result.stdout
+    submissions, tasks, unmatched = result.stdout.splitlines()
+    terms = "0 submitted, 0 rejected, 0 submit_unknown, 1 open"
+    assert submissions == f"ok       1 total submissions: {terms}"
+    terms = "0 succeeded, 0 failed, 1 pending, 0 overdue, 0 deleted"
+    assert tasks == f"ok       1 submitted tasks: {terms}"
+    assert unmatched == "         1 tasks without a submission"
+    assert "transcripts list --unmatched" in result.stderr
 
 
 def test_audit_that_does_not_balance_exits_1_and_names_the_ids(results: Results) -> None:
     """A bought task whose callback is of another kind is no term of the sum."""
     do(results.put(a_task("odd", status=Status.UNRECOGNIZED, submission_id="b" * 32)))
-    assert "not accounted for: odd" in ok("audit", code=1).stdout
+    result = ok("audit", code=1)
+    assert "problem  1 submitted tasks" in result.stdout
+    assert "         not accounted for: odd\n" in result.stdout
+    assert "transcripts status ID" in result.stderr
     assert json.loads(ok("audit", "--json", code=1).stdout)["unaccounted"]["tasks"] == ["odd"]
 
 

@@ -42,6 +42,16 @@ def test_list_as_json_follows_pages_up_to_the_limit(results: Results) -> None:
     assert len(json.loads(ok("list", "--json", "--limit", "500").stdout)["tasks"]) == 230
 
 
+def test_list_without_a_limit_shows_fifty(results: Results) -> None:
+    """The newest ones."""
+    do(results.put(*(a_task(f"t{n:02d}", created_at=NOW + timedelta(hours=n)) for n in range(51))))
+    lines = ok("list").stdout.splitlines()[1:]
+    assert (len(lines), lines[0].split()[0], lines[-1].split()[0]) == (50, "t50", "t01")
+    assert [line.split()[0] for line in ok("list", "--limit", "1").stdout.splitlines()[1:]] == [
+        "t50"
+    ]
+
+
 def test_list_with_a_filter_shows_what_matches(results: Results) -> None:
     """The filters are those of results."""
     do(results.put(a_task("good"), a_task("bad", status=Status.FAILED)))

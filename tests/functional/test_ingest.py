@@ -7,17 +7,14 @@ from typing import Any
 import pytest
 
 from tests.builders import push_body
+from tests.environments import environment
 from tests.fakes import TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
 from tests.unit.test_media import NOTIFICATION, encoded
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.submission import State, submission_id_of_object
 
-ENVIRON = {
-    "GOOGLE_CLOUD_PROJECT": "p",
-    "SUBMIT_QUEUE": "projects/p/locations/l/queues/submissions",
-    "SUBMIT_URL": "https://submit.example",
-}
 ID = submission_id_of_object("gs://uploads/2026/talk.mp4", "1767323045678901")
 
 
@@ -26,7 +23,7 @@ class IngestClient:
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self.pipeline = Pipeline(max_object_bytes=10**9)
+        self.pipeline = Pipeline(limits=ObjectLimits())
         loaded.compose(
             documents=self.pipeline.documents,
             queue=self.pipeline.queue,
@@ -43,7 +40,7 @@ class IngestClient:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> IngestClient:
-    return IngestClient(load("ingest", ENVIRON, monkeypatch))
+    return IngestClient(load("ingest", environment("ingest"), monkeypatch))
 
 
 CLOUDEVENT = {

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.description import check_answer
+from tests.environments import environment
 from tests.fakes import Outage, Sleeper, TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
-from transcripts.backends import open_queue
 from transcripts.errors import ObjectForbidden, ObjectUnreadable, TranscriptsError
 from transcripts.mavi.answers import (
     Ambiguous,
@@ -24,7 +24,7 @@ from transcripts.mavi.answers import (
 from transcripts.retry import Retrier
 from transcripts.submissions.submission import submission_id_of_asset
 
-ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up"}
+ENVIRON = environment("submit")
 ID = submission_id_of_asset("re_1")
 
 
@@ -246,14 +246,3 @@ async def test_run_to_repeat_returns_409_with_retry_after(client: SubmitClient) 
     answer = await client.post({"submission_id": submission_id})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "retry_later")
     assert answer.headers["retry-after"] == "300"
-
-
-async def test_submit_list_without_a_queue_returns_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Submitting one asset needs no queue."""
-    loaded = load("submit", ENVIRON, monkeypatch)
-    module: Any = loaded.module
-    client = SubmitClient(loaded, queue=open_queue(module.settings, {}))
-    answer = await client.post({"asset_ids": ["re_1"]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_unavailable")
-    assert "SUBMIT_QUEUE" in answer.json()["error"]["message"]
-    assert (await client.post({"asset_id": "re_2"})).status_code == 202

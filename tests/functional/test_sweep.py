@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.environments import environment
 from tests.fakes import Outage, TryOnce
 from tests.functional.framework import Loaded, load
-from tests.functional.test_ingest import ENVIRON
 from tests.pipeline import REQUEST, Pipeline
 
 
@@ -33,7 +33,7 @@ class SweepClient:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> SweepClient:
-    environ = ENVIRON | {"OVERDUE_AFTER_MINUTES": "10"}
+    environ = environment("sweep", OVERDUE_AFTER_MINUTES="10")
     return SweepClient(load("sweep", environ, monkeypatch))
 
 

@@ -16,7 +16,8 @@ from tests.results import Results
 from tests.viewer import a_list
 from transcripts import backends
 
-OWN_SITE = {"Sec-Fetch-Site": "same-origin"}
+NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+OWN_SITE = {"Sec-Fetch-Site": "same-origin", **NAVIGATION}
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Form:
     action: str
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    options: dict[str, list[str]] = field(default_factory=dict)
 
     def named(self, name: str) -> list[str]:
         return [value for each, value in self.fields if each == name]
@@ -49,6 +52,12 @@ class Page(HTMLParser):
         self.elements.append((tag, given))
         if tag == "form":
             self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
+        if tag == "button" and "formaction" in given:
+            self.forms[-1].actions.append(given["formaction"])
+        if tag == "option":
+            self.forms[-1].options.setdefault(self.forms[-1].fields[-1][0], []).append(
+                given["value"]
+            )
         if tag in ("input", "select") and "name" in given and self.forms:
             self.forms[-1].fields.append((given["name"], given.get("value", "")))
 
@@ -80,7 +89,7 @@ class Reader:
     client: httpx.AsyncClient
 
     async def get(self, path: str) -> Page:
-        return Page(await self.client.get(path))
+        return Page(await self.client.get(path, headers=NAVIGATION))
 
     async def send(self, form: Form, **changes: str) -> httpx.Response:
         fields = [(name, changes.pop(name, value)) for name, value in form.fields]

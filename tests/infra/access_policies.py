@@ -9,19 +9,51 @@ from typing import Final
 from tests.infra.plan import TARGETS, Grant, Plan, Policy
 from tests.infra.source import Body, block, instance_of
 from tests.infra.uses import CALLERS
-from transcripts.settings import FUNCTIONS
+from transcripts.settings import ACCOUNT, BUCKET, DATABASE, FUNCTIONS, QUEUE, TOPIC
 
 EVERYBODY: Final = ("allUsers", "allAuthenticatedUsers")
 BASIC: Final = ("roles/owner", "roles/editor", "roles/viewer")
 CALLED: Final = tuple(name for name, caller in CALLERS.items() if caller)
-STORES: Final = ("submit", "ingest", "subscriber", "results", "sweep")
-ENQUEUES: Final = ("submit", "ingest", "sweep")
+
+
+def named_rights(plan: Plan, function: str) -> set[Grant]:
+    """Return the rights on everything that the environment of a function names."""
+    member, project = f"serviceAccount:{plan.account(function)}", plan.project
+    environment, rights = plan.environment(function), set()
+    for variable in FUNCTIONS[function].variables():
+        value = environment.get(variable.name)
+        name = str(value).rpartition("/")[2]
+        if not value:
+            continue
+        if variable.parse is TOPIC:
+            rights.add(Grant(member, "roles/pubsub.publisher", "pubsub_topic", name))
+        elif variable.parse is QUEUE:
+            rights.add(Grant(member, "roles/cloudtasks.enqueuer", "cloud_tasks_queue", name))
+        elif variable.parse is ACCOUNT:
+            account = f"projects/{project}/serviceAccounts/{value}"
+            rights.add(Grant(member, "roles/iam.serviceAccountUser", "service_account", account))
+        elif variable.parse is BUCKET:
+            rights.add(Grant(member, "roles/storage.objectViewer", "storage_bucket", name))
+        elif variable.parse is DATABASE:
+            this = f'resource.name == "projects/{project}/databases/{value}"'
+            rights.add(Grant(member, "roles/datastore.user", "project", project, this))
+    for secret in plan.service(function).get("secret_environment_variables") or []:
+        role, kind = "roles/secretmanager.secretAccessor", "secret_manager_secret"
+        rights.add(Grant(member, role, kind, secret["secret"]))
+    return rights
+
+
+def environments_come_with_their_rights(plan: Plan) -> Iterator[str]:
+    """A function may use every topic, queue, bucket, database and secret of its environment."""
+    for function in FUNCTIONS:
+        for right in sorted(named_rights(plan, function) - set(plan.grants), key=str):
+            yield f"the environment of {function} names {right.target}, without {right.role} on it"
 
 
 def expected_grants(plan: Plan) -> set[Grant]:
     """Return every grant there may be: the table of rights of the whole pipeline."""
     prefix = plan.prefix
-    grants: set[Grant] = set()
+    grants = {right for function in FUNCTIONS for right in named_rights(plan, function)}
 
     def grant(account: str, role: str, kind: str, target: str, condition: str = "") -> None:
         member = account if ":" in account or account == "allUsers" else f"serviceAccount:{account}"
@@ -35,26 +67,12 @@ def expected_grants(plan: Plan) -> set[Grant]:
         for member in plan.variable(f"{function}_callers"):
             grant(member, "run.invoker", "cloud_run_v2_service", f"{prefix}-{function}")
 
-    callback, accessor = plan.account("callback"), "secretmanager.secretAccessor"
-    grant(callback, "pubsub.publisher", "pubsub_topic", f"{prefix}-callbacks")
-    grant(callback, "pubsub.publisher", "pubsub_topic", f"{prefix}-callbacks-rejected")
-    grant(callback, accessor, "secret_manager_secret", f"{prefix}-callback-tokens")
-
-    database = plan.one("firestore_database")["name"]
-    this_database = f'resource.name == "projects/{plan.project}/databases/{database}"'
-    for function in STORES:
-        account = plan.account(function)
-        grant(account, "datastore.user", "project", plan.project, this_database)
-    for function in ENQUEUES:
-        account = plan.account(function)
-        grant(account, "cloudtasks.enqueuer", "cloud_tasks_queue", f"{prefix}-submissions")
-        grant(account, "iam.serviceAccountUser", "service_account", account_id(plan, "to-submit"))
-    grant(plan.account("subscriber"), "pubsub.publisher", "pubsub_topic", f"{prefix}-results")
-    grant(plan.account("results"), accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
-    submit, uploads = plan.account("submit"), f"{plan.project}-{prefix}-uploads"
-    grant(submit, accessor, "secret_manager_secret", f"{prefix}-mavi-api-key")
-    grant(submit, "storage.objectViewer", "storage_bucket", uploads)
-    grants |= recording_grants(plan, uploads)
+    uploads = f"{plan.project}-{prefix}-uploads"
+    grant(plan.account("submit"), "storage.objectViewer", "storage_bucket", uploads)
+    if plan.variable("play_media"):
+        # results signs addresses of recordings as itself.
+        results, itself = plan.account("results"), account_id(plan, "results")
+        grant(results, "iam.serviceAccountTokenCreator", "service_account", itself)
     for member in plan.variable("uploaders"):
         grant(member, "storage.objectCreator", "storage_bucket", uploads)
 
@@ -81,17 +99,6 @@ def expected_grants(plan: Plan) -> set[Grant]:
         for agent in (*agents, storage):
             grant(agent, "cloudkms.cryptoKeyEncrypterDecrypter", "kms_crypto_key", key)
     return grants
-
-
-def recording_grants(plan: Plan, bucket: str) -> set[Grant]:
-    """Return what results may do with recordings: nothing, or read them and sign as itself."""
-    if not plan.variable("play_media"):
-        return set()
-    member, itself = f"serviceAccount:{plan.account('results')}", account_id(plan, "results")
-    return {
-        Grant(member, "roles/storage.objectViewer", "storage_bucket", bucket, ""),
-        Grant(member, "roles/iam.serviceAccountTokenCreator", "service_account", itself, ""),
-    }
 
 
 def account_id(plan: Plan, name: str) -> str:
@@ -183,7 +190,7 @@ def grants_are_replaced_with_their_resource(plan: Plan) -> Iterator[str]:
         kind = address.split(".")[0].removeprefix("google_").removesuffix("_iam_member")
         if not address.split(".")[0].endswith("_iam_member") or kind in exempt:
             continue
-        parent = instance_of(plan.source.old_names(str(body.get(TARGETS[kind]))))
+        parent = instance_of(str(body.get(TARGETS[kind])))
         if f"${{{parent}.id}}" not in _replacement_triggers(plan, body):
             yield f"{address} is not replaced with {parent or 'its resource'}"
 
@@ -192,15 +199,16 @@ def _replacement_triggers(plan: Plan, body: Body) -> set[str]:
     found: set[str] = set()
     for trigger in block(body, "lifecycle").get("replace_triggered_by", []):
         name = instance_of(trigger).removesuffix("[each.key]")
-        between = plan.source.resources.get(plan.source.old_names(name), {})
+        between = plan.source.resources.get(name, {})
         if "triggers_replace" not in between:
-            found.add(plan.source.old_names(trigger))
+            found.add(trigger)
         elif between.get("for_each") == body.get("for_each"):
-            found.add(plan.source.old_names(between["triggers_replace"]))
+            found.add(between["triggers_replace"])
     return found
 
 
 POLICIES: Final[tuple[Policy, ...]] = (
+    environments_come_with_their_rights,
     grants_equal_the_table,
     only_callback_is_public,
     roles_are_narrow,

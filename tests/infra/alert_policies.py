@@ -74,9 +74,9 @@ def silent_losses_raise_alerts(plan: Plan) -> Iterator[str]:
         least, most = watch.over
         if condition.get("comparison") != "COMPARISON_GT" or not least <= bound <= most:
             yield f"{watch.filter} raises no alert over {watch.over}: {condition}"
-        # A single message raises the alert; an age may have to last for some minutes.
-        if duration_s > (10 * MINUTE_S if most else 0):
-            yield f"{watch.filter} raises an alert only after {duration_s} s"
+        # A single message raises the alert; an age has to last for some minutes.
+        if not (MINUTE_S if most else 0) <= duration_s <= (10 * MINUTE_S if most else 0):
+            yield f"{watch.filter} raises an alert after {duration_s} s"
         if window.get("per_series_aligner") not in watch.aligners or not _is_window(window, HOUR_S):
             yield f"{watch.filter} is measured by {window}"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.infra.plan import Plan, Policy, mebibytes, nested, number
 from tests.infra.sandbox import API_KEY, TOKENS
@@ -54,6 +55,7 @@ class Bounds(NamedTuple):
     longest_s: float
 
 
+@cache
 def bounds() -> dict[str, Bounds]:
     """Return the bounds of each function, from the constants of its code."""
     push_s = 600 - 30  # https://cloud.google.com/pubsub/docs/subscription-properties
@@ -62,7 +64,7 @@ def bounds() -> dict[str, Bounds]:
     large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
     uploads = constant("transcripts/mavi/client.py", "UPLOAD_THREADS")
-    read_ahead = "transcripts/mavi/upload_body.py"
+    read_ahead = "transcripts/mavi/read_ahead.py"
     ahead_mib = (
         constant(read_ahead, "READ_AHEAD_BYTES") + 2 * constant(read_ahead, "BLOCK_BYTES")
     ) / MIB
@@ -128,6 +130,7 @@ def environments_name_planned_resources(plan: Plan) -> Iterator[str]:
     """Topics, queue, database, URLs and identities in the environments are those of this plan."""
     queue = plan.one("cloud_tasks_queue")
     location = f"projects/{plan.project}/locations/{plan.region}"
+    uploads = f"{plan.project}-{plan.prefix}-uploads"
     wanted = {
         "CALLBACK_TOPIC": plan.topic("callbacks"),
         "FIRESTORE_DATABASE": plan.one("firestore_database")["name"],
@@ -137,7 +140,7 @@ def environments_name_planned_resources(plan: Plan) -> Iterator[str]:
         "RESULTS_TOPIC": plan.topic("results"),
         "SUBMIT_QUEUE": f"{location}/queues/{queue['name']}",
         "SUBMIT_URL": plan.url("submit"),
-        "UPLOAD_BUCKET": f"{plan.project}-{plan.prefix}-uploads",
+        "UPLOAD_BUCKET": uploads if plan.variable("play_media") else "",
     }
     for name in plan.functions:
         for variable, value in plan.environment(name).items():
@@ -193,6 +196,32 @@ def defaults_are_safe(plan: Plan) -> Iterator[str]:
             yield f"{name} is {variables[name]['default']} by default"
 
 
+def memory_of_cpu(cpu: float) -> tuple[int, int]:
+    """Return the least and the most MiB that Cloud Run gives to an instance with ``cpu`` vCPUs.
+
+    https://cloud.google.com/run/docs/configuring/services/cpu
+    """
+    if cpu < 1:
+        return 128, 512 if cpu < 0.5 else 1024
+    gibibytes = {1.0: (0.125, 4.0), 2.0: (0.125, 8.0), 4.0: (2.0, 16.0), 6.0: (4.0, 24.0)}
+    least, most = gibibytes.get(cpu, (4.0, 32.0))
+    return int(least * 1024), int(most * 1024)
+
+
+QUOTA_CPUS: Final = 20
+QUOTA_MIB: Final = 40 * 1024
+"""The quota of a new project in a region. Cloud Run refuses a revision whose instances could
+together use more: https://cloud.google.com/run/quotas."""
+
+
+def _beyond_quota(name: str, service: dict[str, Any]) -> Iterator[str]:
+    instances = number(service.get("max_instance_count"))
+    cpus = instances * number(service.get("available_cpu"))
+    mib = instances * mebibytes(service.get("available_memory"))
+    if cpus > QUOTA_CPUS or mib > QUOTA_MIB:
+        yield f"{name} may use {cpus} CPUs and {mib} MiB, more than the quota of a new project"
+
+
 def sizes_hold_the_work(plan: Plan) -> Iterator[str]:
     """Each function has the memory that its code holds at once, and the time its callers wait."""
     for name, bound in bounds().items():
@@ -205,8 +234,14 @@ def sizes_hold_the_work(plan: Plan) -> Iterator[str]:
         timeout_s = number(service.get("timeout_seconds"))
         if not bound.shortest_s <= timeout_s <= bound.longest_s:
             yield f"{name} has {timeout_s} s, not {bound.shortest_s} to {bound.longest_s}"
-        if number(service.get("available_cpu")) < (1 if concurrency > 1 else 0.08):
-            yield f"{name} serves {concurrency} requests on {service.get('available_cpu')} CPU"
+        cpu, memory = number(service.get("available_cpu")), service.get("available_memory")
+        if cpu < (1 if concurrency > 1 else 0.08):
+            yield f"{name} serves {concurrency} requests on {cpu} CPU"
+        least, most = memory_of_cpu(cpu)
+        if not least <= mebibytes(memory) <= most:
+            yield f"Cloud Run gives {cpu} CPU {least} to {most} MiB, and {name} has {memory}"
+        if not plan.variable("function_sizes"):
+            yield from _beyond_quota(name, service)
         if not bool(service.get("max_instance_request_concurrency")):
             yield f"{name} has no bound of concurrency"
 
@@ -229,7 +264,7 @@ def sizes_are_as_given(plan: Plan) -> Iterator[str]:
                 yield f"{name}: {argument} is {service.get(argument)}, not {value}"
         if given.get("min_instances") is None and service.get("min_instance_count"):
             yield f"{name} has instances that cost even when idle"
-        # A burst of callbacks and events needs some; more than 100 exceed a new project's quota.
+        # A burst of callbacks and events needs some. submit keeps the rate limit of the account.
         least, most = (1, 1) if name == "submit" else (1 if name == "sweep" else 2, 100)
         if not least <= number(service.get("max_instance_count")) <= most:
             yield f"{name} has up to {service.get('max_instance_count')} instances"
@@ -290,8 +325,9 @@ NEEDED_FIRST: Final = {
     "google_cloud_scheduler_job.sweep": ("google_cloud_run_v2_service_iam_member.caller",),
     "google_compute_router_nat.egress": ("google_compute_router.egress",),
     "google_firestore_field.expiry": ("google_firestore_database.this",),
-    "google_firestore_field.unindexed": ("google_firestore_database.this",),
-    "google_firestore_index.this": ("google_firestore_database.this",),
+    # Firestore refuses many changes of indexes at once: three groups, one after the other.
+    "google_firestore_field.unindexed": ("google_firestore_field.expiry",),
+    "google_firestore_index.this": ("google_firestore_field.unindexed",),
     "google_pubsub_subscription.kept": ("google_pubsub_topic.this",),
     "google_storage_bucket_object.package": ("google_storage_bucket.source",),
 }
@@ -353,6 +389,10 @@ def static_ip_decides_the_network(plan: Plan) -> Iterator[str]:
             yield f"{name} sends by {plan.service(name).get('direct_vpc_egress')}"
         if bool(plan.service(name).get("direct_vpc_network_interface")) != bool(wanted):
             yield f"{name} has the wrong network"
+    # The provider keeps the setting that a function no longer has; a new function has none.
+    lifecycle = block(plan.source.resources["google_cloudfunctions2_function.this"], "lifecycle")
+    if "${terraform_data.network[each.key]}" not in lifecycle.get("replace_triggered_by", []):
+        yield "functions would stay in the network when static_ip is turned off"
     kinds = ("network", "subnetwork", "address", "router", "router_nat")
     for kind in kinds:
         if len(plan.all(f"compute_{kind}")) != on:
@@ -365,6 +405,8 @@ def the_network_is_one_subnet_and_one_address(plan: Plan) -> Iterator[str]:
         subnets = (nat["source_subnetwork_ip_ranges_to_nat"], len(nat["subnetwork"] or []))
         if nat["nat_ip_allocate_option"] != "MANUAL_ONLY" or subnets != ("LIST_OF_SUBNETWORKS", 1):
             yield "the address is not fixed"
+        if len(nat["nat_ips"] or []) != 1 or nat["router"] != plan.one("compute_router")["name"]:
+            yield "the gateway has not the one address and the one router"
         if nested(nat.values, "subnetwork").get("source_ip_ranges_to_nat") != ["ALL_IP_RANGES"]:
             yield "the gateway does not serve the subnet"
     for network in plan.all("compute_network"):
@@ -375,7 +417,7 @@ def the_network_is_one_subnet_and_one_address(plan: Plan) -> Iterator[str]:
             yield "Google's own APIs would be reached through the gateway"
         # /26 or larger: https://cloud.google.com/run/docs/configuring/vpc-direct-vpc
         address, _, bits = str(subnet["ip_cidr_range"]).partition("/")
-        if not 8 <= int(bits or 0) <= 26 or not address.startswith(("10.", "172.", "192.168.")):
+        if not 8 <= number(bits) <= 26 or not address.startswith(("10.", "172.", "192.168.")):
             yield f"the subnet has the addresses {subnet['ip_cidr_range']}"
 
 

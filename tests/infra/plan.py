@@ -5,8 +5,8 @@ https://developer.hashicorp.com/terraform/internals/json-format
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,10 @@ from typing import Any, Final
 from tests.infra.source import Source
 
 DAY_S: Final = 24 * 60 * 60
+
+
+class Unreadable(Exception):
+    """A plan lacks what a policy reads, or a value is no number; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +55,14 @@ class Grant:
 
 
 class Plan:
-    """The resources that Terraform would make, and their source; planned at the first use."""
+    """The resources that Terraform would make, and their source."""
 
-    def __init__(self, read: Callable[[], dict[str, Any]], source: Source) -> None:
-        self._read = read
+    def __init__(
+        self, document: dict[str, Any], source: Source, resources: list[Resource] | None = None
+    ) -> None:
+        self.document = document
         self.source = source
-
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        """The plan as JSON, with the old name of whatever a ``moved`` block renamed."""
-        document = self._read()
-        if self.source.moved:
-            document = json.loads(self.source.old_names(json.dumps(document)))
-        return document
-
-    @cached_property
-    def resources(self) -> list[Resource]:
-        """Every managed resource."""
-        return [
+        self.resources = resources or [
             Resource(
                 item["type"],
                 item["address"],
@@ -76,7 +70,7 @@ class Plan:
                 item["change"]["after"],
                 item["change"]["after_unknown"],
             )
-            for item in self.document["resource_changes"]
+            for item in document["resource_changes"]
             if item["mode"] == "managed"
         ]
 
@@ -119,9 +113,19 @@ class Plan:
         return [resource for resource in self.resources if resource.type == f"google_{kind}"]
 
     def one(self, kind: str) -> Resource:
-        """Return the only resource of a type."""
-        (resource,) = self.all(kind)
-        return resource
+        """Return the only resource of a type; raises ``Unreadable``."""
+        found = self.all(kind)
+        if len(found) != 1:
+            raise Unreadable(f"there are {len(found)} {kind}, not 1")
+        return found[0]
+
+    def with_resources(self, resources: list[Resource]) -> Plan:
+        """Return the same plan with other resources."""
+        return Plan(self.document, self.source, resources)
+
+    def with_source(self, source: Source) -> Plan:
+        """Return the same plan of another source."""
+        return Plan(self.document, source, self.resources)
 
     @cached_property
     def functions(self) -> dict[str, Resource]:
@@ -211,20 +215,27 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def seconds(text: object) -> float:
-    """Read a duration such as ``600s`` or ``30d``; absent is 0."""
-    value = str(text) if text else "0"
-    return float(value.rstrip("sd")) * (DAY_S if value.endswith("d") else 1)
+    """Read a duration such as ``600s`` or ``30d``; absent is 0. Raises ``Unreadable``."""
+    return _measured(text, {"s": 1, "d": DAY_S})
 
 
 def number(value: object) -> float:
-    """Read a number; absent is 0."""
-    return float(str(value)) if value else 0.0
+    """Read a number; absent is 0. Raises ``Unreadable``."""
+    return _measured(value, {"": 1})
 
 
 def mebibytes(text: object) -> float:
-    """Read a size such as ``512Mi`` or ``1Gi``; absent is 0."""
-    value = str(text) if text else "0"
-    return float(value.rstrip("MGi")) * (1024 if value.endswith("Gi") else 1)
+    """Read a size such as ``512Mi`` or ``1Gi``; absent is 0. Raises ``Unreadable``."""
+    return _measured(text, {"Mi": 1, "Gi": 1024})
+
+
+def _measured(value: object, units: Mapping[str, int]) -> float:
+    if not value:
+        return 0.0
+    found = re.fullmatch(r"([\d.]+)(\w*)", str(value))
+    if found is None or found[2] not in units:
+        raise Unreadable(f"{value} has none of the units {sorted(units)}")
+    return float(found[1]) * units[found[2]]
 
 
 Policy = Callable[[Plan], Iterator[str]]

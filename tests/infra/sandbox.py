@@ -79,29 +79,10 @@ class TerraformSandbox:
 
     def plan(self, variables: Mapping[str, Any]) -> Plan:
         """Plan from an empty state; raises ``TerraformFailed``."""
-        document = self._planned(variables)
-        return Plan(lambda: document, self.source)
+        return Plan(self.planned_document(variables), self.source)
 
-    def plan_of(self, use: str) -> Plan:
-        """Return the plan of one of ``USES``; workers share the plans of the unchanged copy."""
-        if use not in self._plans:
-            mine = self.folder != sandbox_folder()
-            shared = (
-                (lambda: self._use(use)) if mine else lambda: _shared(use, lambda: self._use(use))
-            )
-            self._plans[use] = Plan(shared, self.source)
-        return self._plans[use]
-
-    @cached_property
-    def _plans(self) -> dict[str, Plan]:
-        return {}
-
-    def _use(self, use: str) -> dict[str, Any]:
-        if use == "example":
-            return self._planned({}, "-var-file=terraform.tfvars.example")
-        return self._planned(USES[use])
-
-    def _planned(self, variables: Mapping[str, Any], *more: str) -> dict[str, Any]:
+    def planned_document(self, variables: Mapping[str, Any], *more: str) -> dict[str, Any]:
+        """Return a plan from an empty state as JSON; raises ``TerraformFailed``."""
         given = {"project": PROJECT, "package": "package.zip", **variables}
         (self.folder / "test.tfvars.json").write_text(json.dumps(given))
         inputs = ("-input=false", "-var-file=test.tfvars.json", "-refresh=false", "-no-color")
@@ -114,28 +95,6 @@ class TerraformSandbox:
         self.run("apply", "-input=false", "-no-color", "test.tfplan")
         return (self.folder / "terraform.tfstate").read_text()
 
-    def resolved(self) -> list[dict[str, Any]]:
-        """Apply everything on mocks, each with values of its own; return the state's resources."""
-        if self.folder != sandbox_folder():
-            return self._state
-        resources: list[dict[str, Any]] = _shared("resolved", self._resolved)
-        return resources
-
-    @cached_property
-    def _state(self) -> list[dict[str, Any]]:
-        return self._resolved()
-
-    def _resolved(self) -> list[dict[str, Any]]:
-        tests = self.folder / "resolve-tests"
-        tests.mkdir(exist_ok=True)
-        (tests / "resolve.tftest.hcl").write_text(_mocks())
-        output = self.run("test", "-json", "-verbose", "-test-directory=resolve-tests")
-        for message in map(json.loads, output.splitlines()):
-            if message["type"] == "test_state":
-                root = message["test_state"]["root_module"]
-                return list(json.loads(self.source.old_names(json.dumps(root["resources"]))))
-        raise TerraformFailed(output)
-
     def copy(self) -> TerraformSandbox:
         """Return another one, to edit."""
         folder = _temporary_folder()
@@ -145,14 +104,14 @@ class TerraformSandbox:
         return TerraformSandbox(folder)
 
 
-def refused_arguments(folder: Path, cases: list[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Give each case to the variables of ``folder``; return what Terraform says of each argument.
+def refused_arguments(cases: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Give each case to the variables; return what Terraform says of each argument.
 
     Every case is one module that declares the variables of the case and those that they refer to.
     Validations that refer to others run only when all the rest passes, so what was refused is left
     out of a second run.
     """
-    text = "\n".join(path.read_text() for path in sorted(folder.glob("*.tf")))
+    text = "\n".join(path.read_text() for path in sorted(INFRA.glob("*.tf")))
     found = re.findall(r'^(variable "(\w+)" \{.*?^\})', text, re.MULTILINE | re.DOTALL)
     variables = {name: body for body, name in found}
     needed = {"project": PROJECT, "package": "package.zip"}
@@ -199,41 +158,6 @@ def _module(work: Path, variables: Mapping[str, str]) -> str:
     return f"./{folder.name}"
 
 
-def _mocks() -> str:
-    """Return a test that applies everything on mocks; each service account has its own address."""
-    accounts = [f'caller["{name}"]' for name, caller in CALLERS.items() if caller]
-    accounts += [*(f'function["{name}"]' for name in CALLERS), "build"]
-    overrides = "".join(
-        f"""
-        override_resource {{
-          target = google_service_account.{account}
-          values = {{
-            email  = "made-up-{index}@{PROJECT}.iam.gserviceaccount.com"
-            member = "serviceAccount:made-up-{index}@{PROJECT}.iam.gserviceaccount.com"
-          }}
-        }}"""
-        for index, account in enumerate(accounts)
-    )
-    agent = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
-    variables = {"project": PROJECT, "mavi_api_key": API_KEY, "callback_tokens": TOKENS}
-    given = {**USES["distinct"], **variables}
-    return f"""
-        mock_provider "google" {{
-          mock_data "google_project" {{
-            defaults = {{ number = "123456789012" }}
-          }}
-          mock_data "google_storage_project_service_account" {{
-            defaults = {{ email_address = "{agent}", member = "serviceAccount:{agent}" }}
-          }}
-        }}
-        {overrides}
-        variables {{
-          {"".join(f"{name} = {json.dumps(value)}{chr(10)}" for name, value in given.items())}
-        }}
-        run "resolve" {{}}
-        """
-
-
 def _shared(name: str, make: Callable[[], Any]) -> Any:
     """Make a JSON value once for all workers of this test run."""
     SHARED_FOLDER.mkdir(exist_ok=True)
@@ -243,6 +167,21 @@ def _shared(name: str, make: Callable[[], Any]) -> Any:
         if not path.exists():
             path.write_text(json.dumps(make()))
     return json.loads(path.read_text())
+
+
+@cache
+def plan_of(use: str) -> Plan:
+    """Return the plan of one of ``USES``; the workers of a test run share it."""
+
+    def read() -> dict[str, Any]:
+        example = ("-var-file=terraform.tfvars.example",) if use == "example" else ()
+        return terraform_sandbox().planned_document(USES[use], *example)
+
+    try:
+        return Plan(_shared(use, read), terraform_sandbox().source)
+    except TerraformFailed as error:
+        skip_without_account(str(error))
+        raise
 
 
 @cache
@@ -265,11 +204,6 @@ def terraform_sandbox() -> TerraformSandbox:
     sandbox = _initialized()
     assert isinstance(sandbox, TerraformSandbox), sandbox
     return sandbox
-
-
-def sandbox_folder() -> Path:
-    """Return the folder of the unchanged configuration."""
-    return terraform_sandbox().folder
 
 
 def terraform_works() -> bool:

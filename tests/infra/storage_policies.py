@@ -9,8 +9,20 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect as shapes
 
-from tests.infra.plan import DAY_S, Plan, Policy, Resource, leaves, nested, number, seconds
+from tests.infra.messaging_policies import KEPT, PUSHES
+from tests.infra.plan import (
+    DAY_S,
+    Plan,
+    Policy,
+    Resource,
+    Unreadable,
+    leaves,
+    nested,
+    number,
+    seconds,
+)
 from transcripts.results.filters import INDEXES
+from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import (
     AssetOwner,
@@ -168,7 +180,10 @@ def buckets_delete_only_what_they_should(plan: Plan) -> Iterator[str]:
             len(rule) == 1 and 2 <= number(dict(rule).get("age")) <= 31 for _, rule in aborted
         ):
             yield f"{item.address} keeps uploads that were never finished"
-        if found - aborted != wanted[str(item["name"]).rsplit("-", 1)[-1]]:
+        name = str(item["name"]).rsplit("-", 1)[-1]
+        if name not in wanted:
+            yield f"{item.address} is no bucket of this list: say here what it deletes"
+        elif found - aborted != wanted[name]:
             yield f"{item.address} deletes {sorted(map(str, found - aborted))}"
 
 
@@ -179,9 +194,11 @@ def _lifecycle(rule: dict[str, Any]) -> tuple[str, tuple[tuple[str, Any], ...]]:
 
 
 def bucket(plan: Plan, name: str) -> Resource:
-    """Return the bucket with that end of its name."""
-    (found,) = (b for b in plan.all("storage_bucket") if str(b["name"]).endswith(f"-{name}"))
-    return found
+    """Return the bucket with that end of its name; raises ``Unreadable``."""
+    for found in plan.all("storage_bucket"):
+        if str(found["name"]).endswith(f"-{name}"):
+            return found
+    raise Unreadable(f"there is no bucket {name}")
 
 
 def new_code_is_deployed(plan: Plan) -> Iterator[str]:
@@ -244,6 +261,24 @@ def names_distinguish_environments(plan: Plan) -> Iterator[str]:
                 yield f"{resource.address} is called {value}"
 
 
+def names_are_those_that_others_use(plan: Plan) -> Iterator[str]:
+    """URLs, `make`, `transcripts` and alerts find functions, secrets and subscriptions by name."""
+    wanted = {
+        ("cloudfunctions2_function", "name"): FUNCTIONS,
+        ("secret_manager_secret", "secret_id"): ("mavi-api-key", "callback-tokens"),
+        ("pubsub_subscription", "name"): (
+            *(f"{topic}-to-{function}" for topic, (function, _) in PUSHES.items()),
+            *(f"{topic}-kept" for topic in KEPT),
+        ),
+        ("cloud_scheduler_job", "name"): ("sweep",),
+        ("artifact_registry_repository", "repository_id"): ("functions",),
+    }
+    for (kind, field), names in wanted.items():
+        found = {resource[field] for resource in plan.all(kind)}
+        if found != {f"{plan.prefix}-{name}" for name in names}:
+            yield f"{kind}: {sorted(map(str, found))}"
+
+
 POLICIES: Final[tuple[Policy, ...]] = (
     every_collection_expires,
     large_fields_are_not_indexed,
@@ -256,4 +291,5 @@ POLICIES: Final[tuple[Policy, ...]] = (
     old_images_are_deleted,
     a_key_of_your_own_is_used,
     names_distinguish_environments,
+    names_are_those_that_others_use,
 )

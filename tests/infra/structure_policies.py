@@ -1,52 +1,13 @@
-"""Policies on the configuration as a whole: each compares everything with one reviewed table.
-
-The tables are ``arguments.toml``, ``variables.toml``, ``references.toml`` and ``addresses.txt``.
-"""
+"""Policies on the whole: project, region, provider, lifecycle, variables and outputs."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from tests.infra.plan import Plan, Policy, leaves
-from tests.infra.source import META_ARGUMENTS, arguments, block
-
-FOLDER: Final = Path(__file__).resolve().parent
-
-
-def _table(name: str) -> dict[str, Any]:
-    return tomllib.loads((FOLDER / f"{name}.toml").read_text())
-
-
-# Allowed types and arguments ----------------------------------------------------------------------
-
-ARGUMENTS: Final = _table("arguments")
-ANYWHERE: Final = ("description", "display_name", "labels", "user_labels", "project")
-"""Arguments that may be written on every type: they say what something is, or are checked below."""
-
-BLOCKS: Final = (
-    *("data", "locals", "moved", "output", "provider", "resource", "terraform", "variable"),
-    "check",
-)
-
-
-def arguments_are_on_the_list(plan: Plan) -> Iterator[str]:
-    """Only types, arguments and blocks are written that arguments.toml lists with a reason."""
-    for kind in set(plan.source.blocks) - set(BLOCKS):
-        yield f"a block {kind}"
-    for address, body in (*plan.source.resources.items(), *plan.source.data.items()):
-        kind = address.removeprefix("data.").split(".")[0]
-        if kind not in ARGUMENTS:
-            yield f"{address}: no {kind} is expected"
-            continue
-        expected = {*ARGUMENTS[kind], *ANYWHERE, *META_ARGUMENTS}
-        for path in arguments(body):
-            top = path.split(".")[0]
-            if path not in expected and top not in META_ARGUMENTS and top != "timeouts":
-                yield f"{address}: {path} is not listed"
+from tests.infra.source import block
 
 
 def everything_is_in_the_project(plan: Plan) -> Iterator[str]:
@@ -122,13 +83,13 @@ def the_provider_is_the_expected_one(plan: Plan) -> Iterator[str]:
         yield f"provider version {version}"
 
 
-# Lifecycle and addresses --------------------------------------------------------------------------
+# Lifecycle ----------------------------------------------------------------------------------------
 
 LIFECYCLE: Final = ("create_before_destroy", "precondition", "postcondition")
-"""Allowed anywhere; ``replace_triggered_by`` only on grants. ``ignore_changes`` hides a drift, and
-``prevent_destroy`` would stop `make destroy` halfway."""
+"""Allowed anywhere. ``ignore_changes`` hides a drift, and ``prevent_destroy`` would stop `make
+destroy` halfway."""
 
-FIRST_NOT_POSSIBLE: Final = (
+FIXED_NAMES: Final = (
     "google_firestore",
     "google_storage_bucket.",
     "google_pubsub",
@@ -144,80 +105,79 @@ FIRST_NOT_POSSIBLE: Final = (
 """Their name is fixed, so a new one cannot be made beside the old one."""
 
 
-def lifecycle_is_on_the_list(plan: Plan) -> Iterator[str]:
-    """Nothing ignores changes, prevents a destroy or is made twice under one name."""
+def lifecycle_is_expected(plan: Plan) -> Iterator[str]:
+    """Nothing ignores changes, prevents a destroy, ends early or is made twice under one name."""
     for address, body in (*plan.source.resources.items(), *plan.source.data.items()):
-        grant = address.split(".")[0].endswith("_iam_member")
+        kind = address.split(".")[0]
+        grant = kind.endswith("_iam_member")
+        replaced = grant or kind == "google_cloudfunctions2_function"
         for item in body.get("lifecycle", []):
-            expected = {*LIFECYCLE, *(("replace_triggered_by",) if grant else ())}
+            expected = {*LIFECYCLE, *(("replace_triggered_by",) if replaced else ())}
             if set(item) - expected:
                 yield f"{address}: {sorted(set(item) - expected)}"
-            if item.get("create_before_destroy") is not None and (
-                grant or address.startswith(FIRST_NOT_POSSIBLE)
-            ):
+            if "create_before_destroy" in item and (grant or address.startswith(FIXED_NAMES)):
                 yield f"{address}: create_before_destroy"
+        for operation, limit in block(body, "timeouts").items():
+            # The provider's own defaults are 20 minutes or more.
+            if not re.fullmatch(r"(2\d|[3-9]\d|\d{3,})m|[1-9]\d*h", str(limit)):
+                yield f"{address}: {operation} ends after {limit}"
 
 
-ADDRESSES: Final = tuple((FOLDER / "addresses.txt").read_text().split("\n"))
+MUST_BE_UNSET: Final = {
+    "cloud_scheduler_job": {"paused"},
+    "cloud_tasks_queue": {"desired_state"},
+    "cloudfunctions2_function": {"service_config.all_traffic_on_latest_revision", "event_trigger"},
+    "pubsub_subscription": {"filter", "push_config.no_wrapper", "enable_message_ordering"},
+    "secret_manager_secret": {"ttl", "expire_time"},
+    "secret_manager_secret_version": {"secret_data"},
+    "storage_bucket": {"retention_policy", "default_event_based_hold"},
+    "storage_notification": {"object_name_prefix"},
+}
+"""Arguments that stop, filter or lock something, or put a secret into the state."""
 
 
-def addresses_are_kept(plan: Plan) -> Iterator[str]:
-    """Every address of addresses.txt still exists, or a ``moved`` block says what it is called now.
+def nothing_is_stopped_or_filtered(plan: Plan) -> Iterator[str]:
+    """Nothing is paused, filtered, locked or expiring, and no account has a key."""
+    for address, body in plan.source.resources.items():
+        kind = address.split(".")[0].removeprefix("google_")
+        if kind == "service_account_key":
+            yield f"{address}: a key can leak"
+        for path in MUST_BE_UNSET.get(kind, ()):
+            outer, _, inner = path.rpartition(".")
+            if inner in (block(body, outer) if outer else body):
+                yield f"{address}: {path} is set"
 
-    Terraform would destroy and make again what has another address.
-    """
-    if plan.variable("kms_key") and plan.variable("static_ip") and plan.variable("alert_email"):
-        planned = {resource.address for resource in plan.resources}
-        for address in ADDRESSES:
-            if address and not address.startswith("#") and address not in planned:
-                yield f"{address} is gone"
 
-
-# Variables ----------------------------------------------------------------------------------------
-
-VARIABLES: Final[Mapping[str, Mapping[str, Any]]] = _table("variables")
-IDENTITY: Final = ("project", "name", "region")
-"""They are part of nearly everything: more uses than the table has are no mistake."""
+# Variables and outputs ----------------------------------------------------------------------------
 
 DESCRIPTIVE: Final = ("description", "display_name", "title", "content", "labels", "mime_type")
 
 
-def variables_lead_where_the_table_says(plan: Plan) -> Iterator[str]:
-    """Each variable's value shows up in exactly the attributes that variables.toml lists."""
-    declared = set(plan.source.labelled("variable"))
-    if declared != set(VARIABLES):
-        yield f"variables without a row, or rows without a variable: {declared ^ set(VARIABLES)}"
-    distinct = plan.variable("alert_email") and plan.variable("kms_key")
-    for name, row in VARIABLES.items():
-        if (row.get("use", "distinct") == "distinct") is not bool(distinct):
-            continue
-        wanted, value = set(row.get("attributes", [])), plan.variable(name)
-        if not wanted or value is None:
-            continue
-        found = set(_attributes_with(plan, _forms(value)))
-        for attribute in sorted(wanted - found):
-            yield f"{name} does not decide {attribute}"
-        for attribute in sorted(found - wanted) if name not in IDENTITY else ():
-            yield f"{name} decides {attribute} as well"
+def every_variable_decides_something(plan: Plan) -> Iterator[str]:
+    """The value of every variable that is not its default stands in the plan."""
+    for name, body in plan.source.labelled("variable").items():
+        value = plan.variable(name)
+        if len(body["description"]) < 20 or "type" not in body:
+            yield f"{name} has no type or no description"
+        if not isinstance(value, bool) and value not in (body.get("default"), None, "", []):
+            values = [*leaves(value)] if isinstance(value, dict | list) else [("", value)]
+            for _, one in values:
+                if not any(_form(one).search(str(found)) for found in _planned(plan)):
+                    yield f"{name} = {one} decides nothing"
 
 
-def _forms(value: Any) -> re.Pattern[str]:
+def _form(value: Any) -> re.Pattern[str]:
     """Match a value alone or inside a longer text; a number also as that many days in seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float):
         return re.compile(rf"(?<![\w.]){re.escape(str(value))}(?![\w.])|\b{value * 86_400}s")
-    values = value if isinstance(value, list) else [value]
-    return re.compile("|".join(re.escape(str(one)) for one in values))
+    return re.compile(re.escape(str(value)))
 
 
-def _attributes_with(plan: Plan, form: re.Pattern[str]) -> Iterator[str]:
+def _planned(plan: Plan) -> Iterator[Any]:
     for resource in plan.resources:
         for path, value in leaves(resource.values):
-            if path.split(".")[-1] not in DESCRIPTIVE and form.search(str(value)):
-                yield f"{resource.name}.{path}"
-    for name, output in plan.document["planned_values"].get("outputs", {}).items():
-        for _, value in leaves(output.get("value")):
-            if form.search(str(value)):
-                yield f"output.{name}"
+            if path.split(".")[-1] not in DESCRIPTIVE:
+                yield value
 
 
 OUTPUTS: Final[Mapping[str, Callable[[Plan], Any]]] = {
@@ -243,61 +203,11 @@ def outputs_are_what_they_say(plan: Plan) -> Iterator[str]:
 
 
 POLICIES: Final[tuple[Policy, ...]] = (
-    arguments_are_on_the_list,
     everything_is_in_the_project,
     everything_is_in_the_region,
     the_provider_is_the_expected_one,
-    lifecycle_is_on_the_list,
-    addresses_are_kept,
-    variables_lead_where_the_table_says,
+    lifecycle_is_expected,
+    nothing_is_stopped_or_filtered,
+    every_variable_decides_something,
     outputs_are_what_they_say,
 )
-
-# References ---------------------------------------------------------------------------------------
-
-REFERENCES: Final = _table("references")
-
-
-def references_lead_to_their_own(resources: list[dict[str, Any]]) -> Iterator[str]:
-    """A value known only after apply comes from the resource that references.toml names."""
-    found = references(resources)
-    for attribute, origin in REFERENCES.items():
-        if found.get(attribute) != {origin}:
-            yield f"{attribute} comes from {found.get(attribute)}, not from {origin}"
-
-
-def references(resources: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return which attribute of which resource each made-up value in a state comes from.
-
-    Mocks give every computed attribute a random text of its own:
-    https://developer.hashicorp.com/terraform/language/tests/mocking
-    """
-    values = [
-        (_any_alert(item["address"]), path, value)
-        for item in resources
-        for path, value in leaves(item["values"])
-        if isinstance(value, str) and re.fullmatch(r"[a-z0-9]{8}|.*made-up-\d+@.*", value)
-    ]
-    origins = {
-        value: f"{address}.{path}"
-        for address, path, value in values
-        if path in ("id", "version", "email", "member")
-        and not address.startswith("terraform_data.")
-        and not address.split(".")[0].endswith("_iam_member")
-    }
-    found: dict[str, set[str]] = {}
-    for address, path, value in values:
-        origin = origins.get(value, "")
-        if origin and not origin.startswith(f"{address}."):
-            found.setdefault(f"{address}.{path}", set()).add(origin)
-    return found
-
-
-def _any_alert(address: str) -> str:
-    """Leave out which alert it is: each notifies in the same way."""
-    alert = "google_monitoring_alert_policy"
-    return alert if address.startswith(f"{alert}.") else address
-
-
-STATE_POLICIES: Final = (references_lead_to_their_own,)
-"""They take the resources of a state that was applied on mocks."""

@@ -1,213 +1,163 @@
-"""Mutations of the configuration, of `make` and of the guide: the check named for each notices it.
+"""Policies notice mistakes: each planned value is changed, each resource and dependency left out.
 
-A mutation that goes unnoticed is a check to write. Rewrites that change no meaning go unnoticed.
+Nothing is planned again: a mutation changes the plan, or the parsed source, that policies read.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import pytest
 
-from tests.infra.sandbox import (
-    ROOT,
-    TerraformFailed,
-    TerraformSandbox,
-    skip_without_account,
-    terraform_sandbox,
-)
-from tests.infra.test_policies import BY_NAME, violations
-from tests.infra.test_validations import unclear_messages, wrong_answers
+from tests.infra.plan import Plan, Policy, Resource, Unreadable
+from tests.infra.sandbox import plan_of
+from tests.infra.source import Source, block
+from tests.infra.structure_policies import DESCRIPTIVE
+from tests.infra.test_policies import POLICIES
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(300)]
 
-TERRAFORM: Final = "terraform itself"
-FOLDER_CHECKS: Final[dict[str, Callable[[Path], Iterable[str]]]] = {
-    "wrong_answers": wrong_answers,
-    "unclear_messages": unclear_messages,
-}
-COPIED: Final = (
-    "cli",
-    "docs",
-    "functions",
-    "infra",
-    "tests",
-    "Makefile",
-    "README.md",
-    "CONTRIBUTING.md",
+FREE: Final = frozenset(
+    {
+        *DESCRIPTIVE,
+        *("effective_labels", "terraform_labels"),  # derived from labels
+        *(
+            "combiner",
+            "notification_channels",
+        ),  # there is one condition; see alerts_reach_the_address
+        *("max_doublings", "stackdriver_logging_config", "content_type", "format"),
+        "group_by_fields",  # at most the service: a_silent_sweep_raises_an_alert
+    }
 )
-CONFIGURED: Final = ("pyproject.toml", ".gitignore")
+"""Names of values that may have any other value, or that another policy reads in the source."""
+
+FREE_OF_TYPE: Final[Mapping[str, frozenset[str]]] = {
+    "google_artifact_registry_repository": frozenset({"id"}),
+    "google_compute_address": frozenset({"name"}),
+    "google_compute_network": frozenset({"name"}),
+    "google_compute_router_nat": frozenset({"name"}),
+    "google_compute_subnetwork": frozenset({"name"}),
+    "google_logging_project_exclusion": frozenset({"name"}),
+    "google_service_account": frozenset({"email", "member"}),  # derived from account_id
+}
 
 
-class Change(NamedTuple):
-    """In ``file`` the first ``before`` is replaced by ``after``."""
-
-    name: str
-    file: str
-    before: str
-    after: str
-    noticed_by: str = ""
-    """A policy, a function of test_validations.py, a test as pytest names it, or Terraform."""
-
-    says: str = ""
-    """A text that the check's message has to contain."""
-
-
-def changes(file: str) -> dict[str, list[Change]]:
-    """Read a table of changes, by family."""
-    table: dict[str, list[dict[str, Any]]] = tomllib.loads(
-        Path(__file__).with_name(file).read_text()
-    )
-    return {family: [Change(**change) for change in found] for family, found in table.items()}
+def changed(value: Any) -> list[Any]:
+    """Return other values in place of one: far outside of what any policy accepts."""
+    match value:
+        case bool():
+            return [not value]
+        case int() | float():
+            return [value * 1000 + 1, *([0] if value else [])]
+        case str() if value[:-1].isdigit() and value.endswith("s"):
+            return ["99999999s", *(["0s"] if value != "0s" else [])]
+        case str():
+            return [f"{value}-x" if value else "x"]
+        case _:
+            return []
 
 
-FAMILIES: Final = changes("mutations.toml")
-MUTATIONS: Final = [mutation for found in FAMILIES.values() for mutation in found]
-REWRITES: Final = [rewrite for found in changes("rewrites.toml").values() for rewrite in found]
+def mutants(value: Any, free: frozenset[str], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value with one leaf changed, or one item of a list left out, and where."""
+    match value:
+        case dict():
+            for name, item in value.items():
+                if name not in free:
+                    for inner, mutant in mutants(item, free, f"{path}.{name}"):
+                        yield inner, {**value, name: mutant}
+        case list():
+            for index, item in enumerate(value):
+                yield f"{path}[{index}]", [*value[:index], *value[index + 1 :]]
+                for inner, mutant in mutants(item, free, f"{path}[{index}]"):
+                    yield inner, [*value[:index], mutant, *value[index + 1 :]]
+        case _:
+            yield from ((f"{path}: {value} is {other}", other) for other in changed(value))
 
 
-def make(change: Change, root: Path) -> None:
-    """Change the file below ``root``."""
-    path = root / change.file
-    text = path.read_text()
-    assert change.before in text, f"{change.name}: the text to change is gone"
-    path.write_text(text.replace(change.before, change.after, 1))
+class Reviewer:
+    """All policies; first it asks the one that noticed the last mutation of a type."""
 
+    def __init__(self) -> None:
+        self.order: dict[str, list[Policy]] = {}
 
-def objections(check: str, sandbox: TerraformSandbox) -> Iterator[str]:
-    """Yield what a check has against the configuration of a sandbox."""
-    try:
-        if check == TERRAFORM:
-            sandbox.plan({})
-        elif check in FOLDER_CHECKS:
-            yield from FOLDER_CHECKS[check](sandbox.folder)
-        else:
-            yield from violations(check, sandbox)
-    except TerraformFailed as error:
-        skip_without_account(str(error))
-        yield str(error)
-
-
-def checkout(folder: Path) -> Path:
-    """Copy this checkout, to change it."""
-    ignored = shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*", "*.tfvars")
-    for name in (*COPIED, *CONFIGURED):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder / name)
-    return folder
-
-
-def passes(tests: Iterable[str], root: Path) -> bool:
-    """Run tests of a checkout, and tell whether they pass."""
-    done = subprocess.run(  # noqa: S603 - our own tests
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
-        cwd=root,
-        # Not a worker of this run: it must not share the plans of the unchanged configuration.
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.returncode == 0
-
-
-GROUP_SIZE: Final = int(os.environ.get("MUTATIONS_AT_ONCE", "8"))
-"""How many mutations share a plan, which takes seconds; with 1, each has its own plan."""
-
-
-def groups() -> list[list[Change]]:
-    """Return the mutations that are made together.
-
-    In one group each is noticed by another policy, or its policy has to say what is wrong.
-    """
-    found: list[list[Change]] = []
-    for mutation in MUTATIONS:
-        alone = "::" in mutation.noticed_by or mutation.noticed_by in (TERRAFORM, *FOLDER_CHECKS)
-        group = next((g for g in found if not alone and _fits(mutation, g)), None)
-        if group is None:
-            found.append([mutation])
-        else:
-            group.append(mutation)
-    return found
-
-
-def _fits(mutation: Change, group: list[Change]) -> bool:
-    """Tell whether a mutation can be made with others."""
-    if len(group) >= GROUP_SIZE or group[0].noticed_by in (TERRAFORM, *FOLDER_CHECKS):
+    def objects(self, plan: Plan, kind: str) -> bool:
+        policies = self.order.setdefault(kind, list(POLICIES))
+        for policy in policies:
+            try:
+                fault = next(iter(policy(plan)), None)
+            except Unreadable as error:
+                fault = str(error)
+            if fault is not None:
+                policies.remove(policy)
+                policies.insert(0, policy)
+                return True
         return False
-    return not any(
-        "::" in other.noticed_by
-        or (other.noticed_by == mutation.noticed_by and not (other.says and mutation.says))
-        or (other.file == mutation.file and other.before in mutation.before)
-        or (other.file == mutation.file and mutation.before in other.before)
-        for other in group
-    )
 
 
-@pytest.mark.parametrize("group", groups(), ids=lambda group: " + ".join(m.name for m in group))
-def test_mutation_is_noticed(group: list[Change], tmp_path: Path) -> None:
-    """The check that is named for the mutation notices it, without any other check."""
-    if "::" in group[0].noticed_by:
-        root = checkout(tmp_path)
-        make(group[0], root)
-        assert not passes([group[0].noticed_by], root)
-        return
-    sandbox = terraform_sandbox().copy()
-    for mutation in group:
-        make(mutation._replace(file=mutation.file.removeprefix("infra/")), sandbox.folder)
-    for mutation in group:
-        every = objections(mutation.noticed_by, sandbox)
-        found = next((text for text in every if mutation.says in text), "")
-        assert found, mutation
-        assert len(group) == 1 or "Error: " not in found, found
+def replaced(plan: Plan, old: Resource, new: Resource | None) -> Plan:
+    """Return the plan with another resource, or none, in place of one."""
+    found = [new if each is old else each for each in plan.resources]
+    return plan.with_resources([each for each in found if each is not None])
 
 
-def test_policies_each_notice_a_mutation() -> None:
-    """A policy that no mutation violates may notice nothing at all."""
-    noticing = {mutation.noticed_by for mutation in MUTATIONS}
-    assert set(BY_NAME) - noticing == set()
-    assert set(FOLDER_CHECKS) - noticing == set()
+def test_every_changed_value_is_noticed() -> None:
+    """One value of one resource is changed at a time, with everything on."""
+    plan, reviewer = plan_of("distinct"), Reviewer()
+    unnoticed = [
+        f"{resource.address}{where}"
+        for resource in plan.resources
+        for where, values in mutants(
+            resource.values, FREE | FREE_OF_TYPE.get(resource.type, frozenset())
+        )
+        if not reviewer.objects(
+            replaced(
+                plan,
+                resource,
+                Resource(resource.type, resource.address, resource.key, values, resource.unknown),
+            ),
+            resource.type,
+        )
+    ]
+    assert unnoticed == []
 
 
-def test_families_each_have_five_mutations() -> None:
-    """Every kind of mistake that was once overlooked is tried in several places."""
-    assert {family for family, found in FAMILIES.items() if len(found) < 5} == set()
+def test_every_missing_resource_is_noticed() -> None:
+    """One resource is left out at a time, but for those that only trigger others."""
+    plan, reviewer = plan_of("distinct"), Reviewer()
+    unnoticed = [
+        resource.address
+        for resource in plan.resources
+        if resource.type != "terraform_data"
+        and not reviewer.objects(replaced(plan, resource, None), resource.type)
+    ]
+    assert unnoticed == []
 
 
-@pytest.fixture(scope="module")
-def rewritten(tmp_path_factory: pytest.TempPathFactory) -> TerraformSandbox:
-    """A copy with all rewrites of the configuration."""
-    sandbox = terraform_sandbox().copy()
-    for rewrite in REWRITES:
-        if rewrite.file.startswith("infra/"):
-            make(rewrite._replace(file=rewrite.file.removeprefix("infra/")), sandbox.folder)
-    return sandbox
+def left_out(source: Source) -> Iterator[tuple[str, Source]]:
+    """Yield the source without one dependency, or without one part of a ``lifecycle``."""
+    for address, body in source.resources.items():
+        waits_for = body.get("depends_on", [])
+        for index, dependency in enumerate(waits_for):
+            rest = [*waits_for[:index], *waits_for[index + 1 :]]
+            mutant = source.with_resource(address, {**body, "depends_on": rest})
+            # Many a resource waits for another one in two ways.
+            if mutant.dependencies(address) != source.dependencies(address):
+                yield f"{address} without {dependency}", mutant
+        for part in set(block(body, "lifecycle")) - {"precondition"}:
+            rest = [{k: v for k, v in block(body, "lifecycle").items() if k != part}]
+            yield (
+                f"{address} without {part}",
+                source.with_resource(address, {**body, "lifecycle": rest}),
+            )
 
 
-@pytest.mark.parametrize("check", [TERRAFORM, *BY_NAME, *FOLDER_CHECKS])
-def test_rewrites_of_the_configuration_are_accepted(
-    check: str, rewritten: TerraformSandbox
-) -> None:
-    """Rewrites that change no meaning violate no policy: at least fifteen, all at once."""
-    assert len(REWRITES) >= 15
-    assert list(objections(check, rewritten)) == []
-
-
-def test_rewrites_of_commands_and_guide_are_accepted(tmp_path: Path) -> None:
-    """Other words in messages and in the guide change no meaning either."""
-    root = checkout(tmp_path)
-    for rewrite in REWRITES:
-        make(rewrite, root)
-    folder = "tests/deploy/test_"
-    assert passes([f"{folder}{name}.py" for name in ("command_lines", "docs", "destroy")], root)
+def test_every_missing_dependency_is_noticed() -> None:
+    """A first apply on an empty project would stop halfway, or a change would destroy too early."""
+    plan, reviewer = plan_of("distinct"), Reviewer()
+    unnoticed = [
+        where
+        for where, source in left_out(plan.source)
+        if not reviewer.objects(plan.with_source(source), "")
+    ]
+    assert unnoticed == []

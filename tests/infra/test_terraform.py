@@ -19,6 +19,7 @@ from tests.infra.sandbox import (
     skip_without_account,
     terraform_sandbox,
 )
+from tests.infra.source import Source
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -61,20 +62,37 @@ def test_backend_example_is_a_backend_and_says_how_to_make_it() -> None:
 
 
 @pytest.mark.terraform
-def test_documented_subscribers_are_valid_each_by_itself_and_together() -> None:
-    """A user copies one file of docs/events.md, or several, beside the others."""
-    text = (INFRA.parent / "docs" / "events.md").read_text()
-    subscribers = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(subscribers) == 3
+def test_documented_additions_are_valid_each_alone_and_together() -> None:
+    """A user copies one file of docs/events.md and docs/iap.md, or several, beside the others."""
+    pages = [INFRA.parent / "docs" / f"{name}.md" for name in ("events", "iap")]
+    text = "\n".join(page.read_text() for page in pages)
+    additions = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(additions) == 4
     together = terraform_sandbox().copy()
-    for number, subscriber in enumerate(subscribers):
+    for number, addition in enumerate(additions):
         alone = terraform_sandbox().copy()
         for copy in (alone, together):
-            (copy.folder / f"subscriber-{number}.tf").write_text(subscriber)
+            (copy.folder / f"addition-{number}.tf").write_text(addition)
         for copy in (alone, together):
             answer = json.loads(copy.run("validate", "-json"))
             assert (answer["valid"], answer["diagnostics"]) == (True, [])
     assert together.run("fmt", "-check", "-no-color") == ""
+
+
+def test_documented_functions_are_built_with_our_rights() -> None:
+    """The build account has its right on one repository, and Eventarc needs its API."""
+    text = (INFRA.parent / "docs" / "events.md").read_text()
+    subscribers = re.findall(r"^```hcl\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (found,) = (each for each in map(loads, subscribers) if "event_trigger" in str(each))
+    resources = {kind: body for block in found["resource"] for kind, body in block.items()}
+    function = resources["google_cloudfunctions2_function"]["slack"]
+    repository = "${google_artifact_registry_repository.functions.id}"
+    assert function["build_config"][0]["docker_repository"] == repository
+    ours = Source(INFRA).resources["google_cloudfunctions2_function.this"]["depends_on"]
+    build = {name for name in ours if ".build" in name}
+    assert build | {"${google_project_service.eventarc}"} <= set(function["depends_on"])
+    service = resources["google_project_service"]["eventarc"]["service"]
+    assert service == "eventarc.googleapis.com"
 
 
 def test_example_names_only_variables_that_exist() -> None:
@@ -90,9 +108,11 @@ variable "project" { default = "acme-media-1" }
 variable "region" { default = "us-central1" }
 variable "name" { default = "transcripts" }
 variable "static_ip" { default = true }
+locals { functions = { submit = { reaches_mavi = true } } }
 resource "google_project_service" "this" { service = "compute.googleapis.com" }
 resource "google_cloudfunctions2_function" "this" {
-  name     = "submit"
+  for_each = local.functions
+  name     = each.key
   location = "us-central1"
   service_config {
     dynamic "direct_vpc_network_interface" {
@@ -103,13 +123,14 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
   depends_on = [google_compute_router_nat.egress]
+  lifecycle { replace_triggered_by = [terraform_data.network[each.key]] }
 }
 """
 
 
 @pytest.mark.terraform
-def test_static_ip_turned_off_is_destroyed_after_submit_changed() -> None:
-    """Google refuses to delete a subnet in use, and the deployment would stop halfway."""
+def test_static_ip_turned_off_makes_submit_anew_before_the_network_goes() -> None:
+    """A changed function keeps the setting, and Google refuses to delete a subnet in use."""
     copy = terraform_sandbox().copy()
     for path in copy.folder.glob("*.tf"):
         if path.name != "network.tf":
@@ -122,12 +143,13 @@ def test_static_ip_turned_off_is_destroyed_after_submit_changed() -> None:
         skip_without_account(str(error))
         raise
     output = copy.run(*apply, "-var=static_ip=false")
-    order = re.findall(r"^(\w+)\.\S+: (?:Modifications|Destruction) complete", output, re.MULTILINE)
+    order = re.findall(r"^(\w+)\.\S+: Destruction complete", output, re.MULTILINE)
     function, nat, subnet = (
         order.index(f"google_{kind}")
         for kind in ("cloudfunctions2_function", "compute_router_nat", "compute_subnetwork")
     )
     assert function < nat < subnet
+    assert "google_compute_network.egress" not in copy.run("state", "list")
 
 
 @pytest.mark.checkov

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +15,8 @@ from tests.infra.function_policies import bounds, written
 from tests.infra.sandbox import INFRA, planned, refused_arguments
 from tests.infra.source import Source
 from tests.infra.test_policies import refusal
-from tests.infra.uses import CALLERS
-from transcripts.settings import FUNCTIONS
+from tests.infra.uses import CALLERS, SETTINGS
+from transcripts.settings import WholeNumber, switch
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(300)]
 
@@ -25,6 +24,7 @@ TABLE: Final[Mapping[str, Any]] = tomllib.loads(
     Path(__file__).with_name("validations.toml").read_text()
 )
 VARIABLES: Final = {name: row for name, row in TABLE.items() if name != "together"}
+WHOLE_NUMBERS: Final = {n for n, v in SETTINGS.items() if isinstance(v.parse, WholeNumber)}
 MOST: Final = 1_000_000
 
 Case = tuple[dict[str, Any], set[str]]
@@ -44,7 +44,7 @@ def size_bounds(function: str) -> dict[str, tuple[Any, Any]]:
     }
 
 
-GOOD_SIZES: Final = {"memory": ["128Mi", "16Gi"], "cpu": ["0.083", "0.5", "1", "2", "4", "6", "8"]}
+GOOD_SIZES: Final = {"memory": ["128Mi", "32Gi"], "cpu": ["0.083", "0.5", "1", "2", "4", "6", "8"]}
 BAD_SIZES: Final = {
     "memory": ["512MB", "512", "0.5Gi", "1gi", "Mi", ""],
     "cpu": ["0", "0.05", "3", "9", "1000m", ""],
@@ -64,7 +64,18 @@ def cases() -> list[Case]:
             if row.get("alone"):
                 found += [({name: v}, {name} if side == "bad" else set()) for v in row[side]]
     found += [(item["given"], set(item["refused"])) for item in TABLE["together"]]
-    return [*found, *_size_cases()]
+    return [*found, *_setting_cases(), *_size_cases()]
+
+
+def _setting_cases() -> list[Case]:
+    """Return the bounds of every setting that is a whole number: those of the code."""
+    found: list[Case] = []
+    for name, variable in SETTINGS.items():
+        if isinstance(variable.parse, WholeNumber):
+            least, most = variable.parse.least, variable.parse.most
+            found += [({name: value}, set()) for value in (least, most)]
+            found += [({name: value}, {name}) for value in (least - 1, least + 0.5, most + 1)]
+    return found
 
 
 def _size_cases() -> list[Case]:
@@ -86,60 +97,35 @@ def _size_cases() -> list[Case]:
     return found
 
 
-@cache
-def answers(folder: Path) -> list[tuple[Case, dict[str, str]]]:
-    """Return what Terraform says of every case; in a changed copy, of what has changed only."""
-    before, now = Source(INFRA).labelled("variable"), Source(folder).labelled("variable")
-    changed = {name for name in before if folder == INFRA or now.get(name) != before[name]}
-    tried = [case for case in cases() if changed & set(case[0])]
-    return list(zip(tried, refused_arguments(folder, [case[0] for case in tried]), strict=True))
-
-
-def wrong_answers(folder: Path) -> Iterator[str]:
-    """Yield every case that the variables of a folder answer otherwise than they should."""
-    for (given, refused), answer in answers(folder):
-        if set(answer) != refused:
-            yield f"{json.dumps(given)}: {sorted(answer)} refused, not {sorted(refused)}"
-
-
-def unclear_messages(folder: Path) -> Iterator[str]:
-    """Yield every message that does not name its variable, or for a size, what is wrong of it."""
-    sizes = ("function", "cpu", "memory", "concurrency", "timeout_s", "_instances")
-    for _, answer in answers(folder):
-        for name, detail in answer.items():
-            names = sizes if name == "function_sizes" else (name,)
-            message = " ".join(detail.split("\n\n")[0].split())
-            if not any(expected in message for expected in (*names, "submit runs as one")):
-                yield f"{name}: {message}"
-
-
 def test_variables_at_every_bound_accept_and_refuse() -> None:
-    """The nearest value inside is accepted, the nearest value outside is refused."""
-    assert list(wrong_answers(INFRA)) == []
+    """The nearest value inside is accepted; outside, the message names the variable or the size."""
+    sizes = ("function", "cpu", "memory", "concurrency", "timeout_s", "_instances")
+    tried, wrong = cases(), []
+    answers = refused_arguments([given for given, _ in tried])
+    for (given, refused), answer in zip(tried, answers, strict=True):
+        if set(answer) != refused:
+            wrong.append(f"{json.dumps(given)}: {sorted(answer)} refused, not {sorted(refused)}")
+        for name, detail in answer.items():
+            message = " ".join(detail.split("\n\n")[0].split())
+            if not any(one in message for one in (sizes if name == "function_sizes" else (name,))):
+                wrong.append(f"{name}: {message}")
+    assert wrong == []
 
 
-def test_messages_of_every_validation_name_the_variable() -> None:
-    """A user finds the line to change."""
-    assert list(unclear_messages(INFRA)) == []
-
-
-def test_variables_all_have_rows_descriptions_and_types() -> None:
-    """A new variable needs a description, a type, and its bounds in validations.toml."""
+def test_variables_all_have_bounds_that_are_tried() -> None:
+    """A new variable needs its bounds in validations.toml, unless it is a setting or a switch."""
     declared = Source(INFRA).labelled("variable")
-    assert set(declared) == set(VARIABLES)
-    for name, body in declared.items():
-        assert len(body["description"]) > 20, name
-        assert body.get("type"), name
-        assert body.get("validation") or "bool" in body["type"], name
+    switches = {name for name, body in declared.items() if "bool" in body["type"]}
+    assert set(declared) - switches == {*VARIABLES, *(WHOLE_NUMBERS & set(declared))}
+    assert switches & set(SETTINGS) == {n for n, v in SETTINGS.items() if v.parse is switch}
+    assert set(declared) >= WHOLE_NUMBERS
 
 
 def test_accepted_values_are_accepted_by_the_code() -> None:
     """A value that Terraform accepts and the code refuses would stop a function at its start."""
-    for settings in FUNCTIONS.values():
-        for variable in settings.variables():
-            row = VARIABLES.get(variable.name.lower(), {"good": []})
-            for value in row["good"]:
-                variable.parse(written(value))
+    for name, variable in SETTINGS.items():
+        for value in VARIABLES.get(name, {"good": []})["good"]:
+            variable.parse(written(value))
 
 
 def test_sizes_that_contradict_each_other_are_refused() -> None:
@@ -154,12 +140,32 @@ def test_sizes_that_contradict_each_other_are_refused() -> None:
     assert text.count("queue_concurrency must be below") == 1
 
 
-def test_sizes_just_within_their_bounds_are_accepted() -> None:
-    """One request at a time on less than a vCPU; as many instances always as at most."""
+def test_sizes_that_cloud_run_refuses_are_refused() -> None:
+    """CPU and memory belong together: https://cloud.google.com/run/docs/configuring/services/cpu"""
     sizes: dict[str, Any] = {
-        name: {"cpu": "0.5", "concurrency": 1, "min_instances": 1, "max_instances": 1}
-        for name in CALLERS
+        "submit": {"cpu": "2", "memory": "8193Mi"},
+        "ingest": {"cpu": "4", "memory": "2047Mi"},
+        "callback": {"cpu": "6", "memory": "24577Mi"},
+        "subscriber": {"cpu": "8", "memory": "4095Mi"},
+        "results": {"cpu": "0.5", "memory": "1025Mi", "concurrency": 1},
+        "sweep": {"cpu": "0.499", "memory": "513Mi", "concurrency": 1},
     }
-    sizes["submit"] |= {"cpu": "1", "concurrency": 55}
+    text = refusal({"function_sizes": sizes})
+    assert text.count("change cpu or memory") == len(sizes), text
+    assert "Cloud Run gives 4 vCPU from 2048 to 16384 MiB" in text
+
+
+def test_sizes_just_within_their_bounds_are_accepted() -> None:
+    """As many instances always as at most; memory and CPU at the bounds of Cloud Run."""
+    sizes: dict[str, Any] = {
+        "submit": {"cpu": "1", "memory": "4Gi", "concurrency": 55},
+        "ingest": {"cpu": "0.5", "memory": "1Gi", "concurrency": 1},
+        "callback": {"cpu": "6", "memory": "4Gi"},
+        "subscriber": {"cpu": "8", "memory": "32Gi"},
+        "results": {"cpu": "4", "memory": "2Gi"},
+        "sweep": {"cpu": "0.08", "memory": "512Mi", "concurrency": 1},
+    }
+    for size in sizes.values():
+        size |= {"min_instances": 1, "max_instances": 1}
     plan = planned({"function_sizes": sizes, "queue_concurrency": 54})
     assert plan.service("ingest")["available_cpu"] == "0.5"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from transcripts.settings import FUNCTIONS, Variable, WholeNumber, switch
+
 CALLERS: Final[Mapping[str, str | None]] = {
     "submit": "tasks",
     "ingest": "pubsub",
@@ -30,7 +32,21 @@ def _size(numbers: tuple[int, int, int, int, int], cpu: str) -> dict[str, Any]:
     }
 
 
+SETTINGS: Final = {v.name.lower(): v for kind in FUNCTIONS.values() for v in kind.variables()}
+
+
+def _other(index: int, variable: Variable) -> Any:
+    """Return a value of a setting that is neither its default nor another setting's."""
+    if variable.parse is switch:
+        return variable.default != "true"
+    return int(variable.default or 0) + 811 + 2 * index
+
+
 DISTINCT: Final[Mapping[str, Any]] = {
+    name: _other(index, variable)
+    for index, (name, variable) in enumerate(SETTINGS.items())
+    if isinstance(variable.parse, WholeNumber) or variable.parse is switch
+} | {
     "name": "stg-all",
     "package": "package-2.zip",
     "region": "europe-west1",
@@ -39,11 +55,6 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "callback_tokens_version": 43,
     "mavi_base_url": "https://mavi.example.org/api",
     "mavi_requests_per_second": 2.5,
-    "max_submissions_per_day": 811,
-    "max_object_bytes": 7340033,
-    "overdue_after_minutes": 487,
-    "resubmit_overdue": 29,
-    "retention_days": 91,
     "upload_retention_days": 37,
     "replay_days": 13,
     "max_delivery_attempts": 47,
@@ -52,26 +63,34 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "submit_callers": ["user:ada@example.com"],
     "submit_ingress": "ALLOW_INTERNAL_AND_GCLB",
     "results_callers": ["group:readers@example.com"],
-    "redact_faces": True,
-    "play_media": True,
     "uploaders": ["group:editors@example.com"],
     "deletion_protection": False,
-    "alert_email": "ops@example.com",
+    "alert_email": "watch-37@alerts.example.net",
     "static_ip": True,
     "kms_key": KMS_KEY,
     "function_sizes": {
         "submit": _size((2051, 71, 1811, 1, 1), "2"),
-        "ingest": _size((1021, 39, 67, 2, 19), "4"),
-        "callback": _size((2053, 83, 331, 3, 21), "6"),
+        "ingest": _size((2063, 39, 67, 2, 19), "4"),
+        "callback": _size((4111, 83, 331, 3, 21), "6"),
         "subscriber": _size((4099, 9, 127, 4, 18), "8"),
-        "results": _size((1031, 23, 281, 5, 17), "4"),
+        "results": _size((2069, 23, 281, 5, 17), "4"),
         "sweep": _size((1033, 5, 307, 1, 6), "1"),
     },
 }
-"""Every variable has a value that is neither its default nor another variable's.
+"""Every variable has a value that is neither its default nor another variable's; those of settings
+are made from their rows. ``firestore_location`` is in another use: a key has to be where the
+database is."""
 
-``firestore_location`` is in another use: where there is a key, it has to be the region.
-"""
+OPTIONS: Final[Mapping[str, Any]] = {
+    "play_media": True,
+    "static_ip": True,
+    "alert_email": "watch-41@alerts.example.net",
+    "kms_key": KMS_KEY.replace("europe-west1", "us-central1"),
+    "submit_callers": ["serviceAccount:batch@acme-media-1.iam.gserviceaccount.com"],
+    "results_callers": ["group:readers@example.com"],
+    "deletion_protection": False,
+    "redact_faces": True,
+}
 
 USES: Final[Mapping[str, Mapping[str, Any]]] = {
     "distinct": DISTINCT,
@@ -87,5 +106,7 @@ USES: Final[Mapping[str, Mapping[str, Any]]] = {
         "results_ingress": "ALLOW_INTERNAL_AND_GCLB",
         "function_sizes": {"callback": {"max_instances": 3}},
     },
+    **{f"only {name}": {name: value} for name, value in OPTIONS.items()},
 }
-"""``example`` is terraform.tfvars.example, as it is."""
+"""``example`` is terraform.tfvars.example, as it is. Each option is also on alone: with all on, or
+all off, a part that depends on the wrong option is not seen."""

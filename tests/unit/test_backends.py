@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.environments import environment
 from transcripts.backends import open_objects
 from transcripts.embedded.objects import FolderObjects
 from transcripts.google.objects import CloudStorageObjects
@@ -11,8 +12,7 @@ from transcripts.settings import SubmitSettings
 
 
 def settings(**more: str) -> SubmitSettings:
-    environ = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "made-up", **more}
-    return SubmitSettings.load(environ)
+    return SubmitSettings.load(environment("submit", **more))
 
 
 def test_open_objects_of_google_leads_to_the_emulator_that_is_named() -> None:

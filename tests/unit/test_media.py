@@ -15,6 +15,7 @@ from tests.builders import push_body
 from tests.unit.test_envelope import JSON_VALUES, TEXTS
 from transcripts.errors import PoisonMessage
 from transcripts.labels import MAX_LABELS
+from transcripts.settings import ObjectLimits
 from transcripts.uploads.events import FINALIZED, read_event
 from transcripts.uploads.formats import (
     AUDIO,
@@ -64,7 +65,7 @@ NOTIFICATION = {
     "objectId": "2026/talk.mp4",
     "objectGeneration": "1767323045678901",
 }
-LIMIT = 5 * 1024**3
+LIMIT = ObjectLimits()
 
 
 def encoded(**changes: Any) -> bytes:
@@ -159,7 +160,7 @@ def test_classify_by_name_and_content_type_is_media(
     [
         ("folder/", {}, RejectReason.FOLDER),
         ("talk.mp4", {"size": 0}, RejectReason.EMPTY),
-        ("talk.mp4", {"size": LIMIT + 1}, RejectReason.TOO_LARGE),
+        ("talk.mp4", {"size": LIMIT.max_object_bytes + 1}, RejectReason.TOO_LARGE),
         ("notes.txt", {"content_type": "text/plain"}, RejectReason.NOT_MEDIA),
         ("notes.txt", {"content_type": "video/mp4"}, RejectReason.NOT_MEDIA),
         ("photo.jpg", {"content_type": "image/jpeg"}, RejectReason.NOT_MEDIA),

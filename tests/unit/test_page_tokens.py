@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from transcripts.errors import RequestError
 from transcripts.ports import Query
-from transcripts.results.requests import decode_token, encode_token, etag, matches
+from transcripts.results.requests import decode_token, encode_token
 from transcripts.tasks.task import Task
 
 QUERY: Query[Task] = Query("tasks", Task, order_by="created_at", limit=50)
@@ -54,22 +54,3 @@ def test_decode_with_another_query_raises(change: dict[str, Any]) -> None:
     assert decode_token(replace(QUERY, limit=2), token) == (NOW, "t")
     with pytest.raises(RequestError):
         decode_token(replace(QUERY, **change), token)
-
-
-@pytest.mark.parametrize(
-    ("header", "same"),
-    [
-        (None, False),
-        ("", False),
-        ("*", True),
-        ('"other"', False),
-        ("TAG", True),
-        ("W/TAG", True),
-        ('"other" , W/TAG', True),
-    ],
-)
-def test_header_matches_a_tag(header: str | None, *, same: bool) -> None:
-    """A list of tags, weak or strong, or any."""
-    tag = etag(b"version")
-    assert matches(header and header.replace("TAG", tag), tag) is same
-    assert etag(b"another") != tag

@@ -16,6 +16,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.environments import embedded, environment
 from tests.lock import LOCKS, TOOLS, locked
 from transcripts.settings import FUNCTIONS
 
@@ -71,18 +72,6 @@ def test_command_runs_from_any_folder(tmp_path: Path) -> None:
     assert "fake-mavi" in result.stdout
 
 
-EMBEDDED = {"TRANSCRIPTS_BACKEND": "embedded", "MAVI_API_KEY": "k", "CALLBACK_TOKENS": "t" * 32}
-DEPLOYED = {
-    "MAVI_API_KEY": "k",
-    "CALLBACK_TOKENS": "t" * 32,
-    "GOOGLE_CLOUD_PROJECT": "my-project-123",
-    "CALLBACK_TOPIC": "projects/my-project-123/topics/callbacks",
-    "REJECTED_TOPIC": "projects/my-project-123/topics/rejected",
-    "SUBMIT_QUEUE": "projects/my-project-123/locations/us-central1/queues/submissions",
-    "SUBMIT_URL": "https://submit.example",
-}
-
-
 def load(name: str, environ: dict[str, str]) -> str:
     """Return a program that loads an entry as the framework does."""
     return (
@@ -94,7 +83,7 @@ def load(name: str, environ: dict[str, str]) -> str:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_embedded_entry_loads_no_google_client(name: str) -> None:
     """The entry is loaded as the framework loads it."""
-    out = run_python("import sys\n" + load(name, EMBEDDED) + PRINT_GOOGLE)
+    out = run_python("import sys\n" + load(name, embedded(name)) + PRINT_GOOGLE)
     assert out.strip() == "[]"
 
 
@@ -103,7 +92,7 @@ def test_google_entry_loads_only_the_client_of_its_first_request(name: str) -> N
     """Google's client packages are half of a start: the first task and recording load theirs."""
     out = run_python(
         "import sys\n"
-        + load(name, DEPLOYED)
+        + load(name, environment(name))
         + "packages = ('google.cloud.firestore_v1', 'google.cloud.storage', 'google.pubsub_v1',"
         " 'google.cloud.tasks_v2')\n"
         "print([name for name in packages if name in sys.modules])"
@@ -118,7 +107,7 @@ def test_entry_collects_garbage_after_its_imports_only(name: str) -> None:
     out = run_python(
         "import gc, functions_framework.aio\n"
         "before = sum(each['collections'] for each in gc.get_stats())\n"
-        + load(name, EMBEDDED)
+        + load(name, embedded(name))
         + "print(sum(each['collections'] for each in gc.get_stats()) - before, gc.isenabled())"
     )
     count, enabled = out.split()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_envelope import JSON_VALUES
 from transcripts.errors import RequestError
-from transcripts.submissions.requests import SubmitAsset, check_content_type, read_request
+from transcripts.submissions.requests import SubmitAsset, read_request
 
 
 def test_read_request_of_an_asset_returns_it() -> None:
@@ -69,21 +69,6 @@ def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> No
     with pytest.raises(RequestError) as caught:
         read_request(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
     assert caught.value.code == "invalid_labels"
-
-
-@pytest.mark.parametrize("value", ["application/json", "Application/JSON; charset=utf-8"])
-def test_check_content_type_of_json_passes(value: str) -> None:
-    """Parameters of the content type are allowed."""
-    check_content_type(value)
-
-
-@pytest.mark.parametrize("value", [None, "", "text/plain", "application/x-www-form-urlencoded"])
-def test_check_content_type_of_another_raises_415(value: str | None) -> None:
-    """The message names the header to send."""
-    with pytest.raises(RequestError) as caught:
-        check_content_type(value)
-    assert caught.value.status == 415
-    assert "Content-Type: application/json" in caught.value.message
 
 
 @given(st.binary(max_size=100) | JSON_VALUES.map(lambda v: json.dumps(v).encode()))

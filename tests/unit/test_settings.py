@@ -7,28 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import TOKEN, embedded, environment
 from transcripts.errors import SettingsError
 from transcripts.settings import (
     FUNCTIONS,
     CallbackSettings,
+    ObjectLimits,
     ResultsSettings,
     Secret,
     SubmitSettings,
     SubscriberSettings,
 )
 
-TOKEN = "a-token-of-more-than-thirty-two-characters"
-CALLBACK = {
-    "CALLBACK_TOKENS": TOKEN,
-    "CALLBACK_TOPIC": "projects/p/topics/callbacks",
-    "REJECTED_TOPIC": "projects/p/topics/rejected",
-}
-SUBMIT = {"GOOGLE_CLOUD_PROJECT": "p", "MAVI_API_KEY": "sk-made-up"}
+CALLBACK = environment("callback")
+SUBMIT = environment("submit")
 
 
 def test_load_without_optional_variables_has_defaults() -> None:
     """Only the required variables are set."""
     settings = SubmitSettings.load(SUBMIT)
+    assert settings.max_object_bytes == ObjectLimits().max_object_bytes == 5 * 1024**3
     assert (settings.backend, settings.database, settings.data_dir) == (
         "google",
         "(default)",
@@ -40,10 +38,9 @@ def test_load_without_optional_variables_has_defaults() -> None:
 
 def test_load_embedded_needs_only_secrets() -> None:
     """The embedded backend needs no project and no topics."""
-    environ = {"TRANSCRIPTS_BACKEND": "embedded"}
-    settings = CallbackSettings.load(environ | {"CALLBACK_TOKENS": TOKEN})
+    settings = CallbackSettings.load(embedded("callback"))
     assert settings.callback_topic == "projects/local/topics/callbacks"
-    assert SubmitSettings.load(environ | {"MAVI_API_KEY": "k"}).project == "local"
+    assert SubmitSettings.load(embedded("submit")).project == "local"
 
 
 def test_load_with_missing_variables_names_all() -> None:
@@ -60,7 +57,7 @@ def test_load_with_missing_and_bad_variables_names_all() -> None:
     with pytest.raises(SettingsError) as caught:
         SubmitSettings.load(environ)
     message = caught.value.message
-    for name in ("GOOGLE_CLOUD_PROJECT", "MAVI_API_KEY", "MAVI_BASE_URL"):
+    for name in (*SUBMIT, "MAVI_BASE_URL"):
         assert name in message
     assert "MAX_SUBMISSIONS_PER_DAY must be" in message
     assert "secret" not in "".join(traceback.format_exception(caught.value))
@@ -188,45 +185,22 @@ def test_every_entry_has_its_settings() -> None:
     assert entries == set(FUNCTIONS)
 
 
-STORE = {"GOOGLE_CLOUD_PROJECT"}
-QUEUE = {"SUBMIT_QUEUE", "SUBMIT_URL"}
-
-
-@pytest.mark.parametrize(
-    ("function", "required"),
-    [
-        ("callback", {"CALLBACK_TOKENS", "CALLBACK_TOPIC", "REJECTED_TOPIC"}),
-        ("ingest", STORE | QUEUE),
-        ("submit", STORE | {"MAVI_API_KEY"}),
-        ("subscriber", STORE),
-        ("results", STORE),
-        ("sweep", STORE | QUEUE),
-    ],
-)
-def test_load_without_variables_names_every_required_one(function: str, required: set[str]) -> None:
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_load_without_variables_names_every_required_one(function: str) -> None:
     """A function without its queue would otherwise fail at its first event."""
     with pytest.raises(SettingsError) as caught:
         FUNCTIONS[function].load({})
     problems = caught.value.message.removeprefix("Settings: ").rstrip(".").split("; ")
-    assert set(problems) == {f"{name} is missing" for name in required}
+    assert set(problems) == {f"{name} is missing" for name in environment(function)}
+    FUNCTIONS[function].load(environment(function))
 
 
-@pytest.mark.parametrize(
-    ("function", "secrets"),
-    [
-        ("callback", {"CALLBACK_TOKENS": TOKEN}),
-        ("ingest", {}),
-        ("submit", {"MAVI_API_KEY": "k"}),
-        ("subscriber", {}),
-        ("results", {}),
-        ("sweep", {}),
-    ],
-)
-def test_load_of_the_embedded_backend_requires_only_secrets(
-    function: str, secrets: dict[str, str]
-) -> None:
+def test_load_of_the_embedded_backend_requires_only_secrets() -> None:
     """It needs no server and no account."""
-    FUNCTIONS[function].load({"TRANSCRIPTS_BACKEND": "embedded"} | secrets)
-    if secrets:
-        with pytest.raises(SettingsError, match=f"^Settings: {next(iter(secrets))} is missing.$"):
-            FUNCTIONS[function].load({"TRANSCRIPTS_BACKEND": "embedded"})
+    required = {function: {*embedded(function)} - {"TRANSCRIPTS_BACKEND"} for function in FUNCTIONS}
+    assert {function: names for function, names in required.items() if names} == {
+        "callback": {"CALLBACK_TOKENS"},
+        "submit": {"MAVI_API_KEY"},
+    }
+    for function, settings in FUNCTIONS.items():
+        settings.load(embedded(function))

@@ -20,7 +20,7 @@ from transcripts.changes.speaker_names import (
 )
 from transcripts.errors import RequestError, StoreUnavailable
 from transcripts.ports import Read, Write
-from transcripts.results.requests import etag
+from transcripts.results.etags import etag
 from transcripts.retry import Retrier
 from transcripts.tasks.speakers import name_key
 from transcripts.tasks.task import Speaker, SpeakerName, Task, task_path
@@ -83,7 +83,7 @@ class Stored:
     async def tag(self) -> str:
         (found,) = await self.documents.read(Read(task_path("t"), Task))
         assert found is not None
-        return etag(found.version)
+        return etag(found.version, found.value)
 
 
 async def test_rename_after_a_lost_answer_is_not_refused() -> None:

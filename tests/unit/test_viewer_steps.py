@@ -8,7 +8,7 @@ from tests.results import a_submission, a_task
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Source, Status
 from transcripts.uploads.media import RejectReason
-from transcripts.viewer.steps import submission_step, task_step
+from transcripts.viewer.states import submission_step, task_step
 
 
 def test_steps_on_a_page_speak_of_no_call() -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from transcripts.errors import Conflict, RequestError, TaskNotFound
 from transcripts.ports import Documents, Read, Snapshot, Write
-from transcripts.results.requests import etag, matches
+from transcripts.results.etags import etag, names_match
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
 from transcripts.tasks.speakers import ShownSpeaker, name_key
@@ -135,7 +135,7 @@ class SpeakerNames:
     async def rename(
         self, task_id: str, changes: Changes, if_match: str | None = None
     ) -> RenamedTask:
-        """Give or take away names; with ``if_match`` only while the task has that entity tag.
+        """Give or take away names; with ``if_match`` only while these names are those of that tag.
 
         Raises ``RequestError`` (400, 404 ``task_not_found``, 412 ``changed_meanwhile``) and
         ``StoreUnavailable``.
@@ -149,8 +149,10 @@ class SpeakerNames:
             if written is not None and found.value.speaker_names == written:
                 # The commit happened, but its answer or the read after it was lost.
                 return found
-            if if_match is not None and not matches(if_match, etag(found.version)):
-                raise _changed_meanwhile()
+            if if_match is not None:
+                tag = etag(found.version, found.value)
+                if not names_match(if_match, tag, found.value, changes):
+                    raise _changed_meanwhile()
             names = renamed(found.value.speakers, found.value.speaker_names, changes)
             if names == found.value.speaker_names:
                 return found
@@ -168,7 +170,7 @@ class SpeakerNames:
         found = await self._retrier.run(attempt)
         task = found.value
         shown = await TranscriptReader(self._documents, self._retrier).speakers(task)
-        return RenamedTask(task_id, shown.listed, etag(found.version))
+        return RenamedTask(task_id, shown.listed, etag(found.version, task))
 
     async def _read(self, path: str) -> Snapshot[Task]:
         (found,) = await self._documents.read(Read(path, Task, _FIELDS))
@@ -179,7 +181,8 @@ class SpeakerNames:
 
 def _changed_meanwhile() -> RequestError:
     return RequestError(
-        "The task has changed since you read it. Read it again, and repeat the change.",
+        "One of these names, or the result, has changed since you read the task. Read it again, and"
+        " repeat the change.",
         code="changed_meanwhile",
         status=412,
     )

@@ -12,8 +12,9 @@ from transcripts.exports.transcript import title
 from transcripts.tasks.task import Task
 from transcripts.text import one_line
 
-MAX_NAME_BYTES: Final = 150
-"""Of the name without its suffix: file systems take 255 bytes in all."""
+MAX_NAME_UNITS: Final = 255
+"""Windows and macOS take so many UTF-16 units. Linux takes so many bytes, to which browsers and the
+command cut a name that is longer there."""
 
 # Windows forbids these (https://learn.microsoft.com/windows/win32/fileio/naming-a-file), and marks
 # of writing direction can show a name in another order than it has ("gnp.exe" for "exe.png").
@@ -22,6 +23,7 @@ _FORBIDDEN: Final = re.compile(
 )
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)")
 _NOT_A_TOKEN: Final = re.compile(r"[^A-Za-z0-9._ -]+")
+_NO_STEM: Final = re.compile(r"\A[^A-Za-z0-9]*(?=\.)")
 
 
 def file_name(task: Task, format_name: str) -> str:
@@ -30,21 +32,25 @@ def file_name(task: Task, format_name: str) -> str:
     Raises ``UnknownFormat``.
     """
     suffix = find_format(format_name).suffix
-    name = _safe(title(task)) or _safe(task.asset_id or "") or task.task_id
+    room = MAX_NAME_UNITS - len(suffix)
+    name = _safe(title(task), room) or _safe(task.asset_id or "", room) or task.task_id
     return name + suffix
 
 
 def content_disposition(name: str) -> str:
     """Return a header that makes browsers save a file under that name.
 
-    https://www.rfc-editor.org/rfc/rfc6266#section-4.3: ``filename`` is for old ones.
+    https://www.rfc-editor.org/rfc/rfc6266#section-4.3: ``filename*`` has the name in any script,
+    ``filename`` what is ASCII of it, for old ones.
     """
-    plain = _NOT_A_TOKEN.sub("_", normalize("NFKD", name).encode("ascii", "replace").decode())
+    letters = normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = _NO_STEM.sub("transcript", _NOT_A_TOKEN.sub("_", letters))
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _safe(text: str) -> str:
+def _safe(text: str, room: int) -> str:
     name = _FORBIDDEN.sub("_", one_line(text)).strip(". ")
     if _DEVICES.match(name):
         name = f"_{name}"
-    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ")
+    units = name.encode("utf-16-le")[: 2 * room]
+    return units.decode("utf-16-le", "ignore").rstrip(". ")

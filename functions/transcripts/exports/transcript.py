@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from transcripts.exports.options import Options
@@ -12,6 +11,7 @@ from transcripts.exports.times import milliseconds
 from transcripts.tasks.speakers import ShownSpeaker, ShownSpeakers
 from transcripts.tasks.task import Segment, Task
 from transcripts.text import one_line
+from transcripts.uploads.media import without_extension
 
 
 class Line(NamedTuple):
@@ -42,8 +42,8 @@ class Transcript:
 
 
 def title(task: Task) -> str:
-    """Return what people call the transcript: the file's name, else an id."""
+    """Return what people call the transcript: the file's name without its extension, else an id."""
     name = ""
     if task.source is not None:
-        name = one_line(PurePosixPath(task.source.uri).stem)
+        name = one_line(without_extension(task.source.uri.rpartition("/")[2]))
     return name or task.asset_id or task.task_id

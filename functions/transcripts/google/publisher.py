@@ -139,8 +139,9 @@ def _end(batch: Sequence[_Waiting], error: Exception | None) -> None:
 def encoded_bytes(message: Message) -> int:
     """Return at least the size of a message in a request, in bytes."""
     # A character has at most four bytes; tags and lengths are the rest.
-    names = sum(4 * (len(name) + len(value)) + 16 for name, value in message.attributes.items())
-    return len(message.data) + names + 16
+    attributes = message.attributes
+    characters = len("".join(attributes)) + len("".join(attributes.values()))
+    return len(message.data) + 4 * characters + 16 * len(attributes) + 16
 
 
 class _Refused(PublishUnavailable):

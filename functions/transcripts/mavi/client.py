@@ -179,34 +179,19 @@ class MaviClient:
         self, asset_id: str, max_wait_s: float, before_send: BeforeSend
     ) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request."""
-        async with self._calls.slots, self._rate_limiters["submit"].slot(max_wait_s, before_send):
-            try:
-                async with asyncio.timeout(self._call_within_s):
-                    answer = await self._calls.run(self._submit, asset_id)
-            except TimeoutError:
-                return AnswerLost("timeout")
-        self._hold_off("submit", answer)
-        return answer
+        return await self._limited(
+            "submit", max_wait_s, AnswerLost("timeout"), self._submit, asset_id, before_send
+        )
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
-        async with self._calls.slots, self._rate_limiters["metadata"].slot(max_wait_s):
-            try:
-                async with asyncio.timeout(self._call_within_s):
-                    answer = await self._calls.run(self._asset_state, asset_id)
-            except TimeoutError:
-                return None
-        self._hold_off("metadata", answer)
+        answer = await self._limited("metadata", max_wait_s, None, self._asset_state, asset_id)
         return None if isinstance(answer, RateLimited) else answer
 
     async def delete(self, asset_id: str, max_wait_s: float) -> DeleteAnswer:
         """Delete an asset, which cannot be undone; one that is gone already is no error."""
-        async with self._calls.slots, self._rate_limiters["delete"].slot(max_wait_s):
-            try:
-                async with asyncio.timeout(self._call_within_s):
-                    answer = await self._calls.run(self._delete, asset_id)
-            except TimeoutError:
-                return DeleteAnswer.UNAVAILABLE
+        unavailable: DeleteAnswer | None = DeleteAnswer.UNAVAILABLE
+        answer = await self._limited("delete", max_wait_s, unavailable, self._delete, asset_id)
         if answer is not None:
             return answer
         # A 400 may be rate limiting, for this question too: only the same answer twice counts.
@@ -217,14 +202,9 @@ class MaviClient:
 
     async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
-        async with self._calls.slots, self._rate_limiters["signed_url"].slot(max_wait_s):
-            try:
-                async with asyncio.timeout(self._call_within_s):
-                    answer = await self._calls.run(self._signed_url, filename)
-            except TimeoutError:
-                return Unreachable()
-        self._hold_off("signed_url", answer)
-        return answer
+        return await self._limited(
+            "signed_url", max_wait_s, Unreachable(), self._signed_url, filename
+        )
 
     async def send(self, url: str, file: File) -> Sent:
         """Send with POST, which Mavi documents, then with PUT, which signed addresses usually want.
@@ -250,6 +230,26 @@ class MaviClient:
         async with self._uploads.slots, self._rate_limiters["upload"].slot(max_wait_s):
             answer = await self._uploads.run(self._upload, file)
         self._hold_off("upload", answer)
+        return answer
+
+    async def _limited(
+        self,
+        endpoint: str,
+        max_wait_s: float,
+        late: A,
+        call: Callable[[str], A],
+        argument: str,
+        before_send: BeforeSend | None = None,
+    ) -> A:
+        """Make a call in its slot, and return ``late`` if it takes too long."""
+        slot = self._rate_limiters[endpoint].slot(max_wait_s, before_send)
+        async with self._calls.slots, slot:
+            try:
+                async with asyncio.timeout(self._call_within_s):
+                    answer = await self._calls.run(call, argument)
+            except TimeoutError:
+                return late
+        self._hold_off(endpoint, answer)
         return answer
 
     def _hold_off(self, endpoint: str, answer: object) -> None:

@@ -61,9 +61,14 @@ class Listing(Generic[S]):
             return ListPage(items, None)
         # The query asks for one more than the page holds, so the last page has no token.
         page = items[:-1]
-        last: Any = page[-1]
-        token = encode_token(query, (getattr(last, ORDER), getattr(last, self.id_field)))
-        return ListPage(page, token)
+        return ListPage(page, self._token(query, page[-1]))
+
+    def token_after(self, parameters: QueryParams, item: S) -> str:
+        """Return the token of the page that begins after a document of this list."""
+        return self._token(self._query(parameters), item)
+
+    def _token(self, query: Query[S], last: Any) -> str:
+        return encode_token(query, (getattr(last, ORDER), getattr(last, self.id_field)))
 
     def _query(self, parameters: QueryParams) -> Query[S]:
         parsers = {name: each.parse for name, each in self.filters.items()} | dict(_COMMON)

@@ -46,7 +46,7 @@ _OF_TASKS: Final[Mapping[Status, NextStep]] = {
     Status.SUBMITTED: NextStep(
         "Mavi has accepted the job and has not delivered its result.",
         "Ask again later: the sweep marks the task overdue if no result comes.",
-        "Reload this page later: the task becomes overdue if no result comes.",
+        "The task becomes overdue if no result comes.",
     ),
     Status.OVERDUE: NextStep(
         "No result has arrived in time. A late result is still stored. Mavi can't be asked for it.",

@@ -1,10 +1,9 @@
-"""What a request says: the parameters of its query, its page token and its entity tags.
+"""What a request says: the parameters of its query and its page token.
 
 Parameters are read together, so that one error names everything that is wrong. A page token says
 where the next page begins, and is bound to the query that it belongs to. It is opaque and needs no
 secret: whoever can send one may read every page anyway. Its checksum tells an altered token, and
-the token of another query, from a usable one (https://google.aip.dev/158). An entity tag tells a
-reader whether a task has changed.
+the token of another query, from a usable one (https://google.aip.dev/158).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from transcripts.errors import RequestError
-from transcripts.ports import Query, Version
+from transcripts.ports import Query
 from transcripts.results.filters import Parser
 
 RESOLUTION: Final = timedelta(microseconds=1)
@@ -92,23 +91,6 @@ def page_size(text: str) -> int:
     if not re.fullmatch("[0-9]{1,100}", text) or not int(text):
         raise ValueError("must be a whole number, at least 1")
     return int(text)
-
-
-def etag(version: Version) -> str:
-    """Return the tag of one state of a document, quoted (https://google.aip.dev/154)."""
-    return f'"{hashlib.sha256(version).hexdigest()[:24]}"'
-
-
-def matches(header: str | None, tag: str) -> bool:
-    """Tell whether a header such as ``If-None-Match`` names ``tag``, or any tag by ``*``.
-
-    Proxies that compress mark a tag as weak; it means the same state
-    (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2).
-    """
-    if header is None:
-        return False
-    given = [each.strip().removeprefix("W/") for each in header.split(",")]
-    return tag in given or given == ["*"]
 
 
 Cursor = tuple[datetime, str]

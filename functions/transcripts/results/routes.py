@@ -26,10 +26,10 @@ from transcripts.results.answers import (
     TaskDeleted,
     TaskList,
 )
+from transcripts.results.etags import etag, matches
 from transcripts.results.filters import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.results.listing import Listing
 from transcripts.results.next_steps import task_next_step
-from transcripts.results.requests import etag, matches
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.results.views import (
@@ -39,10 +39,9 @@ from transcripts.results.views import (
     summary,
 )
 from transcripts.retry import Retrier
-from transcripts.submissions.requests import check_content_type
 from transcripts.submissions.submission import Submission, submission_path
 from transcripts.tasks.task import Status, Task
-from transcripts.web import JSON, BodyReader, header, json_answer
+from transcripts.web import JSON, BodyReader, check_content_type, json_answer
 
 
 def task_listing(documents: Documents, retrier: Retrier) -> Listing[Task]:
@@ -68,16 +67,17 @@ class TaskRoutes:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
         found = await self._reader.read_task(request.path_params["task_id"])
-        known = header(request, b"if-none-match")
-        if matches(known, etag(found.version)):
-            return Response(status_code=304, headers={"ETag": etag(found.version)})
+        known = request.headers.get("if-none-match")
+        tag = etag(found.version, found.value)
+        if matches(known, tag):
+            return Response(status_code=304, headers={"ETag": tag})
         transcript = await self._reader.open(found)
         return await streamed(
             request,
             self._log,
             task_json(transcript),
             media_type=JSON,
-            headers={"ETag": etag(transcript.version)},
+            headers={"ETag": etag(transcript.version, transcript.task)},
         )
 
     async def export(self, request: Request) -> Response:
@@ -126,9 +126,9 @@ class TaskChanges:
         """Answer the speakers with their new names, and the task's new ``ETag``."""
         task_id = _task_id(request)
         requests.read_parameters({}, request.query_params)
-        check_content_type(header(request, b"content-type"))
+        check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
-        renamed = await self._names.rename(task_id, changes, header(request, b"if-match"))
+        renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
         content = RenamedSpeakers(task_id, renamed.speakers)
         return json_answer(200, content, {"ETag": renamed.etag})
 

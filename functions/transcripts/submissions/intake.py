@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from transcripts.errors import RequestError, TransientError
 from transcripts.logs import Log
 from transcripts.ports import SubmitQueue
+from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import (
@@ -37,7 +38,7 @@ CONCURRENCY: Final = 16
 class Intake:
     """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
 
-    Objects of more than ``max_object_bytes`` bytes are rejected. With ``match_any_name`` two
+    Objects beyond ``limits`` are rejected. With ``match_any_name`` two
     objects of a bucket with the same bytes are one recording, whatever their names are.
     """
 
@@ -48,14 +49,14 @@ class Intake:
         log: Log,
         *,
         clock: Callable[[], datetime],
-        max_object_bytes: int,
+        limits: ObjectLimits,
         match_any_name: bool = False,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
-        self._max_object_bytes = max_object_bytes
+        self._limits = limits
         self._match_any_name = match_any_name
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
@@ -64,7 +65,7 @@ class Intake:
         Safe for repeated and reordered events. Raises ``StoreUnavailable`` and
         ``QueueUnavailable``.
         """
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         labels = labels_of(stored)
         if isinstance(media, RejectReason):
             submission_id = submission_id_of_object(stored.uri, stored.generation)
@@ -88,12 +89,12 @@ class Intake:
 
     async def enqueue_object(self, request: SubmitObject, stored: StoredObject) -> EnqueueResult:
         """Enqueue the object that a caller names; raises ``RequestError`` if it is rejected."""
-        media = classify(stored, self._max_object_bytes)
+        media = classify(stored, self._limits)
         if isinstance(media, RejectReason):
             raise RequestError(
                 "This object can't be transcribed; details.reason says why.",
                 code="object_refused",
-                details={"reason": media, "max_object_bytes": self._max_object_bytes},
+                details={"reason": media, "max_object_bytes": self._limits.max_object_bytes},
             )
         labels = labels_of(stored) | request.labels
         purchase = await self._purchase_of_object(

@@ -73,17 +73,6 @@ USAGE: Final = (
 )
 
 
-def check_content_type(content_type: str | None) -> None:
-    """Raise ``RequestError`` (415) unless the request says that it is JSON."""
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise RequestError(
-            "Send JSON, with the header Content-Type: application/json.",
-            code="unsupported_media_type",
-            status=415,
-        )
-
-
 def read_request(body: bytes) -> SubmitRequest:
     """Read the body of a request; raises ``RequestError`` (400) saying what is wrong."""
     try:

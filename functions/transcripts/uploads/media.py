@@ -15,6 +15,7 @@ import msgspec
 
 from transcripts.ids import usable_id, usable_key
 from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
+from transcripts.settings import ObjectLimits
 from transcripts.uploads.formats import (
     FORMAT_OF_EXTENSION,
     FORMAT_OF_TYPE,
@@ -112,8 +113,8 @@ class KnownAsset(msgspec.Struct, frozen=True):
     asset_id: str
 
 
-def classify(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | RejectReason:
-    """Tell what an object is; ``max_bytes`` is the size of the largest that is accepted."""
+def classify(stored: StoredObject, limits: ObjectLimits) -> Media | KnownAsset | RejectReason:
+    """Tell what an object is, or why it is rejected."""
     if stored.name.endswith("/"):
         return RejectReason.FOLDER
     if _TEMPORARY_PART.search(stored.name):
@@ -122,10 +123,10 @@ def classify(stored: StoredObject, max_bytes: int) -> Media | KnownAsset | Rejec
         return RejectReason.SKIPPED
     for asset_id in _metadata(stored, ASSET_ID_KEY).values():
         return KnownAsset(asset_id) if usable_id(asset_id) else RejectReason.BAD_ASSET_ID
-    return _classify_content(stored, max_bytes)
+    return _classify_content(stored, limits)
 
 
-def _classify_content(stored: StoredObject, max_bytes: int) -> Media | RejectReason:
+def _classify_content(stored: StoredObject, limits: ObjectLimits) -> Media | RejectReason:
     basename = stored.name.rpartition("/")[2].strip()
     if basename.startswith(_APPLE_DOUBLE_PREFIX):
         return RejectReason.APPLE_DOUBLE
@@ -136,7 +137,7 @@ def _classify_content(stored: StoredObject, max_bytes: int) -> Media | RejectRea
         return RejectReason.NOT_MEDIA
     if stored.size == 0:
         return RejectReason.EMPTY
-    if stored.size > max_bytes:
+    if stored.size > limits.max_object_bytes:
         return RejectReason.TOO_LARGE
     return unreadable_reason(stored) or Media(filename)
 
@@ -179,6 +180,12 @@ def _media_filename(basename: str, content_type: str | None) -> str | None:
     if media_format is None or _EXTENSION.fullmatch(tail):
         return None
     return f"{basename}.{media_format}"
+
+
+def without_extension(filename: str) -> str:
+    """Return a file's name without its extension; ``Interview with Dr. Smith`` has none."""
+    stem, _, tail = filename.rpartition(".")
+    return stem if stem and _EXTENSION.fullmatch(tail.rstrip()) else filename
 
 
 def _may_be_media(media_type: str) -> bool:

@@ -4,56 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import wraps
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from transcripts.changes.speaker_names import SpeakerNames
-from transcripts.errors import RequestError, TranscriptsError, TransientError
+from transcripts.errors import RequestError
 from transcripts.exports.options import DEFAULTS
-from transcripts.exports.registry import FORMATS
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results.dispatch import Handler
-from transcripts.results.requests import etag
-from transcripts.results.routes import submission_listing, task_listing
+from transcripts.results.etags import etag
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
 from transcripts.retry import Retrier
-from transcripts.tasks.speakers import ShownSpeakers, shown_speakers
+from transcripts.tasks.speakers import shown_speakers
 from transcripts.tasks.task import Segment, Status, Task
-from transcripts.viewer import forms
-from transcripts.viewer.entries import (
-    COUNTS,
-    find_entries,
-    provider_words,
-    submission_entry,
-    tabs,
-    task_entry,
-)
-from transcripts.viewer.paragraphs import Search, blocks, shown_paragraphs
-from transcripts.viewer.recordings import Offer, Recordings
+from transcripts.viewer.entries import COUNTS, FILTER_WORDS, EntryList, provider_words, tabs
+from transcripts.viewer.recordings import Recordings
 from transcripts.viewer.renaming import (
-    Undo,
+    CONFLICT_COOKIE,
+    UNDO_COOKIE,
+    KeptNames,
+    Names,
     changes_of,
     current_names,
-    offer_undo,
-    offered_undo,
-    place_of,
+    form_cookie,
+    form_token,
+    keep_names,
+    kept_names,
+    read_form,
     requested_names,
+    set_form_cookie,
 )
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
-from transcripts.viewer.steps import task_step
-from transcripts.viewer.timeline import COLUMNS, Timeline
-from transcripts.viewer.words import STATUS_WORDS, TONES
+from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
+from transcripts.viewer.transcript import Search, transcript_values
+from transcripts.web import JSON
 
-MERGE_CHOICES: Final = 30
-"""With more speakers, the names to merge with are not listed beside every speaker."""
-
-COLORS: Final = 8
+RENEWED_S: Final = 60
+"""The page of a task that waits for Mavi renews itself after so many seconds."""
 
 
 class Pages:
@@ -73,64 +67,57 @@ class Pages:
         self._names = names
         self._recordings = recordings
         self._reader = TranscriptReader(documents, retrier)
-        self._tasks = task_listing(documents, retrier)
-        self._submissions = submission_listing(documents, retrier)
-        self.list = self._page(self._list)
-        self.show = self._page(self._show)
-        self.rename = self._page(self._rename)
+        self._entries = EntryList(documents, retrier)
 
-    def _page(self, handler: Handler) -> Handler:
-        """Return a handler whose errors are pages too, and whose answers have the headers."""
-
-        async def answer_page(request: Request) -> Response:
-            try:
-                answer = await handler(request)
-            except TranscriptsError as error:
-                if isinstance(error, TransientError):
-                    self._log.warning("transient_error", code=error.code, reason=error.log_text)
-                answer = page("error.html", {"error": error}, error.status)
-            answer.headers.update(HEADERS)
-            return answer
-
-        return answer_page
-
-    async def _list(self, request: Request) -> Response:
+    async def list(self, request: Request) -> Response:
+        """Answer a page of the list, or what a search finds."""
         parameters = {name: value for name, value in request.query_params.items() if value}
         query = Search(parameters.pop("q", "")).query
-        of_submissions = bool(parameters.keys() & {"state", "uri"})
-        listing: Any = self._submissions if of_submissions else self._tasks
-        entry: Any = submission_entry if of_submissions else task_entry
         found, numbers = await asyncio.gather(
-            find_entries(listing, entry, parameters, query),
+            self._entries.find(parameters, query),
             self._retrier.run(lambda: self._documents.count(*COUNTS)),
         )
         parameters.pop("page_token", None)
-        context = {
-            "found": found,
-            "tabs": tabs(numbers),
-            "query": query,
-            "filters": parameters,
-            "of_submissions": of_submissions,
-        }
-        return page("list.html", context)
+        context = {"found": found, "tabs": tabs(numbers), "query": query, "filters": parameters}
+        shown = [
+            (words.shown, parameters[name])
+            for name, words in FILTER_WORDS.items()
+            if words.shown and name in parameters
+        ]
+        return page("list.html", context | {"shown_filters": shown})
 
-    async def _show(self, request: Request) -> Response:
+    async def show(self, request: Request) -> Response:
+        """Answer a transcript, or what is known of a task that has none."""
         search = Search(request.query_params.get("q", ""))
         found = await self._reader.read_task(request.path_params["task_id"])
-        cookie = forms.cookie_of(request)
-        if found.value.status is Status.SUCCEEDED:
-            transcript = await self._reader.open(found)
-            task, tag = transcript.task, etag(transcript.version)
-            undo = offered_undo(request, task, tag)
-            recording = self._recordings.offer(task)
-            speakers = await transcript.speakers()
-            write = partial(_transcript_page, task, speakers, tag, cookie, search, undo, recording)
-            answer = await streamed(
-                request, self._log, written(transcript, write), media_type=HTML, headers={}
-            )
-        else:
-            answer = page("pending.html", _task_context(found.value))
-        forms.set_cookie(answer, cookie)
+        if found.value.status is not Status.SUCCEEDED:
+            waits = found.value.status in (Status.SUBMITTED, Status.OVERDUE)
+            values = _task_values(found.value) | {"renewed_s": RENEWED_S if waits else None}
+            headers = {"Refresh": str(RENEWED_S)} if waits else None
+            return page("pending.html", values, headers=headers)
+        transcript = await self._reader.open(found)
+        task = transcript.task
+        tag = etag(transcript.version, task)
+        cookie = form_cookie(request)
+        undo = kept_names(request, UNDO_COOKIE, task)
+        values = _task_values(task) | {
+            # Undoing would overwrite a later change.
+            "undo": undo.names if undo and undo.etag == tag else None,
+            "recording": self._recordings.offer(task),
+            "etag": tag,
+            "token": form_token(cookie, f"/view/{task.task_id}/names"),
+        }
+
+        speakers = await transcript.speakers()
+
+        def write(segments: Iterable[Segment]) -> Iterator[bytes]:
+            shown = transcript_values(Transcript(task, speakers, segments, DEFAULTS), search)
+            return pieces("transcript.html", values | shown)
+
+        answer = await streamed(
+            request, self._log, written(transcript, write), media_type=HTML, headers=HEADERS
+        )
+        set_form_cookie(answer, cookie)
         return answer
 
     async def play(self, request: Request) -> Response:
@@ -139,27 +126,40 @@ class Pages:
         address = await self._recordings.address(found.value)
         return RedirectResponse(address, 307, HEADERS)
 
-    async def _rename(self, request: Request) -> Response:
-        fields = await forms.read_form(request)
+    async def rename(self, request: Request) -> Response:
+        """Save the names of a form, and lead back to the transcript or to the conflict."""
+        fields = await read_form(request)
         task_id = request.path_params["task_id"]
-        found = await self._reader.read_task(task_id)
-        task, tag = found.value, etag(found.version)
+        task = (await self._reader.read_task(task_id)).value
         names = requested_names(fields, task)
-        if dict(fields).get("etag") != tag:
-            return await self._conflict(request, names)
+        tag = dict(fields).get("etag", "")
+        before = current_names(task)
+        path = f"/view/{task_id}"
         try:
             renamed = await self._names.rename(task_id, changes_of(names, task), tag)
         except RequestError as error:
             if error.code != "changed_meanwhile":
                 raise
-            return await self._conflict(request, names)
-        before = current_names(task)
-        answer = RedirectResponse(f"/view/{task_id}#{place_of(fields)}", 303)
-        undo = Undo(renamed.etag, {each: before.get(each, "") for each in names})
-        offer_undo(answer, f"/view/{task_id}", undo)
+            answer: Response = RedirectResponse(f"{path}/names", 303)
+            if keep_names(answer, CONFLICT_COOKIE, path, KeptNames(tag, names)):
+                return answer
+            return await self._conflict(request, names, 412)
+        answer = RedirectResponse(path, 303)
+        undo = KeptNames(renamed.etag, {each: before.get(each, "") for each in names})
+        offered = keep_names(answer, UNDO_COOKIE, path, undo)
+        answer.headers["Location"] = f"{path}#{'saved' if offered else 'speakers'}"
+        answer.delete_cookie(CONFLICT_COOKIE, path)
         return answer
 
-    async def _conflict(self, request: Request, names: dict[str, str]) -> Response:
+    async def conflict(self, request: Request) -> Response:
+        """Answer the names that were not saved; without any, lead to the transcript."""
+        found = await self._reader.read_task(request.path_params["task_id"])
+        kept = kept_names(request, CONFLICT_COOKIE, found.value)
+        if kept is None:
+            return RedirectResponse(f"/view/{found.value.task_id}", 303)
+        return await self._conflict(request, kept.names, 200)
+
+    async def _conflict(self, request: Request, names: Names, status: int) -> Response:
         """Answer what the names are now, what the reader asked for, and a form to repeat it."""
         found = await self._reader.read_task(request.path_params["task_id"])
         task = found.value
@@ -169,15 +169,18 @@ class Pages:
             for each in task.speakers
             if each.id in names
         ]
-        context = _task_context(task) | {
+        cookie = form_cookie(request)
+        context = _task_values(task) | {
             "rows": rows,
-            "etag": etag(found.version),
-            "token": forms.token(forms.cookie_of(request), request.url.path),
+            "etag": etag(found.version, task),
+            "token": form_token(cookie, request.url.path),
         }
-        return page("conflict.html", context, 412)
+        answer = page("conflict.html", context, status)
+        set_form_cookie(answer, cookie)
+        return answer
 
 
-def _task_context(task: Task) -> dict[str, Any]:
+def _task_values(task: Task) -> dict[str, Any]:
     return {
         "task": task,
         "title": title(task),
@@ -188,42 +191,29 @@ def _task_context(task: Task) -> dict[str, Any]:
     }
 
 
-def _ids_of(speakers: ShownSpeakers, task: Task) -> dict[str, list[str]]:
-    """Return the ids of the provider's speakers that each shown speaker stands for."""
-    ids: dict[str, list[str]] = {}
-    for each in task.speakers:
-        ids.setdefault(speakers.of(each.id).id, []).append(each.id)
-    return ids
+class _Error(msgspec.Struct):
+    code: str
+    message: str
 
 
-def _transcript_page(
-    task: Task,
-    speakers: ShownSpeakers,
-    tag: str,
-    cookie: str,
-    search: Search,
-    undo: dict[str, str] | None,
-    recording: Offer,
-    segments: Iterable[Segment],
-) -> Iterator[bytes]:
-    """Write the page of a transcript, whose segments are read as they are written."""
-    transcript = Transcript(task, speakers, segments, DEFAULTS)
-    timeline = Timeline(speakers.listed, task.duration_s)
-    colors = {each.id: index % COLORS + 1 for index, each in enumerate(speakers.listed)}
-    context = _task_context(task) | {
-        "speakers": speakers.listed,
-        "color": lambda speaker: colors.get(speaker.id, 0) if speaker else 0,
-        "speaker_ids": _ids_of(speakers, task),
-        "named": current_names(task),
-        "merge_choices": len(speakers.listed) <= MERGE_CHOICES,
-        "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
-        "timeline": timeline,
-        "columns": COLUMNS,
-        "formats": FORMATS.values(),
-        "query": search.query,
-        "undo": undo,
-        "recording": recording,
-        "etag": tag,
-        "token": forms.token(cookie, f"/view/{task.task_id}/names"),
-    }
-    return pieces("transcript.html", context)
+class _ErrorAnswer(msgspec.Struct):
+    error: _Error
+
+
+def error_pages(handler: Handler) -> Handler:
+    """Decorate an entry: a browser that opens an address gets its errors as pages."""
+
+    @wraps(handler)
+    async def answer_page(request: Request) -> Response:
+        answer = await handler(request)
+        wanted = request.headers.get("accept") or ""
+        if "text/html" not in wanted or answer.status_code < 400 or answer.media_type != JSON:
+            return answer
+        error = msgspec.json.decode(answer.body, type=_ErrorAnswer).error
+        shown = page("error.html", {"error": error}, answer.status_code)
+        for name, value in answer.headers.items():
+            if name not in ("content-length", "content-type"):
+                shown.headers[name] = value
+        return shown
+
+    return answer_page

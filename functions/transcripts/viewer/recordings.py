@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from transcripts.errors import (
     ObjectForbidden,
@@ -48,9 +48,13 @@ _REFUSED: Final = "The bucket refuses to give the recording."
 
 
 class Offer(NamedTuple):
-    """Where a page asks for its recording, or in words why it does not."""
+    """Where a page asks for its recording, or in words why it does not.
+
+    ``kind`` is a guess by the content type: a video may turn out to have no picture.
+    """
 
     path: str | None
+    kind: Literal["audio", "video"]
     words: str | None
 
 
@@ -78,8 +82,9 @@ class Recordings:
         try:
             self._place(task.source)
         except RequestError as error:
-            return Offer(None, error.message)
-        return Offer(f"/view/{task.task_id}/media", None)
+            return Offer(None, "video", error.message)
+        is_audio = (task.source.content_type or "").startswith("audio/") if task.source else False
+        return Offer(f"/view/{task.task_id}/media", "audio" if is_audio else "video", None)
 
     async def address(self, task: Task) -> str:
         """Return an address that is valid for ``VALID_FOR``.

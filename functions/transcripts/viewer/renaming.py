@@ -1,16 +1,25 @@
-"""The forms of a transcript: new names of speakers, and undoing the last change.
+"""Renaming speakers by a form: reading it, refusing one of another site, and undoing a change.
 
 A field ``name`` is for each speaker of the fields ``speaker``; a field ``name.s2`` is for one. A
 blank name takes the name away. ``same_as`` gives the display name of another speaker, which makes
 both one speaker.
+
+A page sets a random cookie, which no other site can read, and every form carries a token made of
+that cookie and the form's address. Browsers also say where a request comes from
+(https://www.w3.org/TR/fetch-metadata/); cookies are shared by all ports of a host, but another port
+is another origin.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
+import hmac
 import re
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -20,29 +29,97 @@ from transcripts.changes.speaker_names import Changes
 from transcripts.errors import RequestError
 from transcripts.tasks.speakers import display_names, name_key, shown_speakers
 from transcripts.tasks.task import Task
-from transcripts.viewer.forms import Fields
+from transcripts.web import BodyReader
+
+COOKIE: Final = "csrf"
+TOKEN_FIELD: Final = "token"  # noqa: S105 - the name of a field
+MAX_FORM_BYTES: Final = 512 * 1024
+MAX_FIELDS: Final = 2_000
+
+_COOKIE_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+Fields = list[tuple[str, str]]
 
 UNDO_COOKIE: Final = "undo"
-UNDO_S: Final = 3600
-"""So long is the undoing of a change offered."""
+CONFLICT_COOKIE: Final = "conflict"
+KEPT_S: Final = 3600
+"""So long is the undoing of a change offered, and a change kept that was not saved."""
 
 _MAX_COOKIE_CHARS: Final = 3_800
-"""Browsers keep 4,096 bytes (https://www.rfc-editor.org/rfc/rfc6265#section-6.1). Larger changes
-are rare, and are undone by hand."""
+"""Browsers keep 4,096 bytes (https://www.rfc-editor.org/rfc/rfc6265#section-6.1)."""
 
 _OWN_NAME: Final = "name."
-
-_LINE: Final = re.compile(r"l[0-9]{1,9}")
 
 Names = dict[str, str]
 """The display name of each speaker by the speaker's id, "" for none."""
 
 
-class Undo(msgspec.Struct, frozen=True):
-    """The names before a change, for as long as the task has the entity tag after it."""
+def form_cookie(request: Request) -> str:
+    """Return the reader's random value, a new one if the request has none."""
+    found = request.cookies.get(COOKIE, "")
+    return found if _COOKIE_VALUE.fullmatch(found) else secrets.token_urlsafe(32)
+
+
+def set_form_cookie(answer: Response, value: str) -> None:
+    """Let the browser keep the reader's random value.
+
+    The cookie is not ``Secure``: the loopback proxy that the browser talks to has no TLS, and
+    Safari would drop the cookie there.
+    """
+    answer.set_cookie(COOKIE, value, httponly=True, samesite="lax", path="/")
+
+
+def form_token(cookie: str, path: str) -> str:
+    """Return the token of the forms that are sent to ``path``."""
+    return hmac.new(cookie.encode(), path.encode(), hashlib.sha256).hexdigest()
+
+
+async def read_form(request: Request) -> Fields:
+    """Return the fields of a form of this site, in order.
+
+    Raises ``RequestError``: ``foreign_form`` (403) if another site may have sent it, ``bad_form``.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site not in (None, "same-origin"):
+        raise _foreign_form()
+    media_type = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise RequestError("The request is not a form of this page.", code="bad_form")
+    body = await BodyReader(request, MAX_FORM_BYTES).read()
+    try:
+        fields = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise RequestError("The form can't be read.", code="bad_form") from error
+    given = next((value for name, value in fields if name == TOKEN_FIELD), "")
+    cookie = request.cookies.get(COOKIE, "")
+    expected = form_token(cookie, request.url.path)
+    if not _COOKIE_VALUE.fullmatch(cookie) or not hmac.compare_digest(
+        given.encode(), expected.encode()
+    ):
+        raise _foreign_form()
+    return fields
+
+
+def _foreign_form() -> RequestError:
+    return RequestError(
+        "Nothing was changed: the form was not sent from this page, or the page was open for too"
+        " long. Go back, reload the page, and repeat the change.",
+        code="foreign_form",
+        status=403,
+    )
+
+
+class KeptNames(msgspec.Struct, frozen=True):
+    """Names that the browser keeps; ``etag`` is that of the task when they were kept."""
 
     etag: str
-    names: dict[str, str]
+    names: Names
 
 
 def requested_names(fields: Fields, task: Task) -> Names:
@@ -69,12 +146,6 @@ def requested_names(fields: Fields, task: Task) -> Names:
     return names
 
 
-def place_of(fields: Fields) -> str:
-    """Return the anchor to go back to: the line that was in view, or else the speakers."""
-    place = dict(fields).get("place", "")
-    return place if _LINE.fullmatch(place) else "speakers"
-
-
 def changes_of(names: Names, task: Task) -> Changes:
     """Return the same by the provider's names, None for a blank one."""
     provider_names = {speaker.id: speaker.name for speaker in task.speakers}
@@ -94,22 +165,24 @@ def current_names(task: Task) -> Names:
     }
 
 
-def offer_undo(answer: Response, path: str, undo: Undo) -> None:
-    """Let the browser keep the names before a change; they stand in no address and no log."""
-    value = urlsafe_b64encode(msgspec.json.encode(undo)).decode()
-    if len(value) <= _MAX_COOKIE_CHARS:
-        answer.set_cookie(
-            UNDO_COOKIE, value, max_age=UNDO_S, httponly=True, samesite="lax", path=path
-        )
-    else:
-        answer.delete_cookie(UNDO_COOKIE, path)
+def keep_names(answer: Response, cookie: str, path: str, kept: KeptNames) -> bool:
+    """Let the browser keep names, which stand in no address and no log.
+
+    Return False if they are too many: the cookie is deleted then.
+    """
+    value = urlsafe_b64encode(msgspec.json.encode(kept)).decode()
+    if len(value) > _MAX_COOKIE_CHARS:
+        answer.delete_cookie(cookie, path)
+        return False
+    answer.set_cookie(cookie, value, max_age=KEPT_S, httponly=True, samesite="lax", path=path)
+    return True
 
 
-def offered_undo(request: Request, task: Task, etag: str) -> Names | None:
-    """Return the names before the last change, if the task has not changed since."""
+def kept_names(request: Request, cookie: str, task: Task) -> KeptNames | None:
+    """Return the names that the browser keeps, None if the task has no such speakers."""
     try:
-        undo = msgspec.json.decode(urlsafe_b64decode(request.cookies[UNDO_COOKIE]), type=Undo)
+        kept = msgspec.json.decode(urlsafe_b64decode(request.cookies[cookie]), type=KeptNames)
     except (KeyError, binascii.Error, ValueError, msgspec.MsgspecError):
         return None
-    known = undo.names.keys() <= {speaker.id for speaker in task.speakers}
-    return undo.names if undo.etag == etag and undo.names and known else None
+    known = kept.names.keys() <= {speaker.id for speaker in task.speakers}
+    return kept if kept.names and known else None

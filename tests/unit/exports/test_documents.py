@@ -239,3 +239,13 @@ def test_markdown_without_a_source_leaves_it_out() -> None:
     """A task that another program bought has no object."""
     _, front, _ = write("md", TALK, task=make_task(TALK, source=None)).split("---\n", 2)
     assert "source" not in yaml.safe_load(front)
+
+
+@pytest.mark.parametrize("name", ["Talk #1 #", "Talk ##", "#", "C#", "a # b"])
+def test_markdown_heading_keeps_its_number_signs(name: str) -> None:
+    """At the end of a heading they would close it, and not be shown."""
+    task = make_task([], source=Source(f"gs://b/{name}.mp4", "1"))
+    tokens = MarkdownIt("commonmark").parse(
+        write("md", [], task=task).split("\n---\n", maxsplit=1)[1]
+    )
+    assert [visible(token) for token in tokens if token.type == "inline"] == [name]

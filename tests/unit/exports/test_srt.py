@@ -53,13 +53,22 @@ def by_pycaption(text: str) -> list[Read]:
 
 
 def by_pysubs2(text: str) -> list[Read]:
-    found = pysubs2.SSAFile.from_string(text, format_="srt", keep_html_tags=True)
-    return [Read(event.start, event.end, event.text.replace(r"\N", "\n")) for event in found]
+    """Read what a player shows: pysubs2 hides tags and styles, and breaks lines as libass does."""
+    found = pysubs2.SSAFile.from_string(text, format_="srt")
+    return [Read(event.start, event.end, event.plaintext) for event in found]
+
+
+LOOKALIKES = str.maketrans("<>{}", "\u2039\u203a()", "\u2060")
+
+
+def alike(text: str) -> str:
+    """Return what is shown of a text, with what SRT can't hold as it may be written instead."""
+    return squeezed(text).translate(LOOKALIKES)
 
 
 def expected(segments: list[Segment]) -> str:
     """Return all text in order; ``-->`` can't be in SRT."""
-    return squeezed("".join(re.sub("-{2,}>", "->", segment.text) for segment in segments))
+    return alike("".join(re.sub("-{2,}>", "->", segment.text) for segment in segments))
 
 
 @pytest.mark.parametrize("name", FIXTURES)
@@ -68,9 +77,7 @@ def test_srt_of_every_fixture_is_read_back_alike_by_two_libraries(name: str) -> 
     text = write("srt", FIXTURES[name], speakers=NONE)
     found = by_srt(text)
     assert by_pycaption(text) == found
-    assert Counter(squeezed("".join(cue.text for cue in found))) == Counter(
-        expected(FIXTURES[name])
-    )
+    assert Counter(alike("".join(cue.text for cue in found))) == Counter(expected(FIXTURES[name]))
     assert all(cue.start_ms < cue.end_ms for cue in found)
 
 
@@ -83,20 +90,35 @@ NOT_FOR_PYSUBS2 = {
 
 
 @pytest.mark.parametrize("name", [name for name in FIXTURES if name not in NOT_FOR_PYSUBS2])
-def test_srt_is_read_back_by_a_subtitle_editor(name: str) -> None:
-    r"""pysubs2 reads ``\N`` as a line break, so only texts without it are compared."""
+def test_srt_is_shown_whole_by_a_subtitle_editor(name: str) -> None:
+    """Nothing is hidden as a tag or a style, and no line breaks where none was."""
     text = write("srt", FIXTURES[name], speakers=NONE)
-    found = by_pysubs2(text)
-    assert [cue[:2] for cue in found] == [cue[:2] for cue in by_srt(text)]
-    if "\\N" not in text:
-        assert [squeezed(cue.text) for cue in found] == [squeezed(c.text) for c in by_srt(text)]
+    assert by_pysubs2(text) == by_srt(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("<inaudible> ok", "\u2039inaudible\u203a ok"),
+        ("<<x>> a", "\u2039\u2039x\u203a\u203a a"),
+        ("a < b and c > d", "a \u2039 b and c \u203a d"),
+        (r"{\pos(1,2)}x {laughs}", r"(\pos(1,2))x (laughs)"),
+        (r"C:\New \h", "C:\\\u2060New \\\u2060h"),
+        ("2 > 1, a -> b", "2 > 1, a -> b"),
+        ("I <3 {you", "I <3 {you"),
+    ],
+)
+def test_srt_writes_what_players_hide_so_that_they_show_it(said: str, shown: str) -> None:
+    """What is not hidden stays as it is."""
+    text = write("srt", [Segment(0.0, 2.0, "s1", said)], speakers=NONE)
+    assert [cue.text for cue in by_pysubs2(text)] == [shown]
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *HOSTILE_TEXTS])
 def test_srt_keeps_text_in_order(name: str) -> None:
     """In every script, no character is lost, doubled or moved."""
     found = by_srt(write("srt", FIXTURES[name], speakers=NONE))
-    assert squeezed("".join(cue.text for cue in found)) == expected(FIXTURES[name])
+    assert alike("".join(cue.text for cue in found)) == expected(FIXTURES[name])
 
 
 def test_srt_by_default_names_a_speaker_where_it_changes() -> None:
@@ -109,7 +131,7 @@ def test_srt_by_default_names_a_speaker_where_it_changes() -> None:
     assert write("srt", segments) == (
         "1\n00:00:00,000 --> 00:00:02,000\nAda Example: Hello.\n\n"
         "2\n00:00:02,000 --> 00:00:04,000\nAre you there?\n\n"
-        "3\n00:00:04,000 --> 00:00:06,000\nBen & <Jerry>: I am.\n\n"
+        "3\n00:00:04,000 --> 00:00:06,000\nBen & \u2039Jerry\u203a: I am.\n\n"
     )
 
 
@@ -148,7 +170,7 @@ def test_srt_of_any_transcript_is_read_back(segments: list[Segment]) -> None:
     text = write("srt", segments, speakers=NONE)
     found = by_srt(text)
     assert by_pycaption(text) == found
-    assert Counter(squeezed("".join(cue.text for cue in found))) == Counter(expected(segments))
+    assert Counter(alike("".join(cue.text for cue in found))) == Counter(expected(segments))
 
 
 @given(transcripts(overlapping=False))
@@ -158,4 +180,4 @@ def test_srt_of_any_orderly_transcript_keeps_the_order(segments: list[Segment]) 
     assert [cue.start_ms for cue in found] == sorted(cue.start_ms for cue in found)
     # With less than a millisecond for each cue, the cues are shown over the next segment.
     if all(segment.end_s - segment.start_s >= 0.1 for segment in segments):
-        assert squeezed("".join(cue.text for cue in found)) == expected(segments)
+        assert alike("".join(cue.text for cue in found)) == expected(segments)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from unicodedata import category
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.exports.samples import (
     FIXTURES,
@@ -26,10 +28,8 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 
 def read_tsv(text: str) -> list[dict[str, str]]:
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE, strict=True
-    )
-    return list(reader)
+    """Read as pandas and spreadsheets do: a cell may be quoted."""
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
 
 
 def name_of(segment: Segment) -> str:
@@ -92,21 +92,51 @@ def test_csv_ends_lines_as_its_standard_says() -> None:
     """Every row ends with CR and LF, the last one too."""
     text = write("csv", [Segment(0.0, 1.5, "s1", 'say "no", now')])
     assert text == (
-        'start_s,end_s,speaker_id,speaker,text\r\n0.000,1.500,s1,Ada Example,"say ""no"", now"\r\n'
+        "start_s,end_s,speaker_id,speaker,text\r\n"
+        '0.000,1.500,s1,"Ada Example","say ""no"", now"\r\n'
     )
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_csv_cell_that_a_spreadsheet_would_run_is_guarded(first: str) -> None:
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+@pytest.mark.parametrize("first", ["", " ", "\t", "\r\n", '"'])
+@pytest.mark.parametrize("sign", SIGNS)
+def test_csv_cell_that_a_spreadsheet_would_run_is_guarded(sign: str, first: str) -> None:
     """Text and names are guarded; ``raw`` leaves them unchanged."""
-    segments = [Segment(0.0, 1.0, "s1", f"{first}1+1")]
-    task = make_task(segments, [f"{first}name"])
+    segments = [Segment(0.0, 1.0, "s1", f"{first}{sign}1+1")]
+    task = make_task(segments, [f"{sign}name"])
     (row,) = read_csv(write("csv", segments, task=task))
-    assert row["text"] == f"'{first}1+1"
-    if not first.isspace():
-        assert row["speaker"] == f"'{first}name"
+    assert row["text"] in (f"'{first}{sign}1+1", f"{first}'{sign}1+1")
+    assert row["speaker"] == f"'{sign}name"
     (row,) = read_csv(write("csv", segments, task=task, raw=True))
-    assert row["text"] == f"{first}1+1"
+    assert row["text"] == f"{first}{sign}1+1"
+
+
+@given(st.text(st.sampled_from('=-@;\t\n" a,'), max_size=12), st.sampled_from(",;\t"))
+def test_csv_begins_no_cell_with_a_formula_in_any_locale(text: str, separator: str) -> None:
+    """Where the list separator is another, cells and rows end inside of the quotes."""
+    written = write("csv", [Segment(0.0, 1.0, "s1", text)])
+    quoted = csv.reader(io.StringIO(written, newline=""), delimiter=separator)
+    plain = re.split(r"[\r\n]+" if separator == "," else rf"[\r\n{separator}]+", written)
+    for cell in [*(cell for row in quoted for cell in row), *plain]:
+        assert not re.match(rf'[\s"]*[{re.escape(SIGNS)}]', cell)
+
+
+def test_csv_text_without_formulas_is_unchanged() -> None:
+    """A guard stands only where a cell may begin."""
+    text = "well-known: 1+1=2; a - b, -c @d"
+    (row,) = read_csv(write("csv", [Segment(0.0, 1.0, "s1", text)]))
+    assert row["text"] == text
+
+
+@pytest.mark.parametrize("text", ['"Yes" he said', '"', 'a "b" c', '""'])
+def test_tsv_quotation_mark_does_not_merge_rows(text: str) -> None:
+    """Only a cell that begins with one is quoted."""
+    segments = [Segment(0.0, 1.0, "s1", text), Segment(1.0, 2.0, "s1", "Next.")]
+    written = write("tsv", segments)
+    assert [row["text"] for row in read_tsv(written)] == [text, "Next."]
+    assert ('"""' in written) is text.startswith('"')
 
 
 def test_tsv_is_as_whisper_writes_it() -> None:

@@ -148,7 +148,20 @@ def test_vtt_repeats_the_voice_in_every_cue() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a > b", "&amp;", "AT&T <b>", "-->", "two\nlines", "\u202ertl", "", "a\tb", "x" * 200]
+    "name",
+    [
+        "a > b",
+        "&amp;",
+        "AT&T <b>",
+        "-->",
+        "two\nlines",
+        "\u202ertl",
+        "",
+        "a\tb",
+        "x" * 200,
+        "Ada--",
+        "-",
+    ],
 )
 def test_vtt_voice_of_any_name_is_read_back(name: str) -> None:
     """A name can't end its tag, nor the cue."""
@@ -157,6 +170,7 @@ def test_vtt_voice_of_any_name_is_read_back(name: str) -> None:
     (cue,) = by_webvtt(text)
     assert squeezed(cue.voice) == squeezed(name or "Unknown")
     assert cue.text == "Hello."
+    assert text.count("-->") == 1
 
 
 @given(transcripts())

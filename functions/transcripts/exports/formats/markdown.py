@@ -15,6 +15,9 @@ from transcripts.text import one_line
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~]|&(?=[#\w]+;)")
 
+# At the end of a heading, number signs after a blank are not shown.
+_CLOSING: Final = re.compile(r"(?<=\s)#+\Z")
+
 # The beginning of an ordered list.
 _NUMBER: Final = re.compile(r"\d{1,9}(?=[.)])")
 
@@ -22,7 +25,8 @@ _NUMBER: Final = re.compile(r"\d{1,9}(?=[.)])")
 def write(transcript: Transcript) -> Iterator[str]:
     """Write front matter, a heading, and a paragraph at a time under name and time."""
     yield _front_matter(transcript)
-    yield f"\n# {_escaped(title(transcript.task))}\n"
+    heading = _CLOSING.sub(r"\\\g<0>", _escaped(title(transcript.task)))
+    yield f"\n# {heading}\n"
     for paragraph in paragraphs(transcript):
         name = f"**{_escaped(paragraph.label)}** · " if paragraph.label else ""
         yield f"\n{name}{clock_seconds(paragraph.start_ms)}\n\n{_escaped(paragraph.text)}\n"

@@ -27,6 +27,8 @@ def write(transcript: Transcript) -> Iterator[str]:
             name = cue.speaker.name
             voice = voices.get(name)
             if voice is None:
-                voice = voices[name] = f"<v {xml_text(name)}>"
+                # "-->" may stand nowhere in a cue; the parser removes the blank.
+                end = " >" if name.endswith("--") else ">"
+                voice = voices[name] = f"<v {xml_text(name)}{end}"
             text = voice + text
         yield f"\n{clock(cue.start_ms, '.')} --> {clock(cue.end_ms, '.')}\n{text}\n"

@@ -1,13 +1,42 @@
-"""The next step as a page shows it: words, a command to copy, and a link."""
+"""What a page says of a state: its words, how it looks, and the next step. Pure."""
 
 from __future__ import annotations
 
 import shlex
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from transcripts.results.next_steps import NextStep, step_of_submission, step_of_task
-from transcripts.submissions.submission import Submission
-from transcripts.tasks.task import Source, Task
+from transcripts.submissions.submission import State, Submission
+from transcripts.tasks.task import Source, Status, Task
+
+STATUS_WORDS: Final[Mapping[Status, str]] = {
+    Status.SUCCEEDED: "Done",
+    Status.SUBMITTED: "Waiting for Mavi",
+    Status.OVERDUE: "Overdue",
+    Status.FAILED: "Failed",
+    Status.UNRECOGNIZED: "Not a transcript",
+    Status.DELETED: "Deleted",
+}
+
+STATE_WORDS: Final[Mapping[State, str]] = {
+    State.PENDING: "In the queue",
+    State.UPLOADING: "Uploading to Mavi",
+    State.UPLOADED: "Uploaded to Mavi",
+    State.SUBMITTING: "Being requested",
+    State.SUBMITTED: "Requested",
+    State.REJECTED: "Rejected",
+    State.SUBMIT_UNKNOWN: "Mavi's answer was lost",
+}
+
+TONES: Final[Mapping[str, str]] = {
+    Status.SUCCEEDED: "good",
+    Status.OVERDUE: "bad",
+    Status.FAILED: "bad",
+    State.REJECTED: "bad",
+    State.SUBMIT_UNKNOWN: "bad",
+}
+"""How a state looks beside its word; any other one looks neutral."""
 
 
 class PageStep(NamedTuple):
