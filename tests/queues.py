@@ -9,9 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
-from cli.local.names import QUEUE
-from cli.local.posting import poster
-from cli.local.queue_runner import QueueRunner
+from cli.local.broker import poster
+from cli.local.queue_runner import QUEUE, QueueRunner
 from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import SubmitEndpoint
 from tests.fakes import LogLines

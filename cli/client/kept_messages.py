@@ -1,23 +1,24 @@
-"""Messages that are kept for an operator: reading, publishing again, and only then acknowledging.
-
-``Kept`` is one subscription, of the embedded broker or of Pub/Sub.
-"""
+"""Messages that are kept for an operator, in one subscription of Pub/Sub or of the local broker."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
 from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
+from cli.local.broker import delete_delivery
+from cli.local.emulators import pubsub_clients, subscription_path
+from cli.local.topics import PROJECT
 from transcripts.callbacks.message import unpack
 from transcripts.callbacks.receiver import callback_message
 from transcripts.embedded.database import Database
@@ -28,20 +29,22 @@ from transcripts.errors import (
     PublishUnavailable,
     UnreadableCallback,
 )
-from transcripts.ports import Message
-
-if TYPE_CHECKING:
-    from transcripts.ports import Publisher
+from transcripts.ports import Message, Publisher
 
 BATCH: Final = 100
-PULL_TIMEOUT_S: Final = 5.0
+PULL_TIMEOUT_S: Final = 1.5
+QUIET_S: Final = 3.0
+"""Pub/Sub may answer a pull with nothing while messages wait; after this time there are none
+(https://cloud.google.com/pubsub/docs/pull#unary_pull)."""
+
+UNREADABLE: Final = (UnreadableCallback, PoisonMessage, MessageTooLarge)
 _ADDED: Final = "CloudPubSubDeadLetterSource"
 """Begins the attributes that Pub/Sub adds to a dead letter
 (https://cloud.google.com/pubsub/docs/handling-failures)."""
 
 
-class Source(StrEnum):
-    """Which kept messages."""
+class KeptFrom(StrEnum):
+    """Why messages are kept: they could not be delivered, or a callback could not be read."""
 
     DEAD = "dead"
     REJECTED = "rejected"
@@ -50,12 +53,12 @@ class Source(StrEnum):
     @property
     def kept_topic(self) -> str:
         """The topic whose messages are kept, without the prefix of a deployment."""
-        return self.value if self is Source.UPLOADS_DEAD else f"callbacks-{self.value}"
+        return self.value if self is KeptFrom.UPLOADS_DEAD else f"callbacks-{self.value}"
 
     @property
     def topic(self) -> str:
         """The topic on which they are published again."""
-        return "uploads" if self is Source.UPLOADS_DEAD else "callbacks"
+        return "uploads" if self is KeptFrom.UPLOADS_DEAD else "callbacks"
 
 
 @dataclass(frozen=True)
@@ -68,57 +71,33 @@ class KeptMessage:
     handle: str
 
 
-def message_to_publish(source: Source, kept: KeptMessage) -> Message:
+def message_to_publish(kept_from: KeptFrom, kept: KeptMessage) -> Message:
     """Return what is published instead of a kept message. Pure.
 
     A dead letter is published as it was. A rejected callback is read again by the present code;
-    raises ``UnreadableCallback``, ``PoisonMessage`` or ``MessageTooLarge`` if that cannot read it
-    either.
+    raises one of ``UNREADABLE`` if that cannot read it either.
     """
     attributes = kept.message.attributes
-    if source is Source.REJECTED:
+    if kept_from is KeptFrom.REJECTED:
         callback = unpack(kept.message.data, attributes, kept.published_at)
         return callback_message(callback.body, callback.received_at, attributes.get("traceparent"))
     original = {key: value for key, value in attributes.items() if not key.startswith(_ADDED)}
     return Message(kept.message.data, original)
 
 
-UNREADABLE: Final = (UnreadableCallback, PoisonMessage, MessageTooLarge)
-
-
-class Kept(Protocol):
+class KeptMessages(ABC):
     """The messages of one subscription that keeps them."""
-
-    def batches(self) -> AsyncIterator[Sequence[KeptMessage]]:
-        """Yield all messages, oldest first as far as the broker keeps an order."""
-        ...
-
-    async def publish(self, message: Message) -> None:
-        """Return once ``message`` is durable on the topic of the source; raises ``Unreachable``."""
-        ...
-
-    async def acknowledge(self, kept: KeptMessage) -> None:
-        """Remove a message."""
-        ...
-
-    async def release(self, kept: Collection[KeptMessage]) -> None:
-        """Let others have messages that were read and not acknowledged."""
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
-
-
-class _Publishing:
-    """Publishes on the topic of a source."""
 
     def __init__(self, publisher: Publisher, topic: str) -> None:
         self._publisher = publisher
         self._topic = topic
 
+    @abstractmethod
+    def read(self) -> AsyncIterator[KeptMessage]:
+        """Yield all messages, oldest first as far as the broker keeps an order."""
+
     async def publish(self, message: Message) -> None:
-        """Publish; see ``Kept``."""
+        """Return once ``message`` is durable on its first topic; raises ``Unreachable``."""
         try:
             await self._publisher.publish(self._topic, message)
         except PublishUnavailable as error:
@@ -126,101 +105,84 @@ class _Publishing:
                 f"{error.message} The message is still kept. Repeat the command."
             ) from error
 
+    @abstractmethod
+    async def acknowledge(self, kept: KeptMessage) -> None:
+        """Remove a message."""
 
-class EmbeddedKept(_Publishing):
-    """A subscription of the embedded broker, in the tables of ``transcripts.embedded.database``."""
+    @abstractmethod
+    async def close(self) -> None:
+        """Let others have the messages that were not acknowledged, and close all connections."""
+
+
+class EmbeddedKept(KeptMessages):
+    """A subscription of the local broker, in the tables of ``transcripts.embedded.database``."""
 
     def __init__(self, data_dir: Path, subscription: str, topic: str) -> None:
         self._database = Database(data_dir)
         self._subscription = subscription
         super().__init__(SqlitePublisher(self._database), topic)
 
-    async def batches(self) -> AsyncIterator[Sequence[KeptMessage]]:
-        """Yield all messages; see ``Kept``."""
+    async def read(self) -> AsyncIterator[KeptMessage]:
+        """Yield all messages; see ``KeptMessages``."""
         last = 0
-        while batch := await self._database.run(partial(self._read, last)):
-            last = int(batch[-1].handle)
-            yield batch
 
-    def _read(self, after: int, connection: sqlite3.Connection) -> list[KeptMessage]:
-        rows = connection.execute(
-            "SELECT id, data, attributes, published_at"
-            " FROM delivery JOIN message ON id = message_id"
-            " WHERE subscription = ? AND id > ? ORDER BY id LIMIT ?",
-            (self._subscription, after, BATCH),
-        )
-        return [
-            KeptMessage(
-                str(number),
-                Message(data, json.loads(attributes)),
-                datetime.fromisoformat(published_at),
-                str(number),
-            )
-            for number, data, attributes, published_at in rows
-        ]
+        def batch(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(
+                "SELECT id, data, attributes, published_at"
+                " FROM delivery JOIN message ON id = message_id"
+                " WHERE subscription = ? AND id > ? ORDER BY id LIMIT ?",
+                (self._subscription, last, BATCH),
+            ).fetchall()
+
+        while rows := await self._database.run(batch):
+            for last, data, attributes, published_at in rows:
+                message = Message(data, json.loads(attributes))
+                published = datetime.fromisoformat(published_at)
+                yield KeptMessage(str(last), message, published, str(last))
 
     async def acknowledge(self, kept: KeptMessage) -> None:
-        """Remove a message; see ``Kept``."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "DELETE FROM delivery WHERE subscription = ? AND message_id = ?",
-                (self._subscription, int(kept.handle)),
-            )
-            connection.execute(
-                "DELETE FROM message WHERE id = ?"
-                " AND NOT EXISTS (SELECT 1 FROM delivery WHERE message_id = message.id)",
-                (int(kept.handle),),
-            )
-
-        await self._database.run(work)
-
-    async def release(self, kept: Collection[KeptMessage]) -> None:
-        """Do nothing: reading the table takes no lease."""
+        """Remove a message; see ``KeptMessages``."""
+        await self._database.run(
+            lambda connection: delete_delivery(connection, self._subscription, int(kept.handle))
+        )
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file: reading the table takes no lease."""
         self._database.close()
 
 
-class PubSubKept(_Publishing):
+class PubSubKept(KeptMessages):
     """A subscription of Pub/Sub, or of its emulator at ``host``."""
 
     def __init__(self, host: str | None, subscription: str, topic: str) -> None:
         """``subscription`` and ``topic`` are full names."""
-        import grpc
-        from google.pubsub_v1.services.subscriber import SubscriberClient
-        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+        from google.pubsub_v1 import SubscriberClient
 
         from transcripts.google.publisher import PubSubPublisher
 
-        if host is None:
-            self._client: Any = SubscriberClient()
-        else:
-            channel = grpc.insecure_channel(host)
-            self._client = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        self._client = pubsub_clients(host)[1] if host else SubscriberClient()
         self._subscription = subscription
+        self._leased: set[str] = set()
         super().__init__(PubSubPublisher(host), topic)
 
-    async def batches(self) -> AsyncIterator[Sequence[KeptMessage]]:
-        """Yield all messages; see ``Kept``."""
+    async def read(self) -> AsyncIterator[KeptMessage]:
+        """Yield all messages; see ``KeptMessages``."""
         seen: set[str] = set()
-        while True:
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < QUIET_S:
             received = await asyncio.to_thread(self._pull)
-            batch = [
-                KeptMessage(
-                    item.message.message_id,
-                    Message(bytes(item.message.data), dict(item.message.attributes)),
-                    item.message.publish_time.astimezone(UTC),
-                    item.ack_id,
-                )
-                for item in received
-                if item.message.message_id not in seen
-            ]
-            if not batch:
-                return
-            seen |= {each.message_id for each in batch}
-            yield batch
+            self._leased |= {item.ack_id for item in received}
+            for item in received:
+                found = item.message
+                if found.message_id not in seen:
+                    seen.add(found.message_id)
+                    yield KeptMessage(
+                        found.message_id,
+                        Message(bytes(found.data), dict(found.attributes)),
+                        found.publish_time.astimezone(UTC),
+                        item.ack_id,
+                    )
+                    quiet_since = time.monotonic()
 
     def _pull(self) -> list[Any]:
         from google.api_core.exceptions import DeadlineExceeded
@@ -230,19 +192,20 @@ class PubSubKept(_Publishing):
                 subscription=self._subscription, max_messages=BATCH, timeout=PULL_TIMEOUT_S
             )
         except DeadlineExceeded:
-            # This is how Pub/Sub says that there is nothing to pull.
+            # This is how Pub/Sub says that it had nothing within the time.
             return []
         return list(response.received_messages)
 
     async def acknowledge(self, kept: KeptMessage) -> None:
-        """Remove a message; see ``Kept``."""
+        """Remove a message; see ``KeptMessages``."""
         await asyncio.to_thread(
             self._client.acknowledge, subscription=self._subscription, ack_ids=[kept.handle]
         )
+        self._leased.discard(kept.handle)
 
-    async def release(self, kept: Collection[KeptMessage]) -> None:
-        """End the leases; see ``Kept``."""
-        handles = [each.handle for each in kept]
+    async def close(self) -> None:
+        """End the leases, and close the connection."""
+        handles = sorted(self._leased)
         for start in range(0, len(handles), BATCH):
             await asyncio.to_thread(
                 self._client.modify_ack_deadline,
@@ -250,29 +213,24 @@ class PubSubKept(_Publishing):
                 ack_ids=handles[start : start + BATCH],
                 ack_deadline_seconds=0,
             )
-
-    async def close(self) -> None:
-        """Close the connection for pulling."""
         self._client.transport.close()
 
 
-def open_kept(target: Target, source: Source) -> Kept:
+def open_kept(target: Target, kept_from: KeptFrom) -> KeptMessages:
     """Return the kept messages of a pipeline; raises ``Failure``."""
     stack, environment = target.stack, target.environment
+    subscription = f"{kept_from.kept_topic}-kept"
     if stack is not None:
-        from cli.local.names import PROJECT
-
-        subscription = f"{source.kept_topic}-kept"
-        topic = f"projects/{PROJECT}/topics/{source.topic}"
+        topic = f"projects/{PROJECT}/topics/{kept_from.topic}"
         host = stack.environ.get("PUBSUB_EMULATOR_HOST")
         if host is None:
             return EmbeddedKept(Path(stack.data_dir), subscription, topic)
-        return PubSubKept(host, f"projects/{PROJECT}/subscriptions/{subscription}", topic)
+        return PubSubKept(host, subscription_path(subscription), topic)
     if environment is None:
         raise Failure("Kept messages are in a project. Name the deployment: --env", ExitCode.USAGE)
     project, prefix = environment.project, environment.prefix
     return PubSubKept(
         None,
-        f"projects/{project}/subscriptions/{prefix}-{source.kept_topic}-kept",
-        f"projects/{project}/topics/{prefix}-{source.topic}",
+        f"projects/{project}/subscriptions/{prefix}-{subscription}",
+        f"projects/{project}/topics/{prefix}-{kept_from.topic}",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -13,9 +13,6 @@ from cli.client.target import Choice, Target, find_target
 from cli.failures import ExitCode, Failure, Unreachable
 from cli.options import json_option, target_options
 from cli.output import local_time, note, print_json, table
-
-if TYPE_CHECKING:
-    from cli.client.kept_messages import Kept, KeptMessage, Source
 
 SOURCES: Final = ("dead", "rejected", "uploads-dead")
 
@@ -49,106 +46,70 @@ def replay_command(
     Without --apply this is a dry run. A message is removed only after it is published again. A
     result that is stored already is a duplicate and changes nothing.
     """
-    from cli.client.kept_messages import Source
-
-    replay = _Replay(Source(source), frozenset(message_ids), limit, rate if apply else None)
+    wanted = frozenset(message_ids)
     with _errors_in_words():
-        asyncio.run(replay.run(find_target(choice)))
-    if as_json:
-        print_json({"source": source, "applied": apply, "messages": replay.rows})
-        _exit(replay)
-        return
-    if not replay.rows:
-        note(
-            f"No messages are kept in {source}." if not message_ids else "No such message is kept."
+        rows = asyncio.run(
+            _replay(find_target(choice), source, wanted, limit, rate if apply else None)
         )
+    if as_json:
+        print_json({"source": source, "applied": apply, "messages": rows})
+    elif not rows:
+        note(f"No messages are kept in {source}." if not wanted else "No such message is kept.")
     else:
         columns = ("id", "task_id", "received_at", "bytes", "outcome")
-        rows = [
-            [
-                local_time(row[name]) if name == "received_at" else str(row[name] or "")
-                for name in columns
-            ]
-            for row in replay.rows
-        ]
-        for line in table(["MESSAGE", "TASK OR OBJECT", "RECEIVED", "BYTES", "OUTCOME"], rows):
+        shown = [row | {"received_at": local_time(row["received_at"])} for row in rows]
+        cells = [[str(row[name] or "") for name in columns] for row in shown]
+        for line in table(["MESSAGE", "TASK OR OBJECT", "RECEIVED", "BYTES", "OUTCOME"], cells):
             click.echo(line)
         if not apply:
             note("This was a dry run. Once the cause is repaired, add --apply.")
-    _exit(replay)
-
-
-def _exit(replay: _Replay) -> None:
-    missing = replay.wanted - {str(row["id"]) for row in replay.rows}
+    missing = wanted - {row["id"] for row in rows}
     if missing:
         raise Failure(f"Not among the kept messages: {', '.join(sorted(missing))}.")
 
 
-class _Replay:
-    """One run; ``rows`` say what became of each message. ``rate`` None is a dry run."""
+async def _replay(
+    target: Target, source: str, wanted: frozenset[str], limit: int | None, rate: float | None
+) -> list[dict[str, Any]]:
+    """Return what became of each message; ``rate`` None is a dry run."""
+    from cli.client.kept_messages import UNREADABLE, KeptFrom, message_to_publish, open_kept
 
-    def __init__(
-        self, source: Source, wanted: frozenset[str], limit: int | None, rate: float | None
-    ) -> None:
-        self._source = source
-        self.wanted = wanted
-        self._limit = limit
-        self._rate = rate
-        self.rows: list[dict[str, Any]] = []
-
-    async def run(self, target: Target) -> None:
-        from cli.client.kept_messages import open_kept
-
-        kept = open_kept(target, self._source)
-        read: dict[str, KeptMessage] = {}
-        try:
-            async for batch in kept.batches():
-                read |= {each.message_id: each for each in batch}
-                for each in batch:
-                    if self._is_done():
-                        return
-                    is_wanted = not self.wanted or each.message_id in self.wanted
-                    if is_wanted and await self._one(kept, each):
-                        del read[each.message_id]
-        finally:
-            await kept.release(list(read.values()))
-            await kept.close()
-
-    def _is_done(self) -> bool:
-        enough = self._limit is not None and len(self.rows) >= self._limit
-        return enough or (bool(self.wanted) and len(self.rows) == len(self.wanted))
-
-    async def _one(self, kept: Kept, each: KeptMessage) -> bool:
-        """Publish and acknowledge a message, or only describe it; tells whether it is gone."""
-        from cli.client.kept_messages import UNREADABLE, message_to_publish
-
-        try:
-            message = message_to_publish(self._source, each)
-        except UNREADABLE as error:
-            self._report(each, f"stays: {error.code}")
-            return False
-        if self._rate is None:
-            self._report(each, "would be published")
-            return False
-        if self.rows:
-            await asyncio.sleep(1 / self._rate)
-        await kept.publish(message)
-        await kept.acknowledge(each)
-        self._report(each, "published")
-        return True
-
-    def _report(self, each: KeptMessage, outcome: str) -> None:
-        attributes = each.message.attributes
-        self.rows.append(
-            {
-                "id": each.message_id,
-                "task_id": attributes.get("task_id") or attributes.get("objectId"),
-                "kind": attributes.get("kind") or attributes.get("reason"),
-                "received_at": attributes.get("received_at") or each.published_at.isoformat(),
-                "bytes": len(each.message.data),
-                "outcome": outcome,
-            }
-        )
+    kept_from = KeptFrom(source)
+    enough = min(filter(None, (limit, len(wanted))), default=None)
+    rows: list[dict[str, Any]] = []
+    kept = open_kept(target, kept_from)
+    try:
+        async for each in kept.read():
+            if wanted and each.message_id not in wanted:
+                continue
+            try:
+                message = message_to_publish(kept_from, each)
+            except UNREADABLE as error:
+                outcome = f"stays: {error.code}"
+            else:
+                outcome = "would be published"
+                if rate is not None:
+                    if rows:
+                        await asyncio.sleep(1 / rate)
+                    await kept.publish(message)
+                    await kept.acknowledge(each)
+                    outcome = "published"
+            attributes = each.message.attributes
+            rows.append(
+                {
+                    "id": each.message_id,
+                    "task_id": attributes.get("task_id") or attributes.get("objectId"),
+                    "kind": attributes.get("kind") or attributes.get("reason"),
+                    "received_at": attributes.get("received_at") or each.published_at.isoformat(),
+                    "bytes": len(each.message.data),
+                    "outcome": outcome,
+                }
+            )
+            if len(rows) == enough:
+                break
+    finally:
+        await kept.close()
+    return rows
 
 
 @contextmanager

@@ -51,8 +51,3 @@ def giant(size_bytes: int) -> dict[str, Any]:
         more.append(line | times)
     lines.extend(more)
     return content
-
-
-def foreign_kinds() -> itertools.cycle[str]:
-    """Return the other endpoints' kinds, over and over."""
-    return itertools.cycle(FOREIGN_KINDS)

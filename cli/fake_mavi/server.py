@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from time import time
 from typing import Any, Final
 
@@ -14,12 +16,12 @@ import msgspec
 from aiohttp import web
 
 from cli.fake_mavi import callbacks
-from cli.fake_mavi.account import Account, Asset, Job
+from cli.fake_mavi.account import Account, Asset, Job, Limiter
 from cli.fake_mavi.faults import Faults
-from cli.fake_mavi.limiter import Limiter
 from transcripts.ids import usable_id
 
 BASE_PATH: Final = "/serve/api/v2"
+SUBMIT_PATH: Final = "/transcriptions/async-generate-multi-speaker"
 AMBIGUOUS: Final = "Request has exceeded the limit."
 NO_WEBHOOK: Final = "An async request requires at least one webhook."
 TEXTS: Final = {
@@ -49,20 +51,21 @@ class FakeMavi:
         faults: Faults | None = None,
         per_second: float = 1.0,
         recorded: bytes | None = None,
+        journal: Path | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
-        """``recorded`` is a callback to post as it is, byte for byte."""
+        """``recorded`` is a callback to post as it is, byte for byte; ``journal`` keeps assets."""
         self._key = key
         self._clock = clock
         self._recorded = recorded
-        self._kinds = callbacks.foreign_kinds()
+        self._foreign_kinds = itertools.cycle(callbacks.FOREIGN_KINDS)
         self._held: list[tuple[Job | None, bytes]] = []
         self._posting: set[asyncio.Task[None]] = set()
         self._client: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.webhook_url = webhook_url
         self.faults = faults or Faults()
-        self.account = Account(self.faults, clock)
+        self.account = Account(self.faults, clock, journal)
         self.limiter = Limiter(per_second, clock)
         self.deliveries: list[dict[str, Any]] = []
         self.keys_given_away = 0
@@ -93,19 +96,15 @@ class FakeMavi:
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=2**40)
         route = application.router
-        route.add_post(f"{BASE_PATH}/upload", self._limited("upload", self._upload))
-        route.add_post(
-            f"{BASE_PATH}/upload/signed-url", self._limited("signed_url", self._signed_url)
-        )
-        route.add_route("*", "/signed/{asset_id}", self._paced("signed", self._signed_upload))
-        route.add_get(
-            f"{BASE_PATH}/{{asset_id}}/metadata", self._limited("metadata", self._metadata)
-        )
-        route.add_delete(f"{BASE_PATH}/{{asset_id}}", self._limited("delete", self._delete))
-        route.add_post(
-            f"{BASE_PATH}/transcriptions/async-generate-multi-speaker",
-            self._limited("submit", self._submit),
-        )
+        for endpoint, method, path, handler in (
+            ("upload", "POST", f"{BASE_PATH}/upload", self._upload),
+            ("signed_url", "POST", f"{BASE_PATH}/upload/signed-url", self._signed_url),
+            ("signed", "*", "/signed/{asset_id}", self._signed_upload),
+            ("metadata", "GET", f"{BASE_PATH}/{{asset_id}}/metadata", self._metadata),
+            ("delete", "DELETE", f"{BASE_PATH}/{{asset_id}}", self._delete),
+            ("submit", "POST", f"{BASE_PATH}{SUBMIT_PATH}", self._submit),
+        ):
+            route.add_route(method, path, self._limited(endpoint, handler))
         route.add_get("/_fake", self._show)
         route.add_patch("/_fake/faults", self._set_faults)
         route.add_put("/_fake/webhook", self._set_webhook)
@@ -116,17 +115,10 @@ class FakeMavi:
     # The provider's own interface
 
     def _limited(self, endpoint: str, handler: Handler) -> Handler:
-        paced = self._paced(endpoint, handler)
-
         async def handle(request: web.Request) -> web.StreamResponse:
-            if request.headers.get("Authorization") != self._key:
+            # A signed address is used without the key.
+            if endpoint != "signed" and request.headers.get("Authorization") != self._key:
                 return _refusal(401)
-            return await paced(request)
-
-        return handle
-
-    def _paced(self, endpoint: str, handler: Handler) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
             ordered = self.faults.take_answer(endpoint)
             if ordered is not None:
                 return _refusal(ordered)
@@ -151,11 +143,10 @@ class FakeMavi:
         if not isinstance(filename, str) or not filename:
             return _refusal(400)
         asset = self.account.add_asset(filename, complete=False)
-        signed_url = f"{request.url.origin()}/signed/{asset.asset_id}"
         return self._answer(
             {
                 "asset_id": asset.asset_id,
-                "signed_url": signed_url,
+                "signed_url": f"{request.url.origin()}/signed/{asset.asset_id}",
                 "expires_in": SIGNED_URL_EXPIRES_S,
             }
         )
@@ -184,7 +175,7 @@ class FakeMavi:
         return self._answer({"total": 1, "resource": [self.account.metadata(asset)]})
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
-        if self.account.assets.pop(request.match_info["asset_id"], None) is None:
+        if not self.account.delete(request.match_info["asset_id"]):
             return _refusal(400, "Asset not found")
         return self._answer(None)
 
@@ -198,11 +189,13 @@ class FakeMavi:
         if asset is None or self.account.upload_status(asset) != "SUCCESS":
             return _refusal(400)
         job = self.account.buy(asset_id, self._recorded_task_id())
-        work = self._work(job)
+        body = self._callback_of(job)
         if self.faults.take("early"):
-            await self._deliver(job, work)
+            await self._deliver(job, body)
         else:
-            self._later(self._deliver_after_delay(job, work))
+            task = asyncio.create_task(self._deliver(job, body, self.faults.callback_delay_s))
+            self._posting.add(task)
+            task.add_done_callback(self._posting.discard)
         if self.faults.take("lost_answer"):
             job.answered = False
             if request.transport is not None:
@@ -227,7 +220,7 @@ class FakeMavi:
         # An unusable id is replaced, and callback reports it.
         return task_id if isinstance(task_id, str) and usable_id(task_id) else None
 
-    def _work(self, job: Job) -> bytes:
+    def _callback_of(self, job: Job) -> bytes:
         """Make the body of the job's callback; a real model needs minutes for a job."""
         faults, generation = self.faults, self.faults.generation
         if self._recorded is not None:
@@ -239,16 +232,13 @@ class FakeMavi:
         elif faults.take("giant"):
             content = callbacks.giant(faults.giant_bytes)
         elif faults.take("foreign"):
-            content = callbacks.shape(next(self._kinds))
+            content = callbacks.shape(next(self._foreign_kinds))
         else:
             content = callbacks.shape("multi_speaker")
         return callbacks.body_of(content, job.task_id, generation)
 
-    async def _deliver_after_delay(self, job: Job, body: bytes) -> None:
-        await asyncio.sleep(self.faults.callback_delay_s)
-        await self._deliver(job, body)
-
-    async def _deliver(self, job: Job, body: bytes) -> None:
+    async def _deliver(self, job: Job, body: bytes, delay_s: float = 0.0) -> None:
+        await asyncio.sleep(delay_s)
         if self.faults.take("drop"):
             return
         if self.faults.take("reorder"):
@@ -278,11 +268,6 @@ class FakeMavi:
         if job is not None:
             job.posted += 1
         self.deliveries.append({"task_id": job.task_id if job else None, "status": status})
-
-    def _later(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._posting.add(task)
-        task.add_done_callback(self._posting.discard)
 
     # The fake's own interface
 
@@ -349,12 +334,12 @@ async def _receive_file(request: web.Request) -> tuple[str, int, str] | None:
     return None
 
 
-async def _chunks(part: aiohttp.BodyPartReader) -> Any:
+async def _chunks(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:
     while chunk := await part.read_chunk(CHUNK_BYTES):
         yield chunk
 
 
-async def _digest(chunks: Any) -> tuple[int, str]:
+async def _digest(chunks: AsyncIterable[bytes]) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     async for chunk in chunks:
         digest.update(chunk)

@@ -1,16 +1,22 @@
-"""Child processes: starts them, reads their output, and stops them with their own children."""
+"""Child processes: starts them, reads their output, and stops them with their own children.
+
+A guard process ends them if this process is killed, since nothing else would.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import fcntl
 import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +33,7 @@ TAIL_LINES: Final = 15
 PORTS: Final = range(20_000, 32_000)
 """Below the ephemeral ports that the system assigns to outgoing connections."""
 
-_kept: set[int] = set()
+_locked: set[int] = set()
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -45,24 +51,19 @@ def free_port(preferred: int = 0) -> int:
     """
     candidates = random.sample(PORTS, len(PORTS))
     for port in ([preferred] if preferred else []) + candidates:
-        if _keep(port) and _is_free(port):
-            return port
+        if port in _locked:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                # One byte stands for the port; the system unlocks it when the process ends.
+                fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+                _locked.add(port)
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
     raise ProcessFailed("No free port on this machine.")
-
-
-def _keep(port: int) -> bool:
-    """Lock the byte that stands for the port; return whether this succeeded.
-
-    The system releases the lock when the process ends, even after a crash.
-    """
-    if port in _kept:
-        return False
-    try:
-        fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:
-        return False
-    _kept.add(port)
-    return True
 
 
 @cache
@@ -72,14 +73,39 @@ def _lock_file() -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+_GUARD: Final = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    started, group = line.split()
+    (groups.add if started == "+" else groups.discard)(int(group))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
+@cache
+def _guard() -> subprocess.Popen[str]:
+    """Start the process that kills the groups that are left when this process ends."""
+    guard = subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, "-c", _GUARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    atexit.register(guard.communicate)
+    return guard
+
+
+def _tell_guard(sign: str, group: int) -> None:
+    pipe = _guard().stdin
+    if pipe is not None:
+        pipe.write(f"{sign} {group}\n")
+        pipe.flush()
 
 
 class ChildProcess:
@@ -128,6 +154,7 @@ class ChildProcess:
             start_new_session=True,
             limit=2**20,
         )
+        _tell_guard("+", self._process.pid)
         self._reading = asyncio.ensure_future(self._read(self._process))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -158,14 +185,11 @@ class ChildProcess:
                 file.flush()
                 self._tail = [*self._tail[1 - TAIL_LINES :], line.decode(errors="replace")]
                 if self._on_event is not None and line.startswith(b"{"):
-                    self._report_event(line, self._on_event)
-
-    def _report_event(self, line: bytes, on_event: OnEvent) -> None:
-        try:
-            event = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            return
-        on_event(event)
+                    try:
+                        event = msgspec.json.decode(line)
+                    except msgspec.DecodeError:
+                        continue
+                    self._on_event(event)
 
     def _report(self, what: str) -> str:
         tail = "".join(self._tail)
@@ -176,25 +200,17 @@ class ChildProcess:
         process = self._process
         if process is None:
             return
-        self._signal(process.pid, how)
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await process.wait()
-        except TimeoutError:
-            pass
-        # This also ends children that the process left running.
-        self._signal(process.pid, signal.SIGKILL)
-        await process.wait()
+        # The second signal also ends children that the process left running.
+        for each in (how, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, each)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+        _tell_guard("-", process.pid)
         if self._reading is not None:
             await self._reading
         self._process = None
-
-    @staticmethod
-    def _signal(session: int, how: signal.Signals) -> None:
-        try:
-            os.killpg(session, how)
-        except ProcessLookupError:
-            return
 
 
 def function_process(

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cli.local.broker import Post
+from cli.local.broker import POLL_S, Post
+from cli.local.topics import PROJECT
 from transcripts.embedded.database import Database
 from transcripts.logs import Log, utc_now
 from transcripts.retry import RetryPolicy
 
-POLL_S: Final = 0.05
+QUEUE: Final = f"projects/{PROJECT}/locations/local/queues/submissions"
 RETRY: Final = RetryPolicy(first_pause_s=10.0, max_pause_s=600.0)
 """As ``infra/queue.tf`` sets it."""
 
@@ -59,26 +60,24 @@ class QueueRunner:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._slots.acquire()
-                taken_over = taken_over or await self._take_over()
-                task = await self._next() if taken_over else None
+                task = None
+                try:
+                    if not taken_over:
+                        await self._database.run(
+                            lambda connection: connection.execute(
+                                "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
+                            )
+                        )
+                        taken_over = True
+                    task = await self._next()
+                except sqlite3.Error as error:
+                    self._log.warning("database_busy", reason=str(error))
                 if task is None:
                     self._slots.release()
                     await asyncio.sleep(POLL_S)
                 else:
                     group.create_task(self._send(task))
                     await asyncio.sleep(self._interval_s)
-
-    async def _take_over(self) -> bool:
-        try:
-            await self._database.run(
-                lambda connection: connection.execute(
-                    "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
-                )
-            )
-        except sqlite3.Error as error:
-            self._log.warning("database_busy", reason=str(error))
-            return False
-        return True
 
     async def _next(self) -> _QueueTask | None:
         """Take the next task; it is due again later, in case this process ends before an answer."""
@@ -99,35 +98,24 @@ class QueueRunner:
             )
             return task
 
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            self._log.warning("database_busy", reason=str(error))
-            return None
+        return await self._database.run(work)
 
     async def _send(self, task: _QueueTask) -> None:
         try:
             body = msgspec.json.encode({"submission_id": task.submission_id})
-            try:
-                status = await self._post(self._url, body)
-            except OSError:
-                status = 0
-            done = 200 <= status < 300
-            if not done:
+            status = await self._post(self._url, body)
+            # A finished task stays, never due again: its name is remembered.
+            due = None
+            if not 200 <= status < 300:
                 self._log.info("task_refused", submission_id=task.submission_id, status=status)
-            await self._settle(task, done=done)
+                due = self._clock().timestamp() + self._retry.pause_s(task.attempt + 1)
+            await self._database.run(
+                lambda connection: connection.execute(
+                    "UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name)
+                )
+            )
         except sqlite3.Error as error:
             # The answer is not recorded, so the task is sent again: at least once.
             self._log.warning("ack_failed", reason=str(error))
         finally:
             self._slots.release()
-
-    async def _settle(self, task: _QueueTask, *, done: bool) -> None:
-        pause_s = self._retry.pause_s(task.attempt + 1)
-        due = None if done else self._clock().timestamp() + pause_s
-
-        def work(connection: sqlite3.Connection) -> None:
-            # A finished task stays, never due again: its name is remembered.
-            connection.execute("UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name))
-
-        await self._database.run(work)

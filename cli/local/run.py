@@ -1,4 +1,4 @@
-"""`transcripts run`: the stack, running until Ctrl-C."""
+"""`transcripts up`: the stack, running until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _QUIET: Final = ("severity", "message", "time", "function", "stack")
 
 
 async def interrupted() -> None:
-    """Return when the process receives SIGINT or SIGTERM."""
+    """Return when the process receives SIGINT, SIGTERM or SIGHUP."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, asked.set)
     await asked.wait()
 

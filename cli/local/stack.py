@@ -22,31 +22,18 @@ import msgspec
 
 from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.server import FakeMavi
-from cli.local.broker import Broker, Post, Subscription
+from cli.local.broker import Broker, Post, poster
 from cli.local.bucket import UPLOADS_BUCKET, BucketServer, BucketWatch
-from cli.local.emulators import Emulator, start_emulators, stop_emulators
-from cli.local.names import (
-    ACKNOWLEDGE_WITHIN_S,
-    CALLBACKS,
-    DEAD,
-    KEPT_DEAD,
-    KEPT_REJECTED,
-    KEPT_RESULTS,
-    KEPT_UPLOADS_DEAD,
-    MAX_ATTEMPTS,
-    PROJECT,
-    QUEUE,
-    REJECTED,
-    RESULTS,
-    SUBSCRIPTION,
-    UPLOADS,
-    UPLOADS_DEAD,
-    UPLOADS_SUBSCRIPTION,
+from cli.local.emulators import (
+    Emulator,
+    make_subscriptions,
+    start_emulators,
+    stop_emulators,
 )
-from cli.local.posting import poster
 from cli.local.processes import ChildProcess, Event, free_port, function_process
-from cli.local.queue_runner import RETRY, QueueRunner
+from cli.local.queue_runner import QUEUE, RETRY, QueueRunner
 from cli.local.state import LocalStack, write_state
+from cli.local.topics import CALLBACKS, PROJECT, REJECTED, UPLOADS, subscriptions
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
@@ -54,7 +41,7 @@ from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.embedded.queue import SqliteQueue
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, Publisher
-from transcripts.retry import Retrier, RetryPolicy
+from transcripts.retry import Retrier
 from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
 from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import TaskStore
@@ -118,56 +105,30 @@ class Stack:
             faults=options.faults,
             per_second=options.mavi_per_second,
             recorded=options.recorded,
+            journal=options.data_dir / "mavi.jsonl",
         )
         self.objects = FolderObjects(options.data_dir)
+        self.folder = self.objects.buckets / UPLOADS_BUCKET
+        """The folder that stands for the bucket of uploads."""
         self.bucket = BucketServer(self.objects)
         self.processes: dict[str, ChildProcess] = {}
         self.environ: dict[str, str] = {}
+        self.emulators: Sequence[Emulator] = options.emulators
         self._database = Database(options.data_dir)
         self._queue = SqliteQueue(self._database)
-        self._documents: Documents | None = None
-        self._publisher: Publisher | None = None
-        self._emulators: Sequence[Emulator] = ()
-        self._client: aiohttp.ClientSession | None = None
-
-    def _port(self, name: str) -> int:
-        return free_port(PORTS.get(name, 0) if self.options.fixed_ports else 0)
-
-    def _heard(self, event: Event) -> None:
-        self.events.append(event)
-        self._on_event(event)
+        self.documents: Documents = SqliteDocuments(self._database)
+        """The store, as the functions see it."""
+        self.publisher: Publisher = SqlitePublisher(self._database)
+        """The broker, as the functions see it."""
 
     def url(self, name: str) -> str:
         """Return where a function is served."""
         return self.processes[name].url
 
-    def emulator_pid(self, variable: str) -> int:
-        """Return the process (and process group) of the emulator that a variable leads to."""
-        return next(each.process.pid for each in self._emulators if each.variable == variable)
-
     @property
     def callback_url(self) -> str:
         """The URL that Mavi posts to, token included."""
         return f"{self.url('callback')}/{self.token}"
-
-    @property
-    def folder(self) -> Path:
-        """The folder that stands for the bucket of uploads."""
-        return self.objects.buckets / UPLOADS_BUCKET
-
-    @property
-    def documents(self) -> Documents:
-        """The store, as the functions see it."""
-        if self._documents is None:
-            raise RuntimeError("the stack is not started")
-        return self._documents
-
-    @property
-    def publisher(self) -> Publisher:
-        """The broker, as the functions see it."""
-        if self._publisher is None:
-            raise RuntimeError("the stack is not started")
-        return self._publisher
 
     @property
     def tasks(self) -> TaskStore:
@@ -201,8 +162,8 @@ class Stack:
         options = self.options
         self.folder.mkdir(parents=True, exist_ok=True)
         self._exit.callback(self._database.close)
-        self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1_800))
-        self._exit.push_async_callback(self._client.close)
+        client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1_800))
+        self._exit.push_async_callback(client.close)
         self._exit.push_async_callback(self.mavi.stop)
         await self.mavi.start(self._port("mavi"))
         self._exit.push_async_callback(self.bucket.stop)
@@ -211,39 +172,24 @@ class Stack:
         self.environ = self._settings(ports)
         if options.backend == EMULATORS:
             self.environ |= await self._start_emulators()
-        self.processes = {name: self._function(name, port) for name, port in ports.items()}
+        for name, port in ports.items():
+            log_file = options.data_dir / "logs" / f"{name}.log"
+            self.processes[name] = function_process(name, port, self.environ, log_file, self._heard)
         self._exit.push_async_callback(self._stop_processes)
         await asyncio.gather(*(process.start() for process in self.processes.values()))
         if "callback" in self.processes:
             self.mavi.webhook_url = self.callback_url
-        if options.backend == EMULATORS:
-            publisher = await self._open_emulated()
-        else:
-            publisher = self._open_embedded()
-        self._publisher = publisher
-        if options.watch_bucket:
-            self._run_beside(BucketWatch(self.objects, publisher, UPLOADS).run())
-        if "submit" in self.processes:
-            self._run_beside(self._queue_runner().run())
-        if options.sweep_every_s and "sweep" in self.processes:
-            self._run_beside(self._schedule(options.sweep_every_s))
+        await self._start_beside(poster(client))
         if options.state_file is not None:
             write_state(options.state_file, self._state())
             self._exit.callback(options.state_file.unlink, missing_ok=True)
 
-    def _state(self) -> LocalStack:
-        hosts = {key: self.environ[key] for key in self.environ if key.endswith("_EMULATOR_HOST")}
-        return LocalStack(
-            pid=os.getpid(),
-            backend=self.options.backend,
-            data_dir=str(self.options.data_dir.absolute()),
-            urls={name: process.url for name, process in self.processes.items()}
-            | {"mavi": self.mavi.url},
-            bucket=UPLOADS_BUCKET,
-            bucket_url=self.bucket.url,
-            callback_url=self.callback_url,
-            environ=hosts,
-        )
+    def _port(self, name: str) -> int:
+        return free_port(PORTS.get(name, 0) if self.options.fixed_ports else 0)
+
+    def _heard(self, event: Event) -> None:
+        self.events.append(event)
+        self._on_event(event)
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
@@ -268,26 +214,50 @@ class Stack:
         }
 
     async def _start_emulators(self) -> dict[str, str]:
+        """Start what stands for Google's services, and return the variables that lead there."""
         from cli.local.tasks_server import TasksServer
+        from transcripts.google.documents import FirestoreDocuments
+        from transcripts.google.publisher import PubSubPublisher
 
-        self._emulators = self.options.emulators
-        if not self._emulators:
-            self._emulators = await start_emulators(self.options.data_dir)
-            self._exit.push_async_callback(stop_emulators, self._emulators)
+        if not self.emulators:
+            self.emulators = await start_emulators(self.options.data_dir)
+            self._exit.push_async_callback(stop_emulators, self.emulators)
         tasks = TasksServer(self._queue)
         await tasks.start()
         self._exit.push_async_callback(tasks.stop)
-        return {emulator.variable: emulator.host for emulator in self._emulators} | {
+        hosts = {emulator.variable: emulator.host for emulator in self.emulators}
+        self.documents = FirestoreDocuments(PROJECT, "(default)", hosts["FIRESTORE_EMULATOR_HOST"])
+        self.publisher = PubSubPublisher(hosts["PUBSUB_EMULATOR_HOST"])
+        return hosts | {
             "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
             "STORAGE_EMULATOR_HOST": self.bucket.url,
         }
 
-    def _function(self, name: str, port: int) -> ChildProcess:
-        log_file = self.options.data_dir / "logs" / f"{name}.log"
-        return function_process(name, port, self.environ, log_file, self._heard)
-
-    def _push_url(self, name: str) -> str | None:
-        return self.url(name) if name in self.processes else None
+    async def _start_beside(self, post: Post) -> None:
+        """Start what delivers to the functions: subscriptions, bucket events, queue, schedule."""
+        options = self.options
+        urls = {name: process.url for name, process in self.processes.items()}
+        pushed = subscriptions(urls.get("subscriber"), urls.get("ingest"))
+        if options.backend == EMULATORS:
+            host = self.environ["PUBSUB_EMULATOR_HOST"]
+            await asyncio.to_thread(make_subscriptions, host, pushed)
+        else:
+            self._run_beside(Broker(self._database, pushed, post, self._log("broker")).run())
+        if options.watch_bucket:
+            self._run_beside(BucketWatch(self.objects, self.publisher, UPLOADS).run())
+        if "submit" in urls:
+            runner = QueueRunner(
+                self._database,
+                urls["submit"],
+                post,
+                self._log("queue"),
+                per_second=options.mavi_per_second,
+                concurrent=8,
+                retry=replace(RETRY, first_pause_s=options.queue_backoff_s),
+            )
+            self._run_beside(runner.run())
+        if options.sweep_every_s and "sweep" in urls:
+            self._run_beside(_schedule(options.sweep_every_s, urls["sweep"], post))
 
     def _log(self, name: str) -> Log:
         return Log(name, lambda line: self._heard(msgspec.json.decode(line)))
@@ -295,70 +265,25 @@ class Stack:
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         self._exit.push_async_callback(_cancel, asyncio.create_task(work))
 
-    async def _open_emulated(self) -> Publisher:
-        from cli.local.google_stack import make_topics
-        from transcripts.google.documents import FirestoreDocuments
-        from transcripts.google.publisher import PubSubPublisher
-
-        host = self.environ["PUBSUB_EMULATOR_HOST"]
-        await asyncio.to_thread(
-            make_topics, host, self._push_url("subscriber"), self._push_url("ingest")
-        )
-        firestore_host = self.environ["FIRESTORE_EMULATOR_HOST"]
-        self._documents = FirestoreDocuments(PROJECT, "(default)", firestore_host)
-        return PubSubPublisher(host)
-
-    def _open_embedded(self) -> Publisher:
-        self._documents = SqliteDocuments(self._database)
-        broker = Broker(self._database, self._subscriptions(), self._post(), self._log("broker"))
-        self._run_beside(broker.run())
-        return SqlitePublisher(self._database)
-
-    def _subscriptions(self) -> list[Subscription]:
-        return [
-            Subscription(
-                name=name,
-                topic=topic,
-                endpoint=self._push_url(function),
-                dead_letter_topic=dead,
-                max_attempts=MAX_ATTEMPTS,
-                retry=RetryPolicy(first_pause_s=0.2, max_pause_s=60.0),
-                acknowledge_within_s=ACKNOWLEDGE_WITHIN_S,
-            )
-            for name, topic, function, dead in (
-                (SUBSCRIPTION, CALLBACKS, "subscriber", DEAD),
-                (UPLOADS_SUBSCRIPTION, UPLOADS, "ingest", UPLOADS_DEAD),
-            )
-        ] + [
-            Subscription(name=KEPT_REJECTED, topic=REJECTED),
-            Subscription(name=KEPT_RESULTS, topic=RESULTS),
-            Subscription(name=KEPT_DEAD, topic=DEAD),
-            Subscription(name=KEPT_UPLOADS_DEAD, topic=UPLOADS_DEAD),
-        ]
-
-    def _queue_runner(self) -> QueueRunner:
-        return QueueRunner(
-            self._database,
-            self.url("submit"),
-            self._post(),
-            self._log("queue"),
-            per_second=self.options.mavi_per_second,
-            concurrent=8,
-            retry=replace(RETRY, first_pause_s=self.options.queue_backoff_s),
+    def _state(self) -> LocalStack:
+        hosts = {key: self.environ[key] for key in self.environ if key.endswith("_EMULATOR_HOST")}
+        return LocalStack(
+            pid=os.getpid(),
+            backend=self.options.backend,
+            data_dir=str(self.options.data_dir.absolute()),
+            urls={name: process.url for name, process in self.processes.items()}
+            | {"mavi": self.mavi.url},
+            bucket=UPLOADS_BUCKET,
+            bucket_url=self.bucket.url,
+            callback_url=self.callback_url,
+            environ=hosts,
         )
 
-    async def _schedule(self, every_s: float) -> None:
-        post = self._post()
-        while True:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(OSError):
-                await post(self.url("sweep"), b"")
 
-    def _post(self) -> Post:
-        client = self._client
-        if client is None:
-            raise RuntimeError("the stack is not started")
-        return poster(client)
+async def _schedule(every_s: float, url: str, post: Post) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await post(url, b"")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

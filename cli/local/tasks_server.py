@@ -1,7 +1,7 @@
 """Cloud Tasks on this machine: its gRPC interface over the embedded queue.
 
 Google has no official emulator. This server only creates tasks and rejects a name that it knows;
-``transcripts.embedded.queue.QueueRunner`` sends them, at the queue's rate, with retries.
+``cli.local.queue_runner`` sends them, at the queue's rate, with retries.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.local.emulators import start_emulators, stop_emulators
-from cli.local.google_stack import PubSubAdmin
+from cli.local.emulators import pubsub_clients, start_emulators, stop_emulators
 from cli.local.processes import FUNCTIONS
 from tests.bench import load
 from tests.bench.figures import CONVENTIONAL, EMPTY, Figures, medians
@@ -64,9 +63,9 @@ async def _with_emulator(rounds: int) -> dict[str, dict[str, Figures]]:
     with tempfile.TemporaryDirectory() as folder:
         emulators = await start_emulators(Path(folder), ["pubsub"])
         try:
-            admin = PubSubAdmin(emulators[0].host)
-            admin.topic(TOPIC)
-            admin.close()
+            publisher, _ = pubsub_clients(emulators[0].host)
+            with publisher:
+                publisher.create_topic(name=TOPIC)
             return await asyncio.to_thread(_measure, emulators[0].host, rounds)
         finally:
             await stop_emulators(emulators)

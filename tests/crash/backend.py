@@ -10,7 +10,7 @@ from uuid import uuid4
 from cli.fake_mavi.faults import ALWAYS
 from cli.fake_mavi.server import FakeMavi
 from cli.local.bucket import BucketServer
-from cli.local.names import QUEUE
+from cli.local.queue_runner import QUEUE
 from cli.local.tasks_server import TasksServer
 from tests.crash.fault_plan import (
     Environment,

@@ -9,8 +9,8 @@ from random import Random
 from time import monotonic
 
 from cli.local.bucket import UPLOADS_BUCKET, notification
-from cli.local.names import UPLOADS
 from cli.local.stack import Stack
+from cli.local.topics import UPLOADS
 from transcripts.ports import Message, Read
 from transcripts.submissions.submission import (
     State,

@@ -12,9 +12,9 @@ import requests
 
 from cli.fake_mavi.faults import Faults
 from cli.local.emulators import Emulator
-from cli.local.google_stack import PubSubAdmin
-from cli.local.names import PROJECT
 from cli.local.stack import EMULATORS, Stack, StackOptions
+from cli.local.topics import PROJECT
+from tests.pubsub import delete_topics
 from transcripts.settings import EMBEDDED
 
 Start = Callable[..., Awaitable[Stack]]
@@ -42,15 +42,6 @@ def running(backend: str, request: pytest.FixtureRequest) -> Iterator[list[Emula
     documents = f"projects/{PROJECT}/databases/(default)/documents"
     url = f"http://{hosts['FIRESTORE_EMULATOR_HOST']}/emulator/v1/{documents}"
     requests.delete(url, timeout=30).raise_for_status()
-
-
-def delete_topics(host: str) -> None:
-    """Delete every topic and subscription of the Pub/Sub emulator at ``host``."""
-    admin = PubSubAdmin(host)
-    try:
-        admin.delete_all()
-    finally:
-        admin.close()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from cli.local.names import CALLBACKS
 from cli.local.stack import Stack
+from cli.local.topics import CALLBACKS
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually

@@ -15,20 +15,19 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cli.local.broker import Broker
-from cli.local.google_stack import PubSubAdmin
-from cli.local.names import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
 from cli.local.processes import free_port, function_process
 from cli.local.stack import EMULATORS, Stack
+from cli.local.topics import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
 from tests.builders import callback_body, push_body, shape_names
 from tests.e2e.conftest import Start
 from tests.polling import eventually
+from tests.pubsub import pull, stored_messages
 from tests.stored import read_raw
 from transcripts.callbacks.message import decompress, pack
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.google.publisher import PubSubPublisher
-from transcripts.logs import Log, utc_now
+from transcripts.logs import utc_now
 from transcripts.ports import Message, Publisher
 from transcripts.submissions.submission import State, submission_id_of_asset
 from transcripts.tasks.task import Status, Task
@@ -67,17 +66,12 @@ async def result(stack: Stack, task_id: str, status: Status = Status.SUCCEEDED) 
 async def kept(stack: Stack, topic: str, subscription: str) -> list[dict[str, str]]:
     """Return the attributes of the messages of a subscription that keeps them."""
     if stack.options.backend == EMULATORS:
-        admin = PubSubAdmin(stack.environ["PUBSUB_EMULATOR_HOST"])
-        pulled = await asyncio.to_thread(admin.pull, subscription)
-        admin.close()
-        return [attributes for _, attributes in pulled]
-    database = Database(stack.options.data_dir)
-
-    async def nothing(_: str, __: bytes) -> int:
-        return 500
-
-    messages = await Broker(database, [], nothing, Log("test", lambda _: None)).kept(topic)
-    database.close()
+        host = stack.environ["PUBSUB_EMULATOR_HOST"]
+        messages = await asyncio.to_thread(pull, host, subscription)
+    else:
+        database = Database(stack.options.data_dir)
+        messages = await stored_messages(database, topic)
+        database.close()
     return [message.attributes for message in messages]
 
 
@@ -329,7 +323,9 @@ async def test_callback_without_a_broker_returns_503(start: Start, backend: str)
 
 @contextmanager
 def paused_pubsub(stack: Stack) -> Iterator[None]:
-    group = stack.emulator_pid("PUBSUB_EMULATOR_HOST")
+    (group,) = [
+        each.process.pid for each in stack.emulators if each.variable == "PUBSUB_EMULATOR_HOST"
+    ]
     os.killpg(group, signal.SIGSTOP)
     try:
         yield

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from google.auth.credentials import AnonymousCredentials
+from google.pubsub_v1 import PubsubMessage, ReceivedMessage, SubscriberClient
 
-from cli.client.kept_messages import EmbeddedKept
-from cli.local.broker import Broker, Subscription
-from cli.local.names import (
+from cli.client import kept_messages
+from cli.client.kept_messages import EmbeddedKept, PubSubKept
+from cli.local.broker import Broker
+from cli.local.state import LocalStack, write_state
+from cli.local.topics import (
     CALLBACKS,
     DEAD,
     KEPT_DEAD,
@@ -24,11 +28,12 @@ from cli.local.names import (
     REJECTED,
     UPLOADS,
     UPLOADS_DEAD,
+    Subscription,
 )
-from cli.local.state import LocalStack, write_state
 from tests.builders import TASK_ID, callback_body
 from tests.command_line import transcripts
 from tests.fakes import NOW
+from tests.pubsub import stored_messages
 from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
 from transcripts.embedded.publisher import SqlitePublisher
@@ -59,8 +64,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def broker() -> AsyncIterator[tuple[SqlitePublisher, Broker]]:
-    """The broker's publisher and its subscriptions, which deliver nothing."""
+async def broker() -> AsyncIterator[Database]:
+    """The broker's file and its subscriptions, which deliver nothing."""
     database = Database(Path.cwd())
     subscriptions = [Subscription(name=name, topic=topic) for topic, name in KEPT.items()]
     subscriptions.append(Subscription(name="waiting", topic=CALLBACKS))
@@ -71,7 +76,7 @@ async def broker() -> AsyncIterator[tuple[SqlitePublisher, Broker]]:
     made = Broker(database, subscriptions, post, Log("broker"))
     await made.subscribe()
     try:
-        yield SqlitePublisher(database), made
+        yield database
     finally:
         database.close()
 
@@ -80,9 +85,9 @@ def publish(topic: str, *messages: Message) -> None:
     """Publish on a topic of the broker."""
 
     async def work() -> None:
-        async with broker() as (publisher, _):
+        async with broker() as database:
             for message in messages:
-                await publisher.publish(topic, message)
+                await SqlitePublisher(database).publish(topic, message)
 
     asyncio.run(work())
 
@@ -91,8 +96,8 @@ def kept(topic: str) -> list[Message]:
     """Return what the broker holds of a topic."""
 
     async def work() -> list[Message]:
-        async with broker() as (_, made):
-            return await made.kept(topic)
+        async with broker() as database:
+            return await stored_messages(database, topic)
 
     return asyncio.run(work())
 
@@ -241,3 +246,24 @@ def test_replay_of_an_address_is_a_usage_error() -> None:
 def test_replay_of_nothing_says_so() -> None:
     """The list is empty."""
     assert "No messages are kept in dead." in ok("dead").stderr
+
+
+async def test_replay_goes_on_after_an_empty_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pub/Sub may answer with nothing while messages wait."""
+    found = ReceivedMessage(
+        ack_id="a", message=PubsubMessage(message_id="7", data=b"{}", publish_time=NOW)
+    )
+    answers = [[], [found], [], [found]]
+
+    def pull(_: PubSubKept) -> list[ReceivedMessage]:
+        return answers.pop(0) if answers else []
+
+    monkeypatch.setattr(PubSubKept, "_pull", pull)
+    monkeypatch.setattr(kept_messages, "QUIET_S", 0.2)
+    client = SubscriberClient(credentials=AnonymousCredentials())
+    monkeypatch.setattr(client, "modify_ack_deadline", lambda **_: None)
+    monkeypatch.setattr(kept_messages, "pubsub_clients", lambda _: (None, client))
+    kept_there = PubSubKept("127.0.0.1:1", "subscription", "topic")
+    assert [each.message_id async for each in kept_there.read()] == ["7"]
+    assert answers == []
+    await kept_there.close()

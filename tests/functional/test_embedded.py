@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from cli.local.broker import Broker, Subscription
+from cli.local.broker import NO_ANSWER, Broker
+from cli.local.topics import Subscription
 from tests.contracts.documents import DocumentsContract
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.fakes import LogLines, MemoryDocuments
 from tests.polling import eventually
+from tests.pubsub import stored_messages
 from transcripts.embedded import publisher as embedded_publisher
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -85,7 +87,7 @@ class SqliteBroker:
         self.publisher: Publisher = SqlitePublisher(database)
         self.accepted: list[Message] = []
         self.bodies: list[dict[str, Any]] = []
-        self.statuses: list[int | OSError] = []
+        self.database = database
         self.refusals: dict[str, int] = {}
         self.refuse_each = 0
         subscriptions = [
@@ -96,7 +98,7 @@ class SqliteBroker:
                 dead_letter_topic=DEAD,
                 max_attempts=ATTEMPTS,
                 retry=RetryPolicy(first_pause_s=0.01, max_pause_s=0.05),
-                acknowledge_within_s=30.0,
+                acknowledge_within_s=30,
             ),
             Subscription(name="dead-kept", topic=DEAD),
         ]
@@ -110,7 +112,7 @@ class SqliteBroker:
         if seen < self.refuse_each:
             self.refusals[found.message_id] = seen + 1
             if seen % 2:
-                raise ConnectionRefusedError
+                return NO_ANSWER
             return 503
         self.accepted.append(Message(found.data, found.attributes))
         return 204
@@ -122,7 +124,7 @@ class SqliteBroker:
         return self.accepted
 
     async def dead(self) -> Sequence[Message]:
-        return await self.broker.kept(DEAD)
+        return await stored_messages(self.database, DEAD)
 
     def attempts(self) -> int:
         return len(self.bodies)

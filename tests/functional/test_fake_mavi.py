@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import aiohttp
 import pytest
 
@@ -163,3 +165,15 @@ async def test_faults_set_while_running_apply(fake: FakeMavi) -> None:
         async with session.get(fake.admin_url) as response:
             assert (await response.json())["assets"][0]["asset_id"] == asset_id
     assert fake.faults.drop == 2
+
+
+def test_fake_on_its_second_day_goes_on_where_it_was(tmp_path: Path) -> None:
+    """An asset id that comes again would be a duplicate in the ledger."""
+    journal = tmp_path / "data" / "mavi.jsonl"
+    first = FakeMavi("key", journal=journal)
+    kept, deleted = (first.add_asset(f"{number}.mp4").asset_id for number in range(2))
+    first.account.delete(deleted)
+    second = FakeMavi("key", journal=journal)
+    assert list(second.account.assets) == [kept]
+    assert second.add_asset("c.mp4").asset_id not in (kept, deleted)
+    assert second.account.upload_status(second.account.assets[kept]) == "SUCCESS"

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from cli.fake_mavi.limiter import Limiter
+from cli.fake_mavi.account import Limiter
 from cli.fake_mavi.server import FakeMavi
 from tests.functional.provider import (
     KEY,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cli.fake_mavi.limiter import Limiter
+from cli.fake_mavi.account import Limiter
 from cli.fake_mavi.server import FakeMavi
 from cli.local.processes import free_port
 from tests.functional.provider import (

@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from cli.local.processes import PORTS, free_port
+from tests.polling import eventually
 
 MANY = 40
+
+STACK_OF_ONE = """
+import asyncio, os, sys
+from pathlib import Path
+from cli.local.processes import ChildProcess, free_port
+
+async def main():
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    child = ChildProcess("web", command, port, log_file=Path(sys.argv[1]), environ=os.environ)
+    await child.start()
+    print(child.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_child_of_a_killed_process_ends(tmp_path: Path) -> None:
+    """No function and no emulator stays behind, which a second stack would meet."""
+    parent = subprocess.Popen(  # noqa: ASYNC220, S603 - our own code
+        [sys.executable, "-c", STACK_OF_ONE, str(tmp_path / "log")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)
+    parent.kill()
+    parent.communicate()
+
+    def is_gone() -> bool:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return True
+        # Where nothing reaps orphans, as in a container, it stays as a zombie.
+        status = Path(f"/proc/{child}/stat")
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    await eventually(is_gone)
 
 
 def test_free_port_in_many_processes_differs() -> None:

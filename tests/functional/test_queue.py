@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cli.local.posting import poster
+from cli.local.broker import poster
 from cli.local.queue_runner import DISPATCH_DEADLINE_S, QueueRunner
 from tests.contracts.queue import ID, QueueContract, SubmitEndpoint
 from tests.fakes import Clock, LogLines

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from cli.local.broker import Broker
 from tests.builders import TASK_ID, callback_body, push_body
 from tests.fakes import NOW, LogLines, MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import Loaded, load
+from tests.pubsub import stored_messages
 from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
@@ -123,11 +123,8 @@ async def test_push_without_a_results_broker_returns_503(
     documents = SqliteDocuments(database)
 
     async def messages() -> list[dict[str, Any]]:
-        kept = await Broker(database, [], poster, LogLines().log).kept(environ["RESULTS_TOPIC"])
+        kept = await stored_messages(database, environ["RESULTS_TOPIC"])
         return [msgspec.json.decode(message.data) for message in kept]
-
-    async def poster(_: str, __: bytes) -> int:
-        return 500
 
     async def push() -> int:
         async with loaded.client() as client:

@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cli.local.names import QUEUE
 from cli.local.processes import ROOT, ChildProcess, free_port
+from cli.local.queue_runner import QUEUE
 from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
 from tests.grpc_server import GrpcServer, grpc_server

@@ -10,9 +10,11 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from cli.local.google_stack import PubSubAdmin
+from cli.local.emulators import make_subscriptions, pubsub_clients, subscription_path
+from cli.local.topics import Subscription
 from tests.contracts.publisher import ATTEMPTS, BrokerContract, message
 from tests.polling import eventually
+from tests.pubsub import pull
 from transcripts.callbacks.message import MAX_DATA_BYTES
 from transcripts.errors import PublishUnavailable
 from transcripts.google import publisher as publisher_module
@@ -31,7 +33,7 @@ class EmulatedBroker:
         self.name = f"s{uuid4().hex}"
         self.topic = f"projects/local/topics/t{uuid4().hex}"
         self.dead_topic = f"{self.topic}-dead"
-        self._admin = PubSubAdmin(host)
+        self._host = host
         self._accepted: dict[str, Message] = {}
         self._refusals: dict[str, int] = {}
         self._refuse_each = 0
@@ -46,27 +48,23 @@ class EmulatedBroker:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
-        # No retry policy: the emulator stops redelivering when many messages fail together.
-        await asyncio.to_thread(self._make, url)
-
-    def _make(self, url: str) -> None:
-        self._admin.topic(self.topic)
-        self._admin.topic(self.dead_topic)
-        self._admin.subscription(
-            self.name,
-            self.topic,
-            push_url=url,
+        pushing = Subscription(
+            name=self.name,
+            topic=self.topic,
+            endpoint=url,
             dead_letter_topic=self.dead_topic,
             max_attempts=ATTEMPTS,
         )
-        self._admin.subscription(f"{self.name}-dead", self.dead_topic)
+        dead = Subscription(name=f"{self.name}-dead", topic=self.dead_topic)
+        await asyncio.to_thread(make_subscriptions, self._host, [pushing, dead])
 
     async def stop(self) -> None:
         self._refuse_each = 0
-        await asyncio.to_thread(self._admin.delete_subscription, self.name)
+        _, subscriber = pubsub_clients(self._host)
+        with subscriber:
+            subscriber.delete_subscription(subscription=subscription_path(self.name))
         if self._runner is not None:
             await self._runner.cleanup()
-        self._admin.close()
 
     async def _pushed(self, request: web.Request) -> web.Response:
         self._attempts += 1
@@ -85,8 +83,7 @@ class EmulatedBroker:
         return list(self._accepted.values())
 
     async def dead(self) -> Sequence[Message]:
-        pulled = await asyncio.to_thread(self._admin.pull, f"{self.name}-dead")
-        self._dead += [Message(data, attributes) for data, attributes in pulled]
+        self._dead += await asyncio.to_thread(pull, self._host, f"{self.name}-dead")
         return self._dead
 
     def attempts(self) -> int:
@@ -126,12 +123,12 @@ async def test_publish_to_a_topic_that_is_made_meanwhile_succeeds(
     host = emulators["PUBSUB_EMULATOR_HOST"]
     topic = f"projects/local/topics/t{uuid4().hex}"
     publishing = asyncio.ensure_future(PubSubPublisher(host).publish(topic, message()))
-    admin = PubSubAdmin(host)
-    await asyncio.to_thread(admin.topic, f"{topic}-other")
-    assert not publishing.done()
-    await asyncio.to_thread(admin.topic, topic)
-    await publishing
-    admin.close()
+    client, _ = pubsub_clients(host)
+    with client:
+        await asyncio.to_thread(client.create_topic, name=f"{topic}-other")
+        assert not publishing.done()
+        await asyncio.to_thread(client.create_topic, name=topic)
+        await publishing
 
 
 async def test_publish_to_a_missing_topic_is_unavailable(
