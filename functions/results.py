@@ -22,6 +22,7 @@ from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
 from transcripts.ports import Documents, MediaSigner, ObjectSource
+from transcripts.results.accounting import Accountant
 from transcripts.results.dispatch import dispatch, private
 from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier
@@ -64,6 +65,9 @@ def compose(
         ),
         renormalizer=Renormalizer(
             TaskStore(documents, retrier), retrier, log, clock, redact_faces=settings.redact_faces
+        ),
+        accountant=Accountant(
+            documents, retrier, clock=clock, retention_days=settings.retention_days
         ),
     )
     bucket = settings.upload_bucket if settings.play_media else None

@@ -21,7 +21,7 @@ locals {
       reads_uploads = true
       signs_urls    = false
       reaches_mavi  = true
-      publishes     = {}
+      publishes     = { RESULTS_TOPIC = "results" }
       secrets       = { MAVI_API_KEY = "mavi-api-key" }
       # Streams eight uploads at once: 150 MiB at most, measured with objects of 100 MiB (make bench). A
       # task may take half an hour, most of it waiting. One instance, because it keeps the rate limit of
@@ -108,6 +108,7 @@ locals {
   settings = {
     FIRESTORE_DATABASE       = { readers = local.with_database, value = google_firestore_database.this.name }
     GOOGLE_CLOUD_PROJECT     = { readers = local.with_database, value = var.project }
+    MATCH_CONTENT            = { readers = ["ingest", "submit"], value = tostring(var.match_content) }
     MAVI_BASE_URL            = { readers = ["results", "submit"], value = var.mavi_base_url }
     MAVI_REQUESTS_PER_SECOND = { readers = ["results", "submit"], value = tostring(var.mavi_requests_per_second) }
     MAX_OBJECT_BYTES         = { readers = ["ingest", "submit"], value = tostring(var.max_object_bytes) }

@@ -170,6 +170,13 @@ variable "max_submissions_per_day" {
   }
 }
 
+variable "match_content" {
+  description = "Objects of the upload bucket with the same bytes are one recording, whatever their names are."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "max_object_bytes" {
   description = "Larger uploaded objects are rejected."
   type        = number

@@ -64,7 +64,6 @@ class Pipeline:
         *,
         retention_days: int = 0,
         limits: ObjectLimits | None = None,
-        match_any_name: bool = False,
         queue: SubmitQueue | None = None,
         **options: Any,
     ) -> None:
@@ -86,7 +85,6 @@ class Pipeline:
             self.lines.log,
             clock=self.clock,
             limits=limits or ObjectLimits(max_object_bytes=1000),
-            match_any_name=match_any_name,
         )
 
     def _ledger(

@@ -12,8 +12,7 @@ from cli.client.target import Choice
 from cli.failures import ExitCode
 from cli.options import json_option, target_options
 from cli.output import colored, note, print_json
-from transcripts.results.answers import Accounting, TaskList
-from transcripts.tasks.task import Status
+from transcripts.results.answers import Accounting, SubmissionList, TaskList
 
 _SUMS: Final = (("submissions", "total"), ("tasks", "submitted"))
 
@@ -29,7 +28,7 @@ def audit_command(context: click.Context, *, as_json: bool, choice: Choice) -> N
     """
     api = open_api(choice)
     account = api.get("/accounting").read(Accounting)
-    ids = _unaccounted(api, account)
+    ids: dict[str, list[str]] = {"submissions": [], "tasks": _unaccounted(api, account)}
     if as_json:
         print_json(msgspec.structs.asdict(account) | {"unaccounted": ids})
     else:
@@ -37,23 +36,32 @@ def audit_command(context: click.Context, *, as_json: bool, choice: Choice) -> N
     context.exit(ExitCode.OK if account.balanced else ExitCode.FAILED)
 
 
-def _unaccounted(api: Api, account: Accounting) -> dict[str, list[str]]:
-    """Return the ids that are no part of a sum, of the sums that do not hold."""
-    ids: dict[str, list[str]] = {"submissions": [], "tasks": []}
-    if not account.tasks.balanced:
-        for page in api.pages("/tasks", TaskList, {"page_size": MAX_PAGE_SIZE}):
-            ids["tasks"] += [
-                each.task_id
-                for each in page.tasks
-                if each.submission_id is not None and each.status is Status.UNRECOGNIZED
-            ]
-    return ids
+def _unaccounted(api: Api, account: Accounting) -> list[str]:
+    """Return the tasks that are no part of the sum, if it does not hold.
+
+    They are bought tasks that are missing, or else tasks whose submission is missing.
+    """
+    if account.tasks.balanced or account.tasks.missing:
+        return account.tasks.missing
+    query = {"page_size": MAX_PAGE_SIZE}
+    known = {
+        each.submission_id
+        for page in api.pages("/submissions", SubmissionList, query)
+        for each in page.submissions
+    }
+    return [
+        each.task_id
+        for page in api.pages("/tasks", TaskList, query)
+        for each in page.tasks
+        if each.submission_id is not None and each.submission_id not in known
+    ]
 
 
 def _print(account: Accounting, ids: dict[str, list[str]]) -> None:
     for part, total in _SUMS:
         counts = msgspec.structs.asdict(getattr(account, part))
         balanced = counts.pop("balanced")
+        counts.pop("missing", None)
         terms = [f"{value} {name}" for name, value in counts.items() if name != total]
         verdict = colored("ok" if balanced else "problem", 8)
         click.echo(f"{verdict} {counts[total]} {total} {part}: {', '.join(terms)}")

@@ -6,6 +6,9 @@ Where things live:
 * ``tasks``: the stored result: its schema, how it is made from a callback, how versions merge
 * ``exports``: a stored result as subtitles, a document, a table or data
 * ``submissions``: the purchase ledger and the act of buying
+* ``changes``: what people change: speakers' names, deletion, making a result again
+* ``results``: the API that people and programs read
+* ``viewer``: the pages
 * ``uploads``: the events of uploaded objects, and which objects are media
 * ``mavi``: the client of the provider's API
 * ``google`` and ``embedded``: the two backends behind ``ports``

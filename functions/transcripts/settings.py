@@ -279,13 +279,20 @@ class QueueSettings(StoreSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectLimits:
-    """The limits of accepted objects, which are settings of submit and ingest."""
+    """Which objects are accepted and bought, by settings of submit and ingest."""
 
     max_object_bytes: int = _variable(
         "MAX_OBJECT_BYTES",
         WholeNumber(1, 5 * 1024**4),  # the 5 TiB of an object
         "larger objects are rejected as `too_large`, in bytes",
         default=str(5 * 1024**3),
+    )
+    match_content: bool = _variable(
+        "MATCH_CONTENT",
+        switch,
+        "`true` takes objects of one bucket with the same bytes for one recording, whatever their"
+        " names are",
+        default="false",
     )
 
 
@@ -317,6 +324,18 @@ class MaviSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnnouncingSettings(StoreSettings):
+    """The settings of every function that tells of results."""
+
+    results_topic: str = _variable(
+        "RESULTS_TOPIC",
+        TOPIC,
+        "topic for a message about every stored result; without it none is published",
+        default="",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NormalizingSettings(StoreSettings):
     """The settings of every function that makes results from callbacks."""
 
@@ -329,15 +348,8 @@ class NormalizingSettings(StoreSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubscriberSettings(NormalizingSettings):
+class SubscriberSettings(AnnouncingSettings, NormalizingSettings):
     """The settings of ``subscriber``."""
-
-    results_topic: str = _variable(
-        "RESULTS_TOPIC",
-        TOPIC,
-        "topic for a message about every stored result; without it none is published",
-        default="",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,7 +374,7 @@ class ResultsSettings(MaviSettings, NormalizingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmitSettings(ObjectLimits, MaviSettings, QueueSettings):
+class SubmitSettings(ObjectLimits, MaviSettings, AnnouncingSettings, QueueSettings):
     """The settings of ``submit``."""
 
     mavi_api_key: Secret = _variable("MAVI_API_KEY", secret, _API_KEY)

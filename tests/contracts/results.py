@@ -131,14 +131,18 @@ class ResultsContract(ListsContract, ExportsContract):
         assert empty["balanced"] is True
         assert empty["submissions"]["total"] == empty["tasks"]["submitted"] == 0
         states = [*State, State.SUBMITTED]
-        await results.put_submissions(
-            *(a_submission(f"s{number}", state=state) for number, state in enumerate(states))
-        )
         bought = [Status.SUBMITTED, Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED]
+        bought += [Status.OVERDUE, Status.UNRECOGNIZED]
+        await results.put_submissions(
+            *(
+                a_submission(f"s{number}", state=state, earlier_tasks="2" if number > 5 else None)
+                for number, state in enumerate(states)
+            )
+        )
         await results.put(
             *(
                 a_task(f"t{number}", status=status, submission_id="s")
-                for number, status in enumerate([*bought, Status.OVERDUE])
+                for number, status in enumerate(bought)
             ),
             a_task("other", status=Status.SUCCEEDED),
             a_task("another", status=Status.UNRECOGNIZED),
@@ -156,23 +160,48 @@ class ResultsContract(ListsContract, ExportsContract):
                 "balanced": True,
             },
             "tasks": {
-                "submitted": 5,
+                "submitted": 6,
                 "succeeded": 2,
                 "failed": 1,
+                "unrecognized": 1,
                 "pending": 1,
                 "overdue": 1,
                 "deleted": 0,
+                "missing": [],
                 "balanced": True,
             },
             "unmatched_tasks": 2,
         }
 
-    async def test_accounting_of_a_lost_task_does_not_balance(self, results: Results) -> None:
-        """A transcript was bought, and something else was delivered."""
-        await results.put(a_task("t", status=Status.UNRECOGNIZED, submission_id="s"))
+    async def test_accounting_names_bought_tasks_that_are_missing(self, results: Results) -> None:
+        """The ledger tells what was bought, also in previous attempts."""
+        gone = Attempt(State.SUBMITTED, "gone-1", None, NOW)
+        lost = Attempt(State.SUBMIT_UNKNOWN, None, "time-out", NOW)
+        await results.put_submissions(
+            a_submission("one", state=State.SUBMITTED, task_id="there"),
+            a_submission(
+                "two",
+                1,
+                state=State.SUBMITTED,
+                task_id="gone-2",
+                previous_attempts=[lost, gone],
+                earlier_tasks="1",
+            ),
+        )
+        await results.put(a_task("there", status=Status.SUCCEEDED, submission_id="one"))
         content = (await results.get("/accounting")).json()
         assert (content["balanced"], content["tasks"]["balanced"]) == (False, False)
+        assert content["tasks"]["missing"] == ["gone-1", "gone-2"]
+        assert content["tasks"]["submitted"] == 3
         assert content["submissions"]["balanced"] is True
+
+    async def test_accounting_of_a_task_without_its_submission_does_not_balance(
+        self, results: Results
+    ) -> None:
+        """Nothing expires here, so the ledger has lost an entry."""
+        await results.put(a_task("t", status=Status.SUCCEEDED, submission_id="s"))
+        content = (await results.get("/accounting")).json()
+        assert (content["balanced"], content["tasks"]["missing"]) == (False, [])
 
     @pytest.mark.parametrize(
         "path",

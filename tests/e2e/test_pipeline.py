@@ -304,6 +304,24 @@ async def test_results_topic_is_told_of_every_result(start: Start) -> None:
     assert {event["status"] for event in told} == {"succeeded"}
 
 
+async def test_early_result_is_told_again_with_its_submission(start: Start) -> None:
+    """Mavi calls back before it answers submit, so the first event has no submission."""
+    stack = await start(environ={"RESULTS_TOPIC": RESULTS})
+    stack.mavi.faults.early = 1
+    _, bought = await submit(stack, stack.mavi.add_asset("talk.mp4").asset_id)
+    told: list[dict[str, str]] = []
+
+    async def is_told() -> bool:
+        found = await kept(stack, RESULTS, KEPT_RESULTS)
+        told[:] = [*told, *found] if stack.options.backend == EMULATORS else found
+        return any("submission_id" in event for event in told)
+
+    await eventually(is_told, within_s=60)
+    assert {event["task_id"] for event in told} == {bought["task_id"]}
+    submissions = {event["submission_id"] for event in told if "submission_id" in event}
+    assert submissions == {bought["submission_id"]}
+
+
 async def test_callback_without_a_broker_returns_503(start: Start, backend: str) -> None:
     """The same callback is stored once the broker is back."""
     stack = await start()

@@ -167,26 +167,30 @@ def test_watch_of_a_failed_task_exits_5(results: Results) -> None:
 
 def test_audit_of_a_balanced_store_exits_0(results: Results) -> None:
     """Every sum holds."""
-    do(results.put_submissions(entry(State.PENDING)))
+    do(results.put_submissions(entry(State.SUBMITTED, task_id="bought")))
     do(results.put(a_task("bought", submission_id="b" * 32), a_task("theirs")))
     result = ok("audit")
     submissions, tasks, unmatched = result.stdout.splitlines()
-    terms = "0 submitted, 0 rejected, 0 submit_unknown, 1 open"
+    terms = "1 submitted, 0 rejected, 0 submit_unknown, 0 open"
     assert submissions == f"ok       1 total submissions: {terms}"
-    terms = "0 succeeded, 0 failed, 1 pending, 0 overdue, 0 deleted"
+    terms = "0 succeeded, 0 failed, 0 unrecognized, 1 pending, 0 overdue, 0 deleted"
     assert tasks == f"ok       1 submitted tasks: {terms}"
     assert unmatched == "         1 tasks without a submission"
     assert "transcripts list --unmatched" in result.stderr
 
 
 def test_audit_that_does_not_balance_exits_1_and_names_the_ids(results: Results) -> None:
-    """A bought task whose callback is of another kind is no term of the sum."""
-    do(results.put(a_task("odd", status=Status.UNRECOGNIZED, submission_id="b" * 32)))
+    """A task whose submission is missing, and a bought task that is missing."""
+    do(results.put(a_task("odd", status=Status.SUCCEEDED, submission_id="b" * 32)))
     result = ok("audit", code=1)
-    assert "problem  1 submitted tasks" in result.stdout
+    assert "problem  0 submitted tasks" in result.stdout
     assert "         not accounted for: odd\n" in result.stdout
     assert "transcripts status ID" in result.stderr
-    assert json.loads(ok("audit", "--json", code=1).stdout)["unaccounted"]["tasks"] == ["odd"]
+    bought = replace(entry(State.SUBMITTED), task_id="gone")
+    do(results.put_submissions(bought, replace(bought, submission_id="c" * 32, task_id="lost")))
+    assert "not accounted for: gone" in ok("audit", code=1).stdout
+    found = json.loads(ok("audit", "--json", code=1).stdout)
+    assert found["unaccounted"]["tasks"] == found["tasks"]["missing"] == ["gone", "lost"]
 
 
 def test_renormalize_since_a_time_works_on_all_results(results: Results) -> None:

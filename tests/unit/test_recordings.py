@@ -11,6 +11,7 @@ from tests.fakes import nothing
 from tests.pipeline import CONTENT, Pipeline
 from transcripts.errors import ObjectNotFound, RetryLater
 from transcripts.ports import Read
+from transcripts.settings import ObjectLimits
 from transcripts.submissions.claims import DUPLICATE_RECORDING
 from transcripts.submissions.requests import SubmitObject
 from transcripts.submissions.submission import RecordingOwner, State, recording_owner_path
@@ -48,8 +49,8 @@ async def test_new_generation_with_other_bytes_is_bought(pipeline: Pipeline) -> 
 
 async def test_other_name_with_the_same_bytes_is_bought_unless_it_is_matched() -> None:
     """By default two names are two recordings."""
-    for match_any_name, count in ((False, 2), (True, 1)):
-        pipeline = Pipeline(match_any_name=match_any_name)
+    for match_content, count in ((False, 2), (True, 1)):
+        pipeline = Pipeline(limits=ObjectLimits(match_content=match_content))
         for generation, name in (("1", "a.mp4"), ("2", "b.mp4")):
             await drop(pipeline, generation, name, md5="bWQ1")
         assert len(pipeline.queue.tasks) == count

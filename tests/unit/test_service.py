@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.pipeline import ASSET, FORCED, ID, REQUEST, Pipeline
 from tests.polling import eventually
-from transcripts.errors import SubmissionError
+from transcripts.errors import PublishUnavailable, SubmissionError
 from transcripts.mavi.answers import (
     Accepted,
     AnswerLost,
@@ -22,10 +23,12 @@ from transcripts.mavi.answers import (
 )
 from transcripts.retry import Retrier
 from transcripts.submissions.answers import Receipt
+from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.service import _finished
 from transcripts.submissions.submission import (
     State,
 )
+from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.transitions import LEASE
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
@@ -171,6 +174,69 @@ async def test_submit_with_an_early_result_joins_it(pipeline: Pipeline) -> None:
     task = await tasks.read_task("t")
     assert task is not None
     assert (task.status, task.submission_id) == (Status.SUCCEEDED, ID)
+
+
+def announcing(pipeline: Pipeline, announce: Callable[[str], Any]) -> None:
+    """Let the service tell of early results."""
+    submitter = Submitter(
+        pipeline.provider,
+        pipeline.lines.log,
+        clock=pipeline.clock,
+        sleep=pipeline.sleeper,
+        announce=announce,
+    )
+    pipeline.restart(submitter=submitter)
+
+
+async def test_submit_with_an_early_result_tells_it_with_its_submission(
+    pipeline: Pipeline,
+) -> None:
+    """Its own event had no submission; another result is told by subscriber alone."""
+    tasks = TaskStore(pipeline.documents, Retrier())
+    told: list[tuple[str, str | None]] = []
+
+    async def announce(task_id: str) -> None:
+        told.append((task_id, (await pipeline.task(task_id)).submission_id))
+
+    announcing(pipeline, announce)
+    pipeline.provider.on_submit = lambda _: tasks.save_result(a_result(), b"raw")
+    pipeline.provider.answers = [Accepted("t")]
+    await pipeline.service.submit(REQUEST)
+    assert told == [("t", ID)]
+    await pipeline.service.submit(SubmitAsset("re_2", {}))
+    assert len(told) == 1
+
+
+async def test_run_again_after_a_purchase_tells_its_early_result(pipeline: Pipeline) -> None:
+    """The process may have died between the commit and the event."""
+    told: list[str] = []
+
+    async def announce(task_id: str) -> None:
+        told.append(task_id)
+
+    await pipeline.service.submit(REQUEST)
+    result = replace(a_result(), task_id="task-1")
+    await TaskStore(pipeline.documents, Retrier()).save_result(result, b"raw")
+    announcing(pipeline, announce)
+    assert (await pipeline.service.run(ID)).task_id == "task-1"
+    assert told == ["task-1"]
+
+
+async def test_submit_whose_early_result_is_not_announced_answers_and_logs(
+    pipeline: Pipeline,
+) -> None:
+    """The purchase is recorded; an alert fires."""
+    tasks = TaskStore(pipeline.documents, Retrier())
+
+    async def announce(_: str) -> None:
+        raise PublishUnavailable("no broker")
+
+    announcing(pipeline, announce)
+    pipeline.provider.on_submit = lambda _: tasks.save_result(a_result(), b"raw")
+    pipeline.provider.answers = [Accepted("t")]
+    assert (await pipeline.service.submit(REQUEST)).task_id == "t"
+    (event,) = pipeline.lines.named("result_not_announced")
+    assert (event["severity"], event["task_id"]) == ("ERROR", "t")
 
 
 async def test_submit_after_losing_its_lease_stops(pipeline: Pipeline) -> None:

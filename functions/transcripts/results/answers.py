@@ -154,17 +154,20 @@ class SubmissionCounts(msgspec.Struct, frozen=True):
 
 
 class TaskCounts(msgspec.Struct, frozen=True):
-    """submitted = succeeded + failed + pending + overdue + deleted; only tasks with a submission.
+    """submitted = succeeded + failed + unrecognized + pending + overdue + deleted.
 
-    A task that was bought and whose callback is of another kind (``unrecognized``) breaks the sum.
+    ``submitted`` is what the ledger has bought; the other numbers count tasks that have a
+    submission. ``missing`` are bought tasks that are gone, the first hundred of them.
     """
 
     submitted: int
     succeeded: int
     failed: int
+    unrecognized: int
     pending: int
     overdue: int
     deleted: int
+    missing: list[str]
     balanced: bool
 
 

@@ -68,6 +68,13 @@ _OF_TASKS: Final[Mapping[Status, NextStep]] = {
         "Another program uses the same Mavi account. There is nothing to do here.",
     ),
 }
+_BOUGHT_UNRECOGNIZED: Final = NextStep(
+    "Mavi answered this job with a callback that is no multi-speaker transcript.",
+    "The field kind says what it looks like, and its body is kept. A transcript that still comes"
+    " replaces it. To have the asset transcribed again, submit it with force: it is paid again.",
+    "A transcript that still comes replaces it.",
+    again="To have it transcribed again, and pay again, run:",
+)
 _UNMATCHED: Final = NextStep(
     "The result is stored, but no submission of this deployment bought it.",
     "If a submission is in submit_unknown since that time, this is probably its result; otherwise"
@@ -80,6 +87,8 @@ _UNMATCHED: Final = NextStep(
 
 def step_of_task(task: Task) -> NextStep | None:
     """Return what to do about a task; None if it is the result of a submission."""
+    if task.status is Status.UNRECOGNIZED and task.submission_id is not None:
+        return _BOUGHT_UNRECOGNIZED
     step = _OF_TASKS.get(task.status)
     return _UNMATCHED if step is None and task.submission_id is None else step
 

@@ -19,7 +19,7 @@ from transcripts.ids import usable_id
 from transcripts.logs import Log
 from transcripts.ports import Documents, Read
 from transcripts.results import requests
-from transcripts.results.accounting import COUNTS, accounting
+from transcripts.results.accounting import Accountant
 from transcripts.results.answers import (
     RenamedSpeakers,
     SubmissionList,
@@ -210,15 +210,13 @@ class SubmissionRoutes:
 class AccountingRoutes:
     """Answers ``GET /accounting``."""
 
-    def __init__(self, documents: Documents, retrier: Retrier) -> None:
-        self._documents = documents
-        self._retrier = retrier
+    def __init__(self, accountant: Accountant) -> None:
+        self._accountant = accountant
 
     async def show(self, request: Request) -> Response:
         """Answer the counts, and whether they balance."""
         requests.read_parameters({}, request.query_params)
-        numbers = await self._retrier.run(lambda: self._documents.count(*COUNTS))
-        return json_answer(200, accounting(numbers))
+        return json_answer(200, await self._accountant.account())
 
 
 def api_routes(
@@ -229,12 +227,13 @@ def api_routes(
     names: SpeakerNames,
     deletion: Deletion,
     renormalizer: Renormalizer,
+    accountant: Accountant,
 ) -> tuple[Route, ...]:
     """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
     tasks = TaskRoutes(documents, retrier, log)
     changes = TaskChanges(names, deletion, renormalizer)
     submissions = SubmissionRoutes(documents, retrier, deletion)
-    accounting = AccountingRoutes(documents, retrier)
+    accounting = AccountingRoutes(accountant)
     return (
         Route("/tasks", tasks.list, methods=["GET"]),
         Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),

@@ -36,11 +36,7 @@ CONCURRENCY: Final = 16
 
 
 class Intake:
-    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued.
-
-    Objects beyond ``limits`` are rejected. With ``match_any_name`` two
-    objects of a bucket with the same bytes are one recording, whatever their names are.
-    """
+    """Records a purchase before it is enqueued, so that the sweep finds what was not enqueued."""
 
     def __init__(
         self,
@@ -50,14 +46,12 @@ class Intake:
         *,
         clock: Callable[[], datetime],
         limits: ObjectLimits,
-        match_any_name: bool = False,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
         self._log = log
         self._clock = clock
         self._limits = limits
-        self._match_any_name = match_any_name
 
     async def enqueue_upload(self, stored: StoredObject) -> None:
         """Handle an upload event: enqueue the object, recognize it, or record why it is rejected.
@@ -171,7 +165,7 @@ class Intake:
         else:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             asset_id, filename = None, media.filename
-            recording = recording_id(stored, any_name=self._match_any_name)
+            recording = recording_id(stored, any_name=self._limits.match_content)
         return PurchaseRequest(
             submission_id,
             self._clock(),

@@ -24,7 +24,7 @@ class Lease:
     """One holder of one entry. ``entry`` is what the ledger last said, after each record."""
 
     def __init__(self, ledger: Ledger, entry: Submission, log: Log) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._log = log
         self.submission_id = entry.submission_id
         self.lease_id = entry.lease_id
@@ -35,7 +35,7 @@ class Lease:
 
         Raises ``LeaseLost``, ``DuplicateSubmission`` and ``StoreUnavailable``.
         """
-        self.entry = await self._ledger.record(
+        self.entry = await self.ledger.record(
             self.submission_id, self.lease_id, event, asset_id=asset_id
         )
 
@@ -47,7 +47,7 @@ class Lease:
         The entry is unchanged if the outcome could not be recorded, which is logged.
         """
         await self._keep(
-            self._ledger.record(
+            self.ledger.record(
                 self.submission_id, self.lease_id, event, reason=reason, within=within
             )
         )
@@ -63,13 +63,13 @@ class Lease:
     async def defer(self, reason: str) -> None:
         """Do the same, but release a queued entry for its next run instead; raises nothing."""
         await self._keep(
-            self._ledger.defer(self.submission_id, self.lease_id, reason, within=PERSIST_FOR)
+            self.ledger.defer(self.submission_id, self.lease_id, reason, within=PERSIST_FOR)
         )
 
     async def restore_previous(self, task_id: str) -> None:
         """End a repetition because that previous task has its result; raises nothing."""
         await self._keep(
-            self._ledger.restore_previous(
+            self.ledger.restore_previous(
                 self.submission_id, self.lease_id, task_id, within=PERSIST_FOR
             )
         )
@@ -79,7 +79,7 @@ class Lease:
 
         Raises ``StoreUnavailable`` after ``PERSIST_FOR``, and ``DocumentRefused``.
         """
-        self.entry = await self._ledger.record_purchase(self.entry, task, within=PERSIST_FOR)
+        self.entry = await self.ledger.record_purchase(self.entry, task, within=PERSIST_FOR)
 
     async def extend_during(self, work: Awaitable[W]) -> W:
         """Return the result of ``work``, renewing the lease meanwhile.

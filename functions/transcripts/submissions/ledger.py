@@ -8,7 +8,7 @@ submission's side of a task. A commit that meets another writer is decided again
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -232,13 +232,13 @@ class Ledger:
             lambda: self._change(leased.submission_id, decide, task=task), within
         )
 
-    async def late_result(self, entry: Submission) -> str | None:
-        """Return the first task of an open entry whose result is stored, or None.
+    async def first_with_result(self, task_ids: Sequence[str]) -> str | None:
+        """Return the first of these tasks whose result is stored, or None.
 
         A deleted task counts: its result had been stored.
         """
         fields = ("task_id", "status", "revision")
-        reads = [Read(task_path(task_id), Task, fields) for task_id in entry.task_ids]
+        reads = [Read(task_path(task_id), Task, fields) for task_id in task_ids]
         found = await self._retrier.run(lambda: self._documents.read(*reads))
         tasks = [each.value for each in found if each]
         has = (task.task_id for task in tasks if task.revision or task.status is Status.DELETED)
@@ -337,6 +337,8 @@ class Ledger:
             entry = replace(after, expires_at=None)
         else:
             entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
+        earlier = sum(each.task_id is not None for each in entry.previous_attempts)
+        entry = replace(entry, earlier_tasks=str(earlier) if earlier else None)
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)
         is_open = entry.state in OPEN
@@ -396,8 +398,9 @@ class Ledger:
 
 
 def _same(current: Submission, written: Submission) -> bool:
-    """Compare what a step decides; the ledger adds the time of expiry."""
-    return replace(current, expires_at=None) == replace(written, expires_at=None)
+    """Compare what a step decides; the ledger adds the rest."""
+    added = {"expires_at": None, "earlier_tasks": None}
+    return replace(current, **added) == replace(written, **added)
 
 
 def _value(snapshot: Snapshot[T] | None) -> T | None:

@@ -184,11 +184,11 @@ class SubmissionService:
         match decision:
             case LeaseGranted(submission):
                 return await self._work(Lease(self._ledger, submission, self._log))
-            case (
-                AlreadyBought(submission)
-                | BoughtAndDeleted(submission)
-                | AlreadyRejected(submission)
-            ):
+            case AlreadyBought(submission):
+                # The run before this one may have died before it told of an early result.
+                await self._submitter.announce_early(self._ledger, submission.task_id or "")
+                return RunResult.of(submission)
+            case BoughtAndDeleted(submission) | AlreadyRejected(submission):
                 return RunResult.of(submission)
             case PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
@@ -231,7 +231,7 @@ class SubmissionService:
         """Return the previous task whose late result makes this repetition unnecessary."""
         if lease.entry.replaces_task_id is None:
             return None
-        task_id = await self._ledger.late_result(lease.entry)
+        task_id = await self._ledger.first_with_result(lease.entry.task_ids)
         if task_id is not None:
             await lease.restore_previous(task_id)
         return task_id

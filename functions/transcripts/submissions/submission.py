@@ -55,6 +55,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     * ``forbidden_since`` is when Cloud Storage first refused to let the object be read.
     * ``recording_id`` is the same for every generation of an object with the same bytes;
       ``duplicate_of`` is the submission that has this recording.
+    * ``earlier_tasks`` is how many tasks the previous attempts have, as a text that can be counted;
+      None for none.
     * ``deleted_at`` is when its transcript, or what is personal here, was deleted.
     """
 
@@ -84,6 +86,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     previous_attempts: list[Attempt] = []
     recording_id: str | None = None
     duplicate_of: str | None = None
+    earlier_tasks: str | None = None
     deleted_at: datetime | None = None
 
     @property

@@ -12,7 +12,13 @@ from typing import Final
 import msgspec
 
 from transcripts.callbacks.kinds import Kind
-from transcripts.errors import DocumentRefused, RetryLater, StoreUnavailable, SubmissionError
+from transcripts.errors import (
+    DocumentRefused,
+    RetryLater,
+    StoreUnavailable,
+    SubmissionError,
+    TransientError,
+)
 from transcripts.logs import Log
 from transcripts.mavi.answers import (
     Accepted,
@@ -30,6 +36,7 @@ from transcripts.retention import expiry
 from transcripts.retry import RetryPolicy
 from transcripts.submissions.answers import Receipt
 from transcripts.submissions.lease import Lease
+from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
 from transcripts.tasks.task import Status, Task
 
@@ -70,7 +77,8 @@ class _Refusal(msgspec.Struct, frozen=True):
 class Submitter:
     """Makes the one request that costs money, and records what came of it.
 
-    A task is kept for ``retention_days`` days, 0 for ever.
+    A task is kept for ``retention_days`` days, 0 for ever. ``announce`` is called for a task whose
+    result came before its submission was recorded.
     """
 
     def __init__(
@@ -81,12 +89,14 @@ class Submitter:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         retention_days: int = 0,
+        announce: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._provider = provider
         self._log = log
         self._clock = clock
         self._sleep = sleep
         self._retention_days = retention_days
+        self._announce = announce
 
     async def submit(self, lease: Lease, asset_id: str, policy: CallPolicy) -> Receipt:
         """Buy the transcript of an asset under a lease.
@@ -114,6 +124,19 @@ class Submitter:
         """Record that nothing was bought, and why; with ``defer`` a queued entry is released."""
         await (lease.defer(code) if defer else lease.reject(code))
         self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
+
+    async def announce_early(self, ledger: Ledger, task_id: str) -> None:
+        """Tell of a result that came before its submission was recorded: it had no submission then.
+
+        Raises nothing; a result that is not announced is logged.
+        """
+        if self._announce is None:
+            return
+        try:
+            if await ledger.first_with_result([task_id]) is not None:
+                await self._announce(task_id)
+        except TransientError as error:
+            self._log.error("result_not_announced", task_id=task_id, reason=error.message)
 
     async def _call(
         self, lease: Lease, asset_id: str, policy: CallPolicy
@@ -177,6 +200,7 @@ class Submitter:
             )
             raise SubmissionError("submit_unknown", details={"task_id": task_id}) from error
         self._log.info("submitted", submission_id=entry.submission_id, task_id=task_id)
+        await self.announce_early(lease.ledger, task_id)
         return Receipt(task_id, entry.submission_id, duplicate=False, labels=lease.entry.labels)
 
     async def _asset_refusal(
