@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -104,11 +105,14 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, P
     root = folder / "workspace"
     with zipfile.ZipFile(build_package(SOURCE, folder)) as archive:
         archive.extractall(root)
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     bin_folder = folder / "venv" / "bin"
-    install = ["-m", "pip", "-q", "--disable-pip-version-check", "install", "--require-hashes"]
-    run([bin_folder / "python", *install, "-r", "requirements.txt"], root)
-    run([bin_folder / "python", "-m", "pip", "check"], root)
+    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "--quiet", "pip"]
+    into: list[str | Path] = ["--python", bin_folder / "python"]
+    # With bytecode, as the build does.
+    install = ["install", "--compile-bytecode", "--require-hashes", "-r", "requirements.txt"]
+    run([*uv, *install, *into], root)
+    run([*uv, "check", *into], root)
     run([bin_folder / "python", "-m", "compileall", "-f", "-q", "."], root)
     yield root, bin_folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -162,7 +166,8 @@ async def answer(address: str, server: Popen[str], path: str) -> httpx.Response:
                 return False
             return True
 
-        await eventually(answered)
+        # Seven processes start at once.
+        await eventually(answered, within_s=120)
     return answers[-1]
 
 
