@@ -50,7 +50,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Results:
 
 def test_paths_are_those_of_the_routes(results: Results) -> None:
     """With their methods. The pages for people are no API, and are not described."""
-    nothing: Any = dict.fromkeys(("names", "deletion", "renormalizer"))
+    nothing: Any = dict.fromkeys(("names", "deletion", "renormalizer", "accountant"))
     routes = api_routes(
         results.documents,
         Retrier(),
