@@ -26,6 +26,9 @@ class ExitCode(IntEnum):
 class Failure(click.ClickException):
     """An error that the user can act on. The message says what is wrong and what to do."""
 
+    reason = "failed"
+    """A stable code, for ``--json``."""
+
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.exit_status = code
@@ -33,6 +36,8 @@ class Failure(click.ClickException):
 
 class Unreachable(Failure):
     """A server did not answer, or said that it cannot answer now; a later attempt may succeed."""
+
+    reason = "unreachable"
 
 
 class ApiError(Failure):
@@ -49,5 +54,5 @@ class ApiError(Failure):
     ) -> None:
         super().__init__(message, exit_code)
         self.status = status
-        self.code = code
+        self.code = self.reason = code
         self.details = details

@@ -69,17 +69,22 @@ def width(text: str) -> int:
     )
 
 
+def padded(text: str, columns: int) -> str:
+    """Return a text with spaces up to a width."""
+    return text + " " * (columns - width(text))
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table; columns are as wide as their widest cell."""
     cells = [list(map(clean, row)) for row in (header, *rows)]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     for number, row in enumerate(cells):
-        padded = [cell + " " * (size - width(cell)) for cell, size in zip(row, widths, strict=True)]
+        shown = [padded(cell, size) for cell, size in zip(row, widths, strict=True)]
         if number:
-            padded = [
-                colored(cell) + text[len(cell) :] for cell, text in zip(row, padded, strict=True)
+            shown = [
+                text.replace(cell, colored(cell), 1) for cell, text in zip(row, shown, strict=True)
             ]
-        yield "  ".join(padded).rstrip()
+        yield "  ".join(shown).rstrip()
 
 
 def clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from cli.output import clean, clock, width
+from cli.output import clean, clock, padded, width
 from transcripts.results.answers import WholeTask
 from transcripts.tasks.speakers import ShownSpeakers
 from transcripts.tasks.task import Task
@@ -31,18 +31,18 @@ def readable(
         f"{task.status}: {clock(task.duration_s)} of media, {len(speakers.listed)} speakers, "
         f"{task.segment_count} segments, {task.word_count} words"
     )
-    names = {each.id: _cut(clean(each.name)) for each in speakers.listed}
+    names = {each.id: _shown_name(each.name) for each in speakers.listed}
     columns = max(map(width, names.values()), default=0)
     yield ""
     for speaker in speakers.listed:
         bar = "█" * round(speaker.share * 30)
-        name = _padded(names[speaker.id], columns)
+        name = padded(names[speaker.id], columns)
         yield (f"  {name}  {speaker.share:>4.0%}  {clock(speaker.talk_time_s):>6}  {bar}")
     yield ""
     shown = task.segments if max_lines is None else task.segments[:max_lines]
     for segment in shown:
-        name = _cut(clean(speakers.of(segment.speaker).name))
-        head = f"  {clock(segment.start_s):>6}  {_padded(name, columns)}  "
+        name = _shown_name(speakers.of(segment.speaker).name)
+        head = f"  {clock(segment.start_s):>6}  {padded(name, columns)}  "
         lines = textwrap.wrap(clean(segment.text), WIDTH - columns - 12) or ["(no words)"]
         yield head + lines[0]
         yield from (" " * (columns + 12) + line for line in lines[1:])
@@ -52,11 +52,8 @@ def readable(
         yield f"  repaired: {anomaly.code}, {anomaly.count} times"
 
 
-def _cut(name: str) -> str:
+def _shown_name(name: str) -> str:
+    name = clean(name)
     while width(name) > MAX_NAME:
         name = name[:-1]
     return name
-
-
-def _padded(name: str, columns: int) -> str:
-    return name + " " * (columns - width(name))

@@ -131,6 +131,8 @@ class ScriptedServer:
             else (replies.pop(0) if len(replies) > 1 else replies[0])
         )
         handler.send_response(reply.status)
+        if reply.content is not None and not isinstance(reply.content, bytes):
+            handler.send_header("Content-Type", "application/json")
         for name, value in reply.headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(reply.length or len(reply.body)))

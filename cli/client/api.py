@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -31,6 +32,9 @@ MAX_RETRY_AFTER_S: Final = 10
 MAX_PAGE_SIZE: Final = 200
 """The largest page that a list gives."""
 
+RENEW_AFTER_S: Final = 60.0
+"""A token that is refused sooner was not refused because it has expired: they last an hour."""
+
 _TRANSIENT: Final = frozenset({429, 502, 503, 504})
 
 T = TypeVar("T")
@@ -40,11 +44,12 @@ Query = Mapping[str, str | int | bool | None]
 
 
 class Answer(NamedTuple):
-    """A complete answer."""
+    """A complete answer. ``known`` tells that the address has answered as the function before."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    known: bool
 
     def read(self, kind: type[T]) -> T:
         """Return the body as one of the types of ``answers``; a field it does not have is ignored.
@@ -59,9 +64,18 @@ class Answer(NamedTuple):
                 " different versions, or the address is not that of the function."
             ) from error
         except msgspec.DecodeError as error:
+            if self.known:
+                raise Unreachable("Something else answers at the function's address.") from error
             raise Failure(
                 "The answer is no JSON: the address is not that of the function."
             ) from error
+
+
+class _Token(NamedTuple):
+    """An ID token, None where none is needed, and when it was fetched (monotonic seconds)."""
+
+    value: str | None
+    since: float
 
 
 class Api:
@@ -70,7 +84,9 @@ class Api:
     def __init__(self, target: Target, choice: Choice) -> None:
         self.target = target
         self._choice = choice
-        self._tokens: dict[str, str | None] = {}
+        self._tokens: dict[str, _Token] = {}
+        self._known: set[str] = set()
+        """The addresses that have answered as the function does."""
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
@@ -137,7 +153,15 @@ class Api:
         )
         try:
             if response.status >= 400:
-                raise self._error(Answer(response.status, response.headers, response.data), path)
+                raise self._error(
+                    Answer(
+                        response.status,
+                        response.headers,
+                        response.data,
+                        self.target.results_url in self._known,
+                    ),
+                    path,
+                )
             yield response.headers, self._chunks(response)
         finally:
             response.release_conn()
@@ -169,9 +193,11 @@ class Api:
             headers=headers,
             repeatable=repeatable,
         )
-        answer = Answer(response.status, response.headers, response.data)
-        if answer.status >= 400:
+        answer = Answer(response.status, response.headers, response.data, base in self._known)
+        if answer.status >= 300:
             raise self._error(answer, path)
+        if answer.headers.get("Content-Type", "").startswith("application/json"):
+            self._known.add(base)
         return answer
 
     def _request(
@@ -192,10 +218,9 @@ class Api:
             if value is not None
         }
         sent = dict(headers or {})
-        if base not in self._tokens:
-            self._tokens[base] = id_token(base, self._choice)
-        if token := self._tokens[base]:
-            sent["Authorization"] = f"Bearer {token}"
+        token = self._tokens.get(base) or self._login(base)
+        if token.value:
+            sent["Authorization"] = f"Bearer {token.value}"
         body = None
         if content is not None:
             body = msgspec.json.encode(content)
@@ -203,7 +228,7 @@ class Api:
         url = f"{base}{path}?{urlencode(given)}" if given else f"{base}{path}"
         timeout = SUBMIT_TIMEOUT_S if base != self.target.results_url else READ_TIMEOUT_S
         try:
-            return self._pool.request(
+            response = self._pool.request(
                 method,
                 url,
                 body=body,
@@ -215,6 +240,26 @@ class Api:
             )
         except HTTPError as error:
             raise self._unreachable(base, error) from error
+        if response.status != 401 or monotonic() - token.since < RENEW_AFTER_S:
+            return response
+        # A refused request had no effect, so every call may be sent again with a new token.
+        response.release_conn()
+        self._login(base)
+        return self._request(
+            method,
+            base,
+            path,
+            query=query,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
+            stream=stream,
+        )
+
+    def _login(self, base: str) -> _Token:
+        """Fetch a token for an address, and keep it; raises ``Failure``."""
+        token = self._tokens[base] = _Token(id_token(base, self._choice), monotonic())
+        return token
 
     def _unreachable(self, base: str, error: HTTPError) -> Unreachable:
         cause = error.reason if isinstance(error, MaxRetryError) else error
@@ -222,12 +267,13 @@ class Api:
         return Unreachable(f"{base} {why}. {self.target.start_hint}")
 
     def _error(self, answer: Answer, path: str) -> Failure:
-        if answer.status in (401, 403):
-            return self._refused(answer.status)
         try:
             error = msgspec.json.decode(answer.body, type=ErrorAnswer).error
         except msgspec.MsgspecError:
-            if answer.status in _TRANSIENT:
+            # The platform refuses a token in words of its own; so does a network's login page.
+            if answer.status == 401 or (answer.status == 403 and not answer.known):
+                return self._refused(answer.status)
+            if answer.status in _TRANSIENT or answer.known:
                 return Unreachable(f"{self.target.name} answers {answer.status}. Try again later.")
             return Failure(
                 f"{path} is answered {answer.status} without a reason: the address is not that of"

@@ -8,8 +8,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cli.client.target import Choice, is_loopback
 from cli.failures import ExitCode, Failure
 
@@ -26,19 +24,14 @@ def id_token(url: str, choice: Choice) -> str | None:
         return None
     if choice.impersonate:
         return _impersonated(url, choice.impersonate)
-    return _ambient(url) or _gcloud()
-
-
-def _request() -> Any:
-    from google.auth.transport.requests import Request
-
-    return Request()
+    return _of_this_machine(url) or _of_gcloud()
 
 
 def _impersonated(url: str, account: str) -> str:
     import google.auth
     from google.auth import impersonated_credentials
     from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
 
     scope = "https://www.googleapis.com/auth/cloud-platform"
     try:
@@ -47,7 +40,7 @@ def _impersonated(url: str, account: str) -> str:
         credentials = impersonated_credentials.IDTokenCredentials(
             target, target_audience=url, include_email=True
         )
-        credentials.refresh(_request())
+        credentials.refresh(Request())
     except GoogleAuthError as error:
         raise Failure(
             f"{account} cannot be impersonated: {first_line(error)}\n"
@@ -58,19 +51,20 @@ def _impersonated(url: str, account: str) -> str:
     return str(credentials.token)
 
 
-def _ambient(url: str) -> str | None:
+def _of_this_machine(url: str) -> str | None:
     """Return the token of a service account, None where this machine has none."""
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.auth.transport.requests import Request
     from google.oauth2.id_token import fetch_id_token_credentials
 
     try:
         credentials = fetch_id_token_credentials(  # type: ignore[no-untyped-call] # Google's own, without types
-            url, _request()
+            url, Request()
         )
     except DefaultCredentialsError:
         return None
     try:
-        credentials.refresh(_request())
+        credentials.refresh(Request())
     except GoogleAuthError as error:
         raise Failure(
             f"The service account of this machine gives no token: {first_line(error)}\n{HELP}",
@@ -79,7 +73,7 @@ def _ambient(url: str) -> str | None:
     return str(credentials.token)
 
 
-def _gcloud() -> str:
+def _of_gcloud() -> str:
     from cli.deploy.programs import gcloud, is_installed
 
     if not is_installed("gcloud"):

@@ -6,13 +6,15 @@ proxy listens on 127.0.0.1 only. It refuses
 * another ``Host`` than its own, so no name that resolves to 127.0.0.1 leads here (DNS rebinding);
 * requests that another origin makes, by ``Sec-Fetch-Site``
   (https://www.w3.org/TR/fetch-metadata/) and, from browsers without it, by ``Origin``;
-* requests without the cookie that only the printed address sets, so other users and programs of
-  this machine cannot borrow the token.
+* requests without the cookie that a one-use address sets, so other users and programs of this
+  machine cannot borrow the token. Cookies ignore ports: another server on 127.0.0.1 that the same
+  browser visits gets the cookie too, but not the key of an address.
 """
 
 from __future__ import annotations
 
 import asyncio
+import html
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +27,7 @@ from yarl import URL
 
 from cli.failures import Failure
 
-COOKIE: Final = "transcripts_open"
+COOKIE_PREFIX: Final = "transcripts_open_"
 KEY_PARAMETER: Final = "key"
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 TOKEN_AGE_S: Final = 30 * 60
@@ -52,8 +54,8 @@ Token = Callable[[], str | None]
 """Returns an ID token, None where none is needed; blocks, and raises ``Failure``."""
 
 
-class Loopback:
-    """Serves one function on 127.0.0.1 for one browser."""
+class Door:
+    """Serves one function on 127.0.0.1 for the browsers that opened a one-use address."""
 
     def __init__(self, target_url: str, token: Token) -> None:
         self._target_url = target_url.rstrip("/")
@@ -61,7 +63,9 @@ class Loopback:
         self._token: str | None = None
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
-        self._key = secrets.token_urlsafe(32)
+        self._keys: set[str] = set()
+        self._secret = secrets.token_urlsafe(32)
+        self._cookie = f"{COOKIE_PREFIX}{secrets.token_hex(4)}"
         self._port = 0
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
@@ -94,8 +98,10 @@ class Loopback:
             await self._runner.cleanup()
 
     def address(self, path: str) -> str:
-        """Return the address to open: it has the key that lets the browser in."""
-        return f"http://127.0.0.1:{self._port}{path}?{KEY_PARAMETER}={self._key}"
+        """Return an address that lets one browser in, once."""
+        key = secrets.token_urlsafe(32)
+        self._keys.add(key)
+        return f"http://127.0.0.1:{self._port}{path}?{KEY_PARAMETER}={key}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         refusal = self._refusal(request)
@@ -103,13 +109,20 @@ class Loopback:
             return _plain(403, refusal)
         if request.method not in METHODS:
             return _plain(405, f"Only {', '.join(sorted(METHODS))} pass here.")
-        if self._opens(request):
-            answer = web.Response(status=303, headers={"Location": request.path})
-            answer.headers["Cache-Control"] = "no-store"
-            answer.set_cookie(COOKIE, self._key, httponly=True, samesite="Lax", path="/")
+        key = request.query.get(KEY_PARAMETER, "")
+        if request.method == "GET" and key in self._keys:
+            self._keys.remove(key)
+            answer = _redirecting(request.rel_url.without_query_params(KEY_PARAMETER))
+            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="Strict")
             return answer
-        if not _equal(request.cookies.get(COOKIE, ""), self._key):
-            return _plain(403, "Open the address that `transcripts open` printed.")
+        given = request.cookies.get(self._cookie, "")
+        if not secrets.compare_digest(given.encode(), self._secret.encode()):
+            if _is_navigation(request) and request.headers.get("Sec-Fetch-Site") not in _OWN_SITES:
+                # A link of another site comes without a strict cookie; its repetition has it.
+                return _redirecting(request.rel_url)
+            return _plain(
+                403, "Run `transcripts open`, and open the address that it prints; it works once."
+            )
         try:
             return await self._forward(request)
         except Failure as error:
@@ -133,14 +146,15 @@ class Loopback:
             foreign = site not in _OWN_SITES and not _is_navigation(request)
         return "Another site has made this request." if foreign else None
 
-    def _opens(self, request: web.Request) -> bool:
-        return request.method == "GET" and _equal(request.query.get(KEY_PARAMETER, ""), self._key)
-
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if self._session is None:
             raise RuntimeError("start the proxy first")
         headers = _without(_NOT_SENT, request.headers.items())
-        cookies = [f"{name}={value}" for name, value in request.cookies.items() if name != COOKIE]
+        cookies = [
+            f"{name}={value}"
+            for name, value in request.cookies.items()
+            if not name.startswith(COOKIE_PREFIX)
+        ]
         if cookies:
             headers["Cookie"] = "; ".join(cookies)
         if token := await self._current_token():
@@ -192,8 +206,12 @@ def _without(names: frozenset[str], headers: Iterable[tuple[str, str]]) -> CIMul
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in names)
 
 
-def _equal(given: str, expected: str) -> bool:
-    return secrets.compare_digest(given.encode(), expected.encode())
+def _redirecting(url: URL) -> web.Response:
+    """Let the page itself go to ``url``: after a 303 the site that led here would still count."""
+    headers = {"Refresh": f"0; url={url}", "Cache-Control": "no-store"}
+    # Without the empty icon, browsers ask for one.
+    page = f'<link rel="icon" href="data:,"><a href="{html.escape(str(url))}">Transcripts</a>'
+    return web.Response(text=page, content_type="text/html", headers=headers)
 
 
 def _plain(status: int, text: str) -> web.Response:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from cli import ROOT
 from cli.failures import ExitCode, Failure
 from cli.local.state import LocalStack, running_stack, state_file
 
 if TYPE_CHECKING:
     from cli.deploy.environment import Environment
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -63,7 +63,14 @@ def find_target(choice: Choice) -> Target:
         raise Failure("Give either --env or --url, not both.", ExitCode.USAGE)
     if choice.url:
         for url in filter(None, (choice.url, choice.submit_url)):
-            _check_url(url)
+            parts = urlsplit(url)
+            if not parts.hostname or not (
+                parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+            ):
+                raise Failure(
+                    f"{url} is not an https:// address (http:// only on this machine).",
+                    ExitCode.USAGE,
+                )
         return Target(
             name=choice.url,
             results_url=choice.url.rstrip("/"),
@@ -85,16 +92,6 @@ def find_target(choice: Choice) -> Target:
         bucket=stack.bucket,
         stack=stack,
     )
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if not parts.hostname or not (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    ):
-        raise Failure(
-            f"{url} is not an https:// address (http:// only on this machine).", ExitCode.USAGE
-        )
 
 
 def _deployment(name: str) -> Target:

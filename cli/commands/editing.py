@@ -102,12 +102,15 @@ def delete_command(
     task_ids = [task_id_of(api, subject) for subject in dict.fromkeys(subjects)]
     what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
     confirm(f"Delete {what} of {api.target.name} for ever?", yes=yes)
-    outcomes = [_delete(api, task_id, asset=asset) for task_id in task_ids]
-    if as_json:
-        print_json({"deletions": outcomes})
-    else:
-        for outcome in outcomes:
-            _print_outcome(outcome)
+    outcomes: list[_Outcome] = []
+    try:
+        for task_id in task_ids:
+            outcomes.append(_delete(api, task_id, asset=asset))
+            if not as_json:
+                _print_outcome(outcomes[-1])
+    finally:
+        if as_json:
+            print_json({"deletions": outcomes})
     if any(outcome.error or outcome.left for outcome in outcomes):
         raise Failure("Not everything was deleted. The lines above say what to do.")
 
@@ -124,8 +127,8 @@ def _delete(api: Api, task_id: str, *, asset: bool) -> _Outcome:
     try:
         query = {"asset": asset or None}
         answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
-    except ApiError as error:
-        return _Outcome(task_id, error={"code": error.code, "message": error.message})
+    except Failure as error:
+        return _Outcome(task_id, error={"code": error.reason, "message": error.message})
     return _Outcome(task_id, answer.read(TaskDeleted).left if answer.status == 200 else [])
 
 

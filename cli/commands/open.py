@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import webbrowser
+from pathlib import Path
 from typing import Final
 
 import click
@@ -29,8 +31,8 @@ def open_command(
     """Open the pages in a browser, and keep them open until Ctrl-C.
 
     TASK is the id of a task, an asset id, a gs:// address or a file; without it, the list opens.
-    The pages come through an address of this machine that adds your ID token; only the printed
-    address works, and only in one browser.
+    The pages come through an address of this machine that adds your ID token. The printed address
+    lets one browser in, once.
     """
     api = open_api(choice)
     path = "/"
@@ -44,23 +46,29 @@ def open_command(
 
 async def _serve(api: Api, choice: Choice, path: str, port: int | None, *, browse: bool) -> None:
     from cli.client.auth import id_token
-    from cli.client.door import Loopback
+    from cli.client.door import Door
     from cli.failures import Failure
     from cli.local.run import interrupted
 
     url = api.target.results_url
-    loopback = Loopback(url, lambda: id_token(url, choice))
+    door = Door(url, lambda: id_token(url, choice))
     try:
-        await loopback.start(PORT if port is None else port)
+        await door.start(PORT if port is None else port)
     except Failure:
         if port is not None:
             raise
-        await loopback.start()
+        await door.start()
     try:
-        click.echo(loopback.address(path))
+        click.echo(door.address(path))
         note(f"Shows {api.target.name} until Ctrl-C. The address is for you only.")
-        if browse:
-            await asyncio.to_thread(webbrowser.open, loopback.address(path))
-        await interrupted()
+        with tempfile.TemporaryDirectory(prefix="transcripts-") as folder:
+            if browse:
+                # Other users of this machine see the arguments of a browser, but not the file.
+                page = Path(folder) / "open.html"
+                page.write_text(
+                    f'<meta http-equiv="refresh" content="0; url={door.address(path)}">'
+                )
+                await asyncio.to_thread(webbrowser.open, page.as_uri())
+            await interrupted()
     finally:
-        await loopback.stop()
+        await door.stop()

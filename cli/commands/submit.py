@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
@@ -13,7 +14,7 @@ from cli.client.lookup import object_name
 from cli.client.target import Choice
 from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, open_bucket
 from cli.client.watching import Watch
-from cli.failures import ApiError, ExitCode, Failure
+from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options
 from cli.output import clean, note, print_json
 from transcripts.submissions.answers import EnqueueResult, Receipt
@@ -31,6 +32,18 @@ class _Item(NamedTuple):
     state: str = "queued"
     duplicate: bool = False
     error: str | None = None
+    reason: str | None = None
+    """The stable code of the error."""
+
+
+NOT_ENQUEUED: Final = ("It was not enqueued. Submit it again.", "not_enqueued")
+
+
+def _failed(text: str, error: str, reason: str, submission_id: str | None = None) -> _Item:
+    """Return an input that was not submitted; its ``state`` names an end that the ledger knows."""
+    state = reason if submission_id else "failed"
+    watch = submission_id or text
+    return _Item(text, watch, submission_id, state=state, error=error, reason=reason)
 
 
 @click.command("submit")
@@ -65,13 +78,19 @@ def submit_command(
     for text in inputs:
         _check_input(text)
     api = open_api(choice)
-    items = list(_Submitter(api, choice, labels, force=force).submit(dict.fromkeys(inputs)))
+    items: list[_Item] = []
+    try:
+        for item in _Submitter(api, choice, labels, force=force).submit(dict.fromkeys(inputs)):
+            items.append(item)
+            if not as_json:
+                _print(item)
+            elif watch:
+                print_json(item._asdict(), lines=True)
+    finally:
+        # Also after Ctrl-C: what was bought until then is never hidden.
+        if as_json and not watch:
+            print_json({"submissions": [item._asdict() for item in items]})
     good = [item for item in items if item.error is None]
-    if as_json and not watch:
-        print_json({"submissions": [item._asdict() for item in items]})
-    elif not as_json:
-        for item in items:
-            _print(item)
     code = ExitCode.OK
     if watch and good:
         names = {item.watch: item.input for item in good}
@@ -115,27 +134,30 @@ class _Submitter:
         self._force = force
         self._bucket: Bucket | None = None
 
-    def submit(self, inputs: Sequence[str] | dict[str, None]) -> list[_Item]:
-        """Submit everything; an input that fails does not stop the others."""
+    def submit(self, inputs: Collection[str]) -> Iterator[_Item]:
+        """Yield what became of each input as it ends; one that fails does not stop the others."""
         files = [text for text in inputs if Path(text).is_file()]
         objects = [text for text in inputs if text not in files and text.startswith("gs://")]
         assets = [text for text in inputs if text not in files and text not in objects]
-        items = [self._attempt(text, self._file) for text in files]
-        items += [self._attempt(text, self._object) for text in objects]
+        requests: list[tuple[list[str], Callable[[], list[_Item]]]] = [
+            *(([text], partial(self._file, text)) for text in files),
+            *(([text], partial(self._object, text)) for text in objects),
+        ]
         if len(assets) == 1:
-            items.append(self._attempt(assets[0], self._asset))
-        for start in range(0, len(assets) if len(assets) > 1 else 0, MAX_ASSETS):
-            items += self._assets(assets[start : start + MAX_ASSETS])
-        return items
+            requests.append((assets, partial(self._asset, assets[0])))
+        else:
+            batches = (assets[at : at + MAX_ASSETS] for at in range(0, len(assets), MAX_ASSETS))
+            requests += ((batch, partial(self._assets, batch)) for batch in batches)
+        for texts, request in requests:
+            try:
+                yield from request()
+            except Failure as error:
+                for text in texts:
+                    yield _failed(text, error.message, error.reason)
+            except UnicodeError:
+                yield _failed(texts[0], "Its name is not UTF-8. Rename it.", "bad_name")
 
-    @staticmethod
-    def _attempt(text: str, submit: Callable[[str], _Item]) -> _Item:
-        try:
-            return submit(text)
-        except ApiError as error:
-            return _Item(text, text, state="failed", error=error.message)
-
-    def _file(self, text: str) -> _Item:
+    def _file(self, text: str) -> list[_Item]:
         path = Path(text)
         name = object_name(path)
         metadata = {f"{LABEL_PREFIX}{key}": value for key, value in self._labels.items()}
@@ -147,18 +169,18 @@ class _Submitter:
             # The event of an object comes once. A repetition asks submit itself.
             if uploaded.existed:
                 note(f"{clean(path.name)} is in the bucket already, and is not uploaded again.")
-            return self._object(uploaded.uri)._replace(input=text)
+            return [item._replace(input=text) for item in self._object(uploaded.uri)]
         submission_id = submission_id_of_object(uploaded.uri, uploaded.generation or "")
-        return _Item(text, submission_id, submission_id)
+        return [_Item(text, submission_id, submission_id)]
 
-    def _object(self, uri: str) -> _Item:
+    def _object(self, uri: str) -> list[_Item]:
         body = RequestBody(uri=uri, labels=self._labels, force=self._force)
-        return _queued(uri, uri, self._api.submit(body, EnqueueResult))
+        return [_queued(uri, self._api.submit(body, EnqueueResult))]
 
-    def _asset(self, asset_id: str) -> _Item:
+    def _asset(self, asset_id: str) -> list[_Item]:
         body = RequestBody(asset_id=asset_id, labels=self._labels, force=self._force)
         answer = self._api.submit(body, Receipt)
-        return _Item(
+        item = _Item(
             asset_id,
             answer.task_id,
             answer.submission_id,
@@ -166,6 +188,7 @@ class _Submitter:
             answer.status,
             answer.duplicate,
         )
+        return [item]
 
     def _assets(self, asset_ids: list[str]) -> list[_Item]:
         body = RequestBody(asset_ids=asset_ids, labels=self._labels, force=self._force)
@@ -174,13 +197,15 @@ class _Submitter:
         for asset_id in asset_ids:
             if asset_id in failed:
                 error = "It was not enqueued. Submit it again."
-                items.append(_Item(asset_id, asset_id, state="failed", error=error))
+                items.append(
+                    _Item(asset_id, asset_id, state="failed", error=error, reason="not_enqueued")
+                )
             else:
                 items.append(_Item(asset_id, asset_id))
         return items
 
 
-def _queued(text: str, watch: str, answer: EnqueueResult) -> _Item:
+def _queued(text: str, answer: EnqueueResult) -> _Item:
     """Return what became of one object; a list has one id, under how it was found."""
     for submission_id in answer.queued:
         return _Item(text, submission_id, submission_id)
@@ -188,14 +213,24 @@ def _queued(text: str, watch: str, answer: EnqueueResult) -> _Item:
         return _Item(text, submission_id, submission_id, state=State.SUBMITTED, duplicate=True)
     for submission_id in answer.deleted:
         error = "It was bought, and its transcript was deleted. To buy it again: --force"
-        return _Item(text, submission_id, submission_id, state="deleted", error=error)
+        return _Item(
+            text, submission_id, submission_id, state="deleted", error=error, reason="deleted"
+        )
     for submission_id in answer.unknown:
         error = (
             "It may have been bought, and its answer was lost. Ask for it: transcripts status"
             f" {submission_id}\nTo buy it, perhaps twice: --force"
         )
-        return _Item(text, submission_id, submission_id, None, "submit_unknown", error=error)
-    return _Item(text, watch, state="failed", error="It was not enqueued. Submit it again.")
+        return _Item(
+            text,
+            submission_id,
+            submission_id,
+            None,
+            "submit_unknown",
+            error=error,
+            reason="submit_unknown",
+        )
+    return _failed(text, *NOT_ENQUEUED)
 
 
 def _print(item: _Item) -> None:

@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import msgspec
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from cli import ROOT
+
 FUNCTIONS: Final = ROOT / "functions"
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from cli.client.door import Loopback
+from cli.client.door import Door
 from tests.browser.site import Site
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-async def door(site: Site) -> AsyncIterator[Loopback]:
-    door = Loopback(site.url, lambda: None)
+async def door(site: Site) -> AsyncIterator[Door]:
+    door = Door(site.url, lambda: None)
     await door.start()
     yield door
     await door.stop()
 
 
 async def test_speaker_is_renamed_through_the_door(
-    browser: Browser, door: Loopback, task_id: str
+    browser: Browser, door: Door, task_id: str
 ) -> None:
     """The browser's own headers pass both checks: of the door, and of the form."""
     async with await browser.new_context() as context:
@@ -30,7 +31,7 @@ async def test_speaker_is_renamed_through_the_door(
         faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text))
         await page.goto(door.address(f"/view/{task_id}"))
-        assert page.url.endswith(f"/view/{task_id}")
+        await page.wait_for_url(f"**/view/{task_id}")
         await page.get_by_text("Rename").first.click()
         await page.get_by_label("Name of Speaker 1").fill("Ada")
         await page.get_by_role("button", name="Save").first.click()
@@ -40,7 +41,21 @@ async def test_speaker_is_renamed_through_the_door(
         assert faults == []
 
 
-async def test_other_browser_is_kept_out(browser: Browser, door: Loopback) -> None:
+async def test_file_that_leads_to_the_door_opens_it(
+    browser: Browser, door: Door, task_id: str, tmp_path: Path
+) -> None:
+    """A strict cookie counts although another site, the file, led here; so does a link later."""
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        file = tmp_path / "open.html"
+        for address in (door.address(f"/view/{task_id}"), door.address("/").partition("?")[0]):
+            file.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
+            await page.goto(file.as_uri())
+            await page.wait_for_url(address.partition("?")[0])
+            await expect(page.locator("main")).to_be_visible()
+
+
+async def test_other_browser_is_kept_out(browser: Browser, door: Door) -> None:
     """The address without its key is of no use."""
     async with await browser.new_context() as context:
         page = await context.new_page()
@@ -51,7 +66,7 @@ async def test_other_browser_is_kept_out(browser: Browser, door: Loopback) -> No
 
 
 async def test_page_of_another_origin_can_change_nothing(
-    browser: Browser, door: Loopback, site: Site, task_id: str
+    browser: Browser, door: Door, site: Site, task_id: str
 ) -> None:
     """Another port of this machine is another origin, though it shares the cookies."""
     async with await browser.new_context() as context:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from cli.client.door import Loopback
+from cli.client.door import Door
 from tests.browser.conftest import OpenTab, Tab
 from tests.browser.site import BUCKET, PLAYER, Site, serve_site
 from tests.polling import eventually
@@ -138,7 +138,7 @@ async def test_address_of_a_recording_is_in_no_log(open_tab: OpenTab, site: Site
 
 async def test_recording_plays_through_the_door(browser: Browser, site: Site) -> None:
     """`transcripts open` passes the redirect and the ranges on."""
-    door = Loopback(site.url, lambda: None)
+    door = Door(site.url, lambda: None)
     await door.start()
     async with await browser.new_context() as context:
         page = await context.new_page()

@@ -127,7 +127,7 @@ def test_doctor_of_results_without_callers_leads_to_the_deployment(
     deployed: FakePrograms, server: ScriptedServer
 ) -> None:
     """Google answers 404 for a function that accepts internal traffic only."""
-    server.on("GET /tasks", Reply(404, "<html>404</html>", headers={"Content-Type": "text/html"}))
+    server.on("GET /tasks", Reply(404, b"<html>404</html>", headers={"Content-Type": "text/html"}))
     result = transcripts("doctor", "--env", "production", "--json")
     checks = json.loads(result.stdout)["checks"]
     (problem,) = [check for check in checks if not check["ok"]]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,8 @@ import urllib3
 from msgspec.structs import replace
 
 from cli.client import api
+from cli.client import api as api_module
+from cli.client.api import Api
 from cli.client.target import Choice, find_target
 from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
@@ -22,6 +25,7 @@ from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.results import a_task, summary_of, whole_task
 from transcripts.results.answers import Left, Part, TaskDeleted, TaskList
 from transcripts.submissions.answers import EnqueueResult, Receipt
+from transcripts.submissions.requests import RequestBody
 from transcripts.tasks.task import Speaker, Status
 
 EMPTY = Reply(200, TaskList([], None))
@@ -333,6 +337,50 @@ def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(503, b""), "unreachable"),
+        (Reply(502, b"<html>"), "unreachable"),
+        (Reply(401, b"<html>"), "failed"),
+        (Reply(200, b"<html>"), "unreachable"),
+        (error(400, "object_refused", "This object can't be transcribed."), "object_refused"),
+    ],
+)
+def test_submit_of_a_batch_says_what_became_of_each_input(
+    server: ScriptedServer, reply: Reply, reason: str
+) -> None:
+    """However one fails: those before it are named, and those after it are submitted."""
+    good = [Reply(202, EnqueueResult(queued=[name])) for name in ("s1", "s3")]
+    server.on("POST /", good[0], reply, good[1])
+    result = transcripts("submit", "gs://b/1.mp4", "gs://b/2.mp4", "gs://b/3.mp4", "--json")
+    submissions = json.loads(result.stdout)["submissions"]
+    assert [each["submission_id"] for each in submissions] == ["s1", None, "s3"]
+    assert [each["reason"] for each in submissions] == [None, reason, None]
+    assert result.exit_code == 1
+
+
+def test_submit_that_is_interrupted_has_named_what_was_bought(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As text and as JSON."""
+    server.on("POST /", Reply(202, EnqueueResult(queued=["s1"])))
+    submit = Api.submit
+
+    def interrupted(api: Api, body: RequestBody, kind: Any) -> Any:
+        if body.uri == "gs://b/2.mp4":
+            raise KeyboardInterrupt
+        return submit(api, body, kind)
+
+    monkeypatch.setattr(Api, "submit", interrupted)
+    inputs = ("gs://b/1.mp4", "gs://b/2.mp4", "gs://b/3.mp4")
+    result = transcripts("submit", *inputs)
+    assert (result.exit_code, "gs://b/1.mp4  queued  submission s1" in result.stdout) == (130, True)
+    result = transcripts("submit", *inputs, "--json")
+    (bought,) = json.loads(result.stdout)["submissions"]
+    assert (result.exit_code, bought["submission_id"]) == (130, "s1")
+
+
 @pytest.mark.parametrize("given", ["missing.mp4", ".", "empty.mp4"])
 def test_submit_of_something_that_is_no_file_sends_nothing(
     server: ScriptedServer, given: str
@@ -359,6 +407,44 @@ def test_watch_goes_on_through_an_outage(server: ScriptedServer) -> None:
     assert "The watch goes on." in result.stderr
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(500, b"<html>"),
+        Reply(404, b"<html>"),
+        Reply(408, b""),
+        Reply(403, b"<html>"),
+        Reply(200, b"<html>Log in to this network"),
+        Reply(302, b"", {"Location": "http://portal.example"}),
+    ],
+)
+def test_watch_goes_on_after_an_answer_that_is_not_the_functions(
+    server: ScriptedServer, answer: Reply
+) -> None:
+    """After a good answer, what a platform or a network says in between is an outage."""
+    waiting = Reply(200, whole_task(a_task("t", status=Status.SUBMITTED)))
+    server.on("GET /tasks/t", waiting, answer, Reply(200, whole_task(TASK)))
+    result = transcripts("watch", "t")
+    assert (result.exit_code, "The watch goes on." in result.stderr) == (0, True)
+
+
+def test_watch_renews_a_token_that_has_expired(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token lasts an hour, a watch may take longer; a token that was just fetched is final."""
+    tokens = iter(["first", "second", "third"])
+    monkeypatch.setattr(api_module, "id_token", lambda *_: next(tokens))
+    monkeypatch.setattr(api_module, "RENEW_AFTER_S", 0.0)
+    waiting = Reply(200, whole_task(a_task("t", status=Status.SUBMITTED)))
+    server.on("GET /tasks/t", waiting, Reply(401, b"<html>"), Reply(200, whole_task(TASK)))
+    assert transcripts("watch", "t").exit_code == 0
+    sent = [request.headers["authorization"] for request in server.of("GET /tasks/t")]
+    assert sent == ["Bearer first", "Bearer first", "Bearer second"]
+    monkeypatch.setattr(api_module, "RENEW_AFTER_S", 60.0)
+    server.on("GET /tasks/t", Reply(401, b"<html>"))
+    assert transcripts("watch", "t").exit_code == 4
+
+
 # changes ----------------------------------------------------------------------------------------
 
 
@@ -380,6 +466,16 @@ def test_rename_whose_answer_is_lost_is_not_repeated(server: ScriptedServer) -> 
     (sent,) = server.of("PATCH /tasks/t/speaker_names")
     assert sent.headers["if-match"] == '"1"'
     assert sent.json() == {"Speaker 1": "Ada"}
+
+
+def test_deletion_goes_on_after_one_that_fails(server: ScriptedServer) -> None:
+    """Each is named with what became of it."""
+    server.on("DELETE /tasks/a", Reply(204))
+    server.on("DELETE /tasks/b", Reply(404, b"<html>"))
+    server.on("DELETE /tasks/c", Reply(204))
+    result = transcripts("delete", "a", "b", "c", "--yes")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["a", "c"]
+    assert (result.exit_code, "b  " in result.stderr) == (1, True)
 
 
 def test_deletion_that_leaves_something_exits_1_and_says_what(server: ScriptedServer) -> None:

@@ -15,11 +15,12 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from cli.client import door as loopback
-from cli.client.door import COOKIE, Loopback
+from cli.client import door as door_module
+from cli.client.door import COOKIE_PREFIX, Door
 from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
 from tests.functional.served_results import do, results
+from tests.polling import eventually
 from tests.results import Results
 from tests.viewer import a_transcript
 
@@ -74,10 +75,10 @@ async def upstream() -> AsyncIterator[Upstream]:
     await runner.cleanup()
 
 
-class Door:
+class Visit:
     """The proxy, and a browser that has opened the printed address."""
 
-    def __init__(self, proxy: Loopback, client: httpx.AsyncClient) -> None:
+    def __init__(self, proxy: Door, client: httpx.AsyncClient) -> None:
         self.proxy = proxy
         self.client = client
 
@@ -91,41 +92,107 @@ def tokens() -> list[str]:
 
 
 @pytest.fixture
-async def door(upstream: Upstream, tokens: list[str]) -> AsyncIterator[Door]:
-    proxy = Loopback(upstream.url, lambda: tokens.pop(0))
+async def door(upstream: Upstream, tokens: list[str]) -> AsyncIterator[Visit]:
+    proxy = Door(upstream.url, lambda: tokens.pop(0))
     await proxy.start()
     base = proxy.address("/").partition("/?")[0]
     async with httpx.AsyncClient(base_url=base) as client:
-        yield Door(proxy, client)
+        yield Visit(proxy, client)
     await proxy.stop()
 
 
-async def test_printed_address_lets_the_browser_in(door: Door, upstream: Upstream) -> None:
+async def test_printed_address_lets_the_browser_in(door: Visit, upstream: Upstream) -> None:
     """The key is out of the address then, and the function never sees it."""
     answer = await door.enter()
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
-    assert "HttpOnly" in answer.headers["Set-Cookie"]
+    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(answer.headers["Set-Cookie"].split("; "))
     assert upstream.requests == []
     answer = await door.client.get("/view/t?q=%2Fa%20b&q=2")
     assert answer.text == "first last"
     method, path, headers, _ = upstream.requests[0]
     assert (method, path) == ("GET", "/view/t?q=%2Fa%20b&q=2")
     assert headers["Authorization"] == "Bearer token-1"
-    assert COOKIE not in headers.get("Cookie", "")
+    assert COOKIE_PREFIX not in headers.get("Cookie", "")
+
+
+async def test_printed_address_works_once(door: Visit, upstream: Upstream) -> None:
+    """A second browser that learns it is kept out, and the cookie is another secret."""
+    address = door.proxy.address("/")
+    assert (await door.client.get(address)).status_code == 200
+    (cookie,) = door.client.cookies.values()
+    assert cookie not in address
+    async with httpx.AsyncClient() as other:
+        assert (await other.get(address)).status_code == 403
+        assert (await other.get(f"{address.partition('?')[0]}?key={cookie}")).status_code == 403
+    assert upstream.requests == []
+
+
+async def test_two_doors_let_the_same_browser_in(door: Visit, upstream: Upstream) -> None:
+    """Cookies ignore ports, so each door has a cookie of its own."""
+    second = Door(upstream.url, lambda: "token-of-the-second")
+    await second.start()
+    await door.enter()
+    await door.client.get(second.address("/"))
+    for address in (str(door.client.base_url), second.address("/").partition("?")[0]):
+        assert (await door.client.get(address)).text == "first last"
+    await second.stop()
+
+
+async def test_link_of_another_site_is_followed_by_the_page_itself(
+    door: Visit, upstream: Upstream
+) -> None:
+    """Browsers keep a strict cookie back where another site leads here."""
+    answer = await door.client.get("/view/t?q=a", headers=NAVIGATION)
+    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/view/t?q=a")
+    again = {**NAVIGATION, "Sec-Fetch-Site": "same-origin"}
+    assert (await door.client.get("/view/t?q=a", headers=again)).status_code == 403
+    assert upstream.requests == []
+
+
+def test_open_gives_the_browser_no_key_as_argument(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every user of the machine can read arguments; the file is this user's only."""
+    do(results.put(a_transcript()))
+    script = tmp_path / "browser"
+    lines = ("#!/bin/sh", f'echo "$1" > {tmp_path}/given', f'cp "${{1#file://}}" {tmp_path}/page')
+    script.write_text("\n".join(lines))
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{script} %s")
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [PROGRAM, "open", "t", "--port", "0"], stdout=subprocess.PIPE, cwd=tmp_path, text=True
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        copied = tmp_path / "page"
+        asyncio.run(eventually(lambda: copied.exists() and bool(copied.read_text())))
+        given = (tmp_path / "given").read_text()
+        assert given.startswith("file:///")
+        assert "key=" not in given
+        address = (tmp_path / "page").read_text().partition("url=")[2].partition('"')[0]
+        assert "site meeting" in opened(address)
+        assert not Path(given.strip().removeprefix("file://")).parent.stat().st_mode & 0o077
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        process.communicate()
 
 
 @pytest.mark.parametrize("path", ["/", "/?key=", "/?key=wrong", "/tasks/t"])
 async def test_browser_without_the_key_is_refused(
-    door: Door, upstream: Upstream, path: str
+    door: Visit, upstream: Upstream, path: str
 ) -> None:
     """So are other users of this machine."""
     assert (await door.client.get(path)).status_code == 403
-    assert (await door.client.get(path, headers={"Cookie": f"{COOKIE}=wrong"})).status_code == 403
+    assert (
+        await door.client.get(path, headers={"Cookie": f"{door.proxy._cookie}=wrong"})
+    ).status_code == 403
     assert upstream.requests == []
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "127.0.0.1", "127.0.0.1.nip.io"])
-async def test_other_host_is_refused(door: Door, upstream: Upstream, host: str) -> None:
+async def test_other_host_is_refused(door: Visit, upstream: Upstream, host: str) -> None:
     """With the port too: a name that another site lets resolve to 127.0.0.1."""
     await door.enter()
     port = door.client.base_url.port
@@ -156,7 +223,7 @@ async def test_other_host_is_refused(door: Door, upstream: Upstream, host: str) 
     ],
 )
 async def test_request_of_another_site_is_refused(
-    door: Door, upstream: Upstream, method: str, headers: dict[str, str], status: int
+    door: Visit, upstream: Upstream, method: str, headers: dict[str, str], status: int
 ) -> None:
     """A reader may follow a link from another site; that site can read and send nothing."""
     await door.enter()
@@ -167,13 +234,14 @@ async def test_request_of_another_site_is_refused(
 
 @pytest.mark.parametrize("target", ["@evil.example/", "http://evil.example/", "*"])
 async def test_request_without_a_path_is_refused(
-    door: Door, upstream: Upstream, target: str
+    door: Visit, upstream: Upstream, target: str
 ) -> None:
     """It could change the host that the token is sent to."""
     await door.enter()
     port = door.client.base_url.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    cookie = f"{COOKIE}={door.client.cookies[COOKIE]}"
+    ((name, value),) = door.client.cookies.items()
+    cookie = f"{name}={value}"
     lines = [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Cookie: {cookie}"]
     writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
     assert (await reader.readline()).split()[1] in (b"400", b"403")
@@ -183,7 +251,7 @@ async def test_request_without_a_path_is_refused(
 
 
 async def test_headers_of_the_browser_cannot_replace_the_token(
-    door: Door, upstream: Upstream
+    door: Visit, upstream: Upstream
 ) -> None:
     """Nor say where the request comes from; the other cookies pass."""
     await door.enter()
@@ -208,7 +276,7 @@ async def test_headers_of_the_browser_cannot_replace_the_token(
     assert upstream.requests[-1][3] == b"a=1"
 
 
-async def test_answer_passes_with_its_status_and_headers(door: Door, upstream: Upstream) -> None:
+async def test_answer_passes_with_its_status_and_headers(door: Visit, upstream: Upstream) -> None:
     """Redirects are the browser's to follow."""
     await door.enter()
     upstream.status = 303
@@ -218,7 +286,7 @@ async def test_answer_passes_with_its_status_and_headers(door: Door, upstream: U
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
 
 
-async def test_token_that_is_not_accepted_is_replaced(door: Door, upstream: Upstream) -> None:
+async def test_token_that_is_not_accepted_is_replaced(door: Visit, upstream: Upstream) -> None:
     """By the next request; a usual token serves many."""
     await door.enter()
     for _ in range(2):
@@ -231,19 +299,19 @@ async def test_token_that_is_not_accepted_is_replaced(door: Door, upstream: Upst
 
 
 async def test_old_token_is_replaced(
-    door: Door, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    door: Visit, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before it expires."""
     await door.enter()
     await door.client.get("/")
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + loopback.TOKEN_AGE_S + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + door_module.TOKEN_AGE_S + 1)
     await door.client.get("/")
     assert upstream.sent["Authorization"] == "Bearer token-2"
 
 
 async def test_login_that_has_expired_is_explained(
-    upstream: Upstream, door: Door, tokens: list[str]
+    upstream: Upstream, door: Visit, tokens: list[str]
 ) -> None:
     """In the browser, where the reader is."""
 
@@ -256,7 +324,7 @@ async def test_login_that_has_expired_is_explained(
     assert (answer.status_code, answer.text) == (502, "Log in: gcloud auth login\n")
 
 
-async def test_function_that_does_not_answer_is_502(door: Door) -> None:
+async def test_function_that_does_not_answer_is_502(door: Visit) -> None:
     """The page says which address."""
     await door.enter()
     door.proxy._target_url = f"http://127.0.0.1:{free_port()}"
@@ -265,7 +333,7 @@ async def test_function_that_does_not_answer_is_502(door: Door) -> None:
     assert "does not answer" in answer.text
 
 
-async def test_answer_that_breaks_off_never_looks_whole(door: Door, upstream: Upstream) -> None:
+async def test_answer_that_breaks_off_never_looks_whole(door: Visit, upstream: Upstream) -> None:
     """The browser sees an error, as without the proxy."""
     await door.enter()
     upstream.breaks = True
@@ -273,12 +341,21 @@ async def test_answer_that_breaks_off_never_looks_whole(door: Door, upstream: Up
         await door.client.get("/")
 
 
-async def test_port_that_is_taken_is_a_failure(door: Door, upstream: Upstream) -> None:
+async def test_port_that_is_taken_is_a_failure(door: Visit, upstream: Upstream) -> None:
     """With what to do."""
-    second = Loopback(upstream.url, lambda: None)
+    second = Door(upstream.url, lambda: None)
     with pytest.raises(Failure, match="--port"):
         await second.start(door.client.base_url.port or 0)
     await second.stop()
+
+
+def opened(address: str) -> str:
+    """Return the page that a browser shows for an address."""
+    with httpx.Client() as client:
+        first = client.get(address)
+        return client.get(
+            httpx.URL(address).join(first.headers["Refresh"].partition("url=")[2])
+        ).text
 
 
 def test_command_opens_the_transcript_and_ends_with_ctrl_c(
@@ -294,12 +371,7 @@ def test_command_opens_the_transcript_and_ends_with_ctrl_c(
     assert process.stdout is not None
     try:
         address = process.stdout.readline().strip()
-        with httpx.Client(follow_redirects=True) as client:
-            answer = client.get(address)
-        assert answer.status_code == 200
-        assert "site meeting" in answer.text
-        assert answer.url.path == "/view/t"
-        assert not answer.url.query
+        assert "site meeting" in opened(address)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

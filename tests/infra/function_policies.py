@@ -393,6 +393,11 @@ def static_ip_decides_the_network(plan: Plan) -> Iterator[str]:
     lifecycle = block(plan.source.resources["google_cloudfunctions2_function.this"], "lifecycle")
     if "${terraform_data.network[each.key]}" not in lifecycle.get("replace_triggered_by", []):
         yield "functions would stay in the network when static_ip is turned off"
+    for resource in plan.resources:
+        if resource.address.startswith("terraform_data.network["):
+            reaches = on and resource.key in ("submit", "results")
+            if resource["triggers_replace"] is not reaches:
+                yield f"{resource.key} is made anew at {resource['triggers_replace']}"
     kinds = ("network", "subnetwork", "address", "router", "router_nat")
     for kind in kinds:
         if len(plan.all(f"compute_{kind}")) != on:

@@ -10,7 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cli.local.processes import ROOT, ChildProcess, free_port
+from cli import ROOT
+from cli.local.processes import ChildProcess, free_port
 from cli.local.queue_runner import QUEUE
 from cli.local.tasks_server import TasksServer
 from tests.contracts.queue import ID, QueueContract, SendingContract, SubmitEndpoint
