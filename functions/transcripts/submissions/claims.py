@@ -301,7 +301,7 @@ def _labelled(entry: Submission, labels: Mapping[str, str] | None) -> Submission
 def _at_latest(entry: Submission, source: Source | None) -> Submission:
     """Read an object that is not uploaded yet from its latest generation: the others may be gone.
 
-    Cloud Storage numbers generations in the order of time; their events come in any order.
+    Cloud Storage numbers generations in the order of time; their events arrive in any order.
     """
     if source is None or entry.source is None or entry.state is State.UPLOADED:
         return entry

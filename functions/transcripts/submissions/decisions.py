@@ -1,4 +1,4 @@
-"""What a caller asks of the ledger, and how the ledger decides; ``claims`` has the rules."""
+"""The requests of callers to the ledger, and its decisions; ``claims`` has the rules."""
 
 from __future__ import annotations
 

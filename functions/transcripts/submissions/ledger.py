@@ -1,8 +1,8 @@
 """The purchase ledger: each call reads an entry, decides, and writes the decision as one step.
 
-The decisions are the pure functions of ``claims`` and ``transitions``. What has to change together
-is written in one commit: the entry, the owner of its asset, the spend counters, and the
-submission's side of a task. A commit that meets another writer is decided again on the new state.
+The decisions are the pure functions of ``claims`` and ``transitions``. One commit writes everything
+that changes together: the entry, the owner of its asset, the spend counters, and the submission's
+side of a task. A commit that meets another writer is decided again on the new state.
 """
 
 from __future__ import annotations
