@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ import msgspec
 
 from transcripts.exports.options import DEFAULTS, OPTIONS
 from transcripts.exports.registry import FORMATS
+from transcripts.results import filters
+from transcripts.results.filters import FILTERS, Parser
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import OPEN, State
@@ -154,6 +157,36 @@ def export_media_types() -> Iterator[str]:
         yield f"{media_type}: {{schema: {{type: {kind}}}}}" if is_text else f"{media_type}: {{}}"
 
 
+_SCHEMAS: Final[Mapping[Parser, str]] = {
+    filters.an_id: '{$ref: "#/components/schemas/Id"}',
+    filters.label: '{type: string, pattern: "^[^:]+:", maxLength: 1500}',
+    filters.uri: '{type: string, pattern: "^gs://", maxLength: 1500}',
+    filters.null_if_true: '{type: string, const: "true"}',
+}
+"""The schemas of the values of filters; those of an enumeration have its name."""
+
+
+def _filter_parameters(collection: str) -> Iterator[str]:
+    """Yield the filters of a list as parameters."""
+    for name, row in FILTERS[collection].items():
+        schema = _SCHEMAS.get(row.parse, f'{{$ref: "#/components/schemas/{name.capitalize()}"}}')
+        yield f"- name: {name}"
+        yield "  in: query"
+        yield f'  description: "{row.description}"'
+        yield f"  schema: {schema}"
+
+
+def list_filters() -> Iterator[str]:
+    """Yield the table of the filters of the lists."""
+    yield "| list | filter | selects | in the command |"
+    yield "| --- | --- | --- | --- |"
+    for collection, rows in FILTERS.items():
+        for name, row in rows.items():
+            option = f"`{row.option}`" if row.option else ""
+            value = f"{name}={row.example}"
+            yield f"| `GET /{collection}` | `{value}` | {row.description} | {option} |"
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "settings": settings,
     "transitions": transitions,
@@ -161,6 +194,9 @@ TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "format_names": format_names,
     "export_options": export_options,
     "export_media_types": export_media_types,
+    "task_filters": partial(_filter_parameters, "tasks"),
+    "submission_filters": partial(_filter_parameters, "submissions"),
+    "list_filters": list_filters,
 }
 
 GENERATED: Final = (*sorted(DOCS.glob("*.md")), DOCS / "openapi.yaml")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -15,58 +15,74 @@ from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options
 from cli.output import clock, local_time, note, print_json, source_of, table
 from transcripts.results.answers import SubmissionList, SubmissionView, Summary, TaskList
-from transcripts.submissions.submission import State
+from transcripts.results.filters import FILTERS, Filter
 from transcripts.tasks.task import Status
 
-STATUSES: Final = tuple(str(status) for status in Status if status is not Status.DELETED)
-"""Those that a list can show: a deleted task is in no list."""
+
+class _FilterOption(NamedTuple):
+    """An option of `list`: the collection that it lists, and the filter's name and row."""
+
+    option: str
+    collection: str
+    name: str
+    row: Filter
+
+
+_FILTERS: Final = {
+    f"{collection}_{name}": _FilterOption(row.option, collection, name, row)
+    for collection, filters in FILTERS.items()
+    for name, row in filters.items()
+    if row.option
+}
+"""The options of `list` for filters, by the name of the argument."""
+
+
+def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    for argument, (option, _, _, row) in reversed(_FILTERS.items()):
+        kind = click.Choice(row.choices) if row.choices else None
+        decorate = click.option(
+            option,
+            argument,
+            metavar=row.metavar,
+            type=kind,
+            is_flag=row.is_switch,
+            default=None,
+            help=f"Only {row.description}.",
+        )
+        command = decorate(command)
+    return command
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice(STATUSES), help="Only tasks with this status.")
-@click.option("--asset", "asset_id", metavar="re_…", help="Only tasks of this asset.")
-@click.option("--label", metavar="KEY:VALUE", help="Only tasks with this label.")
-@click.option("--unmatched", is_flag=True, help="Only results that no submission bought.")
+@_filter_options
 @click.option("--since", metavar="TIME", help="Created at this RFC 3339 time or later.")
 @click.option("--until", metavar="TIME", help="Created before this time.")
-@click.option(
-    "--state",
-    type=click.Choice(tuple(map(str, State))),
-    help="List submissions in this state instead.",
-)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @json_option
 @target_options
-def list_command(  # noqa: PLR0913 - one for each option
+def list_command(
     *,
-    status: str | None,
-    asset_id: str | None,
-    label: str | None,
-    unmatched: bool,
     since: str | None,
     until: str | None,
-    state: str | None,
     limit: int,
     as_json: bool,
     choice: Choice,
+    **values: str | bool | None,
 ) -> None:
-    """List tasks, newest first; with --state, submissions."""
-    filters = {"status": status, "asset_id": asset_id, "label": label, "state": state}
-    given = [name for name, value in filters.items() if value] + ["unmatched"] * unmatched
+    """List tasks, newest first; with a filter of submissions, submissions."""
+    given = [argument for argument in _FILTERS if values[argument] is not None]
     if len(given) > 1:
-        raise Failure(
-            "Give one of --status, --asset, --label, --unmatched, --state.", ExitCode.USAGE
-        )
-    key = "submissions" if state else "tasks"
-    query = filters | {
-        "unmatched": unmatched or None,
+        options = ", ".join(each.option for each in _FILTERS.values())
+        raise Failure(f"Give one of {options}.", ExitCode.USAGE)
+    key = _FILTERS[given[0]].collection if given else "tasks"
+    query = {_FILTERS[argument].name: values[argument] for argument in given} | {
         "created_after": since,
         "created_before": until,
         "page_size": min(limit, MAX_PAGE_SIZE),
     }
     api = open_api(choice)
     found: Sequence[Summary] | Sequence[SubmissionView]
-    if state:
+    if key == "submissions":
         entries = (page.submissions for page in api.pages("/submissions", SubmissionList, query))
         found = submissions = list(islice(chain.from_iterable(entries), limit))
         lines = _submissions(submissions)

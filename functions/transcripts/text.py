@@ -80,11 +80,6 @@ def xml_text(text: str) -> str:
     return text.replace(">", "&gt;") if ">" in text else text
 
 
-def xml_attribute(text: str) -> str:
-    """Return ``text``, which has no control characters, as an XML attribute's value."""
-    return xml_text(text).replace('"', "&quot;")
-
-
 def right_to_left(text: str) -> bool:
     """Tell whether the first letter of ``text`` is of a script that is written leftwards."""
     if text.isascii():

@@ -15,10 +15,12 @@ from playwright.async_api import Browser, async_playwright
 from cli.local.processes import ChildProcess, free_port, function_process
 from tests.browser.chromium import find_chromium
 from tests.viewer import a_list, a_transcript
+from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
 from transcripts.ports import Write
+from transcripts.retry import Retrier
 from transcripts.submissions.submission import submission_path
 from transcripts.tasks.task import Source, Task, task_path
 
@@ -51,6 +53,10 @@ class Site:
 
     async def put(self, task: Task) -> None:
         await self.documents.commit(Write(task_path(task.task_id), task))
+
+    async def rename(self, task_id: str, name: str, display_name: str) -> None:
+        """Name a speaker as a program does."""
+        await SpeakerNames(self.documents, Retrier()).rename(task_id, {name: display_name})
 
     async def put_recorded(self, task: Task, name: str) -> Path:
         """Store a task whose recording is in the bucket, and return the file."""

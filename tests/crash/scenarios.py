@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cli.fake_mavi.faults import Faults
 from tests.crash.fault_plan import (
@@ -24,9 +25,8 @@ from transcripts.errors import (
 )
 from transcripts.ports import ObjectReader, ObjectSource
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject
-from transcripts.submissions.submission import (
-    State,
-)
+from transcripts.submissions.submission import State, submission_id_of_object
+from transcripts.tasks.task import Task
 from transcripts.uploads.stored_object import StoredObject
 
 
@@ -70,6 +70,25 @@ class Scenario:
 async def event(instance: Run, subject: Subject) -> None:
     assert subject.stored is not None
     await instance.intake.enqueue_upload(subject.stored)
+
+
+MD5 = "bWQ1"
+
+
+async def same_bytes(instance: Run, subject: Subject) -> None:
+    assert subject.stored is not None
+    await instance.intake.enqueue_upload(replace(subject.stored, md5=MD5))
+
+
+async def bought_in_another_generation(environment: Environment, subject: Subject) -> None:
+    assert subject.stored is not None
+    earlier = replace(subject.stored, generation="1", md5=MD5)
+    await Run(environment, FaultPlan()).intake.enqueue_upload(earlier)
+    ledger = environment.ledger()
+    entry = await ledger.read(submission_id_of_object(earlier.uri, earlier.generation))
+    assert entry is not None
+    task = Task(task_id="earlier", submission_id=entry.submission_id)
+    await ledger.record_purchase(entry, task, within=timedelta(0))
 
 
 async def listed(instance: Run, subject: Subject) -> object:
@@ -179,6 +198,14 @@ SCENARIOS = {
     ),
     "an object by the other way": Scenario(
         event, of_object=True, faults=answers(signed_url=[400] * 99), needs=("mavi upload",)
+    ),
+    "an object whose bytes were bought in another generation": Scenario(
+        same_bytes,
+        of_object=True,
+        before=bought_in_another_generation,
+        needs=("read recordings", "commit submissions=rejected"),
+        end=State.REJECTED,
+        jobs=0,
     ),
     "an object that Mavi loses once": Scenario(
         event, of_object=True, faults=lambda: Faults(upload_fails=1), needs=("mavi send",)

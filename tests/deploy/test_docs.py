@@ -14,9 +14,7 @@ from cli.deploy.environment import declared_variables
 from cli.deploy.preflight import FIRST_APIS
 from tests.deploy.conftest import ROOT
 from tests.infra.source import Source
-from transcripts.results.listing import INDEXES
 from transcripts.settings import FUNCTIONS
-from transcripts.submissions.sweep import QUERIES
 
 DOCUMENTS: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 GUIDE: Final = (ROOT / "docs" / "deploy.md").read_text()
@@ -168,7 +166,6 @@ FACTS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
     (r"terraform_version: ~(\d\.\d+)", lambda: required("terraform")),
     (r"`hashicorp/google` (\d\.\d+)", lambda: "7.46"),  # the stand-in's schema
     (rf"({NUMBER}) functions\s+are built", lambda: len(FUNCTIONS)),
-    (rf"({NUMBER}) composite indexes", lambda: len(QUERIES) + len(INDEXES)),
     (rf"media deleted after ({NUMBER}) days", lambda: default("upload_retention_days")),
     (rf"({NUMBER}) days in the bucket", lambda: default("upload_retention_days")),
     (rf"({NUMBER}) tasks? a second", lambda: default("mavi_requests_per_second")),

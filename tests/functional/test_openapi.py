@@ -20,8 +20,9 @@ from tests.results import Results, a_submission, a_task
 from transcripts import errors
 from transcripts.callbacks.kinds import Kind
 from transcripts.results import answers as results_answers
+from transcripts.results.filters import FILTERS
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
-from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS, api_routes
+from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier
 from transcripts.submissions import answers as submit_answers
 from transcripts.submissions import submission
@@ -33,7 +34,7 @@ from transcripts.tasks.task import Source, Status
 PATHS = sorted(set(DESCRIPTION["paths"]) - {"/"})
 """Those of results; submit has one path."""
 
-LISTS = {"/tasks": TASK_FILTERS, "/submissions": SUBMISSION_FILTERS}
+LISTS = {f"/{collection}": filters for collection, filters in FILTERS.items()}
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Results:
 
 def test_paths_are_those_of_the_routes(results: Results) -> None:
     """With their methods. The pages for people are no API, and are not described."""
-    nothing: Any = dict.fromkeys(("names", "deletion", "renormalizer"))
+    nothing: Any = dict.fromkeys(("names", "deletion", "renormalizer", "accountant"))
     routes = api_routes(
         results.documents,
         Retrier(),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -23,8 +24,7 @@ from tests.results import LONG, Results, a_submission, a_task
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.ports import Query
-from transcripts.results.listing import INDEXES
-from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
+from transcripts.results.filters import FILTERS, INDEXES
 from transcripts.tasks.task import page_path
 
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "p"}
@@ -141,17 +141,10 @@ def index_of(query: Query[Any]) -> tuple[Any, ...] | None:
 
 async def test_every_filter_has_its_index(on_fakes: Results, memory: MemoryDocuments) -> None:
     """Firestore refuses a query without its composite index, and the emulator does not."""
-    values = {
-        "status": "failed",
-        "state": "pending",
-        "label": "a:b",
-        "unmatched": "true",
-        "uri": "gs://b/o",
-    }
-    for path, filters in (("tasks", TASK_FILTERS), ("submissions", SUBMISSION_FILTERS)):
+    for path, filters in FILTERS.items():
         for times in ("", "&created_after=2026-01-01T00:00:00Z&page_size=1"):
-            for name in filters:
-                answer = await on_fakes.get(f"/{path}?{name}={values.get(name, 'x')}{times}")
+            for name, row in filters.items():
+                answer = await on_fakes.get(f"/{path}?{name}={quote(row.example)}{times}")
                 assert answer.status_code == 200
     assert {index_of(query) for query in memory.queries} == set(INDEXES)
     assert len(INDEXES) == len(set(INDEXES))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import google.auth
 import pytest
 from aiohttp import web
+from google.auth.credentials import Credentials
+from google.auth.exceptions import RefreshError
 
 from tests.functional.storage import (
     Storage,
@@ -21,7 +24,7 @@ from transcripts.errors import (
     ObjectUnreadable,
     TranscriptsError,
 )
-from transcripts.google.objects import translate
+from transcripts.google.objects import CloudStorageObjects, translate
 
 CSEK_SENTENCE = "The target object is encrypted by a customer-supplied encryption key."
 PAYS_SENTENCE = "Bucket is a requester pays bucket but no user project provided."
@@ -115,3 +118,26 @@ async def test_stat_object_under_a_customer_key_tells_it(storage: Storage) -> No
     with cloud_storage() as source:
         stored = await asyncio.to_thread(source.stat, "uploads", "a.mp4", None)
     assert stored.customer_encrypted
+
+
+class WithoutToken(Credentials):  # type: ignore[misc] # google-auth has no types
+    """An identity that gets no token, and counts how often it asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refreshes = 0
+
+    def refresh(self, request: object) -> None:
+        self.refreshes += 1
+        raise RefreshError("no token")
+
+
+def test_stat_object_without_a_token_is_unavailable_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """google-auth has repeated its own request; the caller tries again later."""
+    identity = WithoutToken()
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (identity, "p"))
+    with pytest.raises(ObjectUnavailable):
+        CloudStorageObjects(None).stat("uploads", "a.mp4", None)
+    assert identity.refreshes == 1

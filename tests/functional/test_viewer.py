@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,12 +12,14 @@ from msgspec.structs import replace
 
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.viewer_pages import NAVIGATION, Page, Reader, fill, memory, reader, results
-from tests.results import LONG, Results
+from tests.results import LONG, Results, a_submission, a_task
 from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.exports.registry import FORMATS
 from transcripts.results.listing import MAX_PAGE_SIZE
+from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
+from transcripts.submissions.submission import State
 from transcripts.tasks.task import Status, page_path
-from transcripts.viewer.entries import SEARCHED_PAGES
+from transcripts.viewer.entries import FILTER_WORDS, SEARCHED_PAGES
 from transcripts.viewer.rendering import MEDIA_TYPES, asset_path, assets
 from transcripts.viewer.states import STATE_WORDS, STATUS_WORDS
 
@@ -64,6 +67,124 @@ async def test_list_pages_lead_to_every_task(results: Results, reader: Reader) -
         assert form.named("status") == ["succeeded"]
         page = await reader.get(f"/?{urlencode(form.fields)}")
     assert len(seen) == len(set(seen)) == 120
+
+
+async def test_list_of_all_has_submissions_without_a_task(results: Results, reader: Reader) -> None:
+    """Queued and rejected uploads stand among the tasks, by time; what has a task stands once."""
+    await results.put(*(a_task(f"t{at}", at) for at in (1, 3, 5)))
+    await results.put_submissions(
+        a_submission("s2", 2.0, state=State.REJECTED, reason="too_large", asset_id="re_2"),
+        a_submission("s3", 3.0, state=State.SUBMITTED, task_id="t3", asset_id="re_3"),
+        a_submission("s4", 4.0, asset_id="re_4"),
+    )
+    page = await reader.get("/")
+    ids = ["t5", "re_4", "t3", "re_2", "t1"]
+    places = [page.text.index(f" {each} ") for each in ids]
+    assert places == sorted(places)
+    assert "re_3" not in page.text
+    assert "Too large" in page.text
+    assert "re_4" in (await reader.get("/?q=RE_4")).text
+    assert "re_4" not in (await reader.get("/?status=submitted")).text
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_list_of_all_pages_lead_to_every_row_once(
+    results: Results, reader: Reader, size: int
+) -> None:
+    """In the order of time, wherever a page ends in either list; some times are equal."""
+    random = Random(size)
+    rows: dict[str, float] = {}
+    for at in range(24):
+        name, moment = f"r{at:02d}", float(random.randint(0, 12))
+        kind = random.choice(("task", "queued", "queued", "requested"))
+        if kind == "task":
+            await results.put(a_task(name, moment))
+        else:
+            state = State.PENDING if kind == "queued" else State.SUBMITTED
+            await results.put_submissions(
+                a_submission(name, moment, state=state, asset_id=f"asset-{name}")
+            )
+        if kind != "requested":
+            rows[name] = moment
+    seen: list[str] = []
+    path = f"/?page_size={size}"
+    while True:
+        page = await reader.get(path)
+        found = re.findall(r"(?<!asset-)r\d\d|(?<=Asset asset-)r\d\d", page.text)
+        seen += list(dict.fromkeys(found))
+        if not any(form.named("page_token") for form in page.forms):
+            break
+        path = f"/?{urlencode(page.form_with('page_token').fields)}"
+        assert len(seen) < 50
+    assert sorted(seen) == sorted(rows)
+    moments = [rows[name] for name in seen]
+    assert moments == sorted(moments, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("status=failed", "Nothing is in this state."),
+        ("state=rejected", "Nothing is in this state."),
+        ("label=a:b", "Nothing has this label."),
+        ("asset_id=none", "Nothing was made from this asset."),
+        ("submission_id=none", "No transcript is of this submission."),
+        ("unmatched=true", "Every transcript was requested here."),
+        ("uri=gs://b/o", "Nothing was uploaded to this address."),
+        ("created_after=2030-01-01T00:00:00Z", "Nothing is from this time."),
+        ("status=failed&created_before=2020-01-01T00:00:00Z", "Nothing is from this time."),
+        ("asset_id=none&q=x", "Nothing here matches."),
+    ],
+)
+async def test_list_that_is_empty_says_why(
+    results: Results, reader: Reader, query: str, words: str
+) -> None:
+    """By its filter, whose value it shows."""
+    await results.put(a_transcript())
+    page = await reader.get(f"/?{query}")
+    assert words in page.text
+    name, _, value = query.partition("&")[0].partition("=")
+    if name in ("label", "asset_id", "submission_id", "uri", "created_after") and "q=" not in query:
+        assert f"{value} ." in page.text
+        assert "Show all" in page.text
+
+
+async def test_list_of_nothing_says_how_to_begin(reader: Reader) -> None:
+    """With no filter to blame."""
+    page = await reader.get("/")
+    assert "There is no transcript yet." in page.text
+    assert "Show all" not in page.text
+
+
+def test_words_exist_for_every_filter() -> None:
+    """Of tasks and of submissions."""
+    times = {"created_after", "created_before"}
+    assert set(FILTER_WORDS) == {*TASK_FILTERS, *SUBMISSION_FILTERS, *times}
+
+
+@pytest.mark.parametrize(
+    ("status", "renews"),
+    [(Status.SUBMITTED, True), (Status.OVERDUE, True), (Status.FAILED, False)],
+)
+async def test_page_that_waits_renews_itself_and_says_so(
+    results: Results, reader: Reader, status: Status, *, renews: bool
+) -> None:
+    """By a header, so that no script is needed."""
+    await results.put(a_task("t", status=status))
+    answer = await reader.client.get("/view/t")
+    assert answer.headers.get("Refresh") == ("60" if renews else None)
+    assert ("This page renews itself every minute." in Page(answer).text) is renews
+
+
+async def test_wrong_method_is_a_page_for_a_browser_only(reader: Reader) -> None:
+    """It keeps what the answer for programs has."""
+    shown = await reader.client.post("/view/t", headers=NAVIGATION)
+    plain = await reader.client.post("/view/t")
+    assert shown.status_code == plain.status_code == 405
+    assert shown.headers["Allow"] == plain.headers["Allow"] == "GET, HEAD"
+    assert "Method not allowed" in Page(shown).text
+    assert plain.json()["error"]["code"] == "method_not_allowed"
+    assert (await reader.client.get("/nowhere")).json()["error"]["code"] == "not_found"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.infra.plan import (
     number,
     seconds,
 )
-from transcripts.results.listing import INDEXES
+from transcripts.results.filters import INDEXES
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import (

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import google.auth
+import grpc.aio
 import pytest
 
+from transcripts.google import channel as channel_module
 from transcripts.google.channel import ChannelError, Connection
 
 
@@ -73,3 +77,25 @@ async def test_connection_with_a_cancelled_caller_serves_the_others() -> None:
     attempt.set_result("connected")
     assert await remaining == "connected"
     assert cancelled.cancelled()
+
+
+@pytest.mark.parametrize("emulator_host", [None, "127.0.0.1:1"])
+async def test_connection_has_keepalive_and_no_limit_of_a_message(
+    monkeypatch: pytest.MonkeyPatch, emulator_host: str | None
+) -> None:
+    """With the clients' own options, a dead connection takes the whole time of a callback."""
+    options: list[tuple[str, int]] = []
+
+    def open_channel(_target: str, **arguments: Any) -> object:
+        options.extend(arguments["options"])
+        return object()
+
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (None, "p"))
+    monkeypatch.setattr(channel_module, "create_channel", open_channel)
+    monkeypatch.setattr(grpc.aio, "insecure_channel", open_channel)
+    connection = Connection("pubsub.googleapis.com", emulator_host, lambda channel: channel)
+    async with connection.client(10):
+        chosen = dict(options)
+    assert chosen["grpc.keepalive_timeout_ms"] <= 5_000
+    assert chosen["grpc.keepalive_time_ms"] <= 60_000
+    assert chosen["grpc.max_receive_message_length"] == -1

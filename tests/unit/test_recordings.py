@@ -76,6 +76,29 @@ async def test_new_generation_of_a_rejected_recording_is_bought(pipeline: Pipeli
     assert (await pipeline.entry(third)).duplicate_of == second
 
 
+async def test_request_for_a_rejected_generation_names_the_one_that_was_bought(
+    pipeline: Pipeline,
+) -> None:
+    """Between the rejection and the request, a later generation was bought."""
+    first = await drop(pipeline, "1")
+    earlier = pipeline.objects.content["uploads", "a/talk.mp4"][0]
+    pipeline.objects.content.clear()
+    await pipeline.service.run(first)
+    second = await drop(pipeline, "2")
+    await pipeline.service.run(second)
+    request = SubmitObject("uploads", "a/talk.mp4", "1", {})
+    result = await pipeline.intake.enqueue_object(request, earlier)
+    assert (result.queued, result.duplicates) == ([], [second])
+
+
+async def test_other_name_without_an_md5_is_another_recording() -> None:
+    """Composite objects have none, and a crc32c alone may be that of another file."""
+    pipeline = Pipeline(limits=ObjectLimits(match_content=True))
+    await drop(pipeline, "1", "a.mp4")
+    await drop(pipeline, "2", "b.mp4")
+    assert len(pipeline.queue.tasks) == 2
+
+
 async def test_waiting_recording_is_read_from_its_latest_generation(pipeline: Pipeline) -> None:
     """The earlier generation is gone; the events come in any order."""
     first = await drop(pipeline, "1")

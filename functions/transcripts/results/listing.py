@@ -1,4 +1,4 @@
-"""Lists, newest first, by pages; which filters they have, and which indexes these need."""
+"""Lists, newest first, by pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from transcripts.ports import Documents, Query
+from transcripts.results.filters import ORDER, Filter, Parser
 from transcripts.results.requests import (
-    Parser,
     bad_parameters,
     decode_token,
     encode_token,
@@ -28,28 +28,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200
 """A larger size is reduced."""
-
-ORDER: Final = "created_at"
-
-INDEXES: Final = (
-    ("tasks", ("status", "ASCENDING"), (ORDER, "DESCENDING")),
-    ("tasks", ("asset_id", "ASCENDING"), (ORDER, "DESCENDING")),
-    ("tasks", ("submission_id", "ASCENDING"), (ORDER, "DESCENDING")),
-    ("tasks", ("label_pairs", "CONTAINS"), (ORDER, "DESCENDING")),
-    ("submissions", ("state", "ASCENDING"), (ORDER, "DESCENDING")),
-    ("submissions", ("source.uri", "ASCENDING"), (ORDER, "DESCENDING")),
-    ("submissions", ("asset_id", "ASCENDING"), (ORDER, "DESCENDING")),
-)
-"""Collection and fields of each composite index that a list needs: one for each filter. So a list
-takes one filter beside the times; a list without one is in the order of an automatic index."""
-
-
-class Filter(NamedTuple):
-    """A parameter that selects documents: by the text of a field, or by an element of a list."""
-
-    field: str
-    parse: Parser
-    is_list: bool = False
 
 
 class ListPage(NamedTuple, Generic[S]):
@@ -113,11 +91,11 @@ class Listing(Generic[S]):
             fields=self.fields,
         )
         for name in given:
-            field, _, is_list = self.filters[name]
-            if is_list:
-                query = replace(query, contains=(field, values[name]))
+            condition = (self.filters[name].field, values[name])
+            if self.filters[name].of_list:
+                query = replace(query, contains=condition)
             else:
-                query = replace(query, where=((field, values[name]),))
+                query = replace(query, where=(condition,))
         if "page_token" in values:
             query = replace(query, after=decode_token(query, values["page_token"]))
         return query

@@ -11,26 +11,19 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 from starlette.datastructures import QueryParams
 
 from transcripts.errors import RequestError
-from transcripts.ids import usable_id
 from transcripts.ports import Query
-
-MAX_VALUE_CHARS: Final = 1_500
-"""Firestore indexes this many bytes of a text."""
+from transcripts.results.filters import Parser
 
 RESOLUTION: Final = timedelta(microseconds=1)
 """The step between two times in every store."""
-
-Parser = Callable[[str], Any]
-"""Reads a value; raises ``ValueError`` that says what it must be."""
 
 
 def read_parameters(parsers: Mapping[str, Parser], query: QueryParams) -> dict[str, Any]:
@@ -65,46 +58,6 @@ def bad_parameters(wrong: Mapping[str, str], known: Mapping[str, Parser]) -> Req
         code="bad_parameter",
         details={"wrong": {name[:100]: text for name, text in wrong.items()}, "parameters": names},
     )
-
-
-def one_of(values: type[StrEnum]) -> Parser:
-    """Return a parser of the members of an enumeration of texts."""
-
-    def parse(text: str) -> Any:
-        try:
-            return values(text)
-        except ValueError:
-            raise ValueError(f"must be one of: {', '.join(values)}") from None
-
-    return parse
-
-
-def an_id(text: str) -> str:
-    """Read an id."""
-    if not usable_id(text):
-        raise ValueError("must be 1 to 128 characters A-Z a-z 0-9 _ -")
-    return text
-
-
-def label(text: str) -> str:
-    """Read a label, ``key:value``; the key may hold no colon then."""
-    key, colon, _ = text.partition(":")
-    if not key or not colon or len(text) > MAX_VALUE_CHARS:
-        raise ValueError("must be key:value")
-    return text
-
-
-def uri(text: str) -> str:
-    """Read the address of an object."""
-    if not text.startswith("gs://") or len(text) > MAX_VALUE_CHARS:
-        raise ValueError("must be gs://bucket/object")
-    return text
-
-
-def null_if_true(text: str) -> None:
-    """Read a switch that can only be on, for documents whose field is null."""
-    if text != "true":
-        raise ValueError("must be true, or left out")
 
 
 def switch(text: str) -> bool:

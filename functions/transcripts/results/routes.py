@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -28,7 +27,8 @@ from transcripts.results.answers import (
     TaskList,
 )
 from transcripts.results.etags import etag, matches
-from transcripts.results.listing import Filter, Listing
+from transcripts.results.filters import SUBMISSION_FILTERS, TASK_FILTERS
+from transcripts.results.listing import Listing
 from transcripts.results.next_steps import task_next_step
 from transcripts.results.streaming import exported, streamed, task_json
 from transcripts.results.transcript_pages import TranscriptReader
@@ -39,17 +39,9 @@ from transcripts.results.views import (
     summary,
 )
 from transcripts.retry import Retrier
-from transcripts.submissions.submission import State, Submission, submission_path
+from transcripts.submissions.submission import Submission, submission_path
 from transcripts.tasks.task import Status, Task
 from transcripts.web import JSON, BodyReader, check_content_type, json_answer
-
-TASK_FILTERS: Final[Mapping[str, Filter]] = {
-    "status": Filter("status", requests.one_of(Status)),
-    "asset_id": Filter("asset_id", requests.an_id),
-    "submission_id": Filter("submission_id", requests.an_id),
-    "label": Filter("label_pairs", requests.label, is_list=True),
-    "unmatched": Filter("submission_id", requests.null_if_true),
-}
 
 
 def task_listing(documents: Documents, retrier: Retrier) -> Listing[Task]:
@@ -161,13 +153,6 @@ def _task_id(request: Request) -> str:
     if not usable_id(task_id):
         raise TaskNotFound
     return task_id
-
-
-SUBMISSION_FILTERS: Final[Mapping[str, Filter]] = {
-    "state": Filter("state", requests.one_of(State)),
-    "uri": Filter("source.uri", requests.uri),
-    "asset_id": Filter("asset_id", requests.an_id),
-}
 
 
 def submission_listing(documents: Documents, retrier: Retrier) -> Listing[Submission]:

@@ -1,8 +1,8 @@
 """The purchase ledger: each call reads an entry, decides, and writes the decision as one step.
 
-The decisions are the pure functions of ``claims`` and ``transitions``. What has to change together
-is written in one commit: the entry, the owner of its asset, the spend counters, and the
-submission's side of a task. A commit that meets another writer is decided again on the new state.
+The decisions are the pure functions of ``claims`` and ``transitions``. One commit writes everything
+that changes together: the entry, the owner of its asset, the spend counters, and the submission's
+side of a task. A commit that meets another writer is decided again on the new state.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Wri
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions import claims, transitions
-from transcripts.submissions.claims import (
-    Change,
+from transcripts.submissions.claims import Change
+from transcripts.submissions.decisions import (
     ClaimDecision,
     EnqueueDecision,
     EraseDecision,

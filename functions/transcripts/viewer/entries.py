@@ -13,6 +13,7 @@ from starlette.datastructures import QueryParams
 
 from transcripts.exports.transcript import title
 from transcripts.ports import Count, Documents
+from transcripts.results.filters import FILTERS, SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.results.listing import MAX_PAGE_SIZE, Listing
 from transcripts.results.routes import submission_listing, task_listing
 from transcripts.retry import Retrier
@@ -150,13 +151,11 @@ class FilterWords(NamedTuple):
 _OTHER_TIME: Final = "Nothing is from this time."
 
 FILTER_WORDS: Final[Mapping[str, FilterWords]] = {
-    "status": FilterWords(None, "Nothing is in this state."),
-    "state": FilterWords(None, "Nothing is in this state."),
-    "label": FilterWords("With the label", "Nothing has this label."),
-    "asset_id": FilterWords("Of the asset", "Nothing was made from this asset."),
-    "submission_id": FilterWords("Of the submission", "No transcript is of this submission."),
-    "unmatched": FilterWords(None, "Every transcript was requested here."),
-    "uri": FilterWords("Uploaded to", "Nothing was uploaded to this address."),
+    **{
+        name: FilterWords(row.shown, row.empty)
+        for rows in FILTERS.values()
+        for name, row in rows.items()
+    },
     "created_after": FilterWords("Created from", _OTHER_TIME),
     "created_before": FilterWords("Created before", _OTHER_TIME),
 }
@@ -164,7 +163,7 @@ FILTER_WORDS: Final[Mapping[str, FilterWords]] = {
 
 _TIMES: Final = frozenset({"created_after", "created_before"})
 _PAGING: Final = frozenset({"page_size", "page_token"})
-_OF_SUBMISSIONS: Final = frozenset({"state", "uri"})
+_OF_SUBMISSIONS: Final = SUBMISSION_FILTERS.keys() - TASK_FILTERS.keys()
 
 _END: Final = "-"
 """In a token of both lists: this one has no more rows."""

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.exports.samples import (
@@ -200,3 +200,75 @@ def test_cues_keep_closing_marks_with_their_sentence() -> None:
     assert len(found) > 2
     assert not [cue for cue in found if cue.text[0] in "」。、"]
     assert "".join(cue.text for cue in found) == text
+
+
+def sentences(*lengths: int, mark: str = ".") -> str:
+    """Make sentences of so many columns each, mark included."""
+    return " ".join(
+        ("abc " * length)[: length - 2].strip().ljust(length - 1, "x") + mark for length in lengths
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(6, 50), st.sampled_from(".,")), min_size=3, max_size=9),
+    st.integers(0, 9_000_000),
+)
+def test_cue_of_two_parts_ends_at_the_pause_nearest_to_the_middle(
+    parts: list[tuple[int, str]], start_ms: int
+) -> None:
+    """A sentence's end is better than a clause's; each part has its share of the time."""
+    text = " ".join(sentences(length, mark=mark) for length, mark in parts)
+    assume(85 <= len(text) <= 140)
+    start_s = start_ms / 1000
+    found = made(Segment(start_s, start_s + 6.0, "s1", text))
+    assume(len(found) == 2)
+    wanted = len(text) / 2
+    first_line = text.rfind(" ", 0, 43)
+    latest = text.rfind(" ", 0, first_line + 1 + 43)
+    high = min(latest, int(wanted * 1.4))
+    for mark in ".,":
+        ends = [
+            at + 1
+            for at in range(int(wanted * 0.6), high - 1)
+            if text[at] == mark and text[at + 1] == " "
+        ]
+        if ends:
+            end = min(ends, key=lambda at: (abs(at - int(wanted)), at))
+            assert found[0].text == text[:end]
+            break
+    assert " ".join(cue.text for cue in found) == text
+    length = len(found[0].text)
+    boundary_ms = start_ms + min(max(6000 * length // len(text), 833), 6000 - 833)
+    assert times(found) == [(start_ms, boundary_ms), (boundary_ms, start_ms + 6000)]
+
+
+@pytest.mark.parametrize(
+    ("segment", "shown"),
+    [
+        # Longer than seven seconds: each of three parts has its share of the time.
+        (
+            Segment(100.0, 118.0, "s1", sentences(30, 30, 30)),
+            [(100_000, 105_869), (105_869, 111_934), (111_934, 118_000)],
+        ),
+        # Too short for its text: each part has 5/6 of a second where there is room.
+        (Segment(100.0, 100.5, "s1", sentences(60, 60)), [(100_000, 100_833), (100_833, 101_666)]),
+        # A part that is spoken slowly is gone after seven seconds.
+        (
+            Segment(100.0, 130.0, "s1", sentences(12, 12)),
+            [(100_000, 107_000), (114_400, 121_400)],
+        ),
+    ],
+)
+def test_cues_of_a_split_segment_share_its_time(
+    segment: Segment, shown: list[tuple[int, int]]
+) -> None:
+    """All times count from the segment's start, wherever that is."""
+    assert times(made(segment)) == shown
+
+
+def test_cue_at_the_limits_of_time_is_not_split() -> None:
+    """5/6 of a second and seven seconds are long enough, and short enough."""
+    text = "ab " * 20 + "end."
+    for length_ms in (833, 7000):
+        segment = Segment(2.0, 2.0 + length_ms / 1000, "s1", text)
+        assert times(made(segment)) == [(2000, 2000 + length_ms)]
