@@ -15,8 +15,8 @@ from tests.functional.viewer_pages import NAVIGATION, Page, Reader, fill, memory
 from tests.results import LONG, Results, a_submission, a_task
 from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.exports.registry import FORMATS
+from transcripts.results.filters import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.results.listing import MAX_PAGE_SIZE
-from transcripts.results.routes import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Status, page_path
 from transcripts.viewer.entries import FILTER_WORDS, SEARCHED_PAGES
