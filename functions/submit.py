@@ -6,8 +6,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import functions_framework.aio
@@ -16,7 +14,7 @@ from starlette.responses import Response
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents, open_objects, open_publisher, open_queue
+from transcripts.backends import Announce, open_announcer, open_documents, open_objects, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.client import MaviClient, Provider
@@ -36,11 +34,7 @@ from transcripts.submissions.requests import (
 from transcripts.submissions.service import SubmissionService
 from transcripts.submissions.submitter import Submitter
 from transcripts.submissions.uploader import Uploader
-from transcripts.tasks.store import TaskStore
 from transcripts.web import BodyReader, Handler, check_content_type, error_boundary, json_answer
-
-if TYPE_CHECKING:
-    from transcripts.results.events import ResultEvents
 
 
 def compose(  # noqa: PLR0913 - every part of the function, each by its name
@@ -54,7 +48,7 @@ def compose(  # noqa: PLR0913 - every part of the function, each by its name
     retrier: Retrier,
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    announce: Callable[[str], Awaitable[None]] | None = None,
+    announce: Announce | None = None,
 ) -> Handler:
     """Build the function around a backend and a provider; tests give fakes.
 
@@ -95,21 +89,6 @@ def compose(  # noqa: PLR0913 - every part of the function, each by its name
 
 settings = SubmitSettings.load(os.environ)
 documents = open_documents(settings, os.environ)
-
-
-@cache
-def _events() -> ResultEvents:
-    """Return what tells of results, imported by the first one that comes before its submission."""
-    from transcripts.results.events import ResultEvents
-
-    publisher = open_publisher(settings, os.environ)
-    return ResultEvents(TaskStore(documents, Retrier()), publisher, settings.results_topic)
-
-
-async def _announce(task_id: str) -> None:
-    await _events().publish(task_id)
-
-
 handle = compose(
     settings,
     documents=documents,
@@ -120,7 +99,7 @@ handle = compose(
     ),
     log=Log("submit"),
     retrier=Retrier(),
-    announce=_announce if settings.results_topic else None,
+    announce=open_announcer(settings, documents, os.environ),
 )
 
 

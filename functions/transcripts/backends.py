@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from transcripts.logs import utc_now
 from transcripts.ports import (
@@ -13,12 +15,20 @@ from transcripts.ports import (
     Publisher,
     SubmitQueue,
 )
+from transcripts.retry import Retrier
 from transcripts.settings import (
     EMBEDDED,
+    AnnouncingSettings,
     QueueSettings,
     Settings,
     StoreSettings,
 )
+
+if TYPE_CHECKING:
+    from transcripts.results.events import ResultEvents
+
+Announce = Callable[[str], Awaitable[None]]
+"""Publishes the event of a task, by its id."""
 
 
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
@@ -31,6 +41,31 @@ def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:
     from transcripts.google.publisher import PubSubPublisher
 
     return PubSubPublisher(environ.get("PUBSUB_EMULATOR_HOST"))
+
+
+def open_announcer(
+    settings: AnnouncingSettings, documents: Documents, environ: Mapping[str, str]
+) -> Announce | None:
+    """Return what publishes the event of a task, None without a topic of results.
+
+    Its parts are imported by the first event.
+    """
+    if not settings.results_topic:
+        return None
+
+    @cache
+    def events() -> ResultEvents:
+        from transcripts.results.events import ResultEvents
+        from transcripts.tasks.store import TaskStore
+
+        store = TaskStore(documents, Retrier())
+        publisher = open_publisher(settings, environ)
+        return ResultEvents(store, publisher, settings.results_topic)
+
+    async def announce(task_id: str) -> None:
+        await events().publish(task_id)
+
+    return announce
 
 
 def open_documents(settings: StoreSettings, environ: Mapping[str, str]) -> Documents:

@@ -21,7 +21,7 @@ from tests.infra.plan import (
     number,
     seconds,
 )
-from transcripts.results.filters import INDEXES
+from transcripts.results.filters import FILTERS, INDEXES
 from transcripts.settings import FUNCTIONS
 from transcripts.submissions import submission
 from transcripts.submissions.submission import (
@@ -44,7 +44,12 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "spend_counters": SpendCounter,
 }
 EXPIRY: Final = "expires_at"
-QUERIED_LISTS: Final = {("tasks", "label_pairs")}
+QUERIED_LISTS: Final = {
+    (collection, row.field)
+    for collection, rows in FILTERS.items()
+    for row in rows.values()
+    if row.of_list
+}
 """Lists of at most 64 short texts that tasks are found by."""
 
 COMPONENTS: Final = "tmp/parallel_composite_uploads/"
