@@ -7,9 +7,11 @@ import mimetypes
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import quote
 
 import click
 import urllib3
@@ -27,8 +29,8 @@ DEFAULT_TYPE: Final = "application/octet-stream"
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """Of a resumable upload: this much is sent again after a lost connection."""
 
+CONNECT_TIMEOUT_S: Final = 10.0
 TIMEOUT_S: Final = 300.0
-_CONFLICT: Final = 412
 _MIB: Final = 1024 * 1024
 
 
@@ -41,26 +43,6 @@ class Uploaded(NamedTuple):
     uri: str
     generation: str | None
     existed: bool
-
-
-class Bucket(Protocol):
-    """Where files are uploaded to."""
-
-    def upload(
-        self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
-    ) -> Uploaded:
-        """Upload a file, unless the object is there; raises ``Failure``."""
-        ...
-
-
-def open_bucket(target: Target, name: str | None = None) -> Bucket:
-    """Return the bucket of a pipeline, or the named one; raises ``Failure``."""
-    if target.stack is not None:
-        return LocalBucket(target.stack.bucket_url, name or target.stack.bucket)
-    bucket = name or target.bucket
-    if not bucket:
-        raise Failure("The bucket is not known. Add --bucket NAME.", ExitCode.USAGE)
-    return GoogleBucket(bucket)
 
 
 class _ReportingFile(io.BufferedReader):
@@ -86,21 +68,20 @@ class LocalBucket:
     def __init__(self, url: str, bucket: str) -> None:
         self._url = url
         self._bucket = bucket
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10, read=TIMEOUT_S))
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S)
+        self._pool = urllib3.PoolManager(retries=False, timeout=timeout)
 
     def upload(
         self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
     ) -> Uploaded:
-        """Upload a file; see ``Bucket``."""
-        from urllib.parse import quote
-
+        """Upload a file, unless the object is there; raises ``Failure``."""
         address = quote(name)
         try:
             known = self._pool.request(
                 "GET", f"{self._url}/storage/v1/b/{self._bucket}/o/{address}"
             )
             if known.status == 200:
-                return self._uploaded(known.json(), existed=True)
+                return _uploaded(known.json(), existed=True)
             with _ReportingFile(path, on_position) as file:
                 answer = self._pool.request(
                     "PUT",
@@ -118,32 +99,35 @@ class LocalBucket:
             ) from error
         if answer.status != 200:
             raise Failure(f"The local bucket answers {answer.status} to {name}.")
-        return self._uploaded(answer.json(), existed=False)
-
-    @staticmethod
-    def _uploaded(resource: Mapping[str, Any], *, existed: bool) -> Uploaded:
-        uri = f"gs://{resource['bucket']}/{resource['name']}"
-        return Uploaded(uri, str(resource["generation"]), existed)
+        return _uploaded(answer.json(), existed=False)
 
 
+def _uploaded(resource: Mapping[str, Any], *, existed: bool) -> Uploaded:
+    uri = f"gs://{resource['bucket']}/{resource['name']}"
+    return Uploaded(uri, str(resource["generation"]), existed)
+
+
+@dataclass(frozen=True)
 class GoogleBucket:
     """A bucket of Cloud Storage, through Google's client, which resumes and verifies uploads."""
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
+    name: str
 
     def upload(
         self, path: Path, name: str, labels: Mapping[str, str], on_position: OnPosition
     ) -> Uploaded:
-        """Upload a file; see ``Bucket``. The right to create objects is enough."""
+        """Upload a file, unless the object is there; raises ``Failure``.
+
+        The right to create objects is enough.
+        """
         import requests
         from google.api_core.exceptions import GoogleAPIError, PreconditionFailed
         from google.auth.exceptions import GoogleAuthError
         from google.cloud import storage
 
-        uri = f"gs://{self._bucket}/{name}"
+        uri = f"gs://{self.name}/{name}"
         try:
-            bucket = storage.Client().bucket(self._bucket)
+            bucket = storage.Client().bucket(self.name)
             blob = bucket.blob(name, chunk_size=CHUNK_BYTES)
             blob.metadata = dict(labels) or None
             with _ReportingFile(path, on_position) as file:
@@ -171,15 +155,28 @@ class GoogleBucket:
         status = getattr(error, "code", None)
         if status in (401, 403):
             return Failure(
-                f"You may not upload to {self._bucket}. Add your account to uploaders in the"
+                f"You may not upload to {self.name}. Add your account to uploaders in the"
                 " deployment's tfvars, then run: make deploy",
                 ExitCode.NOT_AUTHORIZED,
             )
         if status == 404:
-            return Failure(f"There is no bucket {self._bucket}. Run: transcripts doctor --env NAME")
+            return Failure(f"There is no bucket {self.name}. Run: transcripts doctor --env NAME")
         return Unreachable(
             f"{path} was not uploaded: {first_line(error)}\nRepeat the command; nothing was bought."
         )
+
+
+Bucket = LocalBucket | GoogleBucket
+
+
+def open_bucket(target: Target, name: str | None = None) -> Bucket:
+    """Return the bucket of a pipeline, or the named one; raises ``Failure``."""
+    bucket = name or target.bucket
+    if not bucket:
+        raise Failure("The bucket is not known. Add --bucket NAME.", ExitCode.USAGE)
+    if target.stack is not None:
+        return LocalBucket(target.stack.bucket_url, bucket)
+    return GoogleBucket(bucket)
 
 
 class Progress:

@@ -43,7 +43,10 @@ def up_command(backend: str, data_dir: Path) -> None:
 
     stack = running_stack()
     if stack is not None:
-        raise Failure(f"A local stack is running already, as process {stack.pid}.")
+        raise Failure(
+            f"A local stack is running already: process {stack.pid}, {stack.backend}, data in"
+            f" {stack.data_dir}, results at {stack.urls.get('results')}. End it: kill {stack.pid}"
+        )
     _run(run_stack(backend, data_dir, state_file()))
 
 

@@ -79,7 +79,11 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
                 continue
             done.append(task.task_id)
             if not as_json:
-                click.echo(_line(answer.read(Summary)))
+                summary = answer.read(Summary)
+                click.echo(
+                    f"{summary.task_id}  {summary.status}, {summary.segment_count} segments, "
+                    f"{summary.word_count} words"
+                )
     except (KeyboardInterrupt, Unreachable) as error:
         note(f"Stopped after {len(done) + len(failed)} tasks. {_next_command(since, last)}")
         if isinstance(error, Unreachable):
@@ -91,13 +95,6 @@ def _run(api: Api, tasks: Iterator[_Task], since: str | None, *, as_json: bool) 
         note(f"{len(done)} tasks renormalized, {len(failed)} not.")
     if failed:
         raise Failure("Some tasks were not renormalized. The lines above say why.")
-
-
-def _line(summary: Summary) -> str:
-    return (
-        f"{summary.task_id}  {summary.status}, {summary.segment_count} segments, "
-        f"{summary.word_count} words"
-    )
 
 
 def _next_command(since: str | None, last: _Task | None) -> str:

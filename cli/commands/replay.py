@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -57,8 +58,9 @@ def replay_command(
         note(f"No messages are kept in {source}." if not wanted else "No such message is kept.")
     else:
         columns = ("id", "task_id", "received_at", "bytes", "outcome")
-        shown = [row | {"received_at": local_time(row["received_at"])} for row in rows]
-        cells = [[str(row[name] or "") for name in columns] for row in shown]
+        cells = [[str(row[name] or "") for name in columns] for row in rows]
+        for row in cells:
+            row[2] = local_time(datetime.fromisoformat(row[2]))
         for line in table(["MESSAGE", "TASK OR OBJECT", "RECEIVED", "BYTES", "OUTCOME"], cells):
             click.echo(line)
         if not apply:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from cli.local.processes import Event
+from cli.local.run import SAMPLE_NOTE
 from cli.local.stack import EMULATORS, Stack, StackOptions
 from cli.view import MAX_LINES, readable
 from transcripts.embedded.database import FILE_NAME
@@ -93,6 +94,7 @@ def _words(event: Event) -> str:
 
 async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None:
     """Run the demo; raises ``DemoFailed``."""
+    print(SAMPLE_NOTE if recorded is None else "The fake Mavi posts the given callback.")
     print(f"\nStarting the {backend} stack on this machine (a few seconds) …", flush=True)
     started = datetime.now(UTC)
 
@@ -114,9 +116,10 @@ async def run_demo(backend: str, data_dir: Path, recorded: bytes | None) -> None
         print("\nThe stored result:\n")
         for line in readable(task, shown_speakers(task, task.segments), MAX_LINES):
             print(f"  {line}")
-        print(
-            f"\nTask    {task.task_id}\nStored  {_where(stack, data_dir, task_path(task.task_id))}"
-        )
+        stored = f"{task_path(task.task_id)} in {data_dir / FILE_NAME}"
+        if backend == EMULATORS:
+            stored = f"{task_path(task.task_id)} in the emulators, gone when they stop"
+        print(f"\nTask    {task.task_id}\nStored  {stored}\nLogs    {data_dir}/logs")
         again = await _submit(client, stack, asset.asset_id)
         print(
             f"\nSubmitted again: duplicate={str(again['duplicate']).lower()}, the same task; "
@@ -229,9 +232,3 @@ async def _result(stack: Stack, task_id: str, data_dir: Path) -> Task:
     if task is None:
         raise DemoFailed(f"The result was stored and is not there; logs: {data_dir}/logs")
     return task
-
-
-def _where(stack: Stack, data_dir: Path, what: str) -> str:
-    if stack.options.backend == EMULATORS:
-        return f"{what} in the emulators, gone when they stop; logs in {data_dir}/logs"
-    return f"{what} in {data_dir / FILE_NAME}"

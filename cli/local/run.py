@@ -15,6 +15,9 @@ from cli.local.stack import EMULATORS, Stack, StackOptions
 from transcripts.embedded.database import FILE_NAME
 
 SWEEP_EVERY_S: Final = 60.0
+SAMPLE_NOTE: Final = (
+    "The fake Mavi listens to nothing: every recording gets the same sample transcript here."
+)
 _QUIET: Final = ("severity", "message", "time", "function", "stack")
 
 
@@ -41,7 +44,7 @@ def _print_event(event: Event) -> None:
 
 async def run_stack(backend: str, data_dir: Path, state_file: Path) -> None:
     """Start the stack, print its addresses and events, and stop on Ctrl-C."""
-    print(f"Starting the {backend} stack …", flush=True)
+    print(f"{SAMPLE_NOTE}\nStarting the {backend} stack …", flush=True)
     options = StackOptions(
         backend=backend,
         data_dir=data_dir,

@@ -63,6 +63,13 @@ def running_stack(path: Path | None = None) -> LocalStack | None:
         stack = msgspec.json.decode(path.read_bytes(), type=LocalStack)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise Failure(f"{path} cannot be read. Delete it and run: transcripts up") from error
+    except OSError as error:
+        raise Failure(
+            f"{path} cannot be read: {error.strerror}. {VARIABLE} names the file of a local stack."
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise Failure(
+            f"{path} is not the file of a local stack. Stop the stack, and start it again:"
+            " transcripts up"
+        ) from error
     return stack if stack.is_running() else None

@@ -119,8 +119,8 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     assert "was deleted" in (await transcripts("status", "talk.mp4", code=1)).err
     submission_id = status["submission"]["submission_id"]
     assert "deleted" in (await transcripts("status", submission_id, code=5)).out
-    again = (await transcripts("submit", "talk.mp4", "--json")).json()["submissions"]
-    assert [item["duplicate"] for item in again] == [True]
+    again = (await transcripts("submit", "talk.mp4", "--json", code=1)).json()["submissions"]
+    assert [item["state"] for item in again] == ["deleted"]
     await transcripts("audit")
 
 

@@ -101,6 +101,16 @@ class TestFolder(ObjectsContract):
         with pytest.raises(ObjectUnavailable):
             objects.open(stored)
 
+    async def test_object_with_the_longest_file_name_keeps_its_metadata(
+        self, bucket: Bucket
+    ) -> None:
+        """The file of its attributes needs a name too."""
+        for letter in "ab":
+            name = f"0123/{letter * 251}.mp4"
+            await bucket.put(name, b"12345", metadata={"mavi-label-case": letter})
+            stored = bucket.source.stat("uploads", name, None)
+            assert stored.metadata == {"mavi-label-case": letter}
+
     @pytest.mark.parametrize("name", ["a\0.mp4", "folder"])
     def test_stat_name_that_no_file_has_is_gone(self, tmp_path: Path, name: str) -> None:
         """A file name has no NUL, and a folder is no object."""

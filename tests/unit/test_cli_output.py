@@ -88,8 +88,15 @@ def test_state_of_a_stack_that_has_died_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", '{"pid": "x"}'])
 def test_state_that_is_damaged_says_what_to_do(tmp_path: Path, content: str) -> None:
-    """The file can be deleted."""
+    """It may be another program's file, so nobody is told to delete it."""
     path = tmp_path / "stack.json"
     path.write_text(content)
-    with pytest.raises(Failure, match="Delete it"):
+    with pytest.raises(Failure, match="transcripts up") as caught:
         running_stack(path)
+    assert "elete" not in caught.value.message
+
+
+def test_state_that_is_a_folder_is_explained(tmp_path: Path) -> None:
+    """TRANSCRIPTS_STACK names a file."""
+    with pytest.raises(Failure, match=r"Is a directory\. TRANSCRIPTS_STACK names the file"):
+        running_stack(tmp_path)

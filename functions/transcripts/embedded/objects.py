@@ -5,6 +5,7 @@ The metadata of the objects are JSON files under ``<data dir>/metadata``.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mimetypes
 import os
@@ -12,11 +13,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable
 from transcripts.uploads.stored_object import StoredObject
+
+MAX_NAME_BYTES: Final = 250
+"""File systems take 255 bytes, and the attributes' file has an extension more than the object's."""
 
 
 class ObjectAttributes(msgspec.Struct, frozen=True):
@@ -61,7 +66,10 @@ class FolderObjects:
 
     def attributes_path(self, bucket: str, name: str) -> Path:
         """Return where its attributes lie."""
-        return _inside(self._metadata, bucket, f"{name}.json")
+        folder, slash, file_name = name.rpartition("/")
+        if len(os.fsencode(file_name)) > MAX_NAME_BYTES:
+            file_name = hashlib.sha256(os.fsencode(file_name)).hexdigest()
+        return _inside(self._metadata, bucket, f"{folder}{slash}{file_name}.json")
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation; see ``ports.ObjectSource``."""
