@@ -17,12 +17,12 @@ from transcripts.backends import open_documents, open_objects, open_signer
 from transcripts.changes.deletion import AssetDeleter, Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames
-from transcripts.compression import compressed
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.deleter import Deleter
 from transcripts.ports import Documents, MediaSigner, ObjectSource
 from transcripts.results.accounting import Accountant
+from transcripts.results.compression import compressed
 from transcripts.results.dispatch import dispatch, private
 from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier

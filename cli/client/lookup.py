@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cli.client.api import Api
+from cli.client.uploads import object_name
 from cli.failures import ApiError, ExitCode, Failure
 from transcripts.results.answers import SubmissionList, SubmissionView, TaskList, WholeTask
 from transcripts.submissions.submission import OPEN
 from transcripts.tasks.task import Status
 
-DIGEST_CHARS: Final = 16
 _OBJECT_PREFIX: Final = "gs://"
 _ASSET_PREFIX: Final = "re_"
 WAITING: Final = frozenset({Status.SUBMITTED, Status.OVERDUE})
@@ -70,20 +69,6 @@ class Found:
 
 class NotFound(Failure):
     """The pipeline knows nothing of a subject."""
-
-
-def object_name(path: Path) -> str:
-    """Return the name under which a file is uploaded; it reads the file.
-
-    The name begins with a hash of the content, so a file that is uploaded twice is one object and
-    one purchase. Raises ``Failure`` for a file that cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
-    return f"{digest[:DIGEST_CHARS]}/{path.name}"
 
 
 def find(api: Api, subject: str) -> Found:

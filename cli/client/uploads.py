@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mimetypes
 import sys
@@ -32,6 +33,23 @@ CHUNK_BYTES: Final = 8 * 1024 * 1024
 CONNECT_TIMEOUT_S: Final = 10.0
 TIMEOUT_S: Final = 300.0
 _MIB: Final = 1024 * 1024
+
+
+DIGEST_CHARS: Final = 16
+
+
+def object_name(path: Path) -> str:
+    """Return the name under which a file is uploaded; it reads the file.
+
+    The name begins with a hash of the content, so a file that is uploaded twice is one object and
+    one purchase. Raises ``Failure`` for a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+    return f"{digest[:DIGEST_CHARS]}/{path.name}"
 
 
 class Uploaded(NamedTuple):

@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 import click
 
 from cli.client.api import Api, open_api
-from cli.client.lookup import object_name
 from cli.client.target import Choice
-from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, open_bucket
+from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, object_name, open_bucket
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options

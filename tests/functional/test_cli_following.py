@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from cli.client import watching
 from cli.client.api import Api
-from cli.client.lookup import Found, find, object_name
+from cli.client.lookup import Found, find
+from cli.client.uploads import object_name
 from tests.builders import segment
 from tests.fakes import NOW
 from tests.functional.served_results import do, ok, results, store

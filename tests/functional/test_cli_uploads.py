@@ -14,8 +14,7 @@ import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
-from cli.client.lookup import object_name
-from cli.client.uploads import CHUNK_BYTES, GoogleBucket, Progress
+from cli.client.uploads import CHUNK_BYTES, GoogleBucket, Progress, object_name
 from cli.failures import ExitCode, Failure
 from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
