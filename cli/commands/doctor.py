@@ -158,7 +158,7 @@ def _deployed(environment: Environment) -> Iterator[Check]:
     at = f"--project={environment.project}"
     where = f"--location={environment.region}"
     queue = f"{prefix}-submissions"
-    # What is described, how, what the value must be (None: anything), and what repairs it.
+    # The part, the command that describes it, the value it must have (None: any), its repair.
     parts: list[tuple[str, tuple[str, ...], str | None, str]] = [
         (
             "queue",

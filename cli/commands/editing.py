@@ -116,7 +116,7 @@ def delete_command(
 
 
 class _Outcome(msgspec.Struct):
-    """What became of one task."""
+    """The result of deleting one task."""
 
     task_id: str
     left: list[Left] = []

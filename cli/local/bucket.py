@@ -85,7 +85,7 @@ class BucketWatch:
             with self._objects.path(bucket, name).open("rb") as file:
                 digest = hashlib.file_digest(file, "md5").digest()
         except OSError:
-            # Whoever reads the object meets the same error, and tells it.
+            # The function that reads the object gets the same error, and reports it.
             return stored
         return replace(stored, md5=b64encode(digest).decode())
 

@@ -1,4 +1,4 @@
-"""What a callback says of its job: whether Mavi reports a failure. Pure.
+"""The outcome of a job as its callback reports it: failure, or not. Pure.
 
 No callback of a failed job is documented, and the outer code may say success while the inner flag
 says failure (https://api-tools.memories.ai/api-reference/getting-started/webhooks). So an unknown

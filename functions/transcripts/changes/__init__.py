@@ -1,1 +1,1 @@
-"""What people change in a stored result: names, deletion, and making the result again."""
+"""Changes of a stored result by people: names, deletion, and making the result again."""
