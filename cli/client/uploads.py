@@ -63,16 +63,37 @@ class Uploaded(NamedTuple):
     existed: bool
 
 
-class _ReportingFile(io.BufferedReader):
-    """A file that reports how far it was read."""
+class _CheckedFile(io.BufferedReader):
+    """A file that reports how far it was read, and gives its end only if its content has a hash.
 
-    def __init__(self, path: Path, on_position: OnPosition) -> None:
+    Without its last bytes no object comes to be, so a file that was written to after it was hashed
+    is neither uploaded nor bought.
+    """
+
+    def __init__(self, path: Path, name: str, on_position: OnPosition) -> None:
         super().__init__(io.FileIO(path))
+        self._path = path
+        self._digest = name.partition("/")[0]
         self._on_position = on_position
+        self._size = path.stat().st_size
+        self._sha256 = hashlib.sha256()
+        self._hashed = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes; raises ``Failure`` instead of the last ones of another content."""
+        begin = self.tell()
         data = super().read(size)
-        self._on_position(self.tell())
+        end = begin + len(data)
+        # A part that is sent again after a lost connection was hashed before.
+        self._sha256.update(data[self._hashed - begin :] if begin < self._hashed else data)
+        self._hashed = max(self._hashed, end)
+        cut = not data and end < self._size
+        if cut or (end >= self._size and not self._sha256.hexdigest().startswith(self._digest)):
+            raise Failure(
+                f"{self._path} was changed while it was read, and nothing was bought. If it is"
+                " still being written, submit it when it is complete."
+            )
+        self._on_position(end)
         return data
 
 
@@ -100,7 +121,7 @@ class LocalBucket:
             )
             if known.status == 200:
                 return _uploaded(known.json(), existed=True)
-            with _ReportingFile(path, on_position) as file:
+            with _CheckedFile(path, name, on_position) as file:
                 answer = self._pool.request(
                     "PUT",
                     f"{self._url}/{self._bucket}/{address}",
@@ -148,7 +169,7 @@ class GoogleBucket:
             bucket = storage.Client().bucket(self.name)
             blob = bucket.blob(name, chunk_size=CHUNK_BYTES)
             blob.metadata = dict(labels) or None
-            with _ReportingFile(path, on_position) as file:
+            with _CheckedFile(path, name, on_position) as file:
                 # The condition makes a repeated request safe, and needs no right to read or delete.
                 blob.upload_from_file(
                     file,

@@ -14,7 +14,7 @@ import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
-from cli.client.uploads import CHUNK_BYTES, GoogleBucket, Progress, object_name
+from cli.client.uploads import CHUNK_BYTES, GoogleBucket, LocalBucket, Progress, object_name
 from cli.failures import ExitCode, Failure
 from cli.local.state import LocalStack, write_state
 from tests.command_line import Reply, ScriptedServer, error, transcripts
@@ -89,6 +89,7 @@ def test_object_name_depends_on_the_content_and_the_name(tmp_path: Path) -> None
 # Google's client --------------------------------------------------------------------------------
 
 MULTIPART = "POST /upload/storage/v1/b/acme/o"
+TALK = Path("talk.mp4")
 
 
 @pytest.fixture
@@ -103,14 +104,14 @@ def upload(google: ScriptedServer, positions: list[int] | None = None) -> object
     """Upload the file with Google's client."""
     reported: list[int] = [] if positions is None else positions
     labels = {"mavi-label-case": "7"}
-    return GoogleBucket("acme").upload(Path("talk.mp4"), NAME, labels, reported.append)
+    return GoogleBucket("acme").upload(TALK, object_name(TALK), labels, reported.append)
 
 
 def test_google_upload_creates_the_object_once(google: ScriptedServer) -> None:
     """The condition lets no object be replaced, and the labels are its metadata."""
     google.on(MULTIPART, Reply(200, {"name": NAME, "generation": "7"}))
     positions: list[int] = []
-    assert upload(google, positions) == (f"gs://acme/{NAME}", "7", False)
+    assert upload(google, positions) == (f"gs://acme/{object_name(TALK)}", "7", False)
     (sent,) = google.of(MULTIPART)
     assert "ifGenerationMatch=0" in sent.path
     assert b'"metadata": {"mavi-label-case": "7"}' in sent.body
@@ -130,15 +131,28 @@ def test_google_upload_of_a_large_file_is_resumed_after_a_lost_chunk(
     done = Reply(200, {"name": NAME, "generation": "7", "crc32c": checksum})
     google.on("PUT /session", Reply(503), arrived, done)
     positions: list[int] = []
-    assert upload(google, positions) == (f"gs://acme/{NAME}", "7", False)
+    assert upload(google, positions) == (f"gs://acme/{object_name(TALK)}", "7", False)
     assert google.of("PUT /session")[-1].body == b"the rest"
     assert positions[-1] == len(content)
+
+
+@pytest.mark.parametrize("content", [b"MEDIA", b"media, and more", b"med"])
+def test_upload_of_a_file_that_changed_after_it_was_hashed_makes_no_object(
+    google: ScriptedServer, content: bytes
+) -> None:
+    """A recorder may still write it: neither bucket gets its last bytes."""
+    name = object_name(TALK)
+    TALK.write_bytes(content)
+    for bucket in (GoogleBucket("acme"), LocalBucket(google.url, "uploads")):
+        with pytest.raises(Failure, match="changed while it was read"):
+            bucket.upload(TALK, name, {}, lambda _: None)
+    assert [each.body for each in google.requests if each.body] == []
 
 
 def test_google_upload_of_an_existing_object_is_no_error(google: ScriptedServer) -> None:
     """The same content has the same name."""
     google.on(MULTIPART, Reply(412, {"error": {"code": 412, "message": "conditionNotMet"}}))
-    assert upload(google) == (f"gs://acme/{NAME}", None, True)
+    assert upload(google) == (f"gs://acme/{object_name(TALK)}", None, True)
 
 
 @pytest.mark.parametrize(
