@@ -60,7 +60,7 @@ def tree() -> set[str]:
 
     A database is one of them, though git ignores it. Empty outside a git checkout.
     """
-    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:  # noqa: S607
+    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:  # noqa: S607 - the git on PATH
         return set()
     new = _git("ls-files", "--others", "--exclude-standard", "--exclude", "!*.sqlite3")
     changed = [ROOT / name for name in _git("diff", "HEAD", "--name-only", "--no-renames")]

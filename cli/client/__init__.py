@@ -1,1 +1,1 @@
-"""What the command speaks to: a pipeline's functions, its bucket and its kept messages."""
+"""Clients of a pipeline: of its functions, its bucket and its kept messages."""

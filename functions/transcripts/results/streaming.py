@@ -85,7 +85,7 @@ async def task_json(transcript: OpenTranscript) -> AsyncIterator[bytes]:
     separator = b""
     async for page in transcript.pages():
         if joined:
-            page = [replace(each, speaker=speakers.of(each.speaker).id) for each in page]  # noqa: PLW2901
+            page = [replace(each, speaker=speakers.of(each.speaker).id) for each in page]  # noqa: PLW2901 - one page, with joined speakers
         segments = encode(page)[1:-1]
         if segments:
             yield chunk + separator + segments
