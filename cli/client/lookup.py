@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.client.api import Api
-from cli.client.uploads import object_name
+from cli.client.uploads import object_name, read_content
 from cli.failures import ApiError, ExitCode, Failure
 from transcripts.results.answers import SubmissionList, SubmissionView, TaskList, WholeTask
 from transcripts.submissions.submission import OPEN
@@ -161,7 +161,7 @@ def _by_file(api: Api, path: Path) -> Found:
     if not bucket:
         raise Failure("The bucket is not known. Give the object's address: gs://BUCKET/OBJECT")
     # Under the name that submit gives it, and as copied into the bucket by other tools.
-    for name in (object_name(path), path.name):
+    for name in (object_name(path.name, read_content(path)), path.name):
         submission = _newest(api, "uri", f"gs://{bucket}/{name}")
         if submission is not None:
             return _by_submission(api, str(path), submission)

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 import click
 
 from cli.client.api import Api, open_api
+from cli.client.progress import Progress
 from cli.client.target import Choice
-from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, object_name, open_bucket
+from cli.client.uploads import Bucket, object_name, open_bucket, read_content
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options
@@ -19,6 +20,7 @@ from cli.output import clean, note, print_json
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
 from transcripts.submissions.submission import State, submission_id_of_object
+from transcripts.uploads.media import LABEL_PREFIX
 
 
 class _Item(NamedTuple):
@@ -158,12 +160,13 @@ class _Submitter:
 
     def _file(self, text: str) -> list[_Item]:
         path = Path(text)
-        name = object_name(path)
+        content = read_content(path)
+        name = object_name(path.name, content)
         metadata = {f"{LABEL_PREFIX}{key}": value for key, value in self._labels.items()}
         if self._bucket is None:
             self._bucket = open_bucket(self._api.target, self._choice.bucket)
-        with Progress(clean(path.name), path.stat().st_size) as progress:
-            uploaded = self._bucket.upload(path, name, metadata, progress.at)
+        with Progress(clean(path.name), content.size) as progress:
+            uploaded = self._bucket.upload(path, name, content, metadata, progress.at)
         if uploaded.existed or self._force:
             # The event of an object comes once. A repetition asks submit itself.
             if uploaded.existed:

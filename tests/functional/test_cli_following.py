@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cli.client import watching
 from cli.client.api import Api
 from cli.client.lookup import Found, find
-from cli.client.uploads import object_name
+from cli.client.uploads import object_name, read_content
 from tests.builders import segment
 from tests.fakes import NOW
 from tests.functional.served_results import do, ok, results, store
@@ -79,7 +79,7 @@ def test_status_of_a_file_finds_its_upload_by_content(
     path = Path("folder/a.mp4")
     path.parent.mkdir()
     path.write_bytes(b"media")
-    uri = f"gs://uploads/{object_name(path)}"
+    uri = f"gs://uploads/{object_name(path.name, read_content(path))}"
     do(results.put_submissions(entry(State.PENDING, source=Source(uri, "1"))))
     monkeypatch.setenv("TRANSCRIPTS_BUCKET", "uploads")
     assert uri in ok("status", str(path), code=8).stdout
