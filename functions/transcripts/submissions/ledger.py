@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -404,7 +404,7 @@ class Ledger:
 
 def _same(current: Submission, written: Submission) -> bool:
     """Compare what a step decides; the ledger adds the rest."""
-    added = {"expires_at": None, "earlier_tasks": None, "search_keys": []}
+    added: dict[str, Any] = {"expires_at": None, "earlier_tasks": None, "search_keys": []}
     return replace(current, **added) == replace(written, **added)
 
 
