@@ -20,7 +20,7 @@ from cli.output import clean, note, print_json
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
 from transcripts.submissions.submission import State, submission_id_of_object
-from transcripts.uploads.media import LABEL_PREFIX
+from transcripts.uploads.stored_object import LABEL_PREFIX
 
 
 class _Item(NamedTuple):
