@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from base64 import b64encode
@@ -26,57 +25,18 @@ from cli.client.uploads import (
     usable_name,
 )
 from cli.failures import ExitCode, Failure, Unreachable
-from cli.local.state import LocalStack, write_state
-from tests.command_line import Reply, ScriptedServer, transcripts
-from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.submission import submission_id_of_object
+from tests.command_line import Reply, ScriptedServer, use_as_stack
 
 NAME = f"{hashlib.sha256(b'media').hexdigest()[:16]}/talk.mp4"
-LOCAL = "POST /upload/storage/v1/b/uploads/o"
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     """The bucket of a local stack, and its functions."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    Path("talk.mp4").write_bytes(b"media")
     with ScriptedServer().running() as running:
-        stack = LocalStack(
-            pid=os.getpid(),
-            backend="embedded",
-            data_dir=str(tmp_path),
-            urls={"results": running.url, "submit": running.url},
-            bucket="uploads",
-            bucket_url=running.url,
-            callback_url="",
-        )
-        write_state(tmp_path / "stack.json", stack)
-        monkeypatch.setenv("TRANSCRIPTS_STACK", str(tmp_path / "stack.json"))
+        use_as_stack(running, tmp_path, monkeypatch)
+        Path("talk.mp4").write_bytes(b"media")
         yield running
-
-
-def test_submit_of_a_file_uploads_it_under_a_name_of_its_content(server: ScriptedServer) -> None:
-    """Its submission is known at once, and the event of the bucket enqueues it."""
-    server.on(LOCAL, Reply(200, {}, {"Location": f"{server.url}/session"}))
-    server.on("PUT /session", DONE)
-    result = transcripts("submit", "talk.mp4", "--label", "case=7", "--json")
-    assert result.exit_code == 0, result.output
-    (item,) = json.loads(result.stdout)["submissions"]
-    assert item["submission_id"] == submission_id_of_object(f"gs://uploads/{NAME}", "7")
-    (begun,) = server.of(LOCAL)
-    assert begun.headers["x-upload-content-type"] == "video/mp4"
-    assert begun.json()["metadata"] == {"mavi-label-case": "7"}
-    assert server.of("POST /") == []
-
-
-def test_submit_of_a_file_that_is_in_the_bucket_uploads_nothing(server: ScriptedServer) -> None:
-    """submit says whether it was bought."""
-    server.on(LOCAL, Reply(412, {"error": {"code": 412, "message": "conditionNotMet"}}))
-    server.on("POST /", Reply(202, EnqueueResult(duplicates=["s"])))
-    result = transcripts("submit", "talk.mp4")
-    assert "talk.mp4  already bought  submission s" in result.stdout
-    assert server.of("POST /")[0].json() == {"uri": f"gs://uploads/{NAME}"}
 
 
 def test_object_name_depends_on_the_content_and_the_name(tmp_path: Path) -> None:
