@@ -36,7 +36,7 @@ from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.submission import State
 from transcripts.submissions.submitter import CallPolicy, Submitter
-from transcripts.submissions.transitions import LeaseLost
+from transcripts.submissions.transitions import Event, LeaseLost
 from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
 R = TypeVar("R")
@@ -233,7 +233,7 @@ class SubmissionService:
             return None
         task_id = await self._ledger.first_with_result(lease.entry.task_ids)
         if task_id is not None:
-            await lease.restore_previous(task_id)
+            await lease.record_outcome(Event.LATE_RESULT_FOUND, task_id=task_id)
         return task_id
 
     async def _asset(self, lease: Lease) -> str:
