@@ -9,7 +9,7 @@ from datetime import datetime
 from transcripts.callbacks.kinds import identify
 from transcripts.callbacks.message import INLINE_WORK_BYTES, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.ports import Message, Publisher
 
 
@@ -52,6 +52,7 @@ class Receiver:
         # A large body is several times its message, and publishing may take 10 s.
         del body
         attributes = message.attributes
+        bind(task_id=attributes["task_id"])
         try:
             await self._publisher.publish(self._callback_topic, message)
         except PublishUnavailable as error:

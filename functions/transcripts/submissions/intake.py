@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from transcripts.errors import RequestError, TransientError
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
@@ -61,6 +61,7 @@ class Intake:
         """
         media = classify(stored, self._limits)
         labels = labels_of(stored)
+        bind(submission_id=submission_id_of_object(stored.uri, stored.generation))
         if isinstance(media, RejectReason):
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             purchase = PurchaseRequest(
