@@ -73,7 +73,7 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
     "callback_too_large": _error(
         "a callback does not fit into a message, even compressed",
         "[its result is lost](operations.md#callback-failed): cut the recording and buy the parts",
-        *("body_bytes", "reason"),
+        *("body_bytes", "code"),
     ),
     "event_poisoned": _error(
         "a message on the topic of uploads can never be processed",
@@ -106,7 +106,7 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
     "callback_rejected": _warning(
         "a body with a live token was no callback; it is kept",
         "[look at it](operations.md#dead-letters)",
-        *("reason", "body_bytes", "sha256"),
+        *("code", "body_bytes", "sha256"),
     ),
     "lease_lost": _warning("another instance took a submission over", _RETRIED, _SUBMISSION),
     "lease_not_renewed": _warning(
@@ -161,8 +161,8 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "upload_rejected": _warning(
         "an uploaded object is not transcribed",
-        "see the [reason](submissions.md#uploaded-objects)",
-        *(_SUBMISSION, "reason"),
+        "see the [reason](submissions.md#uploaded-objects) in `code`",
+        *(_SUBMISSION, "code"),
     ),
     "callback_published": _info(
         "a callback is on the topic, and Mavi got 200", _TASK, "kind", "body_bytes", "sha256"

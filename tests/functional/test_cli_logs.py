@@ -138,9 +138,8 @@ def test_logs_before_a_time_are_left_out(server: ScriptedServer, tmp_path: Path)
     assert transcripts("logs", "--since", "yesterday").exit_code == 2
 
 
-def test_logs_of_a_deployment_come_from_cloud_logging(
-    programs: FakePrograms, checkout: Path
-) -> None:
+@pytest.mark.usefixtures("checkout")
+def test_logs_of_a_deployment_come_from_cloud_logging(programs: FakePrograms) -> None:
     """The filter has the functions of this deployment and the ids; the newest line comes last."""
     with ScriptedServer().running() as results:
         programs.answer("terraform output -json", outputs(results_url=results.url))
@@ -149,7 +148,6 @@ def test_logs_of_a_deployment_come_from_cloud_logging(
         oldest = entry | {"jsonPayload": line(0, "requeued")}
         programs.answer("gcloud logging read", json.dumps([newest, oldest]))
         result = transcripts("logs", TASK, "--env", "production", "--json", *SINCE)
-    assert checkout
     events = json.loads(result.stdout)
     assert [(each["message"], each["severity"]) for each in events] == [
         ("requeued", "WARNING"),
@@ -165,9 +163,9 @@ def test_logs_of_a_deployment_come_from_cloud_logging(
         assert part in call.text
 
 
-def test_logs_that_may_not_be_read_name_the_role(programs: FakePrograms, checkout: Path) -> None:
+@pytest.mark.usefixtures("checkout")
+def test_logs_that_may_not_be_read_name_the_role(programs: FakePrograms) -> None:
     """The exit code is that of a missing right."""
-    assert checkout
     with ScriptedServer().running() as results:
         programs.answer("terraform output -json", outputs(results_url=results.url))
         programs.answer("gcloud logging read", "ERROR: PERMISSION_DENIED", code=1)

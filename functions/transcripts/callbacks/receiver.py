@@ -76,14 +76,14 @@ class Receiver:
             del body
             await self._publisher.publish(self._rejected_topic, message)
         except MessageTooLarge:
-            self._log.error("callback_too_large", body_bytes=body_bytes, reason=error.code)
+            self._log.error("callback_too_large", body_bytes=body_bytes, code=error.code)
             raise
         except PublishUnavailable as failure:
             self._log.error("callback_not_published", reason=failure.log_text)
             raise
         self._log.warning(
             "callback_rejected",
-            reason=error.code,
+            code=error.code,
             body_bytes=body_bytes,
             sha256=message.attributes["sha256"],
         )

@@ -69,7 +69,7 @@ class Intake:
             )
             if await self._ledger.reject(purchase, media):
                 # Logged once, however often the event is delivered.
-                self._log.warning("upload_rejected", submission_id=submission_id, reason=media)
+                self._log.warning("upload_rejected", submission_id=submission_id, code=media)
             return
         purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
         submission_id, decision = await self._enqueue_once(purchase)
