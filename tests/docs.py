@@ -162,6 +162,7 @@ _SCHEMAS: Final[Mapping[Parser, str]] = {
     filters.an_id: '{$ref: "#/components/schemas/Id"}',
     filters.label: '{type: string, pattern: "^[^:]+:", maxLength: 1500}',
     filters.uri: '{type: string, pattern: "^gs://", maxLength: 1500}',
+    filters.file_name: '{type: string, pattern: "[^/]$", maxLength: 1500}',
     filters.null_if_true: '{type: string, const: "true"}',
 }
 """The schemas of the values of filters; those of an enumeration have its name."""

@@ -25,7 +25,7 @@ from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 
 ROOT = docs.DOCS.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs.DOCS.glob("*.md"))]

@@ -28,8 +28,8 @@ from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
 from transcripts.submissions.submission import submission_id_of_object
 from transcripts.tasks.task import Source
-from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify, labels_of
-from transcripts.uploads.stored_object import StoredObject, recording_id
+from transcripts.uploads.rejections import KnownAsset, Media, RejectReason, classify
+from transcripts.uploads.stored_object import StoredObject, labels_of, recording_id
 
 CONCURRENCY: Final = 16
 """How many assets of one list are recorded at the same time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -36,6 +36,7 @@ from transcripts.submissions.submission import (
     Submission,
     asset_owner_path,
     recording_owner_path,
+    search_keys,
     spend_counter_path,
     submission_id_of_asset,
     submission_path,
@@ -338,7 +339,11 @@ class Ledger:
         else:
             entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
         earlier = sum(each.task_id is not None for each in entry.previous_attempts)
-        entry = replace(entry, earlier_tasks=str(earlier) if earlier else None)
+        entry = replace(
+            entry,
+            earlier_tasks=str(earlier) if earlier else None,
+            search_keys=search_keys(entry.source),
+        )
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)
         is_open = entry.state in OPEN
@@ -399,7 +404,7 @@ class Ledger:
 
 def _same(current: Submission, written: Submission) -> bool:
     """Compare what a step decides; the ledger adds the rest."""
-    added = {"expires_at": None, "earlier_tasks": None}
+    added: dict[str, Any] = {"expires_at": None, "earlier_tasks": None, "search_keys": []}
     return replace(current, **added) == replace(written, **added)
 
 

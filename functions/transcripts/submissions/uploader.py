@@ -40,7 +40,7 @@ from transcripts.retry import RetryPolicy
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
-from transcripts.uploads.media import unreadable_reason
+from transcripts.uploads.rejections import unreadable_reason
 from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
