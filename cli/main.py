@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from cli.failures import ExitCode, Failure
+from transcripts import VERSION
 
 COMMANDS: Final = {
     "submit": "submit",
@@ -25,6 +26,7 @@ COMMANDS: Final = {
     "rename": "editing",
     "delete": "editing",
     "status": "status",
+    "logs": "logs",
     "audit": "audit",
     "replay": "replay",
     "renormalize": "renormalize",
@@ -82,6 +84,7 @@ class Transcripts(click.Group):
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
+@click.version_option(VERSION, prog_name="transcripts")
 @click.command(cls=Transcripts, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Transcripts with named speakers: submit media, read and correct results, operate.

@@ -112,7 +112,7 @@ handle = compose(
     objects=open_objects(settings, os.environ),
     signer=open_signer(settings, os.environ),
     assets=open_assets(settings),
-    log=Log("results"),
+    log=Log("results", project=settings.project),
     retrier=Retrier(),
 )
 

@@ -36,8 +36,9 @@ locals {
   )
   filters = {
     tasks       = ["status", "asset_id", "submission_id", "label_pairs"]
-    submissions = ["state", "source.uri", "asset_id"]
+    submissions = ["state", "source.uri", "search_keys", "asset_id"]
   }
+  lists = ["label_pairs", "search_keys"]
 }
 
 resource "google_firestore_database" "this" {
@@ -100,8 +101,8 @@ resource "google_firestore_index" "this" {
 
   fields {
     field_path   = each.value.equal
-    order        = each.value.equal == "label_pairs" ? null : "ASCENDING"
-    array_config = each.value.equal == "label_pairs" ? "CONTAINS" : null
+    order        = contains(local.lists, each.value.equal) ? null : "ASCENDING"
+    array_config = contains(local.lists, each.value.equal) ? "CONTAINS" : null
   }
   fields {
     field_path = each.value.time

@@ -21,6 +21,7 @@ import msgspec
 
 from transcripts.exports.options import DEFAULTS, OPTIONS
 from transcripts.exports.registry import FORMATS
+from transcripts.log_events import EVENTS
 from transcripts.results import filters
 from transcripts.results.filters import FILTERS, Parser
 from transcripts.settings import FUNCTIONS
@@ -161,6 +162,7 @@ _SCHEMAS: Final[Mapping[Parser, str]] = {
     filters.an_id: '{$ref: "#/components/schemas/Id"}',
     filters.label: '{type: string, pattern: "^[^:]+:", maxLength: 1500}',
     filters.uri: '{type: string, pattern: "^gs://", maxLength: 1500}',
+    filters.file_name: '{type: string, pattern: "[^/]$", maxLength: 1500}',
     filters.null_if_true: '{type: string, const: "true"}',
 }
 """The schemas of the values of filters; those of an enumeration have its name."""
@@ -187,6 +189,15 @@ def list_filters() -> Iterator[str]:
             yield f"| `GET /{collection}` | `{value}` | {row.description} | {option} |"
 
 
+def log_events() -> Iterator[str]:
+    """Yield the table of every event that a function logs."""
+    yield "| event | severity | fields | meaning | what to do |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, event in EVENTS.items():
+        names = ", ".join(f"`{each}`" for each in event.fields)
+        yield f"| `{name}` | {event.severity} | {names} | {event.meaning} | {event.action} |"
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "settings": settings,
     "transitions": transitions,
@@ -197,6 +208,7 @@ TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "task_filters": partial(_filter_parameters, "tasks"),
     "submission_filters": partial(_filter_parameters, "submissions"),
     "list_filters": list_filters,
+    "log_events": log_events,
 }
 
 GENERATED: Final = (*sorted(DOCS.glob("*.md")), DOCS / "openapi.yaml")

@@ -23,7 +23,7 @@ from transcripts.errors import (
     TranscriptsError,
     TransientError,
 )
-from transcripts.logs import Log
+from transcripts.logs import Log, begin_request
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -79,6 +79,7 @@ def error_boundary(
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         async def guard(request: Request) -> Response:
+            begin_request(request.headers)
             try:
                 if hosts:
                     require_host(request, hosts)

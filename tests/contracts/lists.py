@@ -180,9 +180,10 @@ class ListsContract:
     async def test_list_of_submissions_is_filtered_and_paged(self, results: Results) -> None:
         """As the list of tasks is."""
         uri = "gs://bucket/a folder/ä.mp4"
+        decomposed = "A\u0308.MP4"
         await results.put_submissions(
             a_submission("a", 1, asset_id="re_1", state=State.SUBMITTED, task_id="t"),
-            a_submission("b", 1, source=Source(uri, "1")),
+            a_submission("b", 1, source=Source(uri, "1"), search_keys=["ä.mp4", "0" * 16]),
             a_submission("c", 3, source=Source(uri, "2"), state=State.REJECTED, reason="empty"),
         )
         for query, ids in (
@@ -190,6 +191,9 @@ class ListsContract:
             ("state=rejected", ["c"]),
             (f"uri={quote(uri, safe='')}", ["c", "b"]),
             ("uri=gs://bucket/", []),
+            (f"name={quote(decomposed)}", ["b"]),
+            (f"name={'0' * 16}", ["b"]),
+            ("name=folder", []),
             ("asset_id=re_1", ["a"]),
             (f"created_after={rfc3339(NOW + timedelta(seconds=2))}", ["c"]),
         ):

@@ -36,8 +36,7 @@ from transcripts.mavi.answers import (
     Uploaded,
 )
 from transcripts.mavi.client import UPLOAD_THREADS, File, MaviClient
-from transcripts.mavi.read_ahead import BLOCK_BYTES, READ_AHEAD_BYTES
-from transcripts.mavi.upload_body import clean_filename
+from transcripts.mavi.upload_body import BLOCK_BYTES, READ_AHEAD_BYTES, clean_filename
 from transcripts.settings import Secret
 
 IN_SOCKETS = 16 * 1024 * 1024
@@ -45,7 +44,7 @@ IN_SOCKETS = 16 * 1024 * 1024
 
 
 def read_ahead_threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "read-ahead"]
+    return [each for each in threading.enumerate() if each.name.startswith("read-ahead")]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

@@ -21,7 +21,7 @@ from tests.polling import eventually
 from transcripts.errors import ObjectCorrupted, ObjectNotFound, ObjectUnavailable
 from transcripts.google import objects as objects_module
 from transcripts.google.objects import RETRY
-from transcripts.mavi.read_ahead import BLOCK_BYTES
+from transcripts.mavi.upload_body import BLOCK_BYTES
 from transcripts.retry import RetryPolicy
 from transcripts.uploads.stored_object import StoredObject
 

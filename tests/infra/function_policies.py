@@ -64,9 +64,9 @@ def bounds() -> dict[str, Bounds]:
     large_bodies = constant("callback.py", "LARGE_CONCURRENCY")
     large_results = constant("transcripts/tasks/recorder.py", "LARGE_CONCURRENCY")
     uploads = constant("transcripts/mavi/client.py", "UPLOAD_THREADS")
-    read_ahead = "transcripts/mavi/read_ahead.py"
+    upload_body = "transcripts/mavi/upload_body.py"
     ahead_mib = (
-        constant(read_ahead, "READ_AHEAD_BYTES") + 2 * constant(read_ahead, "BLOCK_BYTES")
+        constant(upload_body, "READ_AHEAD_BYTES") + 2 * constant(upload_body, "BLOCK_BYTES")
     ) / MIB
     dispatch_s = constant("transcripts/google/queue.py", "DISPATCH_DEADLINE_S")
     run_s = constant("transcripts/submissions/sweep.py", "MAX_RUN_S")

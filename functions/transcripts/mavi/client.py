@@ -33,8 +33,7 @@ from transcripts.mavi.answers import (
     read_upload_answer,
 )
 from transcripts.mavi.rate_limit import RateLimiter
-from transcripts.mavi.read_ahead import ReadAhead
-from transcripts.mavi.upload_body import MultipartFile, SizedFile, clean_filename
+from transcripts.mavi.upload_body import MultipartFile, ReadAhead, SizedFile, clean_filename
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
 
@@ -52,7 +51,7 @@ CALL_THREADS: Final = 64
 """More than run at the same time: no call takes 80 s, and at most one starts every 1.5 s."""
 
 UPLOAD_THREADS: Final = 8
-"""Each reads ahead of what it sends (``uploads/read_ahead.py``), so their memory adds up."""
+"""Each reads ahead of what it sends (``upload_body.py``), so their memory adds up."""
 
 FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """The errors that requests raises: its own, urllib3's for a bad host name, and a bare ``OSError``

@@ -1,5 +1,9 @@
 """The body of an upload: one file, bare or as a multipart form, sent while it is read.
 
+A thread reads the file ahead of the caller that sends it, so storage and receiver are busy at the
+same time. The memory of one upload is bounded: ``READ_AHEAD_BYTES`` wait to be sent, one block is
+being sent and one is held back.
+
 requests builds a multipart body in memory, where two gibibytes do not fit. It streams an iterable
 that has a length (https://requests.readthedocs.io/en/latest/user/advanced/#streaming-uploads), and
 urllib3 sends each piece as it is. A body with ``read`` would be sent in pieces of 16 KiB.
@@ -8,8 +12,25 @@ urllib3 sends each piece as it is. A body with ``read`` would be sent in pieces 
 from __future__ import annotations
 
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import TracebackType
+from typing import Final, Self
+
+from transcripts.errors import ObjectUnavailable
+from transcripts.ports import ObjectReader
+
+BLOCK_BYTES: Final = 512 * 1024
+"""How many bytes are read and sent at a time. Smaller blocks cost more CPU."""
+
+READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
+"""How many bytes of an upload wait to be sent, at most: 0.1 s of a line of 80 MB a second."""
+
+PAUSE_S: Final = 0.01
+"""How long to wait after a read that did not fill a block. The bytes that arrive meanwhile are read
+at once: a system call and a switch of threads for each packet would cost more than copying them."""
 
 MAX_FILENAME_BYTES: Final = 255
 """The longest name that common file systems allow, so that a server can store a file under it
@@ -17,6 +38,80 @@ MAX_FILENAME_BYTES: Final = 255
 
 MAX_EXTENSION_BYTES: Final = 16
 """Longer tails are part of the name, and are cut with it."""
+
+
+class ReadAhead:
+    """The blocks of an object, in order; iterate over them once, under ``with``.
+
+    The iteration starts the thread. A block is given only after the read that follows it, so that
+    the last one is held back until the object is complete: if the object is shorter or longer than
+    its size, or its checksum is wrong, the caller gets the error and never the last block.
+
+    An error of the reader is raised at the next block, before the blocks that wait. At the end of
+    ``with`` the reader is closed and the thread has ended.
+    """
+
+    def __init__(
+        self,
+        reader: ObjectReader,
+        size: int,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        ahead_bytes: int = READ_AHEAD_BYTES,
+    ) -> None:
+        """The reader has to give ``size`` bytes; this object closes it."""
+        self._reader = reader
+        self._size = size
+        self._block_bytes = block_bytes
+        self._ahead_blocks = ahead_bytes // block_bytes
+        self._received = 0
+        self._stopped = Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+
+    def __enter__(self) -> Self:
+        """Return this object."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop reading at once, close the reader and wait until the thread has ended."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._stopped.set()
+        # This also ends a read that is under way.
+        self._reader.close()
+        self._thread.shutdown()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the blocks; raises the errors of the reader, and ``ObjectUnavailable``."""
+        reads = deque(self._thread.submit(self._read) for _ in range(self._ahead_blocks))
+        held_back = b""
+        while True:
+            failed = (read for read in reads if read.done() and read.exception() is not None)
+            block = next(failed, reads[0]).result()
+            reads.popleft()
+            reads.append(self._thread.submit(self._read))
+            if held_back:
+                yield held_back
+            if not block:
+                return
+            held_back = block
+
+    def _read(self) -> bytes:
+        """Read the next block, in the thread; nothing at the end."""
+        block = self._reader.read(self._block_bytes)
+        self._received += len(block)
+        if self._received > self._size:
+            raise ObjectUnavailable("The object is longer than its size.")
+        if self._received < self._size:
+            if not block:
+                raise ObjectUnavailable("The object ended before its size.")
+            if len(block) < self._block_bytes:
+                self._stopped.wait(PAUSE_S)
+        return block
 
 
 class SizedFile:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from transcripts.ids import usable_id
-from transcripts.submissions.submission import State
+from transcripts.submissions.submission import State, search_key
 from transcripts.tasks.task import Status
 
 MAX_VALUE_CHARS: Final = 1_500
@@ -42,6 +42,14 @@ def uri(text: str) -> str:
     if not text.startswith("gs://") or len(text) > MAX_VALUE_CHARS:
         raise ValueError("must be gs://bucket/object")
     return text
+
+
+def file_name(text: str) -> str:
+    """Read the name of a file, without its folders."""
+    name = text.rpartition("/")[2]
+    if not name or len(text) > MAX_VALUE_CHARS:
+        raise ValueError("must be the name of a file")
+    return search_key(name)
 
 
 def null_if_true(text: str) -> None:
@@ -159,6 +167,17 @@ SUBMISSION_FILTERS: Final[Mapping[str, Filter]] = {
         shown="Uploaded to",
         option="--uri",
         metavar="gs://…",
+    ),
+    "name": Filter(
+        "search_keys",
+        file_name,
+        "submissions of files with this name, or with the hash that is their object's folder",
+        example="interview.mp4",
+        empty="No file of this name was uploaded.",
+        shown="With the name",
+        option="--name",
+        metavar="NAME",
+        of_list=True,
     ),
     "asset_id": Filter(
         "asset_id",

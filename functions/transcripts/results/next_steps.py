@@ -14,7 +14,7 @@ from transcripts.errors import (
 from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import Status, Task
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 
 
 class NextStep(NamedTuple):

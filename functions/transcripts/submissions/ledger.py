@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -36,11 +36,12 @@ from transcripts.submissions.submission import (
     Submission,
     asset_owner_path,
     recording_owner_path,
+    search_keys,
     spend_counter_path,
     submission_id_of_asset,
     submission_path,
 )
-from transcripts.submissions.transitions import Event, Facts
+from transcripts.submissions.transitions import NO_FACTS, Event, Facts
 from transcripts.tasks.merge import DECIDING_FIELDS, merge
 from transcripts.tasks.task import Status, Task, task_path
 
@@ -49,7 +50,6 @@ D = TypeVar("D")
 PERSIST_PAUSE_S: Final = 1.0
 
 _Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
-_Step = Callable[[Submission | None, datetime], Submission]
 
 
 class DuplicateSubmission(Exception):
@@ -178,42 +178,26 @@ class Ledger:
         submission_id: str,
         lease_id: str,
         event: Event,
+        facts: Facts = NO_FACTS,
         *,
-        asset_id: str | None = None,
-        reason: str | None = None,
         within: timedelta = timedelta(0),
     ) -> Submission:
-        """Record an event of the holder of a lease, and return the entry.
+        """Record an event of the holder of a lease, once, and return the entry.
 
         After ``StoreUnavailable`` it is tried again for ``within``. Raises ``LeaseLost`` and
         ``DuplicateSubmission``.
         """
-        facts = Facts(asset_id, reason)
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.apply(current, lease_id, event, now, facts),
-            within,
-        )
+        written: Submission | None = None
 
-    async def defer(
-        self, submission_id: str, lease_id: str, reason: str, *, within: timedelta
-    ) -> Submission:
-        """Release a queued entry for its next run, and reject any other; see ``record``."""
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.defer(current, lease_id, now, reason),
-            within,
-        )
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+            nonlocal written
+            if written is not None and current is not None and _same(current, written):
+                # The commit happened although its acknowledgement was lost.
+                return Change(current)
+            written = transitions.apply(current, lease_id, event, self._clock(), facts)
+            return claims.recorded(current, written)
 
-    async def restore_previous(
-        self, submission_id: str, lease_id: str, task_id: str, *, within: timedelta
-    ) -> Submission:
-        """End a repetition because that previous task has its result; see ``record``."""
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.restore_previous(current, lease_id, now, task_id),
-            within,
-        )
+        return await self._persist(lambda: self._change(submission_id, decide), within)
 
     async def record_purchase(
         self, leased: Submission, task: Task, *, within: timedelta
@@ -243,20 +227,6 @@ class Ledger:
         tasks = [each.value for each in found if each]
         has = (task.task_id for task in tasks if task.revision or task.status is Status.DELETED)
         return next(has, None)
-
-    async def _record(self, submission_id: str, step: _Step, within: timedelta) -> Submission:
-        """Apply ``step`` once, although its commit may be repeated."""
-        written: Submission | None = None
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
-            nonlocal written
-            if written is not None and current is not None and _same(current, written):
-                # The commit happened although its acknowledgement was lost.
-                return Change(current)
-            written = step(current, self._clock())
-            return claims.recorded(current, written)
-
-        return await self._persist(lambda: self._change(submission_id, decide), within)
 
     async def _persist(
         self, change: Callable[[], Awaitable[Submission]], within: timedelta
@@ -338,7 +308,11 @@ class Ledger:
         else:
             entry = replace(after, expires_at=expiry(after.updated_at, self._retention_days))
         earlier = sum(each.task_id is not None for each in entry.previous_attempts)
-        entry = replace(entry, earlier_tasks=str(earlier) if earlier else None)
+        entry = replace(
+            entry,
+            earlier_tasks=str(earlier) if earlier else None,
+            search_keys=search_keys(entry.source),
+        )
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)
         is_open = entry.state in OPEN
@@ -399,7 +373,7 @@ class Ledger:
 
 def _same(current: Submission, written: Submission) -> bool:
     """Compare what a step decides; the ledger adds the rest."""
-    added = {"expires_at": None, "earlier_tasks": None}
+    added: dict[str, Any] = {"expires_at": None, "earlier_tasks": None, "search_keys": []}
     return replace(current, **added) == replace(written, **added)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from unicodedata import normalize
 
 import msgspec
 
@@ -57,6 +59,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
       ``duplicate_of`` is the submission that has this recording.
     * ``earlier_tasks`` is how many tasks the previous attempts have, as a text that can be counted;
       None for none.
+    * ``search_keys`` are what its object is found by; see ``search_keys``.
     * ``deleted_at`` is when its transcript, or what is personal here, was deleted.
     """
 
@@ -87,6 +90,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     recording_id: str | None = None
     duplicate_of: str | None = None
     earlier_tasks: str | None = None
+    search_keys: list[str] = []
     deleted_at: datetime | None = None
 
     @property
@@ -141,6 +145,24 @@ def submission_id_of_object(uri: str, generation: str) -> str:
 
 def _id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:ID_CHARS]
+
+
+_CONTENT: Final = re.compile("[0-9a-f]{16}")
+"""The folder into which the `transcripts` command uploads a file: a hash of its content."""
+
+
+def search_key(name: str) -> str:
+    """Return what equal file names have in common: letter case and composition do not count."""
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+def search_keys(source: Source | None) -> list[str]:
+    """Return what an object is found by: the name of its file, and the hash of its content."""
+    if source is None:
+        return []
+    folder, _, name = source.uri.rpartition("/")
+    content = folder.rpartition("/")[2]
+    return [search_key(name), *([content] if _CONTENT.fullmatch(content) else [])]
 
 
 def submission_path(submission_id: str) -> str:

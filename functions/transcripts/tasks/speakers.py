@@ -64,25 +64,19 @@ class _SpeakerTotals:
     __slots__ = (
         "first_start_s",
         "id",
-        "long_text_words",
         "name",
         "segment_count",
         "talk_time_s",
-        "texts",
         "until_s",
+        "word_count",
     )
 
     def __init__(self, number: int, name: str, first_start_s: float) -> None:
         self.id = f"s{number}"
         self.name = name
         self.first_start_s = self.until_s = first_start_s
-        self.segment_count = 0
+        self.segment_count = self.word_count = 0
         self.talk_time_s = 0.0
-        self.texts: list[str] = []
-        self.long_text_words = 0
-
-    def word_count(self) -> int:
-        return count_words(self.texts) + self.long_text_words
 
 
 class _Speakers:
@@ -133,11 +127,10 @@ def sum_up(rows: Sequence[Row], faces: Sequence[Face], anomalies: Anomalies) -> 
             speech_s += end - until_s
             until_s = end
         character_count += len(text)
+        totals.word_count += count_words(text)
         if len(text) * 4 <= MAX_TEXT_BYTES:
-            totals.texts.append(text)
             segments.append(Segment(start, end, totals.id, text))
             continue
-        totals.long_text_words += count_words([text])
         pieces = [Segment(start, end, totals.id, piece) for piece in _pieces(text)]
         if len(pieces) > 1:
             anomalies.add("split_text", index)
@@ -165,7 +158,7 @@ def _listed(
             id=totals.id,
             name=totals.name,
             segment_count=totals.segment_count,
-            word_count=totals.word_count(),
+            word_count=totals.word_count,
             talk_time_s=min(round(totals.talk_time_s, 6), speech_s),
             share=min(totals.talk_time_s / total_s, 1.0) if total_s else 0.0,
             first_start_s=totals.first_start_s,
