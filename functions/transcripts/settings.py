@@ -271,8 +271,8 @@ class StoreSettings(Settings):
     allowed_hosts: frozenset[str] | str = _variable(
         "ALLOWED_HOSTS",
         host_names,
-        "local stack only: the hosts that requests may name, so that no site reads it through a name"
-        " of its own for this machine",
+        "local stack only: the hosts that requests may name, so that no site leads a name of its"
+        " own to this machine",
         default="",
         local=LOOPBACK,
     )
