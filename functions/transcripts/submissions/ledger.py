@@ -20,8 +20,8 @@ from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Wri
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions import claims, transitions
-from transcripts.submissions.claims import Change
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
+    Change,
     ClaimDecision,
     EnqueueDecision,
     EraseDecision,

@@ -19,8 +19,8 @@ from transcripts.errors import (
 )
 from transcripts.logs import Log, bind
 from transcripts.submissions.answers import Receipt, RunResult
-from transcripts.submissions.claims import LEASED_RETRY_AFTER_S
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
+    LEASED_RETRY_AFTER_S,
     AlreadyBought,
     AlreadyRejected,
     BoughtAndDeleted,
