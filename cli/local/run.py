@@ -12,12 +12,10 @@ import msgspec
 from cli.local.bucket import UPLOADS_BUCKET
 from cli.local.processes import Event
 from cli.local.stack import EMULATORS, Stack, StackOptions
+from cli.local.state import SAMPLE_NOTE
 from transcripts.embedded.database import FILE_NAME
 
 SWEEP_EVERY_S: Final = 60.0
-SAMPLE_NOTE: Final = (
-    "The fake Mavi listens to nothing: every recording gets the same sample transcript here."
-)
 _QUIET: Final = ("severity", "message", "time", "function", "stack")
 
 
