@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from cli.failures import ExitCode, exit_code_of, show
+from transcripts import VERSION
 
 COMMANDS: Final = {
     "submit": "submit",
@@ -26,6 +27,7 @@ COMMANDS: Final = {
     "delete": "editing",
     "status": "status",
     "events": "events",
+    "logs": "logs",
     "audit": "audit",
     "replay": "replay",
     "renormalize": "renormalize",
@@ -84,14 +86,12 @@ class Transcripts(click.Group):
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
+@click.version_option(VERSION, prog_name="transcripts", message="%(prog)s %(version)s")
 @click.command(
     cls=Transcripts,
     commands={name: click.Command(name) for name in COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`transcripts help COMMAND` explains a command.",
-)
-@click.version_option(
-    package_name="mavi-transcripts", prog_name="transcripts", message="%(prog)s %(version)s"
 )
 def main() -> None:
     """Transcripts with named speakers: submit media, read and correct results, operate.

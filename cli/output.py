@@ -9,12 +9,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import compress
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
 
 from cli.failures import ExitCode, Failure
+from transcripts.log_events import COMMON_FIELDS
 from transcripts.results.answers import SubmissionView
 from transcripts.tasks.task import ListedFields
 
@@ -31,6 +32,8 @@ _COLORS: Final = {
     "overdue": "yellow",
     "unrecognized": "yellow",
     "unknown": "yellow",
+    "WARNING": "yellow",
+    "ERROR": "red",
 }
 
 
@@ -127,6 +130,22 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+_QUIET: Final = frozenset({*COMMON_FIELDS, "stack"})
+
+
+def event_lines(event: Mapping[str, Any], severity: str = "") -> Iterator[str]:
+    """Yield the lines that show a log line of a function to people: time (UTC), event, fields."""
+    fields = " ".join(
+        f"{name}={msgspec.json.encode(value).decode()}"
+        for name, value in event.items()
+        if name not in _QUIET and "/" not in name and value not in (None, {})
+    )
+    moment = str(event.get("time", "")).replace("T", " ")[:23]
+    text = f"{event.get('function', ''):<10} {event.get('message', '')}  {fields}".rstrip()
+    yield " ".join(part for part in (moment, severity, clean(text)) if part)
+    yield from (f"    {clean(str(line))}" for line in event.get("stack", []))
 
 
 def local_time(time: datetime | None) -> str:

@@ -77,7 +77,11 @@ def compose(
 
 
 settings = CallbackSettings.load(os.environ)
-handle = compose(settings, publisher=open_publisher(settings, os.environ), log=Log("callback"))
+handle = compose(
+    settings,
+    publisher=open_publisher(settings, os.environ),
+    log=Log("callback", project=settings.project),
+)
 
 
 @functions_framework.aio.http

@@ -63,7 +63,7 @@ handle = compose(
     settings,
     documents=open_documents(settings, os.environ),
     queue=open_queue(settings, os.environ),
-    log=Log("ingest"),
+    log=Log("ingest", project=settings.project),
     retrier=Retrier(),
 )
 

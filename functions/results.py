@@ -13,20 +13,19 @@ from starlette.routing import Route
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.backends import open_assets, open_documents, open_objects, open_signer
 from transcripts.changes.deletion import AssetDeleter, Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.embedded.media import PATH, FolderSigner
 from transcripts.logs import Log, utc_now
-from transcripts.mavi.deleter import Deleter
 from transcripts.ports import Documents, MediaSigner, ObjectSource
 from transcripts.results.accounting import Accountant
 from transcripts.results.compression import compressed
 from transcripts.results.dispatch import dispatch, private
 from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier
-from transcripts.settings import ResultsSettings, Secret
+from transcripts.settings import ResultsSettings
 from transcripts.tasks.store import TaskStore
 from transcripts.viewer.pages import Pages, error_pages
 from transcripts.viewer.recordings import Recordings
@@ -97,14 +96,6 @@ def compose(
     return handle
 
 
-def open_assets(settings: ResultsSettings) -> AssetDeleter | None:
-    """Return what deletes Mavi's copies; None without a key of the account."""
-    key = settings.mavi_api_key
-    if not isinstance(key, Secret):
-        return None
-    return Deleter(settings.mavi_base_url, key, settings.mavi_requests_per_second)
-
-
 settings = ResultsSettings.load(os.environ)
 handle = compose(
     settings,
@@ -112,7 +103,7 @@ handle = compose(
     objects=open_objects(settings, os.environ),
     signer=open_signer(settings, os.environ),
     assets=open_assets(settings),
-    log=Log("results"),
+    log=Log("results", project=settings.project),
     retrier=Retrier(),
 )
 

@@ -97,7 +97,7 @@ handle = compose(
     provider=MaviClient(
         settings.mavi_base_url, settings.mavi_api_key, settings.mavi_requests_per_second
     ),
-    log=Log("submit"),
+    log=Log("submit", project=settings.project),
     retrier=Retrier(),
     announce=open_announcer(settings, documents, os.environ),
 )

@@ -68,7 +68,7 @@ handle = compose(
     settings,
     documents=open_documents(settings, os.environ),
     publisher=open_publisher(settings, os.environ) if settings.results_topic else None,
-    log=Log("subscriber"),
+    log=Log("subscriber", project=settings.project),
     retrier=Retrier(),
 )
 

@@ -55,7 +55,7 @@ handle = compose(
     settings,
     documents=open_documents(settings, os.environ),
     queue=open_queue(settings, os.environ),
-    log=Log("sweep"),
+    log=Log("sweep", project=settings.project),
     retrier=Retrier(),
 )
 

@@ -21,6 +21,7 @@ import msgspec
 
 from transcripts.exports.options import DEFAULTS, OPTIONS
 from transcripts.exports.registry import FORMATS
+from transcripts.log_events import EVENTS
 from transcripts.results import filters
 from transcripts.results.filters import FILTERS, Parser
 from transcripts.settings import FUNCTIONS
@@ -188,6 +189,15 @@ def list_filters() -> Iterator[str]:
             yield f"| `GET /{collection}` | `{value}` | {row.description} | {option} |"
 
 
+def log_events() -> Iterator[str]:
+    """Yield the table of every event that a function logs."""
+    yield "| event | severity | fields | meaning | what to do |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, event in EVENTS.items():
+        names = ", ".join(f"`{each}`" for each in event.fields)
+        yield f"| `{name}` | {event.severity} | {names} | {event.meaning} | {event.action} |"
+
+
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "settings": settings,
     "transitions": transitions,
@@ -198,6 +208,7 @@ TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "task_filters": partial(_filter_parameters, "tasks"),
     "submission_filters": partial(_filter_parameters, "submissions"),
     "list_filters": list_filters,
+    "log_events": log_events,
 }
 
 GENERATED: Final = (*sorted(DOCS.glob("*.md")), DOCS / "openapi.yaml")

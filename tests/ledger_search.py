@@ -18,7 +18,7 @@ from msgspec.structs import replace as changed
 
 from tests.fakes import NOW
 from transcripts.submissions import claims
-from transcripts.submissions.decisions import LeaseGranted, PurchaseRequest
+from transcripts.submissions.claims import LeaseGranted, PurchaseRequest
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import (
     LEASE,
@@ -27,8 +27,6 @@ from transcripts.submissions.transitions import (
     LeaseLost,
     accept,
     apply,
-    defer,
-    restore_previous,
 )
 
 NEW: Final = "[*]"
@@ -214,10 +212,11 @@ def _recorded(situation: Situation) -> Iterator[Situation]:
         yield replace(situation, holder=At.REFUSED)
     with suppress(LeaseLost):
         if holder is At.REFUSED:
-            yield replace(ended, entry=defer(entry, entry.lease_id, NOW, "why"))
+            yield replace(ended, entry=apply(entry, entry.lease_id, Event.DEFERRED, NOW, FACTS))
         if holder is At.GRANTED and entry.replaces_task_id is not None:
-            task_id = entry.replaces_task_id
-            yield replace(ended, entry=restore_previous(entry, entry.lease_id, NOW, task_id))
+            facts = Facts(task_id=entry.replaces_task_id)
+            after = apply(entry, entry.lease_id, Event.LATE_RESULT_FOUND, NOW, facts)
+            yield replace(ended, entry=after)
 
 
 def possible_changes() -> set[Edge]:

@@ -87,7 +87,8 @@ class Found:
             commands.append(f"{step.again} transcripts submit --force {shlex.quote(subject)}")
         if self.original is not None:
             commands.append(f"Read it: transcripts show {self.original}")
-        return f"{step.for_readers} {'\n'.join(commands)}".rstrip()
+        steps = "\n".join(commands)
+        return f"{step.for_readers} {steps}".rstrip()
 
     @property
     def original(self) -> str | None:

@@ -48,7 +48,7 @@ _HOPS: Final = {
 
 _ENDS: Final[dict[str, Callable[[Event], str]]] = {
     "callback_rejected": lambda event: (
-        f"The callback was answered 400 {event['reason']}, and kept on the topic callbacks-rejected"
+        f"The callback was answered 400 {event['code']}, and kept on the topic callbacks-rejected"
     ),
     "callback_too_large": lambda event: (
         f"The callback was answered 413: its {event['body_bytes']} bytes are too large for a topic,"
@@ -85,7 +85,7 @@ def _words(event: Event) -> str:
         case "callback_published":
             return f"authenticated, {event['body_bytes']} bytes, {event['kind']}, published"
         case "callback_rejected":
-            return f"rejected: {event['reason']}; the body is kept on the rejected topic"
+            return f"rejected: {event['code']}; the body is kept on the rejected topic"
         case "result_stored":
             return f"stored: {event['status']}, {event['segments']} segments"
         case name:

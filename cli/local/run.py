@@ -7,16 +7,14 @@ import signal
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from cli.local.bucket import UPLOADS_BUCKET
 from cli.local.processes import Event
 from cli.local.stack import EMULATORS, Stack, StackOptions
 from cli.local.state import SAMPLE_NOTE
+from cli.output import event_lines
 from transcripts.embedded.database import FILE_NAME
 
 SWEEP_EVERY_S: Final = 60.0
-_QUIET: Final = ("severity", "message", "time", "function", "stack")
 
 
 async def interrupted() -> None:
@@ -29,15 +27,8 @@ async def interrupted() -> None:
 
 
 def _print_event(event: Event) -> None:
-    fields = " ".join(
-        f"{name}={msgspec.json.encode(value).decode()}"
-        for name, value in event.items()
-        if name not in _QUIET and value not in (None, {})
-    )
-    moment = str(event.get("time", ""))[11:23]
-    print(f"{moment} {event.get('function', ''):<10} {event.get('message', '')}  {fields}")
-    for line in event.get("stack", []):
-        print(f"    {line}")
+    for line in event_lines(event):
+        print(line)
 
 
 async def run_stack(backend: str, data_dir: Path, state_file: Path) -> None:

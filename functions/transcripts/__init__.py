@@ -12,7 +12,10 @@ Where things live:
 * ``uploads``: the events of uploaded objects, and which objects are media
 * ``mavi``: the client of the provider's API
 * ``google`` and ``embedded``: the two backends behind ``ports``
-* ``settings``, ``errors``, ``logs``, ``web``: what every entry file uses
+* ``settings``, ``errors``, ``logs``, ``log_events``, ``web``: what every entry file uses
 
 Importing any module reads no environment and no file but the package's own, and needs no network.
 """
+
+VERSION = "0.1.0"
+"""The version of functions and command; CHANGELOG.md says what each changes."""

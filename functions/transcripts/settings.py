@@ -240,6 +240,11 @@ class CallbackSettings(Settings):
         local="projects/local/topics/callbacks-rejected",
     )
 
+    @property
+    def project(self) -> str:
+        """The project of the topic, which is that of the function."""
+        return self.callback_topic.split("/")[1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings(Settings):

@@ -22,7 +22,7 @@ from transcripts.errors import (
     TranscriptsError,
     TransientError,
 )
-from transcripts.logs import Log
+from transcripts.logs import Log, begin_request
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -71,6 +71,7 @@ def error_boundary(
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         async def guard(request: Request) -> Response:
+            begin_request(request.headers)
             try:
                 if method is not None:
                     require_method(request, method)

@@ -11,7 +11,7 @@ from tests.environments import environment
 from tests.fakes import TryOnce
 from tests.functional.framework import Loaded, load
 from tests.pipeline import Pipeline
-from tests.unit.test_media import NOTIFICATION, encoded
+from tests.unit.test_rejections import NOTIFICATION, encoded
 from transcripts.settings import ObjectLimits
 from transcripts.submissions.submission import State, submission_id_of_object
 

@@ -20,11 +20,12 @@ from transcripts import errors
 from transcripts.callbacks.kinds import Kind
 from transcripts.callbacks.message import pack
 from transcripts.google.objects import REQUESTER_PAYS, UNREADABLE
+from transcripts.log_events import EVENTS
 from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 
 ROOT = docs.DOCS.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs.DOCS.glob("*.md"))]
@@ -141,23 +142,45 @@ def test_every_error_code_is_listed_with_its_status() -> None:
     assert listed == statuses()
 
 
-def events() -> dict[str, str]:
-    """Return every event that the functions log, with its severity."""
-    found: dict[str, str] = {}
+def events() -> dict[str, tuple[str, frozenset[str]]]:
+    """Return every event that the functions log, with its severity and its fields."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
     severities = {"info": "INFO", "warning": "WARNING", "error": "ERROR", "unexpected": "ERROR"}
     for call, names in calls_of(*severities):
         severity = severities[call.func.attr] if isinstance(call.func, ast.Attribute) else ""
         if isinstance(call.args[0], ast.JoinedStr):
             assert ast.unparse(call.args[0]) == "f'result_{outcome}'"
             names |= {f"result_{outcome}" for outcome in Outcome}
-        found |= dict.fromkeys(names, severity)
+        fields = {each.arg for each in call.keywords if each.arg}
+        unpacked = {ast.unparse(each.value) for each in call.keywords if each.arg is None}
+        fields |= {name for text in unpacked for name in UNPACKED[text]}
+        if severity == "ERROR" and ast.unparse(call.func).endswith("unexpected"):
+            fields.add("stack")
+        for name in names:
+            _, known = found.get(name, (severity, frozenset()))
+            found[name] = (severity, known | fields)
     return found
 
 
-def test_every_log_event_is_listed_with_its_severity() -> None:
-    """An operator finds in the reference what a line means; alerts go by severity."""
-    listed = {name: cell for names, cell in rows(section("## Log events")) for name in names}
+UNPACKED = {
+    "msgspec.structs.asdict(run.counts)": frozenset(Counts.__struct_fields__),
+    # Of SubmissionError in submitter.py, and the submission that has the asset.
+    "details": frozenset({"asset_id", "http_status", "other", "reason", "upload_status"}),
+}
+"""The fields of the calls that unpack a mapping."""
+
+
+def test_every_log_event_is_in_the_table_with_its_severity_and_fields() -> None:
+    """An operator finds there what a line means; metrics and alerts go by severity and fields."""
+    listed = {name: (event.severity, frozenset(event.fields)) for name, event in EVENTS.items()}
     assert listed == events()
+
+
+def test_every_line_that_needs_a_person_says_what_to_do() -> None:
+    """Each warning and each error has an action; a normal event has none."""
+    assert [name for name, event in EVENTS.items() if not event.action] == [
+        name for name, event in EVENTS.items() if event.severity == "INFO"
+    ]
 
 
 def test_every_reason_of_a_rejection_is_listed() -> None:

@@ -27,7 +27,7 @@ from transcripts.submissions.submission import (
     submission_id_of_asset,
     submission_id_of_object,
 )
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 
 
 async def test_enqueue_upload_repeated_buys_once(pipeline: Pipeline) -> None:

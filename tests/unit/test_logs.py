@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
+import pytest
+
 from tests.fakes import LogLines
+from transcripts import VERSION
 from transcripts.errors import StoreUnavailable
-from transcripts.logs import Log
+from transcripts.logs import Log, begin_request, bind
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
 
 
 def test_line_is_one_json_object() -> None:
@@ -20,7 +28,9 @@ def test_line_is_one_json_object() -> None:
         "message": "published",
         "time": "2026-01-02T03:04:05.678901Z",
         "function": "callback",
+        "version": VERSION,
         "task_id": "t",
+        "logging.googleapis.com/labels": {"task_id": "t"},
     }
     assert [event["severity"] for event in lines.events] == ["INFO", "WARNING", "ERROR"]
 
@@ -77,3 +87,52 @@ def test_line_with_a_field_that_cannot_be_encoded_is_written_without_its_fields(
     assert (event["message"], event["severity"]) == ("rejected", "WARNING")
     assert event["fields_not_encoded"] == "UnicodeEncodeError"
     assert "reason" not in event
+
+
+def place(headers: dict[str, str]) -> tuple[object, object]:
+    """Return the trace and the span of a line in a request with these headers."""
+    raw: list[bytes] = []
+    begin_request(headers)
+    Log("callback", raw.append, project="p").info("published")
+    event = msgspec.json.decode(raw[0])
+    return tuple(event.get(f"logging.googleapis.com/{name}") for name in ("trace", "spanId"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": f"00-{TRACE}-{SPAN}-01"},
+        # Cloud Run's own header wins; its span is decimal.
+        {"x-cloud-trace-context": f"{TRACE}/{int(SPAN, 16)};o=1", "traceparent": "00-bad"},
+    ],
+)
+def test_line_in_a_request_has_its_trace_and_span(headers: dict[str, str]) -> None:
+    """Cloud Logging shows the line below the request that it belongs to."""
+    assert place(headers) == (f"projects/p/traces/{TRACE}", SPAN)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"traceparent": "00-ADA-1-01"}, {"x-cloud-trace-context": f"{TRACE}/x"}]
+)
+def test_line_in_a_request_without_a_usable_trace_has_none(headers: dict[str, str]) -> None:
+    """A stranger's header is never copied unless it is a trace."""
+    assert place(headers) == (None, None)
+
+
+def test_bound_ids_are_in_every_later_line_of_the_request_only() -> None:
+    """A line that only tells of an error still says which task it is about."""
+    lines = LogLines()
+
+    async def request(task_id: str) -> None:
+        begin_request({})
+        lines.log.warning("transient_error")
+        bind(task_id=task_id, submission_id=None)
+        await asyncio.create_task(asyncio.to_thread(lines.log.warning, "transient_error"))
+
+    async def both() -> None:
+        await asyncio.gather(request("a"), request("b"))
+
+    asyncio.run(both())
+    assert [event.get("task_id") for event in lines.events] == [None, None, "a", "b"]
+    labels = [event.get("logging.googleapis.com/labels") for event in lines.events]
+    assert labels == [None, None, {"task_id": "a"}, {"task_id": "b"}]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from transcripts.errors import RequestError
 from transcripts.ports import Query
-from transcripts.results.requests import decode_token, encode_token
+from transcripts.results.listing import decode_token, encode_token
 from transcripts.tasks.task import Task
 
 QUERY: Query[Task] = Query("tasks", Task, order_by="created_at", limit=50)

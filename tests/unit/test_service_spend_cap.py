@@ -21,6 +21,7 @@ from transcripts.submissions.submission import (
     State,
 )
 from transcripts.submissions.submitter import CallPolicy, Submitter
+from transcripts.submissions.transitions import Event
 
 
 async def test_submit_at_the_spend_cap_is_refused() -> None:
@@ -118,10 +119,10 @@ class RejectsTwice(Submitter):
 
     async def submit(self, lease: Lease, asset_id: str, policy: CallPolicy) -> Receipt:
         day = lease.entry.spend_day
-        await lease.reject("first")
+        await lease.record_outcome(Event.REJECTED, reason="first")
         # The store looks as if another process had rejected the entry meanwhile.
         lease.entry = replace(lease.entry, spend_day=day)
-        await lease.reject("second")
+        await lease.record_outcome(Event.REJECTED, reason="second")
         raise SubmissionError("provider_error")
 
 

@@ -106,7 +106,7 @@ async def test_reject_uncounts_on_the_day_that_is_stored(
     """What the holder believes of the entry does not matter."""
     pipeline = Pipeline(cap_per_day=5)
     lease, _ = await counted_entry(pipeline, day)
-    await lease.reject("provider_no_credit")
+    await lease.record_outcome(Event.REJECTED, reason="provider_no_credit")
     assert (await spent(pipeline), await spent(pipeline, TOMORROW)) == left
 
 
@@ -114,9 +114,9 @@ async def test_reject_twice_uncounts_once() -> None:
     """At the second time the entry counts on no day."""
     pipeline = Pipeline(cap_per_day=5)
     lease, _ = await counted_entry(pipeline, TODAY)
-    await lease.reject("provider_no_credit")
+    await lease.record_outcome(Event.REJECTED, reason="provider_no_credit")
     lease.entry = replace(lease.entry, spend_day=TODAY)
-    await lease.reject("provider_no_credit")
+    await lease.record_outcome(Event.REJECTED, reason="provider_no_credit")
     assert await spent(pipeline) == 1
 
 

@@ -7,7 +7,7 @@ import shlex
 from tests.results import a_submission, a_task
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Source, Status
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 from transcripts.viewer.states import submission_step, task_step
 
 

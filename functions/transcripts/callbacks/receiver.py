@@ -9,7 +9,7 @@ from datetime import datetime
 from transcripts.callbacks.kinds import identify
 from transcripts.callbacks.message import INLINE_WORK_BYTES, pack
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.ports import Message, Publisher
 
 
@@ -52,6 +52,7 @@ class Receiver:
         # A large body is several times its message, and publishing may take 10 s.
         del body
         attributes = message.attributes
+        bind(task_id=attributes["task_id"])
         try:
             await self._publisher.publish(self._callback_topic, message)
         except PublishUnavailable as error:
@@ -75,14 +76,14 @@ class Receiver:
             del body
             await self._publisher.publish(self._rejected_topic, message)
         except MessageTooLarge:
-            self._log.error("callback_too_large", body_bytes=body_bytes, reason=error.code)
+            self._log.error("callback_too_large", body_bytes=body_bytes, code=error.code)
             raise
         except PublishUnavailable as failure:
             self._log.error("callback_not_published", reason=failure.log_text)
             raise
         self._log.warning(
             "callback_rejected",
-            reason=error.code,
+            code=error.code,
             body_bytes=body_bytes,
             sha256=message.attributes["sha256"],
         )

@@ -11,7 +11,7 @@ from transcripts.exports.times import milliseconds
 from transcripts.tasks.speakers import ShownSpeaker, ShownSpeakers
 from transcripts.tasks.task import Segment, Task
 from transcripts.text import one_line
-from transcripts.uploads.media import without_extension
+from transcripts.uploads.formats import without_extension
 
 
 class Line(NamedTuple):

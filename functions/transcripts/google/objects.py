@@ -37,7 +37,7 @@ from transcripts.errors import (
     TranscriptsError,
 )
 from transcripts.retry import RetryPolicy
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 from transcripts.uploads.stored_object import StoredObject, read_resource
 
 T = TypeVar("T")

@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from transcripts.errors import RequestError
+from transcripts.ids import usable_id
+from transcripts.logs import IDS, bind
 from transcripts.web import error_answer
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -54,6 +56,8 @@ async def dispatch(routes: Sequence[Route], request: Request) -> Response:
         match, found = route.matches(request.scope)
         if match is Match.FULL:
             request.scope.update(found)
+            ids = {name: request.path_params.get(name, "") for name in IDS}
+            bind(**{name: each for name, each in ids.items() if usable_id(each)})
             answer: Response = await route.endpoint(request)
             return answer
         if match is Match.PARTIAL:

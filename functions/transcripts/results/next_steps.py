@@ -15,7 +15,7 @@ from transcripts.results.answers import SubmissionView
 from transcripts.submissions.claims import DELETED, DUPLICATE_ASSET, DUPLICATE_RECORDING
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import ListedFields, Status
-from transcripts.uploads.media import RejectReason
+from transcripts.uploads.rejections import RejectReason
 
 
 class NextStep(NamedTuple):

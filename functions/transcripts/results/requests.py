@@ -1,16 +1,8 @@
-"""What a request says: the parameters of its query and its page token.
-
-Parameters are read together, so that one error names everything that is wrong. A page token says
-where the next page begins, and is bound to the query that it belongs to. It is opaque and needs no
-secret: whoever can send one may read every page anyway. Its checksum tells an altered token, and
-the token of another query, from a usable one (https://google.aip.dev/158).
-"""
+"""The parameters of a request's query, read together: one error names everything that is wrong."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,7 +11,6 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from transcripts.errors import RequestError
-from transcripts.ports import Query
 from transcripts.results.filters import Parser
 
 RESOLUTION: Final = timedelta(microseconds=1)
@@ -91,42 +82,3 @@ def page_size(text: str) -> int:
     if not re.fullmatch("[0-9]{1,100}", text) or not int(text):
         raise ValueError("must be a whole number, at least 1")
     return int(text)
-
-
-Cursor = tuple[datetime, str]
-"""The time and the id of the last document of a page."""
-
-_CHECKSUM_BYTES: Final = 12
-_MAX_TOKEN_CHARS: Final = 400
-
-
-def encode_token(query: Query[Any], cursor: Cursor) -> str:
-    """Return the token of the page after ``cursor``."""
-    content = msgspec.msgpack.encode(cursor)
-    return urlsafe_b64encode(_checksum(query, content) + content).rstrip(b"=").decode()
-
-
-def decode_token(query: Query[Any], token: str) -> Cursor:
-    """Return where the page of a token begins.
-
-    Raises ``RequestError`` (``bad_page_token``) if it is altered, or belongs to another query.
-    """
-    try:
-        data = urlsafe_b64decode(token + "=" * (-len(token) % 4)) if token.isascii() else b""
-        checksum, content = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
-        canonical = urlsafe_b64encode(data).rstrip(b"=").decode() == token
-        if len(token) <= _MAX_TOKEN_CHARS and canonical and checksum == _checksum(query, content):
-            moment, document_id = msgspec.msgpack.decode(content, type=Cursor)
-            return moment.astimezone(UTC), document_id
-    except (ValueError, msgspec.MsgspecError):
-        pass
-    raise RequestError(
-        "page_token is altered or belongs to another query. Repeat the parameters of the query that"
-        " returned it, or begin without it.",
-        code="bad_page_token",
-    )
-
-
-def _checksum(query: Query[Any], content: bytes) -> bytes:
-    asked = (query.collection, query.where, query.contains, query.since, query.until)
-    return hashlib.sha256(msgspec.msgpack.encode((asked, content))).digest()[:_CHECKSUM_BYTES]

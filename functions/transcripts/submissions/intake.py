@@ -10,12 +10,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from transcripts.errors import RequestError, TransientError
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
     BoughtAndDeleted,
@@ -28,8 +28,8 @@ from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
 from transcripts.submissions.submission import submission_id_of_object
 from transcripts.tasks.task import Source
-from transcripts.uploads.media import KnownAsset, Media, RejectReason, classify, labels_of
-from transcripts.uploads.stored_object import StoredObject, recording_id
+from transcripts.uploads.rejections import KnownAsset, Media, RejectReason, classify
+from transcripts.uploads.stored_object import StoredObject, labels_of, recording_id
 
 CONCURRENCY: Final = 16
 """How many assets of one list are recorded at the same time."""
@@ -61,6 +61,7 @@ class Intake:
         """
         media = classify(stored, self._limits)
         labels = labels_of(stored)
+        bind(submission_id=submission_id_of_object(stored.uri, stored.generation))
         if isinstance(media, RejectReason):
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             purchase = PurchaseRequest(
@@ -68,7 +69,7 @@ class Intake:
             )
             if await self._ledger.reject(purchase, media):
                 # Logged once, however often the event is delivered.
-                self._log.warning("upload_rejected", submission_id=submission_id, reason=media)
+                self._log.warning("upload_rejected", submission_id=submission_id, code=media)
             return
         purchase = await self._purchase_of_object(stored, media, labels, retry_rejected=False)
         submission_id, decision = await self._enqueue_once(purchase)

@@ -11,7 +11,7 @@ from transcripts.errors import StoreUnavailable
 from transcripts.logs import Log
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.submission import Submission
-from transcripts.submissions.transitions import RENEW_EVERY, Event, LeaseLost
+from transcripts.submissions.transitions import RENEW_EVERY, Event, Facts, LeaseLost
 from transcripts.tasks.task import Task
 
 W = TypeVar("W")
@@ -36,43 +36,36 @@ class Lease:
         Raises ``LeaseLost``, ``DuplicateSubmission`` and ``StoreUnavailable``.
         """
         self.entry = await self.ledger.record(
-            self.submission_id, self.lease_id, event, asset_id=asset_id
+            self.submission_id, self.lease_id, event, Facts(asset_id)
         )
 
     async def record_outcome(
-        self, event: Event, *, reason: str | None = None, within: timedelta = PERSIST_FOR
+        self,
+        event: Event,
+        *,
+        reason: str | None = None,
+        task_id: str | None = None,
+        within: timedelta = PERSIST_FOR,
     ) -> None:
         """Record what has happened, trying for ``within``; raises nothing.
 
         The entry is unchanged if the outcome could not be recorded, which is logged.
         """
-        await self._keep(
-            self.ledger.record(
-                self.submission_id, self.lease_id, event, reason=reason, within=within
+        facts = Facts(reason=reason, task_id=task_id)
+        try:
+            self.entry = await self.ledger.record(
+                self.submission_id, self.lease_id, event, facts, within=within
             )
-        )
+        except LeaseLost:
+            self._log.warning("lease_lost", submission_id=self.submission_id)
+        except StoreUnavailable as error:
+            self._log.error(
+                "outcome_not_recorded", submission_id=self.submission_id, reason=error.log_text
+            )
 
     async def release(self, within: timedelta = PERSIST_FOR) -> None:
         """Release the entry, so that another holder can continue at once; raises nothing."""
         await self.record_outcome(Event.RELEASED, within=within)
-
-    async def reject(self, reason: str) -> None:
-        """Record that nothing was bought, and uncount it from the spend cap; raises nothing."""
-        await self.record_outcome(Event.REJECTED, reason=reason)
-
-    async def defer(self, reason: str) -> None:
-        """Do the same, but release a queued entry for its next run instead; raises nothing."""
-        await self._keep(
-            self.ledger.defer(self.submission_id, self.lease_id, reason, within=PERSIST_FOR)
-        )
-
-    async def restore_previous(self, task_id: str) -> None:
-        """End a repetition because that previous task has its result; raises nothing."""
-        await self._keep(
-            self.ledger.restore_previous(
-                self.submission_id, self.lease_id, task_id, within=PERSIST_FOR
-            )
-        )
 
     async def record_purchase(self, task: Task) -> None:
         """Record the job that was bought, even if the lease is lost by now.
@@ -107,13 +100,3 @@ class Lease:
                 self._log.warning(
                     "lease_not_renewed", submission_id=self.submission_id, reason=error.log_text
                 )
-
-    async def _keep(self, recording: Awaitable[Submission]) -> None:
-        try:
-            self.entry = await recording
-        except LeaseLost:
-            self._log.warning("lease_lost", submission_id=self.submission_id)
-        except StoreUnavailable as error:
-            self._log.error(
-                "outcome_not_recorded", submission_id=self.submission_id, reason=error.log_text
-            )

@@ -20,8 +20,8 @@ from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Wri
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions import claims, transitions
-from transcripts.submissions.claims import Change
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
+    Change,
     ClaimDecision,
     EnqueueDecision,
     EraseDecision,
@@ -41,7 +41,7 @@ from transcripts.submissions.submission import (
     submission_id_of_asset,
     submission_path,
 )
-from transcripts.submissions.transitions import Event, Facts
+from transcripts.submissions.transitions import NO_FACTS, Event, Facts
 from transcripts.tasks.merge import DECIDING_FIELDS, merge
 from transcripts.tasks.task import Status, Task, task_path
 
@@ -50,7 +50,6 @@ D = TypeVar("D")
 PERSIST_PAUSE_S: Final = 1.0
 
 _Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
-_Step = Callable[[Submission | None, datetime], Submission]
 
 
 class DuplicateSubmission(Exception):
@@ -179,42 +178,26 @@ class Ledger:
         submission_id: str,
         lease_id: str,
         event: Event,
+        facts: Facts = NO_FACTS,
         *,
-        asset_id: str | None = None,
-        reason: str | None = None,
         within: timedelta = timedelta(0),
     ) -> Submission:
-        """Record an event of the holder of a lease, and return the entry.
+        """Record an event of the holder of a lease, once, and return the entry.
 
         After ``StoreUnavailable`` it is tried again for ``within``. Raises ``LeaseLost`` and
         ``DuplicateSubmission``.
         """
-        facts = Facts(asset_id, reason)
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.apply(current, lease_id, event, now, facts),
-            within,
-        )
+        written: Submission | None = None
 
-    async def defer(
-        self, submission_id: str, lease_id: str, reason: str, *, within: timedelta
-    ) -> Submission:
-        """Release a queued entry for its next run, and reject any other; see ``record``."""
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.defer(current, lease_id, now, reason),
-            within,
-        )
+        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+            nonlocal written
+            if written is not None and current is not None and _same(current, written):
+                # The commit happened although its acknowledgement was lost.
+                return Change(current)
+            written = transitions.apply(current, lease_id, event, self._clock(), facts)
+            return claims.recorded(current, written)
 
-    async def restore_previous(
-        self, submission_id: str, lease_id: str, task_id: str, *, within: timedelta
-    ) -> Submission:
-        """End a repetition because that previous task has its result; see ``record``."""
-        return await self._record(
-            submission_id,
-            lambda current, now: transitions.restore_previous(current, lease_id, now, task_id),
-            within,
-        )
+        return await self._persist(lambda: self._change(submission_id, decide), within)
 
     async def record_purchase(
         self, leased: Submission, task: Task, *, within: timedelta
@@ -244,20 +227,6 @@ class Ledger:
         tasks = [each.value for each in found if each]
         has = (task.task_id for task in tasks if task.revision or task.status is Status.DELETED)
         return next(has, None)
-
-    async def _record(self, submission_id: str, step: _Step, within: timedelta) -> Submission:
-        """Apply ``step`` once, although its commit may be repeated."""
-        written: Submission | None = None
-
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
-            nonlocal written
-            if written is not None and current is not None and _same(current, written):
-                # The commit happened although its acknowledgement was lost.
-                return Change(current)
-            written = step(current, self._clock())
-            return claims.recorded(current, written)
-
-        return await self._persist(lambda: self._change(submission_id, decide), within)
 
     async def _persist(
         self, change: Callable[[], Awaitable[Submission]], within: timedelta

@@ -17,10 +17,11 @@ from transcripts.errors import (
     SubmissionError,
     TransientError,
 )
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.submissions.answers import Receipt, RunResult
-from transcripts.submissions.claims import DUPLICATE_ASSET, LEASED_RETRY_AFTER_S
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
+    DUPLICATE_ASSET,
+    LEASED_RETRY_AFTER_S,
     AlreadyBought,
     AlreadyRejected,
     BoughtAndDeleted,
@@ -36,7 +37,7 @@ from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAsset
 from transcripts.submissions.submission import State
 from transcripts.submissions.submitter import CallPolicy, Submitter
-from transcripts.submissions.transitions import LeaseLost
+from transcripts.submissions.transitions import Event, LeaseLost
 from transcripts.submissions.uploader import MAX_WAIT_S, Uploader, UploadFailed
 
 R = TypeVar("R")
@@ -86,6 +87,7 @@ class SubmissionService:
         sent. A caller that closes the connection does not stop the purchase.
         """
         submission_id = await self._ledger.submission_id_of(request.asset_id)
+        bind(submission_id=submission_id)
         key = (submission_id, request.force)
         follows = key in self._submitting
         receipt = await self._shared(
@@ -102,6 +104,7 @@ class SubmissionService:
         Raises a ``TransientError`` if the caller has to run it again; the steps done so far are
         recorded.
         """
+        bind(submission_id=submission_id)
         return await self._shared(self._running, submission_id, lambda: self._run(submission_id))
 
     async def _shared(
@@ -233,7 +236,7 @@ class SubmissionService:
             return None
         task_id = await self._ledger.first_with_result(lease.entry.task_ids)
         if task_id is not None:
-            await lease.restore_previous(task_id)
+            await lease.record_outcome(Event.LATE_RESULT_FOUND, task_id=task_id)
         return task_id
 
     async def _asset(self, lease: Lease) -> str:

@@ -122,7 +122,7 @@ class Submitter:
         self, lease: Lease, code: str, *, defer: bool = False, **details: object
     ) -> None:
         """Record that nothing was bought, and why; with ``defer`` a queued entry is released."""
-        await (lease.defer(code) if defer else lease.reject(code))
+        await lease.record_outcome(Event.DEFERRED if defer else Event.REJECTED, reason=code)
         self._log.warning("rejected", submission_id=lease.submission_id, code=code, **details)
 
     async def announce_early(self, ledger: Ledger, task_id: str) -> None:

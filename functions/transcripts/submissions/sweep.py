@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Generic, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,6 @@ from transcripts.submissions import claims
 from transcripts.submissions.ledger import Ledger
 from transcripts.submissions.submission import OPEN, State, Submission
 from transcripts.tasks.task import Status, Task
-
-R = TypeVar("R")
 
 STALLED_AFTER: Final = timedelta(hours=2)
 """An entry that was not touched for this long is enqueued again. It is longer than the queue takes
@@ -41,13 +39,27 @@ of the scheduler (``infra/functions.tf``)."""
 
 CONCURRENCY: Final = 8
 
-TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
-ENTRY_FIELDS: Final = ("submission_id", "state", "created_at", "updated_at")
 
-LATE_TASKS: Final = ("tasks", "status", "submitted_at")
-IDLE_SUBMISSIONS: Final = ("submissions", "state", "updated_at")
-EXPIRED_CALLS: Final = ("submissions", "state", "lease_expires_at")
-QUERIES: Final = (LATE_TASKS, IDLE_SUBMISSIONS, EXPIRED_CALLS)
+class Search(NamedTuple, Generic[T]):
+    """The documents of a collection in one state, by a time; ``fields`` are read."""
+
+    collection: str
+    type: type[T]
+    state: str
+    time: str
+    fields: tuple[str, ...]
+
+
+_TASK_FIELDS: Final = ("task_id", "status", "submission_id", "submitted_at")
+_ENTRY_FIELDS: Final = ("submission_id", "state", "created_at", "updated_at")
+
+LATE_TASKS: Final = Search("tasks", Task, "status", "submitted_at", _TASK_FIELDS)
+IDLE_SUBMISSIONS: Final = Search("submissions", Submission, "state", "updated_at", _ENTRY_FIELDS)
+EXPIRED_CALLS: Final = Search("submissions", Submission, "state", "lease_expires_at", _ENTRY_FIELDS)
+QUERIES: Final = tuple(
+    (each.collection, each.state, each.time)
+    for each in (LATE_TASKS, IDLE_SUBMISSIONS, EXPIRED_CALLS)
+)
 """Collection, field that is equal, field that is a time: each needs its composite index."""
 
 
@@ -107,39 +119,23 @@ class Sweeper:
         Raises ``StoreUnavailable`` and ``QueueUnavailable`` at the end; repeating is safe.
         """
         run = _Run(self._clock() + self._max_run)
-        await self._late_tasks(run)
-        await self._expire_calls(run)
+        late = await self._find(LATE_TASKS, Status.SUBMITTED, self._overdue_after, run)
+        await self._each(late, self._mark_overdue, run)
+        expired = await self._find(EXPIRED_CALLS, State.SUBMITTING, timedelta(0), run)
+        await self._each(expired, self._expire_call, run)
         for state in (State.PENDING, State.UPLOADING, State.UPLOADED):
-            await self._stalled(state, run)
+            stalled = await self._find(IDLE_SUBMISSIONS, state, STALLED_AFTER, run)
+            await self._each(stalled, self._requeue, run)
         self._log.info("swept", **msgspec.structs.asdict(run.counts))
         if run.outages:
             raise run.outages[0]
         return run.counts
 
-    async def _late_tasks(self, run: _Run) -> None:
-        latest = self._clock() - self._overdue_after
-        collection, state, moment = LATE_TASKS
-        found = await self._find(
-            Query(
-                collection,
-                Task,
-                order_by=moment,
-                where=((state, Status.SUBMITTED),),
-                until=latest,
-                limit=BATCH_LIMIT,
-                fields=TASK_FIELDS,
-            ),
-            run,
-        )
-        for resubmitted in await self._each(found, self._mark_overdue, run):
-            run.counts.overdue += resubmitted is not None
-            run.counts.resubmitted += resubmitted is True
-
-    async def _mark_overdue(self, late: Snapshot[Task]) -> bool | None:
-        """Mark a task overdue; tells whether it is bought again, None if its result has come."""
+    async def _mark_overdue(self, late: Snapshot[Task], counts: Counts) -> None:
+        """Mark a task overdue, unless its result has come, and buy it again below the limit."""
         marked, again = await self._ledger.mark_overdue(late, self._resubmit_overdue)
         if not marked:
-            return None
+            return
         self._log.warning(
             "task_overdue",
             task_id=late.value.task_id,
@@ -148,68 +144,46 @@ class Sweeper:
         )
         if again is not None:
             await self._enqueue(again)
-        return again is not None
+            counts.resubmitted += 1
+        counts.overdue += 1
 
-    async def _expire_calls(self, run: _Run) -> None:
-        collection, state, moment = EXPIRED_CALLS
-        found = await self._find(
-            Query(
-                collection,
-                Submission,
-                order_by=moment,
-                where=((state, State.SUBMITTING),),
-                until=self._clock(),
-                limit=BATCH_LIMIT,
-                fields=ENTRY_FIELDS,
-            ),
-            run,
-        )
-        for expired in await self._each(found, self._expire_call, run):
-            run.counts.submit_unknown += expired
-
-    async def _expire_call(self, found: Snapshot[Submission]) -> bool:
+    async def _expire_call(self, found: Snapshot[Submission], counts: Counts) -> None:
         submission_id = found.value.submission_id
-        expired = await self._ledger.expire_call(submission_id)
-        if expired:
+        if await self._ledger.expire_call(submission_id):
             self._log.error("answer_lost", submission_id=submission_id, reason=claims.PROCESS_ENDED)
-        return expired
+            counts.submit_unknown += 1
 
-    async def _stalled(self, stuck_in: State, run: _Run) -> None:
-        collection, state, moment = IDLE_SUBMISSIONS
-        found = await self._find(
-            Query(
-                collection,
-                Submission,
-                order_by=moment,
-                where=((state, stuck_in),),
-                until=self._clock() - STALLED_AFTER,
-                limit=BATCH_LIMIT,
-                fields=ENTRY_FIELDS,
-            ),
-            run,
-        )
-        for requeued in await self._each(found, self._requeue, run):
-            run.counts.requeued += requeued
-
-    async def _requeue(self, stalled: Snapshot[Submission]) -> bool:
+    async def _requeue(self, stalled: Snapshot[Submission], counts: Counts) -> None:
         submission = await self._ledger.requeue(stalled.value.submission_id, STALLED_AFTER)
         if submission is None:
-            return False
+            return
         if submission.state not in OPEN:
             self._log.warning("repetition_restored", submission_id=submission.submission_id)
-            return False
+            return
         await self._enqueue(submission)
         self._log.warning(
             "requeued", submission_id=submission.submission_id, state=submission.state
         )
-        return True
+        counts.requeued += 1
 
     async def _enqueue(self, submission: Submission) -> None:
         await self._queue.enqueue(submission.queue_task_name, submission.submission_id)
 
-    async def _find(self, query: Query[T], run: _Run) -> Sequence[Snapshot[T]]:
+    async def _find(
+        self, search: Search[T], state: str, age: timedelta, run: _Run
+    ) -> Sequence[Snapshot[T]]:
+        """Return the oldest documents in a state whose time is at least ``age`` ago."""
         if self._is_over(run):
             return []
+        query = Query(
+            search.collection,
+            search.type,
+            order_by=search.time,
+            where=((search.state, state),),
+            until=self._clock() - age,
+            limit=BATCH_LIMIT,
+            fields=search.fields,
+        )
         try:
             found = await self._retrier.run(lambda: self._documents.query(query))
         except TransientError as error:
@@ -221,12 +195,11 @@ class Sweeper:
     async def _each(
         self,
         found: Sequence[Snapshot[T]],
-        work: Callable[[Snapshot[T]], Awaitable[R]],
+        work: Callable[[Snapshot[T], Counts], Awaitable[None]],
         run: _Run,
-    ) -> list[R]:
+    ) -> None:
         """Do the work for each item; one failure does not block the others."""
         slots = asyncio.Semaphore(CONCURRENCY)
-        done: list[R] = []
 
         async def one(snapshot: Snapshot[T]) -> None:
             async with slots:
@@ -234,7 +207,7 @@ class Sweeper:
                     return
                 try:
                     async with asyncio.timeout(ITEM_TIMEOUT_S):
-                        done.append(await work(snapshot))
+                        await work(snapshot, run.counts)
                 except TimeoutError:
                     run.outages.append(StoreUnavailable("An item of the sweep took too long."))
                 except TransientError as error:
@@ -244,7 +217,6 @@ class Sweeper:
                     self._log.unexpected("sweep_item_failed", error)
 
         await asyncio.gather(*map(one, found))
-        return done
 
     def _is_over(self, run: _Run) -> bool:
         """Tell whether the run has used its time; what is left is counted as ``more``."""

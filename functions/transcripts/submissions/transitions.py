@@ -43,7 +43,11 @@ class LeaseLost(Exception):
 
 
 class Event(StrEnum):
-    """The events that the holder of a lease records."""
+    """The events that the holder of a lease records.
+
+    ``DEFERRED`` counts as ``RELEASED`` for a queued entry, which the queue runs again, and as
+    ``REJECTED`` for any other, so it has no row of its own.
+    """
 
     LEASE_RENEWED = "lease renewed"
     OBJECT_FORBIDDEN = "object forbidden"
@@ -56,7 +60,9 @@ class Event(StrEnum):
     CALL_REFUSED = "call refused"
     RELEASED = "released"
     REJECTED = "rejected"
+    DEFERRED = "deferred"
     ANSWER_LOST = "answer lost"
+    LATE_RESULT_FOUND = "late result found"
 
 
 class Target(StrEnum):
@@ -64,6 +70,7 @@ class Target(StrEnum):
 
     SAME = "same"
     BEFORE_CALL = "state before the call"
+    PREVIOUS = "state of the previous attempt"
 
 
 class LeaseAction(StrEnum):
@@ -75,13 +82,14 @@ class LeaseAction(StrEnum):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """The facts that an event carries beside its name."""
+    """The facts that an event carries; ``task_id`` is the previous task that has its result."""
 
     asset_id: str | None = None
     reason: str | None = None
+    task_id: str | None = None
 
 
-_NO_FACTS: Final = Facts()
+NO_FACTS: Final = Facts()
 
 Changes = Callable[[Submission, datetime, Facts], Mapping[str, Any]]
 
@@ -169,6 +177,7 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
         LeaseAction.RELEASE,
         lambda _entry, _now, facts: {"reason": facts.reason},
     ),
+    Event.LATE_RESULT_FOUND: Transition(OPEN, Target.PREVIOUS, LeaseAction.RELEASE),
 }
 
 
@@ -177,18 +186,30 @@ def apply(
     lease_id: str,
     event: Event,
     now: datetime,
-    facts: Facts = _NO_FACTS,
+    facts: Facts = NO_FACTS,
 ) -> Submission:
     """Return the entry after ``event``; ``now`` is in UTC.
 
     Raises ``LeaseLost`` if the lease is not the caller's or the table does not allow the event.
     """
-    transition = TRANSITIONS[event]
-    if current is None or current.lease_id != lease_id or current.state not in transition.allowed:
+    if current is None or current.lease_id != lease_id:
         raise LeaseLost
-    if transition.restores and _ends_repetition(current, event):
-        return _restore_previous(current, now, facts.reason)
-    state = _target(current, transition.target)
+    if event is Event.DEFERRED:
+        waits = current.queued and current.state in OPEN
+        event = Event.RELEASED if waits else Event.REJECTED
+    transition = TRANSITIONS[event]
+    if current.state not in transition.allowed:
+        raise LeaseLost
+    # A queued repetition is released to be run again.
+    runs_again = event is Event.RELEASED and current.queued
+    ends_repetition = transition.restores and current.previous_attempts and not runs_again
+    state = transition.target
+    if state is Target.PREVIOUS or ends_repetition:
+        return _restore_previous(current, now, facts)
+    if state is Target.BEFORE_CALL:
+        state = _state_before_call(current)
+    elif state is Target.SAME:
+        state = current.state
     changes: dict[str, Any] = {
         "state": state,
         "updated_at": now,
@@ -202,55 +223,27 @@ def apply(
     return replace(current, **changes)
 
 
-def _target(entry: Submission, target: State | Target) -> State:
-    if isinstance(target, State):
-        return target
-    return _state_before_call(entry) if target is Target.BEFORE_CALL else entry.state
-
-
 def _state_before_call(entry: Submission) -> State:
     if entry.state is not State.SUBMITTING:
         return entry.state
     return entry.state_before_call or State.PENDING
 
 
-def _ends_repetition(entry: Submission, event: Event) -> bool:
-    """Tell whether this event ends a repetition; a queued one is released to be run again."""
-    return bool(entry.previous_attempts) and not (event is Event.RELEASED and entry.queued)
-
-
-def defer(current: Submission | None, lease_id: str, now: datetime, reason: str) -> Submission:
-    """Reject an entry that could succeed later; release it for its next run if it is queued.
-
-    Raises ``LeaseLost``.
-    """
-    if current is not None and current.queued and current.state in OPEN:
-        return apply(current, lease_id, Event.RELEASED, now)
-    return apply(current, lease_id, Event.REJECTED, now, Facts(reason=reason))
-
-
-def restore_previous(
-    current: Submission | None, lease_id: str, now: datetime, task_id: str
-) -> Submission:
-    """End a repetition because the result of a previous task has come. Raises ``LeaseLost``."""
-    if current is None or current.lease_id != lease_id or current.state not in OPEN:
-        raise LeaseLost
-    previous = sorted(current.previous_attempts, key=lambda attempt: attempt.task_id == task_id)
-    return _restore_previous(replace(current, previous_attempts=previous), now, None)
-
-
-def _restore_previous(entry: Submission, now: datetime, reason: str | None) -> Submission:
-    """Return to the last previous attempt.
+def _restore_previous(entry: Submission, now: datetime, facts: Facts) -> Submission:
+    """Return to the previous attempt that has the task of ``facts``, or else to the last one.
 
     The entry has no holder then: applying this twice raises ``LeaseLost`` instead of going back
     one more attempt.
     """
-    *previous, last = entry.previous_attempts
+    *previous, last = sorted(
+        entry.previous_attempts,
+        key=lambda each: each.task_id is not None and each.task_id == facts.task_id,
+    )
     return replace(
         entry,
         state=last.state,
         task_id=last.task_id,
-        reason=last.reason or (f"repetition: {reason}" if reason else None),
+        reason=last.reason or (f"repetition: {facts.reason}" if facts.reason else None),
         lease_id="",
         updated_at=now,
         submitted_at=last.ended_at if last.state is State.SUBMITTED else None,

@@ -40,7 +40,7 @@ from transcripts.retry import RetryPolicy
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import PROCESSING_TIMEOUT, Event
-from transcripts.uploads.media import unreadable_reason
+from transcripts.uploads.rejections import unreadable_reason
 from transcripts.uploads.stored_object import StoredObject, split_uri
 
 MAX_UPLOADS: Final = 8
@@ -167,11 +167,14 @@ class Uploader:
             await lease.record_outcome(Event.UPLOAD_UNREACHABLE)
             raise
         finally:
-            opened.close()
+            if not opened.is_used:
+                opened.close()
 
     async def _send(self, lease: Lease, file: File) -> str:
         """Send the bytes to a signed address; if Mavi gives none or it fails, in one request."""
-        signed = await self._signed_url(file)
+        signed = await self._answer(self._provider.signed_url(file.filename, MAX_WAIT_S))
+        if isinstance(signed, Refused) and signed.refusal in ACCOUNT_REFUSALS:
+            raise UploadFailed(signed.refusal)
         if isinstance(signed, SignedUrl):
             await lease.record_intent(Event.UPLOAD_STARTED, asset_id=signed.asset_id)
             sent = await self._provider.send(signed.url, file)
@@ -186,7 +189,11 @@ class Uploader:
                 # The bytes may have arrived: the next run asks before it sends them again.
                 raise _retry_later(UPLOAD_RETRY_AFTER_S)
         await lease.record_intent(Event.UPLOAD_STARTED)
-        answer = await self._upload_in_one_request(file)
+        answer = await self._answer(self._provider.upload(file, MAX_WAIT_S))
+        if isinstance(answer, Refused):
+            raise UploadFailed(answer.refusal)
+        if answer is None:
+            raise _retry_later(UPLOAD_RETRY_AFTER_S)
         return await self._uploaded(lease, answer.asset_id, "upload")
 
     def _open(self, submission: Submission) -> _OpenedObject:
@@ -202,32 +209,16 @@ class Uploader:
             raise UploadFailed(reason)
         return _OpenedObject(self._source, stored)
 
-    async def _signed_url(self, file: File) -> UploadAnswer:
+    async def _answer(self, call: Awaitable[UploadAnswer]) -> SignedUrl | Uploaded | Refused | None:
+        """Return what Mavi answers; an answer that may be another one later ends the run."""
         try:
-            answer = await self._provider.signed_url(file.filename, MAX_WAIT_S)
+            answer = await call
         except RateLimitTimeout as waiting:
             raise _unreachable(waiting.wait_s) from waiting
         if isinstance(answer, RateLimited):
             raise _unreachable(answer.retry_after_s)
         if isinstance(answer, Unreachable):
             raise _unreachable(UPLOAD_RETRY_AFTER_S)
-        if isinstance(answer, Refused) and answer.refusal in ACCOUNT_REFUSALS:
-            raise UploadFailed(answer.refusal)
-        return answer
-
-    async def _upload_in_one_request(self, file: File) -> SignedUrl | Uploaded:
-        try:
-            answer = await self._provider.upload(file, MAX_WAIT_S)
-        except RateLimitTimeout as waiting:
-            raise _unreachable(waiting.wait_s) from waiting
-        if isinstance(answer, Refused):
-            raise UploadFailed(answer.refusal)
-        if isinstance(answer, RateLimited):
-            raise _unreachable(answer.retry_after_s)
-        if isinstance(answer, Unreachable):
-            raise _unreachable(UPLOAD_RETRY_AFTER_S)
-        if answer is None:
-            raise _retry_later(UPLOAD_RETRY_AFTER_S)
         return answer
 
     async def _uploaded(self, lease: Lease, asset_id: str, way: str) -> str:
@@ -270,53 +261,42 @@ class Uploader:
 
 
 class _OpenedObject:
-    """An open object, of which only the first bytes are in memory."""
+    """An open object, of which only the first bytes are in memory.
+
+    Who calls ``open`` closes it; if ``is_used`` is false, nobody has called it.
+    """
 
     def __init__(self, source: ObjectSource, stored: StoredObject) -> None:
         """Open the object and read its first bytes; blocking. Raises what the source raises."""
         self.stored = stored
         self._source = source
-        reader = source.open(stored)
+        self._reader = source.open(stored)
+        self.is_used = False
         try:
-            first = _first_bytes(reader, stored.size)
+            self._first = self._reader.read(FIRST_BYTES)
         except BaseException:
-            reader.close()
+            self._reader.close()
             raise
-        self._unused: _Resumed | None = _Resumed(first, reader)
+        if stored.size and not self._first:
+            self._reader.close()
+            raise ObjectUnavailable("The object ended before its size.")
 
     def open(self) -> ObjectReader:
-        """Return the open reader, from the start of the object; later calls open a new one."""
-        reader, self._unused = self._unused, None
-        return reader or self._source.open(self.stored)
-
-    def close(self) -> None:
-        """Close the reader if it was not used."""
-        if self._unused is not None:
-            self._unused.close()
-            self._unused = None
-
-
-def _first_bytes(reader: ObjectReader, size: int) -> bytes:
-    first = reader.read(FIRST_BYTES)
-    if size and not first:
-        raise ObjectUnavailable("The object ended before its size.")
-    return first
-
-
-class _Resumed:
-    """A reader whose first bytes were read already."""
-
-    def __init__(self, first: bytes, reader: ObjectReader) -> None:
-        self._first = first
-        self._reader = reader
+        """Return the object from its start; later calls open it again."""
+        if self.is_used:
+            return self._source.open(self.stored)
+        self.is_used = True
+        return self
 
     def read(self, size: int, /) -> bytes:
+        """Return the first bytes, and then the next ones; see ``ports.ObjectReader``."""
         if self._first:
             content, self._first = self._first[:size], self._first[size:]
             return content
         return self._reader.read(size)
 
     def close(self) -> None:
+        """Close the reader."""
         self._reader.close()
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack, unpacked_bytes
 from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
-from transcripts.logs import Log
+from transcripts.logs import Log, bind
 from transcripts.push import Push, read_push
 from transcripts.retention import expiry
 from transcripts.tasks.merge import Outcome
@@ -99,6 +99,7 @@ class Recorder:
         push: Push | None = None
         try:
             push = read_push(body)
+            bind(task_id=push.message.attributes.get("task_id"))
             # A push that waits keeps its data only, which is a quarter less.
             del body
             size = unpacked_bytes(push.message.data, push.message.attributes)
@@ -123,12 +124,19 @@ class Recorder:
             status=result.status,
             revision=result.revision,
             segments=result.segment_count,
+            duration_s=result.duration_s,
+            delay_s=self._delay_s(result),
             anomalies={anomaly.code: anomaly.count for anomaly in result.anomalies},
             attempt=push.attempt,
         )
         if self._announce is not None and outcome is not Outcome.DELETED:
             await self._announce(result.task_id)
         return outcome
+
+    def _delay_s(self, result: Task) -> float:
+        """Return the seconds from the callback to now, which readers have waited for its result."""
+        now = self._clock()
+        return round((now - (result.received_at or now)).total_seconds(), 3)
 
     async def _save(self, push: Push, size: int) -> tuple[Task, Outcome]:
         result, raw = await self._prepare(push, size)

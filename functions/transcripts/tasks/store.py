@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from transcripts.errors import Conflict, StoreUnavailable
+from transcripts.logs import bind
 from transcripts.ports import ABSENT, Delete, Documents, Read, Snapshot, Version, Write
 from transcripts.retry import Retrier
 from transcripts.tasks.merge import DECIDING_FIELDS, Merge, Outcome, merge, renormalized
@@ -94,6 +95,7 @@ class TaskStore:
         path = task_path(result.task_id)
         (found,) = await self.documents.read(Read(path, Task, DECIDING_FIELDS))
         merged = merge(found.value if found else None, result)
+        bind(submission_id=merged.task.submission_id)
         if merged.outcome is Outcome.DELETED:
             await self._delete_revision(result)
             return Outcome.DELETED

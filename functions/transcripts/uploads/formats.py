@@ -1,4 +1,4 @@
-"""The media formats that Mavi documents, with their content types and extensions.
+"""The media formats that Mavi documents: their content types and extensions, and a file's format.
 
 The formats: https://api-tools.memories.ai/visual-intelligence, base/upload. The content types and
 extensions come from mime databases; ``tests/media_types.tsv`` holds what they say and where:
@@ -12,8 +12,11 @@ extensions come from mime databases; ``tests/media_types.tsv`` holds what they s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
+
+from transcripts.uploads.stored_object import StoredObject
 
 VIDEO: Final = frozenset({"mp4", "mov", "avi", "webm", "mkv", "flv", "wmv", "mpeg", "mpg"})
 AUDIO: Final = frozenset({"mp3", "wav", "aac", "flac", "ogg", "m4a"})
@@ -102,3 +105,50 @@ UNINFORMATIVE_TYPES: Final = frozenset(
 ``curl --data-binary`` sends a form's type (https://curl.se/docs/manpage.html#--data-binary), and
 ``fetch`` sends ``text/plain`` with a string (https://fetch.spec.whatwg.org/#concept-bodyinit-extract).
 """
+
+_EXTENSION: Final = re.compile(r"(?=[0-9]*[A-Za-z])(?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})")
+"""The form of an extension: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
+
+An unknown extension of up to eight lower-case letters decides: ``notes.txt`` is no recording,
+whatever its content type says.
+"""
+
+
+def played_type(stored: StoredObject) -> str | None:
+    """Return the content type to play an object with, or None if it is no media.
+
+    It is ``audio/…`` or ``video/…``, whatever the uploader has set.
+    """
+    filename = media_filename(stored.name.rpartition("/")[2].strip(), stored.content_type)
+    if filename is None:
+        return None
+    return TYPE_OF_FORMAT.get(FORMAT_OF_EXTENSION[filename.rpartition(".")[2].lower()])
+
+
+def media_filename(basename: str, content_type: str | None) -> str | None:
+    """Return the name with an extension that Mavi documents, or None if it is no media."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    tail = basename.rpartition(".")[2] if "." in basename else ""
+    media_format = FORMAT_OF_EXTENSION.get(tail.lower())
+    if media_format is not None:
+        if not _may_be_media(media_type):
+            return None
+        return basename if tail.lower() == media_format else f"{basename}.{media_format}"
+    media_format = FORMAT_OF_TYPE.get(media_type)
+    if media_format is None or _EXTENSION.fullmatch(tail):
+        return None
+    return f"{basename}.{media_format}"
+
+
+def without_extension(filename: str) -> str:
+    """Return a file's name without its extension; ``Interview with Dr. Smith`` has none."""
+    stem, _, tail = filename.rpartition(".")
+    return stem if stem and _EXTENSION.fullmatch(tail.rstrip()) else filename
+
+
+def _may_be_media(media_type: str) -> bool:
+    return (
+        media_type in UNINFORMATIVE_TYPES
+        or media_type.startswith(("video/", "audio/"))
+        or media_type in FORMAT_OF_TYPE
+    )

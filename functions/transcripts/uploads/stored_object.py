@@ -8,9 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
+from transcripts.ids import usable_key
+from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
+
 _URI: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\r\n]{1,1024})")
 _NAME_BY_CONTENT: Final = re.compile(r"([0-9a-f]{16})/[^/]+")
 """The names that ``transcripts submit`` gives: a hash of the content, and the file's name."""
+
+SKIP_KEY: Final = "mavi-skip"
+ASSET_ID_KEY: Final = "mavi-asset-id"
+LABEL_PREFIX: Final = "mavi-label-"
+"""Custom metadata that uploaders set. Cloud Storage keeps the case of keys, and clients write ``_``
+for ``-``, so every spelling counts."""
 
 _GENERATION: Final = re.compile(r"[0-9]{1,20}")
 
@@ -110,3 +119,37 @@ def recording_id(stored: StoredObject, *, any_name: bool) -> str | None:
         name, checksum = "", stored.md5
     key = f"gs://{stored.bucket}/{name}#{stored.size}#{checksum}"
     return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def asked_to_skip(stored: StoredObject) -> bool:
+    """Tell whether the uploader wants no transcript."""
+    off = ("", "0", "false", "no")
+    return any(value.strip().lower() not in off for value in _metadata(stored, SKIP_KEY).values())
+
+
+def known_asset_ids(stored: StoredObject) -> list[str]:
+    """Return the asset that the uploader names, once for each spelling of the key."""
+    return list(_metadata(stored, ASSET_ID_KEY).values())
+
+
+def labels_of(stored: StoredObject) -> dict[str, str]:
+    """Return the labels that an object's metadata ask for, cut to what is stored."""
+    found = {
+        label: value[:MAX_VALUE_CHARS]
+        for key, value in _metadata(stored, LABEL_PREFIX).items()
+        if usable_key(label := key[len(LABEL_PREFIX) :][:MAX_KEY_CHARS])
+    }
+    return dict(list(found.items())[:MAX_LABELS])
+
+
+def _metadata(stored: StoredObject, prefix: str) -> dict[str, str]:
+    """Return the metadata whose keys begin with ``prefix`` in any spelling, by the whole key.
+
+    A ``prefix`` without ``-`` at its end is a whole key.
+    """
+    return {
+        key: value
+        for key, value in sorted(stored.metadata.items())
+        if (spelling := key.lower().replace("_", "-")) == prefix
+        or (prefix.endswith("-") and spelling.startswith(prefix))
+    }

@@ -22,7 +22,8 @@ from transcripts.errors import (
 from transcripts.logs import Log
 from transcripts.ports import MediaSigner, ObjectSource
 from transcripts.tasks.task import Source, Task
-from transcripts.uploads.media import RejectReason, played_type, unreadable_reason
+from transcripts.uploads.formats import played_type
+from transcripts.uploads.rejections import RejectReason, unreadable_reason
 from transcripts.uploads.stored_object import split_uri
 
 VALID_FOR: Final = timedelta(minutes=15)

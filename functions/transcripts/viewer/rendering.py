@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from transcripts import VERSION
 from transcripts.errors import RequestError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _environment() -> Environment:
         "percent": percent,
         "plain_code": plain_code,
     }
-    environment.globals |= {"asset_path": asset_path, "cost_basis": COST_BASIS}
+    environment.globals |= {"asset_path": asset_path, "cost_basis": COST_BASIS, "version": VERSION}
     return environment
 
 

@@ -1,4 +1,4 @@
-"""Decides which objects are media, and so are transcribed. Pure.
+"""Decides which objects are transcribed, and why others are rejected. Pure.
 
 The name decides first, since people see it, and the content type second. Rejecting a recording
 loses it, while uploading another file costs only a little time. So a media format's extension is
@@ -13,29 +13,10 @@ from typing import Final
 
 import msgspec
 
-from transcripts.ids import usable_id, usable_key
-from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
+from transcripts.ids import usable_id
 from transcripts.settings import ObjectLimits
-from transcripts.uploads.formats import (
-    FORMAT_OF_EXTENSION,
-    FORMAT_OF_TYPE,
-    TYPE_OF_FORMAT,
-    UNINFORMATIVE_TYPES,
-)
-from transcripts.uploads.stored_object import StoredObject
-
-SKIP_KEY: Final = "mavi-skip"
-ASSET_ID_KEY: Final = "mavi-asset-id"
-LABEL_PREFIX: Final = "mavi-label-"
-"""Custom metadata that uploaders set. Cloud Storage keeps the case of keys, and clients write ``_``
-for ``-``, so every spelling counts."""
-
-_EXTENSION: Final = re.compile(r"(?=[0-9]*[A-Za-z])(?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})")
-"""The form of an extension: short, of one case, with a letter. ``Smith`` and ``2024`` are none.
-
-An unknown extension of up to eight lower-case letters decides: ``notes.txt`` is no recording,
-whatever its content type says.
-"""
+from transcripts.uploads.formats import media_filename
+from transcripts.uploads.stored_object import StoredObject, asked_to_skip, known_asset_ids
 
 _TEMPORARY_PART: Final = re.compile(
     r"(?:^|/)(?:gcloud|gsutil)/tmp/parallel_composite_uploads/"
@@ -119,9 +100,9 @@ def classify(stored: StoredObject, limits: ObjectLimits) -> Media | KnownAsset |
         return RejectReason.FOLDER
     if _TEMPORARY_PART.search(stored.name):
         return RejectReason.TEMPORARY_PART
-    if any(map(_is_set, _metadata(stored, SKIP_KEY).values())):
+    if asked_to_skip(stored):
         return RejectReason.SKIPPED
-    for asset_id in _metadata(stored, ASSET_ID_KEY).values():
+    for asset_id in known_asset_ids(stored):
         return KnownAsset(asset_id) if usable_id(asset_id) else RejectReason.BAD_ASSET_ID
     return _classify_content(stored, limits)
 
@@ -132,7 +113,7 @@ def _classify_content(stored: StoredObject, limits: ObjectLimits) -> Media | Rej
         return RejectReason.APPLE_DOUBLE
     if _UNFINISHED_DOWNLOAD.search(stored.name.strip()):
         return RejectReason.UNFINISHED_DOWNLOAD
-    filename = _media_filename(basename, stored.content_type)
+    filename = media_filename(basename, stored.content_type)
     if filename is None:
         return RejectReason.NOT_MEDIA
     if stored.size == 0:
@@ -154,70 +135,3 @@ def unreadable_reason(stored: StoredObject) -> RejectReason | None:
     if any(coding.strip() in _CODINGS for coding in codings):
         return RejectReason.COMPRESSED
     return None
-
-
-def played_type(stored: StoredObject) -> str | None:
-    """Return the content type to play an object with, or None if it is no media.
-
-    It is ``audio/…`` or ``video/…``, whatever the uploader has set.
-    """
-    filename = _media_filename(stored.name.rpartition("/")[2].strip(), stored.content_type)
-    if filename is None:
-        return None
-    return TYPE_OF_FORMAT.get(FORMAT_OF_EXTENSION[filename.rpartition(".")[2].lower()])
-
-
-def _media_filename(basename: str, content_type: str | None) -> str | None:
-    """Return the name with an extension that Mavi documents, or None if it is no media."""
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    tail = basename.rpartition(".")[2] if "." in basename else ""
-    media_format = FORMAT_OF_EXTENSION.get(tail.lower())
-    if media_format is not None:
-        if not _may_be_media(media_type):
-            return None
-        return basename if tail.lower() == media_format else f"{basename}.{media_format}"
-    media_format = FORMAT_OF_TYPE.get(media_type)
-    if media_format is None or _EXTENSION.fullmatch(tail):
-        return None
-    return f"{basename}.{media_format}"
-
-
-def without_extension(filename: str) -> str:
-    """Return a file's name without its extension; ``Interview with Dr. Smith`` has none."""
-    stem, _, tail = filename.rpartition(".")
-    return stem if stem and _EXTENSION.fullmatch(tail.rstrip()) else filename
-
-
-def _may_be_media(media_type: str) -> bool:
-    return (
-        media_type in UNINFORMATIVE_TYPES
-        or media_type.startswith(("video/", "audio/"))
-        or media_type in FORMAT_OF_TYPE
-    )
-
-
-def _is_set(value: str) -> bool:
-    return value.strip().lower() not in ("", "0", "false", "no")
-
-
-def _metadata(stored: StoredObject, prefix: str) -> dict[str, str]:
-    """Return the metadata whose keys begin with ``prefix`` in any spelling, by the whole key.
-
-    A ``prefix`` without ``-`` at its end is a whole key.
-    """
-    return {
-        key: value
-        for key, value in sorted(stored.metadata.items())
-        if (spelling := key.lower().replace("_", "-")) == prefix
-        or (prefix.endswith("-") and spelling.startswith(prefix))
-    }
-
-
-def labels_of(stored: StoredObject) -> dict[str, str]:
-    """Return the labels that an object's metadata ask for, cut to what is stored."""
-    found = {
-        label: value[:MAX_VALUE_CHARS]
-        for key, value in _metadata(stored, LABEL_PREFIX).items()
-        if usable_key(label := key[len(LABEL_PREFIX) :][:MAX_KEY_CHARS])
-    }
-    return dict(list(found.items())[:MAX_LABELS])

@@ -24,14 +24,8 @@ from transcripts.uploads.formats import (
     UNINFORMATIVE_TYPES,
     VIDEO,
 )
-from transcripts.uploads.media import (
-    KnownAsset,
-    Media,
-    RejectReason,
-    classify,
-    labels_of,
-)
-from transcripts.uploads.stored_object import StoredObject, split_uri, usable_generation
+from transcripts.uploads.rejections import KnownAsset, Media, RejectReason, classify
+from transcripts.uploads.stored_object import StoredObject, labels_of, split_uri, usable_generation
 
 RESOURCE = {
     "kind": "storage#object",
