@@ -236,9 +236,10 @@ def _get(api: Api, collection: str, entry_id: str) -> Answer | ApiError:
         raise
 
 
-def _submissions(api: Api, name: str, value: str) -> Sequence[SubmissionView]:
-    query = {name: value, "page_size": MAX_FITTING}
-    return api.get("/submissions", query).read(SubmissionList).submissions
+def _submissions(api: Api, name: str, value: str) -> list[SubmissionView]:
+    """Return the submissions that a filter selects, newest first."""
+    page = api.get("/submissions", {name: value, "page_size": str(MAX_FITTING)})
+    return page.read(SubmissionList).submissions
 
 
 def _newest(api: Api, subject: str, fitting: Sequence[SubmissionView]) -> Found:
