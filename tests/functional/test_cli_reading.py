@@ -147,7 +147,7 @@ def test_show_shows_labels_and_fits_the_terminal(
     lines = ok("show", "t").stdout.splitlines()
     assert "labels: case=7" in lines
     said = [line for line in lines if "word word" in line]
-    assert (len(said), max(map(len, said))) == (10, 49)
+    assert (len(said), max(map(len, said))) == (12, 47)
 
 
 def test_list_by_state_shows_submissions_with_their_reason(results: Results) -> None:
