@@ -17,7 +17,7 @@ from transcripts.backends import open_assets, open_documents, open_objects, open
 from transcripts.changes.deletion import AssetDeleter, Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames
-from transcripts.embedded.media import PATH, FolderSigner
+from transcripts.embedded.objects import MEDIA_PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, MediaSigner, ObjectSource
 from transcripts.results.accounting import Accountant
@@ -84,12 +84,12 @@ def compose(
     ]
     if isinstance(signer, FolderSigner):
         # The recordings of the local stack; in the cloud, browsers read them from Cloud Storage.
-        routes.append(Route(PATH, signer.show, methods=["GET"]))
+        routes.append(Route(MEDIA_PATH, signer.show, methods=["GET"]))
 
     @compressed
     @private
     @error_pages
-    @error_boundary(log)
+    @error_boundary(log, hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         return await dispatch(routes, request)
 

@@ -107,8 +107,7 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
     data folder, whichever backend the functions have.
     """
     if settings.backend == EMBEDDED or environ.get("STORAGE_EMULATOR_HOST"):
-        from transcripts.embedded.media import FolderSigner
-        from transcripts.embedded.objects import FolderObjects
+        from transcripts.embedded.objects import FolderObjects, FolderSigner
 
         return FolderSigner(FolderObjects(settings.data_dir), utc_now)
     from transcripts.google.media import CloudStorageSigner

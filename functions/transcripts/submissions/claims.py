@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from transcripts.labels import MAX_LABELS
+from transcripts.ids import MAX_LABELS
 from transcripts.retention import SPEND_COUNTER_KEPT
 from transcripts.submissions.submission import OPEN, SpendCounter, State, Submission
 from transcripts.submissions.transitions import LEASE, Event, Facts, add_attempt, apply

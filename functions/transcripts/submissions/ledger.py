@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from transcripts.errors import Conflict, StoreUnavailable
-from transcripts.labels import label_pairs
+from transcripts.ids import label_pairs
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
