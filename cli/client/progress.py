@@ -9,9 +9,12 @@ from typing import Any, Final, Self
 
 import click
 
-from cli.output import note
+from cli.output import is_lively, note
 
 REPORT_EVERY_S: Final = 10.0
+MIN_READ_BYTES: Final = 64 * 1024 * 1024
+"""A smaller file is read at once."""
+
 _MIB: Final = 1024 * 1024
 
 
@@ -30,8 +33,8 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        """Show the bar, if stderr is a terminal."""
-        if sys.stderr.isatty():
+        """Show the bar, if stderr is a terminal that can write over a line."""
+        if is_lively() and self._size >= (MIN_READ_BYTES if self._quiet else 0):
             self._bar = click.progressbar(
                 length=self._size,
                 label=self._label,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,13 +10,12 @@ import msgspec
 from msgspec.structs import replace
 
 from cli.client.api import Api
-from cli.client.lookup import Found, NotFound, find
+from cli.client.lookup import Found, NotFound, find, find_content, split_generation
 from cli.client.progress import Progress
 from cli.client.recordings import FAULTS, REASONS, duration_s
-from cli.client.uploads import DIGEST_CHARS, Bucket, Content, object_name, open_bucket, read_content
+from cli.client.uploads import Bucket, Content, object_name, open_bucket, read_content
 from cli.failures import ApiError, ExitCode, Failure
 from cli.output import clean, note
-from transcripts.results.answers import SubmissionList
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
 from transcripts.submissions.submission import (
@@ -40,8 +38,6 @@ _PERHAPS_BOUGHT: Final = (
 )
 BOUGHT: Final = frozenset({State.SUBMITTED, State.SUBMIT_UNKNOWN})
 """States of a submission that only ``--force`` buys again."""
-
-_GENERATION: Final = re.compile(r"(gs://.+)#([0-9]{1,20})")
 
 
 class Input(NamedTuple):
@@ -123,7 +119,8 @@ class Submitter:
             content = self._content(given.path)
             again = content.sha256 in seen
             seen.add(content.sha256)
-            found, length_s = self._by_content(content), duration_s(given.path)
+            found = find_content(self._api, given.text, given.path.name, content)
+            length_s = duration_s(given.path)
         else:
             try:
                 found = find(self._api, given.text)
@@ -153,15 +150,6 @@ class Submitter:
                 self._contents[path] = read_content(path, progress.at)
         return self._contents[path]
 
-    def _by_content(self, content: Content) -> Found | None:
-        """Return what is known of a recording, whatever the name of its file is or was."""
-        answer = self._api.get("/submissions", {"name": content.sha256[:DIGEST_CHARS]})
-        known = answer.read(SubmissionList).submissions
-        for each in known:
-            if each.state != State.REJECTED:
-                return find(self._api, each.submission_id)
-        return find(self._api, known[0].submission_id) if known else None
-
     # Submitting -------------------------------------------------------------------------------
 
     def submit(self, inputs: Collection[Input]) -> Iterator[Item]:
@@ -188,7 +176,7 @@ class Submitter:
         text, content = clean(given.text), self._content(path)
         if content.sha256 in self._submitted:
             return replace(self._submitted[content.sha256], input=text, duplicate=True)
-        found = self._known(content)
+        found = self._known(given.text, path, content)
         if found is not None and _is_bought(found) and not self._force:
             return self._bought(text, found)
         bucket = open_bucket(self._api.target, self._bucket_name)
@@ -208,13 +196,13 @@ class Submitter:
             self._submitted[content.sha256] = item
         return item
 
-    def _known(self, content: Content) -> Found | None:
+    def _known(self, text: str, path: Path, content: Content) -> Found | None:
         """Return what is known of a recording; None also for a caller who may only upload.
 
         It saves an upload. The ledger recognizes the recording in any case.
         """
         try:
-            return self._by_content(content)
+            return find_content(self._api, text, path.name, content)
         except Failure as error:
             if isinstance(error, ApiError) or error.exit_status == ExitCode.NOT_AUTHORIZED:
                 return None
@@ -239,12 +227,9 @@ class Submitter:
         return replace(item, duplicate=True)
 
     def _object(self, text: str, uri: str) -> Item:
-        pinned = _GENERATION.fullmatch(uri)
+        address, generation = split_generation(uri)
         body = RequestBody(
-            uri=pinned[1] if pinned else uri,
-            generation=pinned[2] if pinned else None,
-            labels=self._labels,
-            force=self._force,
+            uri=address, generation=generation, labels=self._labels, force=self._force
         )
         answer = self._api.submit(body, EnqueueResult)
         ids = [*answer.queued, *answer.duplicates, *answer.deleted, *answer.unknown]
@@ -293,17 +278,10 @@ class Submitter:
             found = self._found(submission_id)
             if found is not None:
                 return self._bought(text, found)
-            state = (
-                State.SUBMITTED
-                if submission_id in answer.duplicates
-                else Status.DELETED
-                if submission_id in answer.deleted
-                else State.SUBMIT_UNKNOWN
-            )
-            if state is State.SUBMITTED:
-                return replace(item, state=state, duplicate=True)
-            reason = "transcript_deleted" if state is Status.DELETED else state
-            return replace(item, state=state, error=_PERHAPS_BOUGHT, reason=reason)
+            if submission_id in answer.duplicates:
+                return replace(item, state=State.SUBMITTED, duplicate=True)
+            state = "transcript_deleted" if submission_id in answer.deleted else "submit_unknown"
+            return replace(item, state=state, error=_PERHAPS_BOUGHT, reason=state)
         error = "It was not enqueued. Submit it again."
         return Item(input=text, state=FAILED, error=error, reason="not_enqueued")
 

@@ -25,7 +25,6 @@ from cli.client.sessions import Session, Sessions
 from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
 from transcripts.retry import RetryPolicy
-from transcripts.uploads.stored_object import StoredObject, recording_id
 
 OnPosition = Callable[[int], None]
 
@@ -52,17 +51,6 @@ class Content(NamedTuple):
     sha256: str
     crc32c: str
     size: int
-
-    def recording_id(self, bucket: str) -> str | None:
-        """Return the id that an object with this content has, whatever its file's name is."""
-        stored = StoredObject(
-            bucket=bucket,
-            name=object_name("-", self),
-            generation="0",
-            size=self.size,
-            crc32c=self.crc32c,
-        )
-        return recording_id(stored, any_name=False)
 
 
 def read_content(path: Path, on_position: OnPosition = lambda _: None) -> Content:

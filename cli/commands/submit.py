@@ -14,14 +14,14 @@ from cli.client.submitting import LEFT_OUT, NEW, Input, Item, Submitter, not_tak
 from cli.client.target import Choice
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
-from cli.options import json_option, target_options, yes_option
+from cli.options import SUBJECT, json_option, target_options, yes_option
 from cli.output import clean, clock, confirm, note, print_json
 from transcripts.ids import usable_labels
 from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE, cost
 
 
 @click.command("submit")
-@click.argument("inputs", metavar="FILE|gs://…|re_…", nargs=-1, required=True, type=click.Path())
+@click.argument("inputs", metavar="FILE|gs://…|re_…", nargs=-1, required=True, type=SUBJECT)
 @click.option("--recursive", "-r", is_flag=True, help="Submit the media below each folder.")
 @click.option("--watch", is_flag=True, help="Wait for the results.")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Of --watch.")

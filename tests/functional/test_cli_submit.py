@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli.client.api import Api
-from cli.client.progress import Progress
+from cli.client.progress import MIN_READ_BYTES, Progress
 from cli.client.recordings import duration_s
 from tests.command_line import Reply, ScriptedServer, error, transcripts, use_as_stack
 from tests.functional.test_cli_terminal import Terminal
@@ -186,7 +186,7 @@ def test_submit_of_a_bought_recording_under_another_name_uploads_nothing(
     know(server, bought(labels={"case": "7"}), a_task("t", status=Status.SUCCEEDED))
     result = transcripts("submit", "talk.mp4")
     assert result.stdout == "talk.mp4  already bought  submission s  task t  labels case=7\n"
-    assert server.of("GET /submissions")[0].path == f"/submissions?name={HASH}"
+    assert server.of("GET /submissions")[0].path == f"/submissions?name={HASH}&page_size=20"
     labels = {"case": "7", "part": "2"}
     server.on("POST /", Reply(200, Receipt("t", "s", duplicate=True, labels=labels)))
     (item,) = submissions("talk.mp4", "--label", "part=2")
@@ -468,10 +468,8 @@ def test_progress_of_reading_is_shown_on_a_terminal_only(
     now = 0.0
     monkeypatch.setattr("cli.client.progress.time.monotonic", lambda: now)
     for is_terminal in (False, True):
-        monkeypatch.setattr(
-            "cli.client.progress.sys.stderr.isatty", lambda shown=is_terminal: shown
-        )
-        with Progress("talk.mp4 is read", 100, quiet=True) as progress:
+        monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda shown=is_terminal: shown)
+        with Progress("talk.mp4 is read", MIN_READ_BYTES, quiet=True) as progress:
             now += 100.0
-            progress.at(100)
+            progress.at(MIN_READ_BYTES)
         assert ("talk.mp4 is read" in capsys.readouterr().err) is is_terminal

@@ -284,7 +284,7 @@ def test_progress_on_a_terminal_is_a_bar_with_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stderr, so stdout is data only."""
-    monkeypatch.setattr("cli.client.progress.sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda: True)
     with Progress("talk.mp4", 1024) as progress:
         progress.at(512)
         progress.at(1024)
