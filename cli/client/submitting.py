@@ -220,7 +220,9 @@ class Submitter:
         )
         if found.state not in (Status.SUCCEEDED, Status.SUBMITTED, Status.OVERDUE):
             reason = "transcript_deleted" if found.state == Status.DELETED else found.state
-            return replace(item, error=found.next_step, reason=reason)
+            error = found.next_step or ""
+            again = "" if "--force" in error else " To buy it again: --force"
+            return replace(item, error=f"{error}{again}", reason=reason)
         if self._labels and submission is not None and submission.asset_id is not None:
             body = RequestBody(asset_id=submission.asset_id, labels=self._labels)
             item = replace(item, labels=self._api.submit(body, Receipt).labels)

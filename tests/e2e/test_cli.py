@@ -121,8 +121,9 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     await transcripts("delete", task_id, code=2)
     await transcripts("delete", task_id, "--yes")
     await transcripts("show", task_id, code=1)
-    # The deletion takes the file's name out of the ledger too.
-    assert "was deleted" in (await transcripts("status", "talk.mp4", code=1)).err
+    # The deletion takes the file's name out of the ledger; the hash of its content stays.
+    deleted = (await transcripts("status", "talk.mp4", "--json", code=5)).json()
+    assert (deleted["state"], deleted["submission"]["source"]) == ("deleted", None)
     submission_id = status["submission"]["submission_id"]
     assert "deleted" in (await transcripts("status", submission_id, code=5)).out
     again = (await transcripts("submit", "talk.mp4", "--json", code=1)).json()["submissions"]
