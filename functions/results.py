@@ -13,20 +13,19 @@ from starlette.routing import Route
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents, open_objects, open_signer
+from transcripts.backends import open_assets, open_documents, open_objects, open_signer
 from transcripts.changes.deletion import AssetDeleter, Deletion
 from transcripts.changes.renormalize import Renormalizer
 from transcripts.changes.speaker_names import SpeakerNames
-from transcripts.embedded.media import PATH, FolderSigner
+from transcripts.embedded.objects import MEDIA_PATH, FolderSigner
 from transcripts.logs import Log, utc_now
-from transcripts.mavi.deleter import Deleter
 from transcripts.ports import Documents, MediaSigner, ObjectSource
 from transcripts.results.accounting import Accountant
 from transcripts.results.compression import compressed
 from transcripts.results.dispatch import dispatch, private
 from transcripts.results.routes import api_routes
 from transcripts.retry import Retrier
-from transcripts.settings import ResultsSettings, Secret
+from transcripts.settings import ResultsSettings
 from transcripts.tasks.store import TaskStore
 from transcripts.viewer.pages import Pages, error_pages
 from transcripts.viewer.recordings import Recordings
@@ -85,24 +84,16 @@ def compose(
     ]
     if isinstance(signer, FolderSigner):
         # The recordings of the local stack; in the cloud, browsers read them from Cloud Storage.
-        routes.append(Route(PATH, signer.show, methods=["GET"]))
+        routes.append(Route(MEDIA_PATH, signer.show, methods=["GET"]))
 
     @compressed
     @private
     @error_pages
-    @error_boundary(log)
+    @error_boundary(log, hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         return await dispatch(routes, request)
 
     return handle
-
-
-def open_assets(settings: ResultsSettings) -> AssetDeleter | None:
-    """Return what deletes Mavi's copies; None without a key of the account."""
-    key = settings.mavi_api_key
-    if not isinstance(key, Secret):
-        return None
-    return Deleter(settings.mavi_base_url, key, settings.mavi_requests_per_second)
 
 
 settings = ResultsSettings.load(os.environ)

@@ -18,7 +18,7 @@ from msgspec.structs import replace as changed
 
 from tests.fakes import NOW
 from transcripts.submissions import claims
-from transcripts.submissions.decisions import LeaseGranted, PurchaseRequest
+from transcripts.submissions.claims import LeaseGranted, PurchaseRequest
 from transcripts.submissions.submission import State, Submission
 from transcripts.submissions.transitions import (
     LEASE,

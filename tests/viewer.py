@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tests.fakes import NOW
 from transcripts.callbacks.kinds import Kind
-from transcripts.labels import label_pairs
+from transcripts.ids import label_pairs
 from transcripts.submissions.submission import State, Submission
 from transcripts.tasks.task import (
     Provider,

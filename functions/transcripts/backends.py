@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from transcripts.logs import utc_now
 from transcripts.ports import (
@@ -19,13 +18,20 @@ from transcripts.retry import Retrier
 from transcripts.settings import (
     EMBEDDED,
     AnnouncingSettings,
+    MaviSettings,
     QueueSettings,
+    Secret,
     Settings,
     StoreSettings,
 )
 
 if TYPE_CHECKING:
+    from transcripts.changes.deletion import AssetDeleter
+    from transcripts.mavi.answers import DeleteAnswer
+    from transcripts.mavi.client import MaviClient
     from transcripts.results.events import ResultEvents
+
+T = TypeVar("T")
 
 Announce = Callable[[str], Awaitable[None]]
 """Publishes the event of a task, by its id."""
@@ -53,8 +59,7 @@ def open_announcer(
     if not settings.results_topic:
         return None
 
-    @cache
-    def events() -> ResultEvents:
+    def open_events() -> ResultEvents:
         from transcripts.results.events import ResultEvents
         from transcripts.tasks.store import TaskStore
 
@@ -62,8 +67,10 @@ def open_announcer(
         publisher = open_publisher(settings, environ)
         return ResultEvents(store, publisher, settings.results_topic)
 
+    events = _Later(open_events)
+
     async def announce(task_id: str) -> None:
-        await events().publish(task_id)
+        await (await events.opened()).publish(task_id)
 
     return announce
 
@@ -100,8 +107,7 @@ def open_signer(settings: StoreSettings, environ: Mapping[str, str]) -> MediaSig
     data folder, whichever backend the functions have.
     """
     if settings.backend == EMBEDDED or environ.get("STORAGE_EMULATOR_HOST"):
-        from transcripts.embedded.media import FolderSigner
-        from transcripts.embedded.objects import FolderObjects
+        from transcripts.embedded.objects import FolderObjects, FolderSigner
 
         return FolderSigner(FolderObjects(settings.data_dir), utc_now)
     from transcripts.google.media import CloudStorageSigner
@@ -116,29 +122,54 @@ def open_queue(settings: QueueSettings, environ: Mapping[str, str]) -> SubmitQue
         from transcripts.embedded.queue import SqliteQueue
 
         return SqliteQueue(Database(settings.data_dir))
-    return _CloudTasksLater(settings, environ.get("CLOUD_TASKS_EMULATOR_HOST"))
 
-
-class _CloudTasksLater:
-    """Cloud Tasks, imported by the first task: most instances of submit and sweep create none."""
-
-    def __init__(self, settings: QueueSettings, emulator_host: str | None) -> None:
-        self._settings = settings
-        self._emulator_host = emulator_host
-        self._queue: SubmitQueue | None = None
-
-    async def enqueue(self, name: str, submission_id: str) -> None:
-        if self._queue is None:
-            self._queue = await asyncio.to_thread(self._open)
-        await self._queue.enqueue(name, submission_id)
-
-    def _open(self) -> SubmitQueue:
+    def open_tasks() -> SubmitQueue:
         from transcripts.google.queue import CloudTasksQueue
 
-        settings = self._settings
         return CloudTasksQueue(
             settings.submit_queue,
             settings.submit_url,
             settings.queue_invoker,
-            self._emulator_host,
+            environ.get("CLOUD_TASKS_EMULATOR_HOST"),
         )
+
+    return _QueueLater(open_tasks)
+
+
+def open_assets(settings: MaviSettings) -> AssetDeleter | None:
+    """Return what deletes Mavi's copies; None without a key of the account."""
+    key = settings.mavi_api_key
+    if not isinstance(key, Secret):
+        return None
+
+    def open_client() -> MaviClient:
+        from transcripts.mavi.client import MaviClient
+
+        return MaviClient(settings.mavi_base_url, key, settings.mavi_requests_per_second)
+
+    return _AssetsLater(open_client)
+
+
+class _Later(Generic[T]):
+    """Something that most instances never use: the first use imports and opens it, in a thread."""
+
+    def __init__(self, open_it: Callable[[], T]) -> None:
+        self._open = open_it
+        self._opening: asyncio.Future[T] | None = None
+
+    async def opened(self) -> T:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+        return await asyncio.shield(self._opening)
+
+
+class _QueueLater(_Later["SubmitQueue"]):
+    async def enqueue(self, name: str, submission_id: str) -> None:
+        await (await self.opened()).enqueue(name, submission_id)
+
+
+class _AssetsLater(_Later["MaviClient"]):
+    """All deletions share one client, since the client keeps the rate limit."""
+
+    async def delete(self, asset_id: str, max_wait_s: float) -> DeleteAnswer:
+        return await (await self.opened()).delete(asset_id, max_wait_s)

@@ -22,7 +22,7 @@ from tests.polling import eventually
 from transcripts.callbacks.message import MAX_CALLBACK_BYTES, pack
 from transcripts.settings import EMBEDDED
 from transcripts.submissions.submission import State, Submission, submission_id_of_object
-from transcripts.tasks.items import MAX_ITEMS
+from transcripts.tasks.values import MAX_ITEMS
 
 PUSHES: Final = 8
 CALLBACKS: Final = 80

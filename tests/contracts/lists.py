@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import NOW
 from tests.results import Results, a_submission, a_task
-from transcripts.labels import label_pairs
+from transcripts.ids import label_pairs
 from transcripts.results.answers import Summary
 from transcripts.results.listing import MAX_PAGE_SIZE
 from transcripts.submissions.submission import State

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from cli.fake_mavi.server import FakeMavi
 from cli.local.processes import free_port
+from tests.environments import environment
 from tests.functional.provider import KEY, PATIENT, client, ready, server
+from transcripts.backends import open_assets
 from transcripts.mavi.answers import DeleteAnswer
-from transcripts.mavi.deleter import Deleter
-from transcripts.settings import Secret
+from transcripts.mavi.client import MaviClient
+from transcripts.settings import ResultsSettings
 
 
 async def test_delete_of_an_asset_is_gone_the_second_time_too(fake: FakeMavi) -> None:
@@ -69,13 +72,27 @@ async def test_delete_without_an_answer_times_out() -> None:
         assert await mavi.delete("re_1", PATIENT) is DeleteAnswer.UNAVAILABLE
 
 
-async def test_deleter_of_concurrent_deletions_makes_one_client(fake: FakeMavi) -> None:
+async def test_concurrent_deletions_make_one_client(
+    fake: FakeMavi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client keeps the rate limit, so a second client would exceed it."""
-    deleter = Deleter(fake.url, Secret(KEY), 10_000.0)
+    made: list[MaviClient] = []
+
+    def make(*arguments: Any) -> MaviClient:
+        made.append(MaviClient(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("transcripts.mavi.client.MaviClient", make)
+    variables = {
+        "MAVI_API_KEY": KEY,
+        "MAVI_BASE_URL": fake.url,
+        "MAVI_REQUESTS_PER_SECOND": "10000",
+    }
+    deleter = open_assets(ResultsSettings.load(environment("results", **variables)))
+    assert deleter is not None
     assets = [ready(fake) for _ in range(3)]
     answers = await asyncio.gather(*(deleter.delete(asset, PATIENT) for asset in assets))
     assert answers == [DeleteAnswer.GONE] * 3
     assert not set(assets) & set(fake.account.assets)
-    opening = deleter._opening
     assert await deleter.delete(assets[0], PATIENT) is DeleteAnswer.GONE
-    assert deleter._opening is opening
+    assert len(made) == 1

@@ -25,8 +25,7 @@ from starlette.routing import Route
 
 from tests.contracts.media import CONTENT, Given, MediaContract
 from tests.fakes import NOW, Clock, MemorySigner
-from transcripts.embedded.media import PATH, FolderSigner
-from transcripts.embedded.objects import FolderObjects
+from transcripts.embedded.objects import MEDIA_PATH, FolderObjects, FolderSigner
 from transcripts.errors import ObjectForbidden, ObjectUnavailable, TranscriptsError
 from transcripts.google.media import SCOPE, CloudStorageSigner
 from transcripts.uploads.stored_object import StoredObject
@@ -251,7 +250,7 @@ class TestFolderSigner(MediaContract):
 
         def client(signer: FolderSigner) -> httpx.AsyncClient:
             application = Starlette(
-                routes=[Route(PATH, signer.show)],
+                routes=[Route(MEDIA_PATH, signer.show)],
                 exception_handlers={TranscriptsError: answer_error},
             )
             transport = httpx.ASGITransport(application)

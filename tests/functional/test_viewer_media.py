@@ -13,7 +13,7 @@ from tests.functional.framework import load
 from tests.functional.viewer_pages import Page
 from tests.results import Results
 from tests.viewer import a_transcript
-from transcripts.embedded.media import PATH
+from transcripts.embedded.objects import MEDIA_PATH
 from transcripts.errors import (
     ObjectForbidden,
     ObjectNotFound,
@@ -224,5 +224,5 @@ async def test_function_serves_files_on_the_local_stack_only(
     """In the cloud there is no such route."""
     settings = {"GOOGLE_CLOUD_PROJECT": "p", "TRANSCRIPTS_DATA_DIR": str(tmp_path)}
     results = Results(load("results", settings | environ, monkeypatch), MemoryDocuments(), remove)
-    error = await results.error(PATH, 404)
+    error = await results.error(MEDIA_PATH, 404)
     assert ("no longer valid" in error["message"]) is served

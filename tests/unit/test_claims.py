@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from tests.fakes import NOW
 from transcripts.submissions import claims
-from transcripts.submissions.claims import Change, claim, enqueue
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
+    Change,
     InProgress,
     LeaseGranted,
     NotFound,
@@ -22,6 +22,8 @@ from transcripts.submissions.decisions import (
     PurchaseRequest,
     PurchaseUnknown,
     Queued,
+    claim,
+    enqueue,
 )
 from transcripts.submissions.submission import (
     SpendCounter,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.unit.test_envelope import JSON_VALUES
 from transcripts.errors import PoisonMessage
-from transcripts.tasks import items
-from transcripts.tasks.items import MAX_ITEMS, Scalar, read_items
+from transcripts.tasks import values
+from transcripts.tasks.values import MAX_ITEMS, Scalar, read_items
 
 
 class Item(msgspec.Struct):
@@ -74,7 +74,7 @@ def test_read_items_in_slices_of_any_size_is_the_same(
 ) -> None:
     """A slice that ends in the middle of a text or a structure is made longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(items, "SLICE_BYTES", size)
+        patch.setattr(values, "SLICE_BYTES", size)
         assert read(json.dumps(value, ensure_ascii=False, indent=indent)) == expected(value)
 
 

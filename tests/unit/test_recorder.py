@@ -21,7 +21,6 @@ from transcripts.errors import DocumentRefused, PoisonMessage, StoreUnavailable
 from transcripts.push import read_push
 from transcripts.retry import Retrier
 from transcripts.tasks import recorder
-from transcripts.tasks.items import MAX_ITEMS
 from transcripts.tasks.merge import Outcome
 from transcripts.tasks.recorder import (
     LARGE_BYTES,
@@ -31,6 +30,7 @@ from transcripts.tasks.recorder import (
 )
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Task
+from transcripts.tasks.values import MAX_ITEMS
 
 
 class RecorderUnderTest:

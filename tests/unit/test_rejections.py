@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.builders import push_body
 from tests.unit.test_envelope import JSON_VALUES, TEXTS
 from transcripts.errors import PoisonMessage
-from transcripts.labels import MAX_LABELS
+from transcripts.ids import MAX_LABELS
 from transcripts.settings import ObjectLimits
 from transcripts.uploads.events import FINALIZED, read_event
 from transcripts.uploads.formats import (

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.pipeline import ASSET, ID, Pipeline
 from transcripts.changes.deletion import Deletion
 from transcripts.errors import SubmissionError
-from transcripts.labels import MAX_LABELS
+from transcripts.ids import MAX_LABELS
 from transcripts.mavi.answers import Refusal, Refused
 from transcripts.retry import Retrier
 from transcripts.submissions.requests import SubmitAsset, SubmitAssets, SubmitObject

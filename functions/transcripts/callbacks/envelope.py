@@ -19,6 +19,7 @@ import msgspec
 
 from transcripts.errors import PoisonMessage, UnreadableCallback
 from transcripts.ids import usable_id
+from transcripts.mavi.answers import SUCCESS_CODES
 
 _MANY_DIGITS: Final = 400
 _PIECE_BYTES: Final = 64 * 1024
@@ -134,3 +135,18 @@ def decode(raw: msgspec.Raw) -> Any:
 def _int(digits: str) -> int | float:
     # int() refuses more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html
     return int(digits) if len(digits) < _MANY_DIGITS else math.inf
+
+
+def reports_failure(code: object, success: object) -> bool:
+    """Tell whether a callback reports a failure; ``code`` and ``success`` are decoded scalars.
+
+    No callback of a failed job is documented, and the outer code may say success while the inner
+    flag says failure (https://api-tools.memories.ai/api-reference/getting-started/webhooks). So an
+    unknown code is a failure, and either sign of a failure counts: a ``code`` other than ``0000``
+    and ``200``, as number or text, or a ``success`` of false. A missing code or flag is none.
+    """
+    if isinstance(code, float) and code.is_integer():
+        code = int(code)
+    if code is not None and str(code).strip() not in SUCCESS_CODES:
+        return True
+    return success is False or (isinstance(success, str) and success.strip().lower() == "false")

@@ -29,7 +29,7 @@ from transcripts.ports import Delete, Documents, Read, Snapshot, Write
 from transcripts.results.answers import Left, Part, Remaining, SubmissionDeleted
 from transcripts.retention import deleted_expiry
 from transcripts.retry import Retrier
-from transcripts.submissions.decisions import Erased, InProgress, NotFound, TasksRemain
+from transcripts.submissions.claims import Erased, InProgress, NotFound, TasksRemain
 from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import IDS_AT_ONCE, PARTS
 from transcripts.tasks.task import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from transcripts.embedded.database import Database
 from transcripts.errors import Conflict, DocumentRefused, StoreUnavailable
 from transcripts.ids import usable_id, usable_key
 from transcripts.ports import ABSENT, Count, Delete, Query, Read, Snapshot, T, Version, Write
+
+R = TypeVar("R")
 
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 
@@ -31,13 +33,7 @@ class SqliteDocuments:
         for each in reads:
             _check(each.path)
 
-        def work(connection: sqlite3.Connection) -> list[Snapshot[T] | None]:
-            return [_read(connection, read) for read in reads]
-
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"SQLite: {error}.") from error
+        return await self._run(lambda connection: [_read(connection, read) for read in reads])
 
     async def query(self, query: Query[T]) -> Sequence[Snapshot[T]]:
         """Return the documents that match, in the order of their time."""
@@ -47,10 +43,7 @@ class SqliteDocuments:
             rows = connection.execute(statement, values).fetchall()
             return [_snapshot(version, data, query) for version, data in rows]
 
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"SQLite: {error}.") from error
+        return await self._run(work)
 
     async def count(self, *counts: Count) -> Sequence[int]:
         """Return each number, all in one transaction."""
@@ -63,10 +56,7 @@ class SqliteDocuments:
                 numbers |= zip(asked, row, strict=True)
             return [numbers[count] for count in counts]
 
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"SQLite: {error}.") from error
+        return await self._run(work)
 
     async def ids(self, collection: str, *, limit: int, after: str = "") -> Sequence[str]:
         """Return the ids of a collection's documents, in order."""
@@ -81,10 +71,7 @@ class SqliteDocuments:
                 (start + after, f"{collection}0", len(start) + 1, limit),
             ).fetchall()
 
-        try:
-            rows = await self._database.run(work)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"SQLite: {error}.") from error
+        rows = await self._run(work)
         return [path.removeprefix(start) for (path,) in rows]
 
     async def commit(self, *writes: Write | Delete) -> None:
@@ -103,8 +90,11 @@ class SqliteDocuments:
                 else:
                     _write(connection, write, version)
 
+        await self._run(work)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], R]) -> R:
         try:
-            await self._database.run(work)
+            return await self._database.run(work)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"SQLite: {error}.") from error
 

@@ -1,27 +1,36 @@
 """Objects in folders: ``<data dir>/buckets/<bucket>/<object>``; a generation is a time of writing.
 
-The metadata of the objects are JSON files under ``<data dir>/metadata``.
+The metadata of the objects are JSON files under ``<data dir>/metadata``. The function ``results``
+itself serves an object at an address that ``FolderSigner`` gives out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import mimetypes
 import os
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 
-from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable
+from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable, RequestError
 from transcripts.uploads.stored_object import StoredObject
 
 MAX_NAME_BYTES: Final = 250
 """File systems take 255 bytes, and the attributes' file has an extension more than the object's."""
+
+
+MEDIA_PATH: Final = "/media/{ticket}"
 
 
 class ObjectAttributes(msgspec.Struct, frozen=True):
@@ -115,3 +124,44 @@ def _inside(folder: Path, bucket: str, name: str) -> Path:
     if not path.is_relative_to(root) or path == root or "\0" in name:
         raise ObjectNotFound("The name leads out of its bucket.")
     return path
+
+
+class _Ticket(NamedTuple):
+    stored: StoredObject
+    media_type: str
+    until: datetime
+
+
+class FolderSigner:
+    """Gives out random addresses, and forgets each when its time is over."""
+
+    def __init__(self, objects: FolderObjects, clock: Callable[[], datetime]) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._tickets: dict[str, _Ticket] = {}
+
+    def sign(self, stored: StoredObject, media_type: str, until: datetime) -> str:
+        """Return a path of this function; see ``ports.MediaSigner``."""
+        now = self._clock()
+        for old in [name for name, each in self._tickets.items() if each.until <= now]:
+            self._tickets.pop(old, None)
+        name = secrets.token_urlsafe(32)
+        self._tickets[name] = _Ticket(stored, media_type, until)
+        return MEDIA_PATH.format(ticket=name)
+
+    async def show(self, request: Request) -> Response:
+        """Answer the file, or the range of it that the browser wants."""
+        ticket = self._tickets.get(request.path_params["ticket"])
+        if ticket is None or ticket.until <= self._clock():
+            raise RequestError("The address is no longer valid.", code="not_found", status=404)
+        stored = ticket.stored
+        await asyncio.to_thread(self._objects.stat, stored.bucket, stored.name, stored.generation)
+        return FileResponse(
+            self._objects.path(stored.bucket, stored.name),
+            headers={
+                "Content-Disposition": "attachment",
+                "Cross-Origin-Resource-Policy": "same-origin",
+                "Referrer-Policy": "no-referrer",
+            },
+            media_type=stored.content_type or ticket.media_type,
+        )

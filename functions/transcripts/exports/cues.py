@@ -13,8 +13,7 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from transcripts.exports.options import SpeakerLabels
-from transcripts.exports.times import MAX_MS
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import MAX_MS, Transcript
 from transcripts.exports.wrapping import NOT_FIRST, Ruler, wrap
 from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line, right_to_left

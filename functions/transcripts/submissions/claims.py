@@ -18,27 +18,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from transcripts.labels import MAX_LABELS
+from transcripts.ids import MAX_LABELS
 from transcripts.retention import SPEND_COUNTER_KEPT
-from transcripts.submissions.decisions import (
-    AlreadyBought,
-    AlreadyRejected,
-    BoughtAndDeleted,
-    ClaimDecision,
-    EnqueueDecision,
-    Erased,
-    EraseDecision,
-    FinalDecision,
-    InProgress,
-    LeaseGranted,
-    NotFound,
-    OverSpendCap,
-    PurchaseRequest,
-    PurchaseUnknown,
-    Queued,
-    TasksRemain,
-)
-from transcripts.submissions.submission import OPEN, Attempt, SpendCounter, State, Submission
+from transcripts.submissions.submission import OPEN, SpendCounter, State, Submission
 from transcripts.submissions.transitions import LEASE, Event, Facts, add_attempt, apply
 from transcripts.tasks.task import Source
 
@@ -48,6 +30,7 @@ LEASED_RETRY_AFTER_S: Final = 10
 """``Retry-After`` while another instance holds the lease: most purchases take a second or two."""
 
 DUPLICATE_RECORDING: Final = "duplicate_recording"
+DUPLICATE_ASSET: Final = "duplicate_asset"
 """Why a submission was rejected: another one has a generation with the same bytes."""
 
 PROCESS_ENDED: Final = "process_ended"
@@ -55,6 +38,102 @@ PROCESS_ENDED: Final = "process_ended"
 
 DELETED: Final = "deleted"
 """Why a submission was rejected: it was deleted before anything was bought."""
+
+
+class PurchaseRequest(msgspec.Struct, frozen=True):
+    """A request to buy one transcript. ``now`` is in UTC; ``lease_id`` is new for every claim.
+
+    ``force`` repeats a purchase that was, or may have been, made. ``retry_rejected`` repeats a
+    rejected one. ``cap_per_day`` is the spend cap, 0 for none.
+    """
+
+    submission_id: str
+    now: datetime
+    lease_id: str = ""
+    asset_id: str | None = None
+    source: Source | None = None
+    filename: str | None = None
+    recording_id: str | None = None
+    labels: dict[str, str] | None = None
+    force: bool = False
+    retry_rejected: bool = True
+    cap_per_day: int = 0
+
+    @property
+    def day(self) -> str:
+        """The UTC day whose spend cap applies, ``YYYY-MM-DD``."""
+        return self.now.strftime("%Y-%m-%d")
+
+
+class LeaseGranted(msgspec.Struct, frozen=True):
+    """The caller has the lease and may buy."""
+
+    submission: Submission
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """The purchase is recorded; the caller must enqueue it under ``queue_task_name``."""
+
+    submission: Submission
+
+
+class AlreadyBought(msgspec.Struct, frozen=True):
+    """It was bought before; the entry names the task."""
+
+    submission: Submission
+
+
+class BoughtAndDeleted(msgspec.Struct, frozen=True):
+    """It was bought before, and its transcript was deleted; only ``force`` buys it again."""
+
+    submission: Submission
+
+
+class AlreadyRejected(msgspec.Struct, frozen=True):
+    """It was rejected before, and the request does not retry."""
+
+    submission: Submission
+
+
+class PurchaseUnknown(msgspec.Struct, frozen=True):
+    """The answer of a call was lost: it may have been bought, so only ``force`` repeats it."""
+
+    reason: str | None
+
+
+class NotFound(msgspec.Struct, frozen=True):
+    """The ledger has no such entry; it may have expired."""
+
+
+class InProgress(msgspec.Struct, frozen=True):
+    """Another holder has the lease."""
+
+    retry_after_s: int
+
+
+class OverSpendCap(msgspec.Struct, frozen=True):
+    """The spend cap of the day is reached; ``retry_after_s`` is the time until midnight UTC."""
+
+    retry_after_s: int
+    state: State = State.PENDING
+
+
+class TasksRemain(msgspec.Struct, frozen=True):
+    """The submission has these tasks, which must be deleted before its entry."""
+
+    task_ids: list[str]
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The entry holds nothing personal any more; ``before`` is what it was."""
+
+    before: Submission
+
+
+FinalDecision = AlreadyBought | BoughtAndDeleted | AlreadyRejected | PurchaseUnknown
+ClaimDecision = LeaseGranted | InProgress | OverSpendCap | NotFound | FinalDecision
+EnqueueDecision = Queued | FinalDecision
+EraseDecision = Erased | TasksRemain | InProgress | NotFound
 
 
 class Change(msgspec.Struct, Generic[D_co], frozen=True):
@@ -105,7 +184,9 @@ def claim(
 
 def _over_spend_cap(current: Submission | None, request: PurchaseRequest) -> Change[ClaimDecision]:
     """Refuse the lease; an open entry counts as touched, so that the sweep does not enqueue it."""
-    retry_after_s = _until_tomorrow_s(request.now)
+    today = request.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    left = today + timedelta(days=1) - request.now
+    retry_after_s = math.ceil(left.total_seconds())
     if current is None or current.state not in OPEN:
         return Change(OverSpendCap(retry_after_s))
     put_off = replace(current, updated_at=request.now, lease_expires_at=None)
@@ -312,8 +393,14 @@ def _at_latest(entry: Submission, source: Source | None) -> Submission:
 def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool) -> Submission:
     """Make a new entry without a lease; fields that the request lacks come from the old entry.
 
-    The old entry has the labels of the request already.
+    The old entry has the labels of the request already. It becomes an attempt if it has ended by a
+    purchase, or maybe by one.
     """
+    attempts = current.previous_attempts if current else []
+    if current is not None and current.state in (State.SUBMITTED, State.SUBMIT_UNKNOWN):
+        attempts = add_attempt(
+            current, current.state, current.task_id, current.reason, current.updated_at
+        )
     return Submission(
         submission_id=request.submission_id,
         state=State.PENDING,
@@ -327,17 +414,8 @@ def _entry(current: Submission | None, request: PurchaseRequest, *, queued: bool
         queued=queued,
         enqueue_count=current.enqueue_count + 1 if current else 0,
         resubmissions=current.resubmissions if current else 0,
-        previous_attempts=_previous_attempts(current),
+        previous_attempts=attempts,
     )
-
-
-def _previous_attempts(current: Submission | None) -> list[Attempt]:
-    """Return the previous attempts, with the one that ends here."""
-    if current is None:
-        return []
-    if current.state not in (State.SUBMITTED, State.SUBMIT_UNKNOWN):
-        return current.previous_attempts
-    return add_attempt(current, current.state, current.task_id, current.reason, current.updated_at)
 
 
 def _is_live(submission: Submission, now: datetime) -> bool:
@@ -349,8 +427,3 @@ def _wait_s(submission: Submission, now: datetime) -> int:
         return LEASED_RETRY_AFTER_S
     left_s = math.ceil((submission.lease_expires_at - now).total_seconds())
     return max(1, min(left_s, LEASED_RETRY_AFTER_S))
-
-
-def _until_tomorrow_s(now: datetime) -> int:
-    tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return math.ceil((tomorrow - now).total_seconds())

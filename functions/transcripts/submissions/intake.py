@@ -15,7 +15,7 @@ from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
     AlreadyBought,
     AlreadyRejected,
     BoughtAndDeleted,

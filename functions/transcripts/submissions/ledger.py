@@ -15,13 +15,13 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from transcripts.errors import Conflict, StoreUnavailable
-from transcripts.labels import label_pairs
+from transcripts.ids import label_pairs
 from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Write
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions import claims, transitions
-from transcripts.submissions.claims import Change
-from transcripts.submissions.decisions import (
+from transcripts.submissions.claims import (
+    Change,
     ClaimDecision,
     EnqueueDecision,
     EraseDecision,

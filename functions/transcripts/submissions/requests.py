@@ -8,8 +8,7 @@ from typing import Final
 import msgspec
 
 from transcripts.errors import RequestError
-from transcripts.ids import usable_id
-from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS, usable_labels
+from transcripts.ids import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS, usable_id, usable_labels
 from transcripts.uploads.stored_object import split_uri, usable_generation
 
 MAX_REQUEST_BYTES: Final = 1024 * 1024

@@ -14,20 +14,20 @@ from typing import Final
 
 import msgspec
 
-from transcripts.callbacks.envelope import NULL, Envelope, is_object
+from transcripts.callbacks.envelope import NULL, Envelope, is_object, reports_failure
 from transcripts.callbacks.kinds import Kind, kind_of
-from transcripts.callbacks.outcome import reports_failure
-from transcripts.tasks.items import Scalar, read_items
 from transcripts.tasks.speakers import UNKNOWN_SPEAKER, Row, sum_up
 from transcripts.tasks.task import Face, ModelUsage, Provider, Status, Task, Usage
 from transcripts.tasks.values import (
     MAX_TIME_S,
     Anomalies,
+    Scalar,
     add_counts,
     bounded_text,
     count,
     cut,
     provider_code,
+    read_items,
     scalar,
     seconds,
     string,
@@ -50,7 +50,7 @@ def normalize(
 ) -> Task:
     """Make the result that is stored for a callback.
 
-    Its status is ``failed`` if the callback reports a failure (``callbacks.outcome``),
+    Its status is ``failed`` if the callback reports a failure (``reports_failure``),
     ``succeeded`` if ``data.data.audio_transcription`` is there (null or empty is silence), and
     ``unrecognized`` for the other endpoints' shapes. Raises ``PoisonMessage`` for a body that is
     nested too deep, or has a list of over ``MAX_ITEMS``.

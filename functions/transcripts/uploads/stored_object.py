@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from transcripts.ids import usable_key
-from transcripts.labels import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS
+from transcripts.ids import MAX_KEY_CHARS, MAX_LABELS, MAX_VALUE_CHARS, usable_key
 
 _URI: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\r\n]{1,1024})")
 _NAME_BY_CONTENT: Final = re.compile(r"([0-9a-f]{16})/[^/]+")

@@ -14,8 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from unicodedata import bidirectional
 
 from transcripts.exports.paragraphs import LONG_CHARACTERS
-from transcripts.exports.times import milliseconds
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, milliseconds
 from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line
 from transcripts.viewer.export_menu import export_menu

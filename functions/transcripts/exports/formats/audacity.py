@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transcripts.exports.times import decimal_seconds
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, decimal_seconds
 from transcripts.text import one_line
 
 

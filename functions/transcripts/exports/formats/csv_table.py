@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from transcripts.exports.times import decimal_seconds
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, decimal_seconds
 from transcripts.text import several_lines
 
 # A spreadsheet reads a cell with this beginning as a formula; East Asian editions read full-width

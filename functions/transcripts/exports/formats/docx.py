@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.times import clock_seconds, milliseconds
-from transcripts.exports.transcript import Transcript, title
+from transcripts.exports.transcript import Transcript, clock_seconds, milliseconds, title
 from transcripts.text import right_to_left, xml_text
 
 _XML: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'

@@ -9,8 +9,7 @@ from typing import Final
 import msgspec
 
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.times import clock_seconds, milliseconds
-from transcripts.exports.transcript import Transcript, title
+from transcripts.exports.transcript import Transcript, clock_seconds, milliseconds, title
 from transcripts.text import one_line
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~]|&(?=[#\w]+;)")

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from transcripts.exports.options import SpeakerLabels
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.times import clock
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, clock
 
 
 def write(transcript: Transcript) -> Iterator[str]:

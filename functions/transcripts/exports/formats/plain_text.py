@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from transcripts.exports.paragraphs import paragraphs
-from transcripts.exports.times import clock_seconds
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, clock_seconds
 
 
 def write(transcript: Transcript) -> Iterator[str]:

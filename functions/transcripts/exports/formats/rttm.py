@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transcripts.exports.times import decimal_seconds
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, decimal_seconds
 
 
 def write(transcript: Transcript) -> Iterator[str]:

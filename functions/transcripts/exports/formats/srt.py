@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from transcripts.exports.cues import with_names
-from transcripts.exports.times import clock
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, clock
 
 _SUSPECT: Final = re.compile(r"-->|<|\{|\\[Nnh]")
 _ARROW: Final = re.compile("-{2,}>")

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from transcripts.exports.cues import with_names
-from transcripts.exports.times import clock
-from transcripts.exports.transcript import Transcript, title
+from transcripts.exports.transcript import Transcript, clock, title
 from transcripts.text import xml_text
 
 _HEAD: Final = """<?xml version="1.0" encoding="UTF-8"?>

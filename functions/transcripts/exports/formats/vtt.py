@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from transcripts.exports.cues import cues
 from transcripts.exports.options import SpeakerLabels
-from transcripts.exports.times import clock
-from transcripts.exports.transcript import Transcript
+from transcripts.exports.transcript import Transcript, clock
 from transcripts.exports.wrapping import wrap
 from transcripts.text import xml_text
 
