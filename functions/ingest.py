@@ -41,7 +41,7 @@ def compose(
     ledger = Ledger(documents, retrier, clock=clock, retention_days=settings.retention_days)
     intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
-    @error_boundary(log, method="POST")
+    @error_boundary(log, method="POST", hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         body = await BodyReader(request, MAX_EVENT_BYTES).read()
         try:

@@ -89,7 +89,7 @@ def compose(
     @compressed
     @private
     @error_pages
-    @error_boundary(log)
+    @error_boundary(log, hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         return await dispatch(routes, request)
 

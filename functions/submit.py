@@ -67,7 +67,7 @@ def compose(  # noqa: PLR0913 - every part of the function, each by its name
     )
     intake = Intake(ledger, queue, log, clock=clock, limits=settings)
 
-    @error_boundary(log, method="POST")
+    @error_boundary(log, method="POST", hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         if request.scope["path"] != "/":
             raise RequestError("POST to /.", code="not_found", status=404)

@@ -55,7 +55,7 @@ def compose(
         announce=announce,
     )
 
-    @error_boundary(log, method="POST")
+    @error_boundary(log, method="POST", hosts=settings.allowed_hosts)
     async def handle(request: Request) -> Response:
         await recorder.record(await BodyReader(request, MAX_PUSH_BYTES).read())
         return Response(status_code=204)

@@ -43,7 +43,7 @@ def compose(
         resubmit_overdue=settings.resubmit_overdue,
     )
 
-    @error_boundary(log, method="POST")
+    @error_boundary(log, method="POST", hosts=settings.allowed_hosts)
     async def handle(_request: Request) -> Response:
         return json_answer(200, await sweeper.run())
 

@@ -6,9 +6,10 @@ proxy listens on 127.0.0.1 only. It refuses
 * another ``Host`` than its own, so no name that resolves to 127.0.0.1 leads here (DNS rebinding);
 * requests that another origin makes, by ``Sec-Fetch-Site``
   (https://www.w3.org/TR/fetch-metadata/) and, from browsers without it, by ``Origin``;
-* requests without the cookie that a one-use address sets, so other users and programs of this
-  machine cannot borrow the token. Cookies ignore ports: another server on 127.0.0.1 that the same
-  browser visits gets the cookie too, but not the key of an address.
+* requests without both secrets that a one-use address leads to, so other users and programs of
+  this machine cannot borrow the token: a cookie, and the part of the path that all pages are below.
+  Cookies ignore ports, so a browser would give the cookie to other servers on 127.0.0.1. It is
+  bound to that path, which no other page knows, and no browser tells where a reader comes from.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from yarl import URL
 
 from cli.failures import Failure
 
-COOKIE_PREFIX: Final = "transcripts_open_"
+COOKIE: Final = "transcripts_open"
 KEY_PARAMETER: Final = "key"
+ROOT_HEADER: Final = "Transcripts-Root"
+"""Tells the function what stands before its paths in the browser."""
+
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 TOKEN_AGE_S: Final = 30 * 60
 """An ID token is valid for an hour."""
@@ -46,7 +50,7 @@ _HOP_BY_HOP: Final = frozenset(
 )
 _NOT_SENT: Final = _HOP_BY_HOP | {
     *("host", "cookie", "content-length", "authorization", "x-serverless-authorization"),
-    *("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+    *("transcripts-root", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
 }
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
@@ -65,7 +69,7 @@ class Door:
         self._token_lock = asyncio.Lock()
         self._keys: set[str] = set()
         self._secret = secrets.token_urlsafe(32)
-        self._cookie = f"{COOKIE_PREFIX}{secrets.token_hex(4)}"
+        self._root = f"/{secrets.token_urlsafe(24)}"
         self._port = 0
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
@@ -112,14 +116,19 @@ class Door:
         key = request.query.get(KEY_PARAMETER, "")
         if request.method == "GET" and key in self._keys:
             self._keys.remove(key)
-            answer = _redirecting(request.rel_url.without_query_params(KEY_PARAMETER))
-            answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="Strict")
+            path = str(request.rel_url.without_query_params(KEY_PARAMETER))
+            answer = _redirecting(self._root + path)
+            answer.set_cookie(
+                COOKIE, self._secret, path=self._root, httponly=True, samesite="Strict"
+            )
             return answer
-        given = request.cookies.get(self._cookie, "")
-        if not secrets.compare_digest(given.encode(), self._secret.encode()):
-            if _is_navigation(request) and request.headers.get("Sec-Fetch-Site") not in _OWN_SITES:
+        # The whole part: "/SECRET@evil.example" would change the host that the token is sent to.
+        in_place = _equal(request.raw_path[: len(self._root) + 1], f"{self._root}/")
+        if not in_place or not _equal(request.cookies.get(COOKIE, ""), self._secret):
+            site = request.headers.get("Sec-Fetch-Site")
+            if in_place and _is_navigation(request) and site not in _OWN_SITES:
                 # A link of another site comes without a strict cookie; its repetition has it.
-                return _redirecting(request.rel_url)
+                return _redirecting(request.raw_path)
             return _plain(
                 403, "Run `transcripts open`, and open the address that it prints; it works once."
             )
@@ -150,11 +159,8 @@ class Door:
         if self._session is None:
             raise RuntimeError("start the proxy first")
         headers = _without(_NOT_SENT, request.headers.items())
-        cookies = [
-            f"{name}={value}"
-            for name, value in request.cookies.items()
-            if not name.startswith(COOKIE_PREFIX)
-        ]
+        headers[ROOT_HEADER] = self._root
+        cookies = [f"{name}={value}" for name, value in request.cookies.items() if name != COOKIE]
         if cookies:
             headers["Cookie"] = "; ".join(cookies)
         if token := await self._current_token():
@@ -162,7 +168,7 @@ class Door:
         body = await request.read() if request.can_read_body else None
         async with self._session.request(
             request.method,
-            URL(self._target_url + request.raw_path, encoded=True),
+            URL(self._target_url + request.raw_path.removeprefix(self._root), encoded=True),
             headers=headers,
             data=body,
             allow_redirects=False,
@@ -192,6 +198,10 @@ class Door:
             return self._token
 
 
+def _equal(given: str, secret: str) -> bool:
+    return secrets.compare_digest(given.encode(errors="replace"), secret.encode())
+
+
 def _is_navigation(request: web.Request) -> bool:
     """Tell whether a reader followed a link from another site: that site cannot read the page."""
     headers = request.headers
@@ -206,11 +216,15 @@ def _without(names: frozenset[str], headers: Iterable[tuple[str, str]]) -> CIMul
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in names)
 
 
-def _redirecting(url: URL) -> web.Response:
-    """Let the page itself go to ``url``: after a 303 the site that led here would still count."""
-    headers = {"Refresh": f"0; url={url}", "Cache-Control": "no-store"}
+def _redirecting(path: str) -> web.Response:
+    """Let the page itself go to ``path``: after a 303 the site that led here would still count."""
+    headers = {
+        "Refresh": f"0; url={path}",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+    }
     # Without the empty icon, browsers ask for one.
-    page = f'<link rel="icon" href="data:,"><a href="{html.escape(str(url))}">Transcripts</a>'
+    page = f'<link rel="icon" href="data:,"><a href="{html.escape(path)}">Transcripts</a>'
     return web.Response(text=page, content_type="text/html", headers=headers)
 
 

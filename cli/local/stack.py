@@ -42,7 +42,7 @@ from transcripts.embedded.queue import SqliteQueue
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, Publisher
 from transcripts.retry import Retrier
-from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
+from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE, LOOPBACK
 from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import TaskStore
 
@@ -199,6 +199,7 @@ class Stack:
         return {
             "TRANSCRIPTS_BACKEND": GOOGLE if options.backend == EMULATORS else EMBEDDED,
             "TRANSCRIPTS_DATA_DIR": str(options.data_dir),
+            "ALLOWED_HOSTS": LOOPBACK,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "MAVI_API_KEY": self.key,
             "MAVI_BASE_URL": self.mavi.url,

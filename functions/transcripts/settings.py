@@ -77,6 +77,7 @@ BACKEND: Final = Form(f"{GOOGLE}|{EMBEDDED}", f"{GOOGLE} or {EMBEDDED}")
 PROJECT: Final = Form(r"[a-z0-9.:-]{1,100}", "a project id")
 DATABASE: Final = Form(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]", "a database id")
 BUCKET: Final = Form(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "the name of a bucket")
+LOOPBACK: Final = "127.0.0.1, localhost, [::1]"
 ACCOUNT: Final = Form(r"[^@\s]+@[^@\s]+", "the e-mail address of a service account")
 TOPIC: Final = Form(
     r"projects/[^/]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}", "projects/PROJECT/topics/TOPIC"
@@ -101,6 +102,11 @@ def rate(text: str) -> float:
     if not number:
         raise ValueError("must be a number of requests a second, more than 0")
     return number
+
+
+def host_names(text: str) -> frozenset[str]:
+    """Read comma-separated names of hosts."""
+    return frozenset(name.strip() for name in text.split(","))
 
 
 def secret(text: str) -> Secret:
@@ -261,6 +267,14 @@ class StoreSettings(Settings):
         WholeNumber(0, 36_500),  # a date has an upper bound
         "days until tasks and submissions expire; 0 keeps them",
         default="0",
+    )
+    allowed_hosts: frozenset[str] | str = _variable(
+        "ALLOWED_HOSTS",
+        host_names,
+        "local stack only: the hosts that requests may name, so that no site leads a name of its"
+        " own to this machine",
+        default="",
+        local=LOOPBACK,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import wraps
 from typing import Final
 
@@ -27,6 +28,8 @@ from transcripts.logs import Log, begin_request
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON: Final = "application/json"
+
+_PORT: Final = re.compile(r":\d+$")
 
 BODY_TIMEOUT_S: Final = 120.0
 """The server stops reading a body that is not complete after this many seconds."""
@@ -60,11 +63,16 @@ def error_answer(error: TranscriptsError, *, code_only: bool = False) -> Respons
 
 
 def error_boundary(
-    log: Log, *, method: str | None = None, code_only: bool = False
+    log: Log,
+    *,
+    method: str | None = None,
+    hosts: Collection[str] = (),
+    code_only: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Decorate an entry: turn each error into its answer, and an unexpected one into a logged 503.
 
-    ``method`` is the only HTTP method that the entry answers, if it is given. Without this
+    ``method`` is the only HTTP method that the entry answers, and ``hosts`` are the only ones that
+    a request may name, if they are given. Without this
     decorator the framework would answer 500 and log the path, which may hold a token.
     """
 
@@ -73,6 +81,8 @@ def error_boundary(
         async def guard(request: Request) -> Response:
             begin_request(request.headers)
             try:
+                if hosts:
+                    require_host(request, hosts)
                 if method is not None:
                     require_method(request, method)
                 return await handler(request)
@@ -95,6 +105,17 @@ def require_method(request: Request, method: str) -> None:
     """Raise ``RequestError`` (405) unless the request has this method."""
     if request.method != method:
         raise RequestError(f"{method} only.", code="method_not_allowed", status=405)
+
+
+def require_host(request: Request, hosts: Collection[str]) -> None:
+    """Raise ``RequestError`` (421) unless the request names one of these hosts, with any port.
+
+    A site could let a name of its own lead to this machine (https://en.wikipedia.org/wiki/
+    DNS_rebinding).
+    """
+    if _PORT.sub("", request.headers.get("host", "")) not in hosts:
+        message = f"Use an address of {' or '.join(sorted(hosts))}."
+        raise RequestError(message, code="wrong_host", status=421)
 
 
 def check_content_type(request: Request) -> None:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from playwright.async_api import Browser, expect
 
-from cli.client.door import Door
+from cli.client.door import COOKIE, Door
 from tests.browser.site import Site
 
 pytestmark = pytest.mark.browser
@@ -48,10 +49,11 @@ async def test_file_that_leads_to_the_door_opens_it(
     async with await browser.new_context() as context:
         page = await context.new_page()
         file = tmp_path / "open.html"
-        for address in (door.address(f"/view/{task_id}"), door.address("/").partition("?")[0]):
+        base = door.address("").partition("?")[0] + door._root
+        for address in (door.address(f"/view/{task_id}"), f"{base}/view/{task_id}?t=3"):
             file.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
             await page.goto(file.as_uri())
-            await page.wait_for_url(address.partition("?")[0])
+            await page.wait_for_url(f"{base}/view/{task_id}*")
             await expect(page.locator("main")).to_be_visible()
 
 
@@ -63,6 +65,36 @@ async def test_other_browser_is_kept_out(browser: Browser, door: Door) -> None:
         assert answer is not None
         assert answer.status == 403
         await expect(page.locator("body")).to_contain_text("transcripts open")
+
+
+async def test_other_server_on_this_machine_learns_nothing(
+    browser: Browser, door: Door, task_id: str
+) -> None:
+    """Browsers give cookies to every port of a host, but for their path; no page tells that."""
+    heard: list[str] = []
+
+    async def listen(request: web.Request) -> web.Response:
+        heard.append(str(request.headers))
+        return web.Response(text="<title>other</title>", content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", listen)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        for path in ("/", f"/view/{task_id}", f"/view/{task_id}/names"):
+            await page.goto(door.address(f"/view/{task_id}"))
+            await page.wait_for_url(f"**{door._root}/view/{task_id}")
+            other = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+            await page.evaluate("address => { location = address }", other)
+            await page.wait_for_url(other)
+        secrets = {each["name"]: each["value"] for each in await context.cookies()}
+    await runner.cleanup()
+    assert secrets.keys() == {COOKIE, "csrf"}
+    assert len(heard) >= 3
+    assert not [each for each in (*secrets.values(), door._root) if each in "".join(heard)]
 
 
 async def test_page_of_another_origin_can_change_nothing(

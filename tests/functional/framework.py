@@ -32,7 +32,7 @@ class Loaded:
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         """Send HTTP requests to the entry, without a network."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
     async def raw(

@@ -16,7 +16,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from cli.client import door as door_module
-from cli.client.door import COOKIE_PREFIX, Door
+from cli.client.door import COOKIE, Door
 from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
 from tests.functional.served_results import do, results
@@ -95,8 +95,8 @@ def tokens() -> list[str]:
 async def door(upstream: Upstream, tokens: list[str]) -> AsyncIterator[Visit]:
     proxy = Door(upstream.url, lambda: tokens.pop(0))
     await proxy.start()
-    base = proxy.address("/").partition("/?")[0]
-    async with httpx.AsyncClient(base_url=base) as client:
+    base = proxy.address("").partition("?")[0]
+    async with httpx.AsyncClient(base_url=base + proxy._root) as client:
         yield Visit(proxy, client)
     await proxy.stop()
 
@@ -104,15 +104,18 @@ async def door(upstream: Upstream, tokens: list[str]) -> AsyncIterator[Visit]:
 async def test_printed_address_lets_the_browser_in(door: Visit, upstream: Upstream) -> None:
     """The key is out of the address then, and the function never sees it."""
     answer = await door.enter()
-    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/")
-    assert {"HttpOnly", "SameSite=Strict"} <= set(answer.headers["Set-Cookie"].split("; "))
+    root = door.proxy._root
+    assert (answer.status_code, answer.headers["Refresh"]) == (200, f"0; url={root}/")
+    bound = {"HttpOnly", "SameSite=Strict", f"Path={root}"}
+    assert bound <= set(answer.headers["Set-Cookie"].split("; "))
     assert upstream.requests == []
     answer = await door.client.get("/view/t?q=%2Fa%20b&q=2")
     assert answer.text == "first last"
     method, path, headers, _ = upstream.requests[0]
     assert (method, path) == ("GET", "/view/t?q=%2Fa%20b&q=2")
     assert headers["Authorization"] == "Bearer token-1"
-    assert COOKIE_PREFIX not in headers.get("Cookie", "")
+    assert COOKIE not in headers.get("Cookie", "")
+    assert headers["Transcripts-Root"] == root
 
 
 async def test_printed_address_works_once(door: Visit, upstream: Upstream) -> None:
@@ -128,12 +131,13 @@ async def test_printed_address_works_once(door: Visit, upstream: Upstream) -> No
 
 
 async def test_two_doors_let_the_same_browser_in(door: Visit, upstream: Upstream) -> None:
-    """Cookies ignore ports, so each door has a cookie of its own."""
+    """Cookies ignore ports, so each door binds its cookie to a path of its own."""
     second = Door(upstream.url, lambda: "token-of-the-second")
     await second.start()
     await door.enter()
     await door.client.get(second.address("/"))
-    for address in (str(door.client.base_url), second.address("/").partition("?")[0]):
+    second_address = second.address(f"{second._root}/").partition("?")[0]
+    for address in (str(door.client.base_url), second_address):
         assert (await door.client.get(address)).text == "first last"
     await second.stop()
 
@@ -143,7 +147,10 @@ async def test_link_of_another_site_is_followed_by_the_page_itself(
 ) -> None:
     """Browsers keep a strict cookie back where another site leads here."""
     answer = await door.client.get("/view/t?q=a", headers=NAVIGATION)
-    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/view/t?q=a")
+    assert (answer.status_code, answer.headers["Refresh"]) == (
+        200,
+        f"0; url={door.proxy._root}/view/t?q=a",
+    )
     again = {**NAVIGATION, "Sec-Fetch-Site": "same-origin"}
     assert (await door.client.get("/view/t?q=a", headers=again)).status_code == 403
     assert upstream.requests == []
@@ -185,10 +192,25 @@ async def test_browser_without_the_key_is_refused(
 ) -> None:
     """So are other users of this machine."""
     assert (await door.client.get(path)).status_code == 403
-    assert (
-        await door.client.get(path, headers={"Cookie": f"{door.proxy._cookie}=wrong"})
-    ).status_code == 403
+    assert (await door.client.get(path, headers={"Cookie": f"{COOKIE}=wrong"})).status_code == 403
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize("path", ["", "/wrong", "{root}@evil.example", "{root}.evil.example"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_cookie_alone_opens_nothing(
+    door: Visit, upstream: Upstream, method: str, path: str
+) -> None:
+    """A server on another port that learns it can neither read nor rename."""
+    await door.enter()
+    port, root = door.client.base_url.port, door.proxy._root
+    cookie = {"Cookie": f"{COOKIE}={door.proxy._secret}"}
+    async with httpx.AsyncClient() as other:
+        address = f"http://127.0.0.1:{port}{path.format(root=root)}/view/t"
+        assert (await other.request(method, address, headers=cookie)).status_code == 403
+        assert upstream.requests == []
+        address = f"http://127.0.0.1:{port}{root}/view/t"
+        assert (await other.request(method, address, headers=cookie)).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "127.0.0.1", "127.0.0.1.nip.io"])

@@ -67,7 +67,7 @@ class Connection:
 
     async def post(self, path: str, body: bytes) -> None:
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         self._writer.write(head.encode() + body)
@@ -158,7 +158,7 @@ async def test_answer_to_a_closed_connection_leaves_no_token_in_the_log(
     function = functions["callback"]
     for _ in range(20):
         _, writer = await asyncio.open_connection("127.0.0.1", function.port)
-        head = f"POST /{TOKEN} HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{{}}"
+        head = f"POST /{TOKEN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}"
         writer.write(head.encode() * 3)
         writer.transport.abort()
 

@@ -17,7 +17,7 @@ from transcripts.google import publisher
 from transcripts.settings import FUNCTIONS, GOOGLE
 
 CODE: Final = Path(__file__).resolve().parent.parent.parent / "functions"
-LOCAL_ONLY: Final = frozenset({"TRANSCRIPTS_DATA_DIR"})
+LOCAL_ONLY: Final = frozenset({"ALLOWED_HOSTS", "TRANSCRIPTS_DATA_DIR"})
 """Variables that have no meaning in the cloud."""
 
 SECRETS: Final = {"MAVI_API_KEY": API_KEY, "CALLBACK_TOKENS": TOKENS}

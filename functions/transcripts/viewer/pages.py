@@ -41,7 +41,7 @@ from transcripts.viewer.renaming import (
     requested_names,
     set_form_cookie,
 )
-from transcripts.viewer.rendering import HEADERS, HTML, page, pieces
+from transcripts.viewer.rendering import HEADERS, HTML, page, pieces, root
 from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
 from transcripts.viewer.transcript import Search, transcript_values
 from transcripts.web import JSON
@@ -84,7 +84,7 @@ class Pages:
             for name, words in FILTER_WORDS.items()
             if words.shown and name in parameters
         ]
-        return page("list.html", context | {"shown_filters": shown})
+        return page(request, "list.html", context | {"shown_filters": shown})
 
     async def show(self, request: Request) -> Response:
         """Answer a transcript, or what is known of a task that has none."""
@@ -94,7 +94,7 @@ class Pages:
             waits = found.value.status in (Status.SUBMITTED, Status.OVERDUE)
             values = _task_values(found.value) | {"renewed_s": RENEWED_S if waits else None}
             headers = {"Refresh": str(RENEWED_S)} if waits else None
-            return page("pending.html", values, headers=headers)
+            return page(request, "pending.html", values, headers=headers)
         transcript = await self._reader.open(found)
         task = transcript.task
         tag = etag(transcript.version, task)
@@ -106,6 +106,7 @@ class Pages:
             "recording": self._recordings.offer(task),
             "etag": tag,
             "token": form_token(cookie, f"/view/{task.task_id}/names"),
+            "root": root(request),
         }
 
         speakers = await transcript.speakers()
@@ -117,14 +118,15 @@ class Pages:
         answer = await streamed(
             request, self._log, written(transcript, write), media_type=HTML, headers=HEADERS
         )
-        set_form_cookie(answer, cookie)
+        set_form_cookie(answer, cookie, root(request))
         return answer
 
     async def play(self, request: Request) -> Response:
         """Send the browser to the recording, at an address that stands in no page and no log."""
         found = await self._reader.read_task(request.path_params["task_id"])
         address = await self._recordings.address(found.value)
-        return RedirectResponse(address, 307, HEADERS)
+        local = root(request) if address.startswith("/") else ""
+        return RedirectResponse(local + address, 307, HEADERS)
 
     async def rename(self, request: Request) -> Response:
         """Save the names of a form, and lead back to the transcript or to the conflict."""
@@ -134,7 +136,7 @@ class Pages:
         names = requested_names(fields, task)
         tag = dict(fields).get("etag", "")
         before = current_names(task)
-        path = f"/view/{task_id}"
+        path = f"{root(request)}/view/{task_id}"
         try:
             renamed = await self._names.rename(task_id, changes_of(names, task), tag)
         except RequestError as error:
@@ -156,7 +158,7 @@ class Pages:
         found = await self._reader.read_task(request.path_params["task_id"])
         kept = kept_names(request, CONFLICT_COOKIE, found.value)
         if kept is None:
-            return RedirectResponse(f"/view/{found.value.task_id}", 303)
+            return RedirectResponse(f"{root(request)}/view/{found.value.task_id}", 303)
         return await self._conflict(request, kept.names, 200)
 
     async def _conflict(self, request: Request, names: Names, status: int) -> Response:
@@ -175,8 +177,8 @@ class Pages:
             "etag": etag(found.version, task),
             "token": form_token(cookie, request.url.path),
         }
-        answer = page("conflict.html", context, status)
-        set_form_cookie(answer, cookie)
+        answer = page(request, "conflict.html", context, status)
+        set_form_cookie(answer, cookie, root(request))
         return answer
 
 
@@ -210,7 +212,7 @@ def error_pages(handler: Handler) -> Handler:
         if "text/html" not in wanted or answer.status_code < 400 or answer.media_type != JSON:
             return answer
         error = msgspec.json.decode(answer.body, type=_ErrorAnswer).error
-        shown = page("error.html", {"error": error}, answer.status_code)
+        shown = page(request, "error.html", {"error": error}, answer.status_code)
         for name, value in answer.headers.items():
             if name not in ("content-length", "content-type"):
                 shown.headers[name] = value

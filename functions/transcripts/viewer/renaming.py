@@ -60,13 +60,13 @@ def form_cookie(request: Request) -> str:
     return found if _COOKIE_VALUE.fullmatch(found) else secrets.token_urlsafe(32)
 
 
-def set_form_cookie(answer: Response, value: str) -> None:
+def set_form_cookie(answer: Response, value: str, root: str) -> None:
     """Let the browser keep the reader's random value.
 
     The cookie is not ``Secure``: the loopback proxy that the browser talks to has no TLS, and
     Safari would drop the cookie there.
     """
-    answer.set_cookie(COOKIE, value, httponly=True, samesite="lax", path="/")
+    answer.set_cookie(COOKIE, value, httponly=True, samesite="lax", path=f"{root}/")
 
 
 def form_token(cookie: str, path: str) -> str:

@@ -7,6 +7,7 @@ version of their content.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -37,6 +38,9 @@ HEADERS: Final = {
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STATIC: Final = Path(__file__).parent / "static"
+
+ROOT_HEADER: Final = "Transcripts-Root"
+_ROOT: Final = re.compile(r"/[A-Za-z0-9_-]{1,100}")
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
@@ -80,14 +84,24 @@ def _environment() -> Environment:
     return environment
 
 
+def root(request: Request) -> str:
+    """Return what stands before every path of this site for the browser: "" or one part of a path.
+
+    `transcripts open` serves the site below a part that only its own pages know.
+    """
+    given = request.headers.get(ROOT_HEADER, "")
+    return given if _ROOT.fullmatch(given) else ""
+
+
 def page(
+    request: Request,
     template: str,
     context: Mapping[str, Any],
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer a page whose values are all known."""
-    content = b"".join(pieces(template, context))
+    content = b"".join(pieces(template, {**context, "root": root(request)}))
     return Response(content, status, {**HEADERS, **(headers or {})}, HTML)
 
 
