@@ -76,7 +76,7 @@ def test_events_of_the_local_stack_are_shown_and_followed(local_stack: LocalStac
 
     publish("first")
     assert ok("events").stdout.split()[2:] == ["first", "submitted", "gs://uploads/talk.mp4"]
-    follow = [PROGRAM, "events", "--follow", "--json"]
+    follow = [str(PROGRAM), "events", "--follow", "--json"]
     with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["attributes"]["task_id"] == "first"
