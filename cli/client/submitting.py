@@ -282,8 +282,11 @@ class Submitter:
                 return self._bought(text, found)
             if submission_id in answer.duplicates:
                 return replace(item, state=State.SUBMITTED, duplicate=True)
-            state = "transcript_deleted" if submission_id in answer.deleted else "submit_unknown"
-            return replace(item, state=state, error=_PERHAPS_BOUGHT, reason=state)
+            if submission_id in answer.deleted:
+                state, reason = Status.DELETED.value, "transcript_deleted"
+            else:
+                state = reason = State.SUBMIT_UNKNOWN.value
+            return replace(item, state=state, error=_PERHAPS_BOUGHT, reason=reason)
         error = "It was not enqueued. Submit it again."
         return Item(input=text, state=FAILED, error=error, reason="not_enqueued")
 
