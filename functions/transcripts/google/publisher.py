@@ -2,9 +2,8 @@
 
 Messages that arrive while a publish RPC is running are sent together in the next RPC. A single
 message is sent at once, since no timer delays it; 32 concurrent messages share one RPC. Each caller
-still waits until its own message is acknowledged. This takes a fifth of the CPU time of one RPC for
-each callback, and half of that of the batches of Google's own ``PublisherClient``, which waits for
-a timer, in threads (``docs/performance.md``).
+still waits until its own message is acknowledged. Google's own ``PublisherClient`` joins messages
+too, but waits for a timer, and works in threads; ``docs/performance.md`` compares both.
 """
 
 from __future__ import annotations
