@@ -244,7 +244,8 @@ def requeue(
         return Change(None)
     if current.previous_attempts and not current.queued:
         # The caller of a forced repetition got an error: it must not be bought without that caller.
-        return recorded(current, apply(current, current.lease_id, Event.RELEASED, now))
+        restored = apply(current, current.lease_id, Event.RELEASED, now)
+        return Change(restored, restored, uncounted_day=current.spend_day)
     requeued = replace(
         current,
         queued=True,
@@ -326,12 +327,6 @@ def _redacted(entry: Submission, now: datetime) -> Submission:
         search_keys=entry.search_keys[1:] if entry.source else entry.search_keys,
         deleted_at=entry.deleted_at or now,
     )
-
-
-def recorded(current: Submission | None, entry: Submission) -> Change[Submission]:
-    """Return the change to ``entry``; a purchase that no longer counts on its day is uncounted."""
-    day = current.spend_day if current is not None and not entry.spend_day else None
-    return Change(entry, entry, uncounted_day=day)
 
 
 def uncounted(counter: SpendCounter) -> SpendCounter:
