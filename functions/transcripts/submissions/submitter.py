@@ -240,7 +240,7 @@ def _last_refusal(answer: RateLimited | NotSent | Ambiguous, policy: CallPolicy)
             retry_after_s = max(math.ceil(asked_s), BUSY_RETRY_AFTER_S)
             return _NotBought("provider_rate_limited", retry_after_s=retry_after_s)
         case NotSent(reason):
-            retry_after_s = BUSY_RETRY_AFTER_S if policy.will_retry else None
-            return _NotBought(Refusal.ERROR, {"reason": reason}, retry_after_s)
+            later_s = BUSY_RETRY_AFTER_S if policy.will_retry else None
+            return _NotBought(Refusal.ERROR, {"reason": reason}, later_s)
         case Ambiguous():
             return _NotBought(Refusal.ERROR, {"reason": "http_400"})
