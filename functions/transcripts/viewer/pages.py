@@ -19,7 +19,6 @@ from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
 from transcripts.results.callers import Caller, no_caller
-from transcripts.results.dispatch import Handler
 from transcripts.results.etags import etag
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
@@ -46,7 +45,7 @@ from transcripts.viewer.renaming import (
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces, root, show_asset
 from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
 from transcripts.viewer.transcript import Search, transcript_values
-from transcripts.web import JSON
+from transcripts.web import JSON, Handler
 
 READ_ONLY: Final = (
     "Nothing can be changed at this address, which is for readers. Editors use the address of the"
