@@ -244,7 +244,8 @@ def requeue(
         return Change(None)
     if current.previous_attempts and not current.queued:
         # The caller of a forced repetition got an error: it must not be bought without that caller.
-        return recorded(current, apply(current, current.lease_id, Event.RELEASED, now))
+        restored = apply(current, current.lease_id, Event.RELEASED, now)
+        return Change(restored, restored, uncounted_day=current.spend_day)
     requeued = replace(
         current,
         queued=True,
@@ -320,12 +321,6 @@ def _redacted(entry: Submission, now: datetime) -> Submission:
     return replace(
         entry, source=None, filename=None, labels={}, queued=False, deleted_at=deleted_at
     )
-
-
-def recorded(current: Submission | None, entry: Submission) -> Change[Submission]:
-    """Return the change to ``entry``; a purchase that no longer counts on its day is uncounted."""
-    day = current.spend_day if current is not None and not entry.spend_day else None
-    return Change(entry, entry, uncounted_day=day)
 
 
 def uncounted(counter: SpendCounter) -> SpendCounter:

@@ -188,7 +188,9 @@ class Ledger:
                 # The commit happened although its acknowledgement was lost.
                 return claims.Change(current)
             written = transitions.apply(current, lease_id, event, self._clock(), facts)
-            return claims.recorded(current, written)
+            # A purchase that no longer counts on its day is uncounted.
+            day = current.spend_day if current and not written.spend_day else None
+            return claims.Change(written, written, uncounted_day=day)
 
         return await self._persist(lambda: self._change(submission_id, decide), within)
 
