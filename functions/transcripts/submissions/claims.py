@@ -317,9 +317,15 @@ def erase(
 
 
 def _redacted(entry: Submission, now: datetime) -> Submission:
-    deleted_at = entry.deleted_at or now
     return replace(
-        entry, source=None, filename=None, labels={}, queued=False, deleted_at=deleted_at
+        entry,
+        source=None,
+        filename=None,
+        labels={},
+        queued=False,
+        # The hash of the content stays: by it the user learns that the recording was bought.
+        search_keys=entry.search_keys[1:] if entry.source else entry.search_keys,
+        deleted_at=entry.deleted_at or now,
     )
 
 

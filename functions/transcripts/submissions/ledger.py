@@ -306,7 +306,7 @@ class Ledger:
         entry = replace(
             entry,
             earlier_tasks=str(earlier) if earlier else None,
-            search_keys=search_keys(entry.source),
+            search_keys=search_keys(entry.source) or entry.search_keys,
         )
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)
