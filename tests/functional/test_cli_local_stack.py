@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.local import run
 from cli.local.broker import Broker
 from cli.local.state import SAMPLE_NOTE, LocalStack, write_state
 from cli.local.topics import KEPT_RESULTS, RESULTS, Subscription
@@ -27,6 +28,16 @@ from transcripts.tasks.task import Source
 __all__ = ["local_stack", "results"]
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
+
+
+def test_up_beside_a_running_stack_starts_nothing(
+    local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says which one is running, and how to end it."""
+    monkeypatch.setattr(run, "Stack", None)
+    error = ok("up", code=1).stderr
+    assert f"running already: process {local_stack.pid}, embedded, data in" in error
+    assert error.endswith(f"End it: kill {local_stack.pid}\n")
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "t"), ("watch", "t"), ("export", "t")])
