@@ -164,7 +164,8 @@ class Pipeline:
         await self.documents.commit(Write(submission_path(submission_id), died))
 
     async def entry(self, submission_id: str) -> Submission:
-        found = await read_submission(self.documents, submission_id)
+        retrier = Retrier(sleep=Sleeper())
+        found = await retrier.run(lambda: read_submission(self.documents, submission_id))
         assert found is not None
         return found
 
