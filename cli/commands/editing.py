@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from cli.client.api import Api, open_api
 from cli.client.lookup import NotFound, find, find_task, is_plain_id, refuse_several
@@ -203,8 +204,21 @@ def _delete(api: Api, deletion: _Deletion, *, asset: bool) -> None:
             deletion.left += answer.read(TaskDeleted).left if answer.status == 200 else []
     except Failure as error:
         deletion.error = {"code": error.reason, "message": error.message}
-    if asset:
-        deletion.remaining = [each for each in deletion.remaining if each.part is not Part.ASSET]
+    deletion.remaining = [
+        replace(each, message=_how_to_delete(api, deletion, each))
+        for each in deletion.remaining
+        if not (asset and each.part is Part.ASSET)
+    ]
+
+
+def _how_to_delete(api: Api, deletion: _Deletion, remaining: Remaining) -> str:
+    """Return the words and the command for a part that stays."""
+    if remaining.part is Part.ASSET:
+        again = shlex.join(deletion.submission_ids or deletion.task_ids)
+        return f"To delete it: transcripts delete {again} --asset"
+    if api.target.stack is not None:
+        return f"To delete it: rm {shlex.quote(_local_path(api.target.stack, remaining.name))}"
+    return remaining.message or f"To delete it: gcloud storage rm {shlex.quote(remaining.name)}"
 
 
 def _print_deletion(api: Api, deletion: _Deletion) -> None:
@@ -216,15 +230,8 @@ def _print_deletion(api: Api, deletion: _Deletion) -> None:
     click.echo(f"{subject}  deleted")
     for left in deletion.left:
         note(f"  left: {left.part} ({left.reason}). {left.message}")
-    again = shlex.join(deletion.submission_ids or deletion.task_ids)
     for each in deletion.remaining:
-        if each.part is Part.ASSET:
-            how = f"To delete it: transcripts delete {again} --asset"
-        elif api.target.stack is not None:
-            how = f"To delete it: rm {shlex.quote(_local_path(api.target.stack, each.name))}"
-        else:
-            how = each.message or f"To delete it: gcloud storage rm {shlex.quote(each.name)}"
-        note(f"  stays: {each.part} {clean(each.name)}. {how}")
+        note(f"  stays: {each.part} {clean(each.name)}. {each.message}")
 
 
 def _local_path(stack: LocalStack, address: str) -> str:
