@@ -125,7 +125,7 @@ def delete_command(
             if not deletion.error:
                 _delete(api, deletion, asset=asset)
             if not as_json:
-                _print_deletion(api, deletion)
+                _print_deletion(deletion)
     finally:
         if as_json:
             print_json({"deletions": deletions})
@@ -221,7 +221,7 @@ def _how_to_delete(api: Api, deletion: _Deletion, remaining: Remaining) -> str:
     return remaining.message or f"To delete it: gcloud storage rm {shlex.quote(remaining.name)}"
 
 
-def _print_deletion(api: Api, deletion: _Deletion) -> None:
+def _print_deletion(deletion: _Deletion) -> None:
     subject = clean(deletion.subject)
     if deletion.error:
         message = deletion.error["message"]
