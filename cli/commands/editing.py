@@ -24,9 +24,11 @@ from transcripts.results.answers import (
     Remaining,
     RenamedSpeakers,
     SubmissionDeleted,
+    SubmissionView,
     TaskDeleted,
     WholeTask,
 )
+from transcripts.submissions.submission import Attempt
 
 
 @click.command("rename")
@@ -159,28 +161,21 @@ def _plan(api: Api, subject: str) -> _Deletion:
         found = find(api, subject)
         if found.by_name:
             refuse_several(found)
-    except NotFound as error:
-        # A deleted task is deleted again, to go on where the first deletion has stopped.
-        if is_plain_id(subject):
-            return _Deletion(subject, task_ids=[subject])
-        return _Deletion(subject, error={"code": error.reason, "message": error.message})
     except Failure as error:
+        if isinstance(error, NotFound) and is_plain_id(subject):
+            # A deleted task is deleted again, to go on where the first deletion has stopped.
+            return _Deletion(subject, task_ids=[subject])
         return _Deletion(subject, error={"code": error.reason, "message": error.message})
     task, submission = found.task, found.submission
     if task is not None and (submission is None or task.task_id.startswith(subject)):
         remaining = _remaining_of(task)
         return _Deletion(subject, task_ids=[task.task_id], remaining=remaining)
     entries = [] if submission is None else [submission, *(() if found.by_name else found.others)]
-    return _Deletion(
-        subject,
-        [each.submission_id for each in entries],
-        [
-            task_id
-            for each in entries
-            for task_id in (*(old.task_id for old in each.previous_attempts), each.task_id)
-            if task_id
-        ],
-    )
+    bought: list[Attempt | SubmissionView] = []
+    for each in entries:
+        bought += [*each.previous_attempts, each]
+    task_ids = [each.task_id for each in bought if each.task_id]
+    return _Deletion(subject, [each.submission_id for each in entries], task_ids)
 
 
 def _remaining_of(task: WholeTask) -> list[Remaining]:
@@ -191,16 +186,15 @@ def _remaining_of(task: WholeTask) -> list[Remaining]:
 def _delete(api: Api, deletion: _Deletion, *, asset: bool) -> None:
     """Delete everything of a subject, and record what is left."""
     query = {"asset": asset or None}
-    alone = [] if deletion.submission_ids else deletion.task_ids
-    paths = [f"/submissions/{each}" for each in deletion.submission_ids]
     try:
-        for path in paths:
+        for each in deletion.submission_ids:
+            path = f"/submissions/{each}"
             answer = api.call("DELETE", path, query=query, repeatable=True)
             done = answer.read(SubmissionDeleted)
             deletion.left += done.left
             deletion.remaining += done.remaining
-        for task_id in alone:
-            answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
+        for each in () if deletion.submission_ids else deletion.task_ids:
+            answer = api.call("DELETE", f"/tasks/{each}", query=query, repeatable=True)
             deletion.left += answer.read(TaskDeleted).left if answer.status == 200 else []
     except Failure as error:
         deletion.error = {"code": error.reason, "message": error.message}
