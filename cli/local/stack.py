@@ -33,7 +33,7 @@ from cli.local.emulators import (
 from cli.local.processes import ChildProcess, Event, free_port, function_process
 from cli.local.queue_runner import QUEUE, RETRY, QueueRunner
 from cli.local.state import LocalStack, write_state
-from cli.local.topics import CALLBACKS, PROJECT, REJECTED, UPLOADS, subscriptions
+from cli.local.topics import CALLBACKS, PROJECT, REJECTED, RESULTS, UPLOADS, subscriptions
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
@@ -209,6 +209,7 @@ class Stack:
             "CALLBACK_TOKENS": self.token,
             "CALLBACK_TOPIC": CALLBACKS,
             "REJECTED_TOPIC": REJECTED,
+            "RESULTS_TOPIC": RESULTS,
             "SUBMIT_QUEUE": QUEUE,
             "SUBMIT_URL": f"http://127.0.0.1:{ports.get('submit', 1)}",
             **options.environ,

@@ -124,6 +124,37 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     await transcripts("audit")
 
 
+async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
+    start: Start, transcripts: CommandLine
+) -> None:
+    """smoke leaves nothing behind and names a dead letter; logs follow a file through all."""
+    stack = await started(start, transcripts)
+    (transcripts.folder / "talk.mp4").write_bytes(os.urandom(30_000))
+    proof = (await transcripts("smoke", "--buy", "talk.mp4", "--json")).json()
+    assert [check["name"] for check in proof["checks"]] == [
+        *("results", "submit", "wrong token", "callback", "document", "export srt", "export json"),
+        *("event", "canary", "sweep", "kept in dead", "kept in rejected", "kept in uploads-dead"),
+        *("purchase", "second submission"),
+    ]
+    assert len(stack.mavi.account.jobs) == 1
+    await transcripts("audit")
+    assert len((await transcripts("list", "--json")).json()["tasks"]) == 1
+
+    events = (await transcripts("logs", "talk.mp4", "--json")).json()
+    names = [(event["function"], event["message"]) for event in events]
+    path = [
+        *(("ingest", "upload_enqueued"), ("submit", "uploaded"), ("submit", "submitted")),
+        *(("callback", "callback_published"), ("subscriber", "result_stored")),
+    ]
+    assert [step for step in names if step in path] == path
+    shown = (await transcripts("logs", "talk.mp4")).out
+    assert "result_stored" in shown
+
+    assert await post_callback(stack, b"no callback") == 400
+    broken = (await transcripts("smoke", "--json", code=1)).json()
+    assert [check["name"] for check in broken["checks"] if not check["ok"]] == ["kept in rejected"]
+
+
 @on_embedded
 async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: CommandLine) -> None:
     """The reason and the next step are those of the ledger."""
