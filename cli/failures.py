@@ -8,6 +8,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 import click
+import msgspec
+
+from transcripts.errors import ErrorAnswer, ErrorContent
 
 
 class ExitCode(IntEnum):
@@ -56,3 +59,34 @@ class ApiError(Failure):
         self.status = status
         self.code = self.reason = code
         self.details = details
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, Failure):
+        return error.exit_status
+    return error.exit_code if isinstance(error, click.ClickException) else ExitCode.FAILED
+
+
+def show(error: Exception, *, as_json: bool) -> None:
+    """Say on stderr why a command stops; as JSON in the shape of the functions' errors."""
+    if not as_json and isinstance(error, click.ClickException):
+        error.show()
+        return
+    code, details = "bug", {}
+    if isinstance(error, click.ClickException):
+        message = error.format_message()
+        code = error.reason if isinstance(error, Failure) else "usage"
+        details = error.details if isinstance(error, ApiError) else {}
+    elif isinstance(error, OSError):
+        code, message = "system", f"{error.filename or 'The output'}: {error.strerror or error}."
+    else:
+        message = (
+            f"{type(error).__name__}: {error}\n"
+            "This is a bug. Repeat the command with TRANSCRIPTS_DEBUG=1 and report it."
+        )
+    if as_json:
+        answer = ErrorAnswer(ErrorContent(code, message, details))
+        click.echo(msgspec.json.encode(answer).decode(), err=True)
+    else:
+        click.echo(f"Error: {message}", err=True)

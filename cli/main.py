@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from cli.failures import ExitCode, Failure
+from cli.failures import ExitCode, exit_code_of, show
 from transcripts import VERSION
 
 COMMANDS: Final = {
@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "rename": "editing",
     "delete": "editing",
     "status": "status",
+    "events": "events",
     "logs": "logs",
     "audit": "audit",
     "costs": "costs",
@@ -42,6 +43,12 @@ COMMANDS: Final = {
 
 class Transcripts(click.Group):
     """A group that imports commands lazily and shows no traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``help COMMAND`` as ``COMMAND --help``."""
+        if args[:1] == ["help"]:
+            args = [*args[1:2], "--help"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names, in the order of the table."""
@@ -63,31 +70,31 @@ class Transcripts(click.Group):
         """Run a command and exit: 130 after Ctrl-C, and one sentence for each failure."""
         options["standalone_mode"] = False
         options["prog_name"] = "transcripts"
+        arguments = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(args, *more, **options)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_status if isinstance(error, Failure) else error.exit_code)
+            code = super().main(arguments, *more, **options)
         except click.Abort:
             sys.exit(ExitCode.INTERRUPTED)
-        except BrokenPipeError:
-            # The reader, such as head, has enough. Python would complain when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(ExitCode.FAILED)
         except Exception as error:
             if os.environ.get("TRANSCRIPTS_DEBUG"):
                 raise
-            click.echo(
-                f"Error: {type(error).__name__}: {error}\n"
-                "This is a bug. Repeat the command with TRANSCRIPTS_DEBUG=1 and report it.",
-                err=True,
-            )
-            sys.exit(ExitCode.FAILED)
+            if isinstance(error, OSError) and error.filename is None:
+                # Python would try to write the rest of the output when it exits.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                show(error, as_json="--json" in arguments)
+            # A reader that closes the pipe, such as head, has enough.
+            sys.exit(exit_code_of(error))
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
-@click.version_option(VERSION, prog_name="transcripts")
-@click.command(cls=Transcripts, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="transcripts", message="%(prog)s %(version)s")
+@click.command(
+    cls=Transcripts,
+    commands={name: click.Command(name) for name in COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`transcripts help COMMAND` explains a command.",
+)
 def main() -> None:
     """Transcripts with named speakers: submit media, read and correct results, operate.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, Final
 
 import click
@@ -16,6 +18,9 @@ from cli.failures import ExitCode, Failure
 from transcripts.log_events import COMMON_FIELDS
 from transcripts.results.answers import SubmissionView
 from transcripts.tasks.task import ListedFields
+
+MIN_LAST: Final = 16
+"""Columns that the last one of a table has at least."""
 
 _COLORS: Final = {
     "succeeded": "green",
@@ -40,13 +45,14 @@ def clean(text: str) -> str:
 
 
 def colored(word: str, width: int = 0) -> str:
-    """Return a state or status in its color, padded to ``width``; NO_COLOR leaves it plain.
+    """Return a state or status in its color, padded to ``width``.
 
-    click itself leaves the color out where stdout is no terminal.
+    NO_COLOR and a dumb terminal leave it plain; click itself leaves the color out where
+    stdout is no terminal.
     """
     padded = word.ljust(width)
     color = _COLORS.get(word)
-    if color is None or os.environ.get("NO_COLOR"):
+    if color is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return padded
     return click.style(padded, fg=color)
 
@@ -57,6 +63,16 @@ def print_json(content: object, *, lines: bool = False) -> None:
     if not lines:
         encoded = msgspec.json.format(encoded, indent=2)
     click.echo(encoded.decode())
+
+
+def is_lively() -> bool:
+    """Tell whether stderr is a terminal that can write over a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int | None:
+    """Return the width of the terminal at stdout, None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def note(text: str) -> None:
@@ -77,10 +93,29 @@ def padded(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; columns are as wide as their widest cell."""
-    cells = [list(map(clean, row)) for row in (header, *rows)]
+def shortened(text: str, size: int, *, at_end: bool = False) -> str:
+    """Return a text of at most ``size`` columns, cut at its beginning or at its end."""
+    if width(text) <= size:
+        return text
+    while width(text) >= size:
+        text = text[:-1] if at_end else text[1:]
+    return f"{text}…" if at_end else f"…{text}"
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], room: int | None = None
+) -> Iterator[str]:
+    """Yield the lines of a table without its empty columns.
+
+    Columns are as wide as their widest cell. Of the last one only the end is shown where it does
+    not fit into ``room``, the width of the terminal.
+    """
+    used = [any(column) for column in zip(*rows, strict=True)]
+    cells = [list(map(clean, compress(row, used))) for row in (header, *rows)]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    if room is not None:
+        widths[-1] = min(widths[-1], max(room - sum(widths[:-1]) - 2 * (len(widths) - 1), MIN_LAST))
+        cells = [[*row[:-1], shortened(row[-1], widths[-1])] for row in cells]
     for number, row in enumerate(cells):
         shown = [padded(cell, size) for cell, size in zip(row, widths, strict=True)]
         if number:
@@ -116,6 +151,11 @@ def event_lines(event: Mapping[str, Any], severity: str = "") -> Iterator[str]:
 def local_time(time: datetime | None) -> str:
     """Write a time in this machine's time zone, to the minute."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M") if time else ""
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Write labels as people give them: ``case=7, court=x``."""
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 def source_of(item: ListedFields | SubmissionView) -> str:

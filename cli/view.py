@@ -12,15 +12,24 @@ from transcripts.tasks.speakers import ShownSpeakers
 from transcripts.tasks.task import Task
 
 WIDTH: Final = 96
+MIN_TEXT: Final = 20
+"""Columns that text has even on a terminal that is too narrow for it."""
+
 MAX_NAME: Final = 24
 MAX_LINES: Final = 40
 """So many segments are shown by the demo."""
 
 
 def readable(
-    task: Task | WholeTask, speakers: ShownSpeakers, max_lines: int | None = None
+    task: Task | WholeTask,
+    speakers: ShownSpeakers,
+    max_lines: int | None = None,
+    room: int = WIDTH,
 ) -> Iterator[str]:
-    """Yield the lines of a result: a summary, the speakers' shares, then the segments."""
+    """Yield the lines of a result: a summary, the speakers' shares, then the segments.
+
+    ``room`` is the width of the terminal in columns.
+    """
     provider = task.provider
     if task.status != "succeeded":
         yield f"{task.status} ({task.kind})"
@@ -35,7 +44,7 @@ def readable(
     columns = max(map(width, names.values()), default=0)
     yield ""
     for speaker in speakers.listed:
-        bar = "█" * round(speaker.share * 30)
+        bar = "█" * round(speaker.share * min(30, max(room - columns - 20, 0)))
         name = padded(names[speaker.id], columns)
         yield (f"  {name}  {speaker.share:>4.0%}  {clock(speaker.talk_time_s):>6}  {bar}")
     yield ""
@@ -43,7 +52,8 @@ def readable(
     for segment in shown:
         name = _shown_name(speakers.of(segment.speaker).name)
         head = f"  {clock(segment.start_s):>6}  {padded(name, columns)}  "
-        lines = textwrap.wrap(clean(segment.text), WIDTH - columns - 12) or ["(no words)"]
+        wrapped = max(min(room, WIDTH) - columns - 12, MIN_TEXT)
+        lines = textwrap.wrap(clean(segment.text), wrapped) or ["(no words)"]
         yield head + lines[0]
         yield from (" " * (columns + 12) + line for line in lines[1:])
     if len(task.segments) > len(shown):

@@ -225,7 +225,7 @@ class Api:
         if content is not None:
             body = msgspec.json.encode(content)
             sent["Content-Type"] = "application/json"
-        url = f"{base}{path}?{urlencode(given)}" if given else f"{base}{path}"
+        url = f"{base}{path}?{urlencode(given, errors='replace')}" if given else f"{base}{path}"
         timeout = SUBMIT_TIMEOUT_S if base != self.target.results_url else READ_TIMEOUT_S
         try:
             response = self._pool.request(

@@ -44,16 +44,21 @@ _ADDED: Final = "CloudPubSubDeadLetterSource"
 
 
 class KeptFrom(StrEnum):
-    """Why messages are kept: they could not be delivered, or a callback could not be read."""
+    """Why messages are kept: they could not be delivered, or a callback could not be read.
+
+    The local stack also keeps the events of results, for people to look at.
+    """
 
     DEAD = "dead"
     REJECTED = "rejected"
     UPLOADS_DEAD = "uploads-dead"
+    RESULTS = "results"
 
     @property
     def kept_topic(self) -> str:
         """The topic whose messages are kept, without the prefix of a deployment."""
-        return self.value if self is KeptFrom.UPLOADS_DEAD else f"callbacks-{self.value}"
+        whole = (KeptFrom.UPLOADS_DEAD, KeptFrom.RESULTS)
+        return self.value if self in whole else f"callbacks-{self.value}"
 
     @property
     def topic(self) -> str:

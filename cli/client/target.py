@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from cli import ROOT
 from cli.failures import ExitCode, Failure
-from cli.local.state import LocalStack, running_stack, state_file
+from cli.local.state import SAMPLE_NOTE, LocalStack, running_stack, state_file
+from cli.output import note
 
 if TYPE_CHECKING:
     from cli.deploy.environment import Environment
@@ -44,6 +45,11 @@ class Target:
     environment: Environment | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
     """The addresses of all functions, as far as they are known."""
+
+    def announce_sample(self) -> None:
+        """Say on stderr that transcripts of the local stack are the sample."""
+        if self.stack is not None:
+            note(SAMPLE_NOTE)
 
     @property
     def start_hint(self) -> str:

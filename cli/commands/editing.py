@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 
 import click
 import msgspec
 
 from cli.client.api import Api, open_api
-from cli.client.lookup import find_task, task_id_of
+from cli.client.lookup import NotFound, find, find_task, is_plain_id, refuse_several
 from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure
-from cli.options import json_option, target_options, yes_option
+from cli.local.state import LocalStack
+from cli.options import SUBJECT, json_option, target_options, yes_option
 from cli.output import clean, confirm, note, print_json, table
-from transcripts.results.answers import Left, RenamedSpeakers, TaskDeleted, WholeTask
+from transcripts.results.answers import (
+    Left,
+    Part,
+    Remaining,
+    RenamedSpeakers,
+    SubmissionDeleted,
+    TaskDeleted,
+    WholeTask,
+)
 
 
 @click.command("rename")
-@click.argument("subject", metavar="TASK")
+@click.argument("subject", metavar="TASK", type=SUBJECT)
 @click.argument("changes", metavar="OLD=NEW…", nargs=-1, required=True)
 @click.option("--if-match", metavar="ETAG", help="Only if the task is still in this version.")
 @json_option
@@ -31,7 +43,7 @@ def rename_command(
     speakers with the same name are shown as one.
     """
     api = open_api(choice)
-    found, task = find_task(api, subject)
+    found, task = find_task(api, subject, to_change=True)
     content = _content(task, changes)
     tag = if_match or found.etag
     try:
@@ -80,12 +92,12 @@ def _content(task: WholeTask, changes: Sequence[str]) -> dict[str, str | None]:
             raise Failure(
                 f"There is no speaker {clean(old)}. The speakers are: {clean(known) or 'none'}"
             )
-        content |= dict.fromkeys(names, new or None)
+        content |= dict.fromkeys(names, new.strip() or None)
     return content
 
 
 @click.command("delete")
-@click.argument("subjects", metavar="TASK…", nargs=-1, required=True)
+@click.argument("subjects", metavar="TASK…", nargs=-1, required=True, type=SUBJECT)
 @click.option("--asset", is_flag=True, help="Delete the media at Mavi too.")
 @yes_option
 @json_option
@@ -93,49 +105,131 @@ def _content(task: WholeTask, changes: Sequence[str]) -> dict[str, str | None]:
 def delete_command(
     *, subjects: tuple[str, ...], asset: bool, yes: bool, as_json: bool, choice: Choice
 ) -> None:
-    """Delete tasks with everything personal that is stored.
+    """Delete tasks and submissions with everything personal that is stored.
 
-    Transcript, names and callbacks are deleted. The uploaded object in the bucket stays. Repeat
-    the command if something is left.
+    The id of a task deletes that transcript. A submission, an asset, a gs:// address or a file
+    deletes all transcripts that were ever bought for it, and what the ledger knows of it, also
+    before there is a transcript. The object in the bucket and Mavi's copy stay; the command says
+    how to delete them. Repeat the command if something is left.
     """
     api = open_api(choice)
-    task_ids = [task_id_of(api, subject) for subject in dict.fromkeys(subjects)]
-    what = task_ids[0] if len(task_ids) == 1 else f"{len(task_ids)} tasks"
-    confirm(f"Delete {what} of {api.target.name} for ever?", yes=yes)
-    outcomes: list[_Outcome] = []
+    deletions = [_plan(api, subject) for subject in dict.fromkeys(subjects)]
+    planned = [each for each in deletions if not each.error]
+    if planned:
+        for line in chain.from_iterable(each.listed() for each in planned):
+            note(line)
+        confirm(f"Delete this from {api.target.name} for ever?", yes=yes)
     try:
-        for task_id in task_ids:
-            outcomes.append(_delete(api, task_id, asset=asset))
+        for deletion in deletions:
+            if not deletion.error:
+                _delete(api, deletion, asset=asset)
             if not as_json:
-                _print_outcome(outcomes[-1])
+                _print_deletion(api, deletion)
     finally:
         if as_json:
-            print_json({"deletions": outcomes})
-    if any(outcome.error or outcome.left for outcome in outcomes):
+            print_json({"deletions": deletions})
+    if any(each.error or each.left for each in deletions):
         raise Failure("Not everything was deleted. The lines above say what to do.")
 
 
-class _Outcome(msgspec.Struct):
-    """The result of deleting one task."""
+class _Deletion(msgspec.Struct):
+    """What is deleted for a subject, and what became of it: the transcripts of its submissions.
 
-    task_id: str
+    Without a submission, ``task_ids`` are deleted alone.
+    """
+
+    subject: str
+    submission_ids: list[str] = []
+    task_ids: list[str] = []
     left: list[Left] = []
+    remaining: list[Remaining] = []
     error: dict[str, str] | None = None
 
+    def listed(self) -> Iterator[str]:
+        """Yield a line for each part."""
+        yield f"{clean(self.subject)}:"
+        for kind, ids in (("submission", self.submission_ids), ("transcript", self.task_ids)):
+            yield from (f"  {kind} {each}" for each in ids)
 
-def _delete(api: Api, task_id: str, *, asset: bool) -> _Outcome:
+
+def _plan(api: Api, subject: str) -> _Deletion:
+    """Find what is deleted for a subject; an error is part of the result."""
     try:
-        query = {"asset": asset or None}
-        answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
+        found = find(api, subject)
+        if found.by_name:
+            refuse_several(found)
+    except NotFound as error:
+        # A deleted task is deleted again, to go on where the first deletion has stopped.
+        if is_plain_id(subject):
+            return _Deletion(subject, task_ids=[subject])
+        return _Deletion(subject, error={"code": error.reason, "message": error.message})
     except Failure as error:
-        return _Outcome(task_id, error={"code": error.reason, "message": error.message})
-    return _Outcome(task_id, answer.read(TaskDeleted).left if answer.status == 200 else [])
+        return _Deletion(subject, error={"code": error.reason, "message": error.message})
+    task, submission = found.task, found.submission
+    if task is not None and (submission is None or task.task_id.startswith(subject)):
+        remaining = _remaining_of(task)
+        return _Deletion(subject, task_ids=[task.task_id], remaining=remaining)
+    entries = [] if submission is None else [submission, *(() if found.by_name else found.others)]
+    return _Deletion(
+        subject,
+        [each.submission_id for each in entries],
+        [
+            task_id
+            for each in entries
+            for task_id in (*(old.task_id for old in each.previous_attempts), each.task_id)
+            if task_id
+        ],
+    )
 
 
-def _print_outcome(outcome: _Outcome) -> None:
-    if outcome.error:
-        note(f"{outcome.task_id}  {outcome.error['message']}")
+def _remaining_of(task: WholeTask) -> list[Remaining]:
+    parts = [(Part.OBJECT, task.source.uri if task.source else None), (Part.ASSET, task.asset_id)]
+    return [Remaining(part, name, "") for part, name in parts if name]
+
+
+def _delete(api: Api, deletion: _Deletion, *, asset: bool) -> None:
+    """Delete everything of a subject, and record what is left."""
+    query = {"asset": asset or None}
+    alone = [] if deletion.submission_ids else deletion.task_ids
+    paths = [f"/submissions/{each}" for each in deletion.submission_ids]
+    try:
+        for path in paths:
+            answer = api.call("DELETE", path, query=query, repeatable=True)
+            done = answer.read(SubmissionDeleted)
+            deletion.left += done.left
+            deletion.remaining += done.remaining
+        for task_id in alone:
+            answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
+            deletion.left += answer.read(TaskDeleted).left if answer.status == 200 else []
+    except Failure as error:
+        deletion.error = {"code": error.reason, "message": error.message}
+    if asset:
+        deletion.remaining = [each for each in deletion.remaining if each.part is not Part.ASSET]
+
+
+def _print_deletion(api: Api, deletion: _Deletion) -> None:
+    subject = clean(deletion.subject)
+    if deletion.error:
+        message = deletion.error["message"]
+        note(message if message.startswith(subject) else f"{subject}  {message}")
         return
-    click.echo(f"{outcome.task_id}  deleted")
-    for left in outcome.left:
+    click.echo(f"{subject}  deleted")
+    for left in deletion.left:
         note(f"  left: {left.part} ({left.reason}). {left.message}")
+    again = shlex.join(deletion.submission_ids or deletion.task_ids)
+    for each in deletion.remaining:
+        if each.part is Part.ASSET:
+            how = f"To delete it: transcripts delete {again} --asset"
+        elif api.target.stack is not None:
+            how = f"To delete it: rm {shlex.quote(_local_path(api.target.stack, each.name))}"
+        else:
+            how = each.message or f"To delete it: gcloud storage rm {shlex.quote(each.name)}"
+        note(f"  stays: {each.part} {clean(each.name)}. {how}")
+
+
+def _local_path(stack: LocalStack, address: str) -> str:
+    """Return the file that stands for an object of the local bucket."""
+    from transcripts.embedded.objects import FolderObjects
+
+    bucket, _, name = address.partition("#")[0].removeprefix("gs://").partition("/")
+    return str(FolderObjects(Path(stack.data_dir)).path(bucket, name))

@@ -13,7 +13,7 @@ import click
 from cli.client.api import Api, open_api
 from cli.client.lookup import find_task
 from cli.client.target import Choice
-from cli.options import target_options
+from cli.options import SUBJECT, target_options
 from cli.output import note
 
 PORT: Final = 8099
@@ -21,7 +21,7 @@ PORT: Final = 8099
 
 
 @click.command("open")
-@click.argument("subject", metavar="[TASK]", required=False)
+@click.argument("subject", metavar="[TASK]", required=False, type=SUBJECT)
 @click.option("--port", type=click.IntRange(0, 65535), help="The port on 127.0.0.1.")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
 @target_options
@@ -35,6 +35,7 @@ def open_command(
     lets one browser in, once.
     """
     api = open_api(choice)
+    api.target.announce_sample()
     path = "/"
     if subject:
         path = f"/view/{find_task(api, subject)[1].task_id}"

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
-from cli.client.api import MAX_PAGE_SIZE, open_api
+from cli.client.api import MAX_PAGE_SIZE, Api, open_api
 from cli.client.lookup import find_task
 from cli.client.target import Choice
 from cli.failures import ExitCode, Failure
-from cli.options import json_option, target_options
-from cli.output import clock, local_time, note, print_json, source_of, table
+from cli.options import MOMENT, SUBJECT, json_option, target_options
+from cli.output import (
+    clean,
+    clock,
+    columns,
+    labels_text,
+    local_time,
+    note,
+    print_json,
+    source_of,
+    table,
+)
 from transcripts.results.answers import SubmissionList, SubmissionView, Summary, TaskList
 from transcripts.results.filters import FILTERS, Filter
+from transcripts.submissions.submission import State
 from transcripts.tasks.task import Status
 
 
@@ -39,12 +50,12 @@ _FILTERS: Final = {
 
 def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
     for argument, (option, _, _, row) in reversed(_FILTERS.items()):
-        kind = click.Choice(row.choices) if row.choices else None
         decorate = click.option(
             option,
             argument,
             metavar=row.metavar,
-            type=kind,
+            type=click.Choice(row.choices) if row.choices else None,
+            callback=_check if row.metavar else None,
             is_flag=row.is_switch,
             default=None,
             help=f"Only {row.description}.",
@@ -53,10 +64,20 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _check(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what results would refuse."""
+    if value is not None:
+        try:
+            _FILTERS[str(parameter.name)].row.parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value} {error}") from error
+    return value
+
+
 @click.command("list")
 @_filter_options
-@click.option("--since", metavar="TIME", help="Created at this RFC 3339 time or later.")
-@click.option("--until", metavar="TIME", help="Created before this time.")
+@click.option("--since", type=MOMENT, help="Created at this time or later; 2d is two days ago.")
+@click.option("--until", type=MOMENT, help="Created before this time.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @json_option
 @target_options
@@ -69,87 +90,118 @@ def list_command(
     choice: Choice,
     **values: str | bool | None,
 ) -> None:
-    """List tasks, newest first; with a filter of submissions, submissions."""
+    """List tasks, newest first; with a filter of submissions, submissions.
+
+    TIME is a date (2026-01-31), a time (2026-01-31T12:00, of this machine without a zone), or how
+    long ago it was (30m, 3h, 2d, 1w).
+    """
     given = [argument for argument in _FILTERS if values[argument] is not None]
     if len(given) > 1:
         options = ", ".join(each.option for each in _FILTERS.values())
         raise Failure(f"Give one of {options}.", ExitCode.USAGE)
+    if since and until and since >= until:
+        raise Failure("--since must be before --until.", ExitCode.USAGE)
     key = _FILTERS[given[0]].collection if given else "tasks"
-    query = {_FILTERS[argument].name: values[argument] for argument in given} | {
-        "created_after": since,
-        "created_before": until,
-        "page_size": min(limit, MAX_PAGE_SIZE),
-    }
+    times = {"created_after": since, "created_before": until}
+    query: dict[str, Any] = {_FILTERS[argument].name: values[argument] for argument in given}
+    query |= times | {"page_size": min(limit, MAX_PAGE_SIZE)}
     api = open_api(choice)
     found: Sequence[Summary] | Sequence[SubmissionView]
     if key == "submissions":
         entries = (page.submissions for page in api.pages("/submissions", SubmissionList, query))
         found = submissions = list(islice(chain.from_iterable(entries), limit))
-        lines = _submissions(submissions)
+        header, rows = _submissions(submissions)
     else:
         summaries = (page.tasks for page in api.pages("/tasks", TaskList, query))
         found = tasks = list(islice(chain.from_iterable(summaries), limit))
-        lines = _tasks(tasks)
+        header, rows = _tasks(tasks)
     if as_json:
         print_json({key: found})
         return
-    if not found:
+    api.target.announce_sample()
+    if found:
+        for line in table(header, rows, columns()):
+            click.echo(line)
+    else:
         note(f"There are no {key} here." if not given else f"No {key} match.")
-        return
-    for line in lines:
-        click.echo(line)
     if len(found) == limit:
         note(f"These are the newest {limit}; --limit shows more.")
+    if not given:
+        _note_rejected(api, times)
 
 
-def _tasks(tasks: Sequence[Summary]) -> list[str]:
+def _note_rejected(api: Api, times: Mapping[str, str | None]) -> None:
+    """Say how many submissions of these times were rejected: they have no task."""
+    query = {"state": State.REJECTED, "page_size": MAX_PAGE_SIZE, **times}
+    page = api.get("/submissions", query).read(SubmissionList)
+    if page.submissions:
+        more = "or more " if page.next_page_token else ""
+        count = len(page.submissions)
+        note(f"{count} {more}rejected, and not listed here: transcripts list --state rejected")
+
+
+_Table = tuple[list[str], list[list[str]]]
+
+
+def _tasks(tasks: Sequence[Summary]) -> _Table:
     rows = [
         [
             task.task_id,
             task.status,
             local_time(task.created_at),
             clock(task.duration_s) if task.status is Status.SUCCEEDED else "",
+            labels_text(task.labels),
             source_of(task),
         ]
         for task in tasks
     ]
-    return list(table(["TASK", "STATUS", "CREATED", "LENGTH", "SOURCE"], rows))
+    return ["TASK", "STATUS", "CREATED", "LENGTH", "LABELS", "SOURCE"], rows
 
 
-def _submissions(submissions: Sequence[SubmissionView]) -> list[str]:
+def _submissions(submissions: Sequence[SubmissionView]) -> _Table:
     rows = [
         [
             item.submission_id,
             item.state,
             local_time(item.created_at),
             item.reason or "",
+            labels_text(item.labels),
             source_of(item),
         ]
         for item in submissions
     ]
-    return list(table(["SUBMISSION", "STATE", "CREATED", "REASON", "SOURCE"], rows))
+    return ["SUBMISSION", "STATE", "CREATED", "REASON", "LABELS", "SOURCE"], rows
 
 
 @click.command("show")
-@click.argument("subject", metavar="TASK")
+@click.argument("subject", metavar="TASK", type=SUBJECT)
 @click.option("--lines", type=click.IntRange(0), help="At most so many lines of the transcript.")
 @json_option
 @target_options
-def show_command(*, subject: str, lines: int | None, as_json: bool, choice: Choice) -> None:
+@click.pass_context
+def show_command(
+    context: click.Context, *, subject: str, lines: int | None, as_json: bool, choice: Choice
+) -> None:
     """Show a task: its speakers and what they say.
 
-    TASK is the id of a task or submission, an asset id, a gs:// address or a file.
+    TASK is the id of a task or submission or its beginning, an asset id, a gs:// address, a file or
+    its name. The exit code is 0 for a transcript, 8 if it may still come, and 5 if not.
     """
-    found, task = find_task(open_api(choice), subject)
+    api = open_api(choice)
+    found, task = find_task(api, subject)
     if as_json:
         print_json(task)
-        return
-    from cli.view import readable
+        context.exit(found.exit_code)
+    from cli.view import WIDTH, readable
     from transcripts.tasks.speakers import ShownSpeakers
 
-    click.echo(f"{task.task_id}  {source_of(task)}")
+    api.target.announce_sample()
+    click.echo(f"{task.task_id}  {clean(source_of(task))}")
+    if task.labels:
+        click.echo(f"labels: {clean(labels_text(task.labels))}")
     speakers = ShownSpeakers({each.id: each for each in task.speakers})
-    for line in readable(task, speakers, lines):
+    for line in readable(task, speakers, lines, columns() or WIDTH):
         click.echo(line)
     if found.next_step:
         click.echo(f"\n{found.next_step}")
+    context.exit(found.exit_code)

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 import click
 
 from cli.client.api import MAX_PAGE_SIZE, Api, open_api
-from cli.client.lookup import task_id_of
+from cli.client.lookup import find_task, is_plain_id
 from cli.client.target import Choice
 from cli.failures import ApiError, ExitCode, Failure, Unreachable
-from cli.options import json_option, target_options
+from cli.options import MOMENT, SUBJECT, json_option, target_options
 from cli.output import note, print_json
 from transcripts.results.answers import Summary, TaskList
 from transcripts.tasks.task import Status
@@ -26,9 +26,9 @@ class _Task(NamedTuple):
 
 
 @click.command("renormalize")
-@click.argument("subjects", metavar="[TASK]…", nargs=-1)
-@click.option("--since", metavar="TIME", help="All results of tasks created at this time or later.")
-@click.option("--until", metavar="TIME", help="With --since: created before this time.")
+@click.argument("subjects", metavar="[TASK]…", nargs=-1, type=SUBJECT)
+@click.option("--since", type=MOMENT, help="All results of tasks created at this time or later.")
+@click.option("--until", type=MOMENT, help="With --since: created before this time.")
 @json_option
 @target_options
 def renormalize_command(
@@ -41,9 +41,8 @@ def renormalize_command(
 ) -> None:
     """Make results again from the stored callbacks.
 
-    The present code is used, and people's names stay. TIME is RFC 3339, such as
-    2026-01-31T00:00:00Z. A run that was interrupted prints the command
-    that goes on; repeating a task changes nothing more.
+    The present code is used, and people's names stay. A run that was interrupted prints the
+    command that goes on; repeating a task changes nothing more.
     """
     if bool(subjects) == bool(since) or (until and not since):
         raise Failure("Give tasks, or --since TIME, or --since with --until.", ExitCode.USAGE)
@@ -51,9 +50,15 @@ def renormalize_command(
     tasks = (
         _created_since(api, since, until)
         if since
-        else (_Task(task_id_of(api, subject), None) for subject in dict.fromkeys(subjects))
+        else (_Task(_task_id(api, subject), None) for subject in dict.fromkeys(subjects))
     )
     _run(api, tasks, since, as_json=as_json)
+
+
+def _task_id(api: Api, subject: str) -> str:
+    if is_plain_id(subject):
+        return subject
+    return find_task(api, subject, to_change=True)[1].task_id
 
 
 def _created_since(api: Api, since: str, until: str | None) -> Iterator[_Task]:

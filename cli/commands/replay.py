@@ -48,7 +48,7 @@ def replay_command(
     result that is stored already is a duplicate and changes nothing.
     """
     wanted = frozenset(message_ids)
-    with _errors_in_words():
+    with errors_in_words():
         rows = asyncio.run(
             _replay(find_target(choice), source, wanted, limit, rate if apply else None)
         )
@@ -115,7 +115,8 @@ async def _replay(
 
 
 @contextmanager
-def _errors_in_words() -> Iterator[None]:
+def errors_in_words() -> Iterator[None]:
+    """Raise ``Failure`` for what goes wrong with Pub/Sub or the local database."""
     import sqlite3
 
     from google.api_core.exceptions import GoogleAPIError

@@ -14,7 +14,7 @@ from cli.client.target import Choice
 from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, object_name, open_bucket
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
-from cli.options import json_option, target_options
+from cli.options import SUBJECT, json_option, target_options
 from cli.output import clean, note, print_json
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
@@ -46,7 +46,7 @@ def _failed(text: str, error: str, reason: str, submission_id: str | None = None
 
 
 @click.command("submit")
-@click.argument("inputs", metavar="FILE|gs://…|re_…", nargs=-1, required=True)
+@click.argument("inputs", metavar="FILE|gs://…|re_…", nargs=-1, required=True, type=SUBJECT)
 @click.option("--watch", is_flag=True, help="Wait for the results.")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Of --watch.")
 @click.option("--label", "label_texts", multiple=True, metavar="KEY=VALUE", help="May be repeated.")

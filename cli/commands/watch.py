@@ -7,11 +7,11 @@ import click
 from cli.client.api import open_api
 from cli.client.target import Choice
 from cli.client.watching import Watch
-from cli.options import json_option, target_options
+from cli.options import SUBJECT, json_option, target_options
 
 
 @click.command("watch")
-@click.argument("subjects", metavar="ID…", nargs=-1, required=True)
+@click.argument("subjects", metavar="ID…", nargs=-1, required=True, type=SUBJECT)
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up after this.")
 @json_option
 @target_options
@@ -26,9 +26,9 @@ def watch_command(
 ) -> None:
     """Follow submissions and tasks until each has ended.
 
-    ID is the id of a task or submission, an asset id, a gs:// address or a file. --json
-    prints a line for each change. The exit code is 5 if one did not succeed, and 3 after the
-    time-out.
+    ID is the id of a task or submission or its beginning, an asset id, a gs:// address, a file or
+    its name. --json prints a line for each change. The exit code is 5 if one did not succeed, and 3
+    after the time-out.
     """
     once = list(dict.fromkeys(subjects))
     context.exit(Watch(open_api(choice), once, timeout_s, as_json).run())

@@ -15,8 +15,8 @@ from typing import Any, Final
 import aiohttp
 
 from cli.local.processes import Event
-from cli.local.run import SAMPLE_NOTE
 from cli.local.stack import EMULATORS, Stack, StackOptions
+from cli.local.state import SAMPLE_NOTE
 from cli.view import MAX_LINES, readable
 from transcripts.embedded.database import FILE_NAME
 from transcripts.tasks.speakers import shown_speakers

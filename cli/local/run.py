@@ -10,13 +10,11 @@ from typing import Final
 from cli.local.bucket import UPLOADS_BUCKET
 from cli.local.processes import Event
 from cli.local.stack import EMULATORS, Stack, StackOptions
+from cli.local.state import SAMPLE_NOTE
 from cli.output import event_lines
 from transcripts.embedded.database import FILE_NAME
 
 SWEEP_EVERY_S: Final = 60.0
-SAMPLE_NOTE: Final = (
-    "The fake Mavi listens to nothing: every recording gets the same sample transcript here."
-)
 
 
 async def interrupted() -> None:

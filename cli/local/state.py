@@ -15,6 +15,11 @@ VARIABLE: Final = "TRANSCRIPTS_STACK"
 """Names the file, for commands that run in another folder than ``transcripts up``."""
 
 
+SAMPLE_NOTE: Final = (
+    "The fake Mavi listens to nothing: every recording gets the same sample transcript here."
+)
+
+
 class LocalStack(msgspec.Struct, frozen=True, kw_only=True):
     """A stack: its process, its data, and its addresses.
 

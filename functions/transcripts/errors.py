@@ -138,24 +138,26 @@ class BodyIncomplete(RequestError):
 
 
 class SubmissionNotFound(RequestError):
-    """No such submission: it never was, or it has expired."""
+    """No such submission: it never was, or it has expired. ``ids`` begin with its id."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Sequence[str] = ()) -> None:
         super().__init__(
             "There is no such submission. It may have expired, or its id is misspelled.",
             code="submission_not_found",
             status=404,
+            details={"ids": ids} if ids else None,
         )
 
 
 class TaskNotFound(RequestError):
-    """The task never was, has expired, or is deleted."""
+    """The task never was, has expired, or is deleted. ``ids`` begin with its id."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Sequence[str] = ()) -> None:
         super().__init__(
             "There is no such task. It may have expired, or its id is misspelled.",
             code="task_not_found",
             status=404,
+            details={"ids": ids} if ids else None,
         )
 
 
@@ -240,8 +242,8 @@ class SubmissionError(PermanentError):
     }
     REMEDIES: ClassVar[Mapping[str, str]] = {
         "asset_not_found": "Mavi knows no asset of this id: upload it first, or check the id.",
-        "asset_not_ready": "The asset's upload is not complete: submit again once its"
-        " upload_status is SUCCESS; after FAILED, upload it again.",
+        "asset_not_ready": "The asset's upload is not complete: submit again once Mavi has"
+        " processed it; if that has failed, upload it again.",
         "submission_in_progress": "Another request is buying this asset right now: ask again"
         " later.",
         "submit_unknown": "Mavi's answer was lost, so the job may have been bought. Nothing"
@@ -258,7 +260,7 @@ class SubmissionError(PermanentError):
         " again.",
         "provider_no_webhook": "The Mavi account has no webhook: set this deployment's callback"
         " URL at https://api-platform.memories.ai/webhooks, then submit again.",
-        "provider_error": "Mavi refuses this request although the asset is ready; see details.",
+        "provider_error": "Mavi refuses this request although the asset is ready.",
     }
     """The sentence for each code: what to do about it."""
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from cli.local.processes import free_port
 from cli.main import COMMANDS
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.results import a_task, summary_of, whole_task
-from transcripts.results.answers import Left, Part, TaskDeleted, TaskList
+from transcripts.errors import ErrorAnswer
+from transcripts.results.answers import Left, Part, SubmissionList, TaskDeleted, TaskList
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import RequestBody
 from transcripts.tasks.task import Speaker, Status
 
+PROGRAM = Path(sys.executable).with_name("transcripts")
 EMPTY = Reply(200, TaskList([], None))
 TASK = a_task("t", status=Status.SUCCEEDED, submission_id="s")
 
@@ -40,6 +43,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted
     with ScriptedServer().running() as running:
         monkeypatch.setenv("TRANSCRIPTS_URL", running.url)
         monkeypatch.setenv("TRANSCRIPTS_SUBMIT_URL", running.url)
+        running.on("GET /submissions", Reply(200, SubmissionList([], None)))
         yield running
 
 
@@ -128,7 +132,7 @@ def test_read_is_repeated_after_a_503(server: ScriptedServer) -> None:
     outage = error(503, "store_unavailable", "The store is busy.")
     server.on("GET /tasks", outage, outage, EMPTY)
     assert transcripts("list").exit_code == 0
-    assert len(server.requests) == 3
+    assert len(server.of("GET /tasks")) == 3
 
 
 def test_outage_that_lasts_fails_with_the_reason(server: ScriptedServer) -> None:
@@ -213,9 +217,45 @@ def test_interrupted_command_exits_130(
     assert transcripts("list").exit_code == 130
 
 
-def test_unknown_command_is_a_usage_error() -> None:
+def test_unknown_command_is_a_usage_error_with_a_guess() -> None:
     """click's own message."""
-    assert transcripts("lst").exit_code == 2
+    result = transcripts("lst")
+    assert (result.exit_code, "Did you mean 'list'?" in result.stderr) == (2, True)
+
+
+def test_help_as_a_command_is_that_of_the_option() -> None:
+    """Of one command, and of all."""
+    assert transcripts("help", "watch").stdout == transcripts("watch", "--help").stdout
+    assert transcripts("help").stdout == transcripts("--help").stdout
+
+
+def test_version_is_that_of_the_package() -> None:
+    """As pyproject.toml has it."""
+    assert transcripts("--version").stdout == f"transcripts {version('mavi-transcripts')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("show", "nothing"), "not_found"), (("list", "--limit", "0"), "usage")],
+)
+def test_error_with_json_is_one_line_of_json(
+    server: ScriptedServer, arguments: tuple[str, ...], code: str
+) -> None:
+    """On stderr, in the shape of the functions' errors; stdout stays empty."""
+    result = transcripts(*arguments, "--json")
+    assert msgspec.json.decode(result.stderr, type=ErrorAnswer).error.code == code
+    assert result.stdout == ""
+
+
+def test_full_disk_is_no_bug(server: ScriptedServer) -> None:
+    """The command says that the output has no room, once."""
+    server.on("GET /tasks", Reply(200, TaskList([summary_of(TASK)], None)))
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(  # noqa: S603 - our own command
+            [PROGRAM, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.stderr == "Error: The output: No space left on device.\n"
+    assert done.returncode == 1
 
 
 def test_help_lists_every_command_with_a_sentence() -> None:
@@ -264,6 +304,13 @@ def test_completion_script_is_that_of_the_command(shell: str) -> None:
     assert "transcripts" in result.stdout
     words = {"_TRANSCRIPTS_COMPLETE": "bash_complete", "COMP_WORDS": "transcripts re"}
     completed = transcripts(env=words | {"COMP_CWORD": "1"}).stdout
+    for command in ("show", "submit"):
+        asked = {
+            "_TRANSCRIPTS_COMPLETE": f"{shell}_complete",
+            "COMP_CWORD": "2" if shell != "fish" else "",
+        }
+        words_of = {"COMP_WORDS": f"transcripts {command} "}
+        assert transcripts(env=asked | words_of).stdout.startswith("file")
     assert "plain,replay" in completed
     assert "plain,rename" in completed
 
@@ -485,4 +532,5 @@ def test_deletion_that_leaves_something_exits_1_and_says_what(server: ScriptedSe
     result = transcripts("delete", "t", "--yes", "--asset")
     assert result.exit_code == 1
     assert "left: asset (unavailable). Delete the task again later." in result.stderr
-    assert server.requests[0].path == "/tasks/t?asset=true"
+    (sent,) = server.of("DELETE /tasks/t")
+    assert sent.path == "/tasks/t?asset=true"

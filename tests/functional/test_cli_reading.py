@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from datetime import timedelta
-from pathlib import Path
+import re
+import time
+from datetime import UTC, datetime, timedelta
 
-import pysubs2
 import pytest
+from msgspec.structs import replace
 
+from cli.commands import reading
 from tests.builders import segment
 from tests.fakes import NOW
 from tests.functional.served_results import do, ok, results, store
 from tests.results import Results, a_submission, a_task
-from transcripts.exports.registry import FORMATS
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Status
 
@@ -26,11 +25,13 @@ __all__ = ["results"]
 
 
 def test_list_of_tasks_prints_them_newest_first(results: Results) -> None:
-    """One line for each task, under a header."""
+    """One line for each task, under a header; a column without content is left out."""
     tasks = [a_task(f"t{n}", created_at=NOW + timedelta(hours=n)) for n in range(3)]
+    tasks[0] = replace(tasks[0], labels={"case": "7", "court": "x"}, asset_id="re_1")
     do(results.put(*tasks))
     lines = ok("list").stdout.splitlines()
-    assert lines[0].split() == ["TASK", "STATUS", "CREATED", "LENGTH", "SOURCE"]
+    assert lines[0].split() == ["TASK", "STATUS", "CREATED", "LABELS", "SOURCE"]
+    assert lines[3].endswith("  case=7, court=x  re_1")
     assert [line.split()[0] for line in lines[1:]] == ["t2", "t1", "t0"]
 
 
@@ -69,9 +70,84 @@ def test_list_with_two_filters_is_a_usage_error(results: Results) -> None:
     assert "Give one of" in ok("list", "--status", "failed", "--unmatched", code=2).stderr
 
 
-def test_list_with_a_wrong_time_says_what_a_time_looks_like(results: Results) -> None:
-    """The explanation of results is shown."""
-    assert "RFC 3339" in ok("list", "--since", "yesterday", code=1).stderr
+@pytest.mark.parametrize(
+    ("option", "value", "ids"),
+    [
+        ("--since", "2026-01-02", ["t2", "t1"]),
+        ("--until", "2026-01-02", ["t0"]),
+        ("--since", "2026-01-02T12:00", ["t2"]),
+        ("--since", "2026-01-02 01:00+01:00", ["t2"]),
+        ("--since", "1h", []),
+        ("--since", "9999w", ["t2", "t1", "t0"]),
+    ],
+)
+def test_list_takes_times_as_people_write_them(
+    results: Results, monkeypatch: pytest.MonkeyPatch, option: str, value: str, ids: list[str]
+) -> None:
+    """A date, a time of this machine, one with a zone, and how long ago it was."""
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    midnight = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
+    hours = (-1, 0, 13)
+    do(
+        results.put(
+            *(
+                a_task(f"t{n}", created_at=midnight + timedelta(hours=h))
+                for n, h in enumerate(hours)
+            )
+        )
+    )
+    found = json.loads(ok("list", option, value, "--json").stdout)["tasks"]
+    monkeypatch.undo()
+    time.tzset()
+    assert [task["task_id"] for task in found] == ids
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--since", "yesterday"), ("--since", "2d", "--until", "3d"), ("--label", "case")],
+)
+def test_list_with_a_wrong_value_says_it_in_words(
+    results: Results, arguments: tuple[str, ...]
+) -> None:
+    """No word of the API stands in it."""
+    error = ok("list", *arguments, code=2).stderr
+    assert arguments[0] in error
+    assert not re.search("created_|RFC|%2B|page_size", error)
+
+
+def test_list_says_how_many_were_rejected(results: Results) -> None:
+    """They have no task; with a filter, nothing is said."""
+    entries = [a_submission(f"s{n}", state=State.REJECTED, reason="not_media") for n in range(2)]
+    do(results.put_submissions(*entries, a_submission("open")))
+    assert "2 rejected, and not listed here: transcripts list --state rejected" in ok("list").stderr
+    assert "rejected" not in ok("list", "--status", "failed").stderr
+    assert "rejected" not in ok("list", "--since", "1h").stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(Status.SUBMITTED, 8), (Status.OVERDUE, 8), (Status.FAILED, 5)]
+)
+def test_show_of_a_task_without_a_transcript_has_the_code_of_its_state(
+    results: Results, status: Status, code: int
+) -> None:
+    """As docs/commands.md says."""
+    do(results.put(a_task("t", status=status)))
+    for arguments in (("t",), ("t", "--json")):
+        assert status in ok("show", *arguments, code=code).stdout
+
+
+def test_show_shows_labels_and_fits_the_terminal(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line of what was said is wider."""
+    do(store(results, "t", segment(0, text="word " * 60)))
+    do(results.put(replace(do(results.stored("t")), labels={"case": "7"})))
+    monkeypatch.setattr(reading, "columns", lambda: 50)
+    lines = ok("show", "t").stdout.splitlines()
+    assert "labels: case=7" in lines
+    said = [line for line in lines if "word word" in line]
+    assert (len(said), max(map(len, said))) == (12, 47)
 
 
 def test_list_by_state_shows_submissions_with_their_reason(results: Results) -> None:
@@ -110,112 +186,7 @@ def test_show_of_an_unknown_id_says_how_to_find_one(results: Results) -> None:
     assert "transcripts list" in ok("show", "nothing", code=1).stderr
 
 
-# export -----------------------------------------------------------------------------------------
-
-
-def test_export_imports_no_writer() -> None:
-    """The command lists formats and options without the writers, whose import takes 50 ms."""
-    program = "import sys, cli.commands.export; print(*sys.modules)"
-    done = subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-c", program], capture_output=True, check=True, text=True
-    )
-    loaded = done.stdout.split()
-    assert "transcripts.exports.registry" in loaded
-    assert not [name for name in loaded if name.startswith("transcripts.exports.formats.")]
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_export_to_a_file_writes_what_results_answers(results: Results, name: str) -> None:
-    """Each format, chosen by the end of the file's name."""
-    do(store(results, "t", segment(0, text="नमस्ते 会議 السلام"), segment(1)))
-    ok("export", "t", "-o", f"out.{name}")
-    answer = do(results.get(f"/tasks/t.{name}"))
-    assert Path(f"out.{name}").read_bytes() == answer.content
-
-
-SCRIPTS = {
-    "Latin": ("Zoë Müller", "Crème brûlée, s'il vous plaît."),
-    "Han": ("王小明", "我们明天开会讨论这个问题。"),
-    "kana": ("たなか さくら", "おはようございます、はじめましょう。"),
-    "Arabic": ("ليلى حسن", "صباح الخير، لنبدأ الاجتماع."),
-    "Devanagari": ("आदित्य शर्मा", "नमस्ते, बैठक शुरू करते हैं।"),
-}
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_export_after_rename_shows_text_and_name_to_another_parser(
-    results: Results, script: str
-) -> None:
-    """In SRT and WebVTT, in each of five scripts."""
-    name, text = SCRIPTS[script]
-    do(store(results, "t", segment(0, speaker="Speaker 1", text=text)))
-    ok("rename", "t", f"Speaker 1={name}")
-    shown = {}
-    for ending in ("srt", "vtt"):
-        ok("export", "t", "-o", f"out.{ending}")
-        cues = pysubs2.load(f"out.{ending}", encoding="utf-8")
-        # A line may break between any two characters of Han and kana.
-        shown[ending] = "".join("".join(cue.plaintext.split()) for cue in cues)
-    assert shown["srt"] == f"{name}:{text}".replace(" ", "")
-    assert shown["vtt"] == text.replace(" ", "")
-    assert f"<v {name}>" in Path("out.vtt").read_text(encoding="utf-8")
-
-
-def test_export_to_stdout_writes_bytes_and_nothing_else(results: Results) -> None:
-    """Subtitles are the default."""
-    do(store(results, "t", segment(0)))
-    result = ok("export", "t")
-    assert result.stdout.startswith("1\n00:00:00,000 --> ")
-    assert result.stderr == ""
-
-
-def test_export_options_reach_results(results: Results) -> None:
-    """Speakers, columns and the byte-order mark."""
-    do(store(results, "t", segment(0)))
-    output = ok("export", "t", "--speakers", "none", "--bom", "--max-chars", "32").stdout_bytes
-    assert output.startswith("\ufeff1\n".encode())
-    assert b"Ada" not in output
-
-
-def test_export_with_an_option_of_another_format_is_a_usage_error(results: Results) -> None:
-    """The message lists the options of the format."""
-    do(store(results, "t", segment(0)))
-    assert "none" in ok("export", "t", "-f", "rttm", "--raw", code=2).stderr
-
-
-def test_export_to_a_folder_uses_the_name_that_results_gives(results: Results) -> None:
-    """The name is readable, and has the format's ending."""
-    do(store(results, "t", segment(0)))
-    Path("out").mkdir()
-    ok("export", "t", "-f", "vtt", "-o", "out")
-    (written,) = Path("out").iterdir()
-    assert written.suffix == ".vtt"
-
-
-def test_export_over_an_existing_file_needs_force(results: Results) -> None:
-    """No file is replaced by accident."""
-    do(store(results, "t", segment(0)))
-    Path("a.srt").write_text("mine")
-    assert "--force" in ok("export", "t", "-o", "a.srt", code=1).stderr
-    assert Path("a.srt").read_text() == "mine"
-    ok("export", "t", "-o", "a.srt", "--force")
-    assert Path("a.srt").read_text() != "mine"
-    assert [path.name for path in Path.cwd().glob(".*")] == []
-
-
-def test_export_before_the_result_exits_8_and_says_how_to_wait(results: Results) -> None:
-    """The result may still come."""
-    do(results.put(a_task("t", status=Status.SUBMITTED)))
-    assert "transcripts watch t" in ok("export", "t", code=8).stderr
-
-
-def test_export_of_a_failed_task_exits_1(results: Results) -> None:
-    """No result will come."""
-    do(results.put(a_task("t", status=Status.FAILED)))
-    ok("export", "t", code=1)
-
-
-# rename, delete ---------------------------------------------------------------------------------
+# rename ---------------------------------------------------------------------------------
 
 
 def test_rename_by_name_id_and_shown_name_changes_every_export(results: Results) -> None:
@@ -250,26 +221,3 @@ def test_rename_without_an_equals_sign_is_a_usage_error(results: Results) -> Non
     """OLD=NEW is the only form."""
     do(store(results, "t", segment(0)))
     ok("rename", "t", "Ada", code=2)
-
-
-def test_delete_off_a_terminal_needs_yes(results: Results) -> None:
-    """A script is never asked."""
-    do(store(results, "t", segment(0)))
-    assert "--yes" in ok("delete", "t", code=2).stderr
-    ok("show", "t")
-
-
-def test_delete_removes_the_task_and_is_repeatable(results: Results) -> None:
-    """The second deletion finds nothing that is left."""
-    do(store(results, "t", segment(0)))
-    assert "t  deleted" in ok("delete", "t", "--yes").stdout
-    ok("show", "t", code=1)
-    ok("delete", "t", "--yes")
-
-
-def test_delete_of_several_tasks_goes_on_after_an_unknown_one(results: Results) -> None:
-    """The exit code tells that not everything was deleted."""
-    do(store(results, "t", segment(0)))
-    result = ok("delete", "unknown", "t", "--yes", code=1)
-    assert "t  deleted" in result.stdout
-    assert "unknown" in result.stderr

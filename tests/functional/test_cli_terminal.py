@@ -16,8 +16,8 @@ import pytest
 
 from tests.command_line import Reply, ScriptedServer
 from tests.results import a_task, summary_of, whole_task
-from transcripts.results.answers import TaskList
-from transcripts.tasks.task import Status
+from transcripts.results.answers import SubmissionList, TaskList
+from transcripts.tasks.task import Source, Status
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 WITHIN_S = 30.0
@@ -29,6 +29,7 @@ OPEN = whole_task(a_task("t", status=Status.SUBMITTED))
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer().running() as running:
         running.on("GET /tasks", Reply(200, TASKS))
+        running.on("GET /submissions", Reply(200, SubmissionList([], None)))
         running.on("GET /tasks/t", Reply(200, OPEN))
         running.on("DELETE /tasks/t", Reply(204))
         yield running
@@ -97,6 +98,24 @@ def test_list_with_no_color_has_no_escape_sequence(server: ScriptedServer) -> No
     assert terminal.end() == 0
     assert "failed" in terminal.output
     assert "\x1b" not in terminal.output
+
+
+def test_list_on_a_dumb_terminal_has_no_escape_sequence(server: ScriptedServer) -> None:
+    """It could not show one."""
+    terminal = Terminal(server, "list", NO_COLOR="", TERM="dumb")
+    assert terminal.end() == 0
+    assert "\x1b" not in terminal.output
+
+
+def test_list_on_a_narrow_terminal_shows_the_file_names(server: ScriptedServer) -> None:
+    """No line is wider than the terminal; of an address the end is shown."""
+    source = Source("gs://uploads/94a5896dd6dbf5e5/a long folder/interview.mp4", "1")
+    server.on("GET /tasks", Reply(200, TaskList([summary_of(a_task("t", source=source))], None)))
+    terminal = Terminal(server, "list", COLUMNS="60")
+    assert terminal.end() == 0
+    lines = terminal.output.splitlines()
+    assert max(map(len, lines)) == 60
+    assert lines[1].endswith("folder/interview.mp4")
 
 
 @pytest.mark.parametrize(("answer", "code", "deletions"), [("y\n", 0, 1), ("n\n", 3, 0)])

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from transcripts.errors import RequestError
+from transcripts.ids import usable_id
 from transcripts.ports import Documents, Query
 from transcripts.results.filters import ORDER, Filter, Parser
 from transcripts.results.requests import (
@@ -33,6 +34,10 @@ from transcripts.retry import Retrier
 S = TypeVar("S", bound=msgspec.Struct)
 
 DEFAULT_PAGE_SIZE: Final = 50
+MIN_BEGINNING_CHARS: Final = 4
+MAX_IDS: Final = 10
+"""So many ids that begin alike are named."""
+
 MAX_PAGE_SIZE: Final = 200
 """A larger size is reduced."""
 
@@ -69,6 +74,15 @@ class Listing(Generic[S]):
         # The query asks for one more than the page holds, so the last page has no token.
         page = items[:-1]
         return ListPage(page, self._token(query, page[-1]))
+
+    async def ids_from(self, beginning: str) -> list[str]:
+        """Return the first ids that begin so, none for a beginning that says too little."""
+        if len(beginning) < MIN_BEGINNING_CHARS or not usable_id(beginning):
+            return []
+        ids = await self.retrier.run(
+            lambda: self.documents.ids(self.collection, after=beginning, limit=MAX_IDS)
+        )
+        return [each for each in ids if each.startswith(beginning)]
 
     def token_after(self, parameters: QueryParams, item: S) -> str:
         """Return the token of the page that begins after a document of this list."""

@@ -11,9 +11,10 @@ from transcripts.errors import (
     ObjectNotFound,
     SubmissionError,
 )
-from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
+from transcripts.results.answers import SubmissionView
+from transcripts.submissions.claims import DELETED, DUPLICATE_ASSET, DUPLICATE_RECORDING
 from transcripts.submissions.submission import State, Submission
-from transcripts.tasks.task import Status, Task
+from transcripts.tasks.task import ListedFields, Status
 from transcripts.uploads.rejections import RejectReason
 
 
@@ -85,7 +86,7 @@ _UNMATCHED: Final = NextStep(
 )
 
 
-def step_of_task(task: Task) -> NextStep | None:
+def step_of_task(task: ListedFields) -> NextStep | None:
     """Return what to do about a task; None if it is the result of a submission."""
     if task.status is Status.UNRECOGNIZED and task.submission_id is not None:
         return _BOUGHT_UNRECOGNIZED
@@ -93,7 +94,7 @@ def step_of_task(task: Task) -> NextStep | None:
     return _UNMATCHED if step is None and task.submission_id is None else step
 
 
-def task_next_step(task: Task) -> str | None:
+def task_next_step(task: ListedFields) -> str | None:
     """Return what to do about a task, for programs."""
     step = step_of_task(task)
     return step.for_programs if step else None
@@ -182,13 +183,13 @@ _DUPLICATE_ASSET: Final = NextStep(
 )
 
 
-def step_of_submission(submission: Submission) -> NextStep:
+def step_of_submission(submission: Submission | SubmissionView) -> NextStep:
     """Return what to do about a submission."""
     if submission.state is State.SUBMITTED and submission.deleted_at is not None:
         return _BOUGHT_AND_DELETED
     if submission.state is State.REJECTED:
         reason = submission.reason or ""
-        if reason == "duplicate_asset":
+        if reason == DUPLICATE_ASSET:
             return _DUPLICATE_ASSET
         if reason == DUPLICATE_RECORDING:
             return _DUPLICATE_RECORDING

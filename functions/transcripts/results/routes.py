@@ -66,7 +66,11 @@ class TaskRoutes:
     async def show(self, request: Request) -> Response:
         """Answer the whole task, or 304 if the reader has this version."""
         requests.read_parameters({}, request.query_params)
-        found = await self._reader.read_task(request.path_params["task_id"])
+        task_id = request.path_params["task_id"]
+        try:
+            found = await self._reader.read_task(task_id)
+        except TaskNotFound:
+            raise TaskNotFound(await self._listing.ids_from(task_id)) from None
         known = request.headers.get("if-none-match")
         tag = etag(found.version, found.value)
         if matches(known, tag):
@@ -189,7 +193,7 @@ class SubmissionRoutes:
         submission_id = request.path_params["submission_id"]
         submission = await self._read(submission_id) if usable_id(submission_id) else None
         if submission is None:
-            raise SubmissionNotFound
+            raise SubmissionNotFound(await self._listing.ids_from(submission_id))
         return json_answer(200, submission_view(submission))
 
     async def delete(self, request: Request) -> Response:

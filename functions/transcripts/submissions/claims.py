@@ -30,6 +30,7 @@ LEASED_RETRY_AFTER_S: Final = 10
 """``Retry-After`` while another instance holds the lease: most purchases take a second or two."""
 
 DUPLICATE_RECORDING: Final = "duplicate_recording"
+DUPLICATE_ASSET: Final = "duplicate_asset"
 """Why a submission was rejected: another one has a generation with the same bytes."""
 
 PROCESS_ENDED: Final = "process_ended"

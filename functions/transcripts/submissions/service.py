@@ -20,6 +20,7 @@ from transcripts.errors import (
 from transcripts.logs import Log, bind
 from transcripts.submissions.answers import Receipt, RunResult
 from transcripts.submissions.claims import (
+    DUPLICATE_ASSET,
     LEASED_RETRY_AFTER_S,
     AlreadyBought,
     AlreadyRejected,
@@ -162,7 +163,7 @@ class SubmissionService:
             return await self._submitter.submit(lease, request.asset_id, DIRECT)
         except DuplicateSubmission as duplicate:
             # An upload got this asset id meanwhile: its submission buys the asset.
-            await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
+            await self._submitter.reject(lease, DUPLICATE_ASSET, other=duplicate.submission_id)
             return await self._submit(duplicate.submission_id, request)
         except LeaseLost as error:
             raise SubmissionError(
@@ -212,8 +213,8 @@ class SubmissionService:
                 await self._submitter.submit(lease, asset_id, FROM_QUEUE)
         except DuplicateSubmission as duplicate:
             # Mavi returned an asset id that another submission has: that one buys it.
-            await self._submitter.reject(lease, "duplicate_asset", other=duplicate.submission_id)
-            return RunResult.of(lease.entry, "duplicate_asset")
+            await self._submitter.reject(lease, DUPLICATE_ASSET, other=duplicate.submission_id)
+            return RunResult.of(lease.entry, DUPLICATE_ASSET)
         except (UploadFailed, ObjectNotFound) as error:
             await self._submitter.reject(lease, error.code)
             return RunResult.of(lease.entry, error.code)
