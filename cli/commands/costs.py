@@ -21,11 +21,11 @@ from transcripts.tasks.task import Status
 from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE
 
 NO_LENGTH: Final = frozenset({Status.SUBMITTED, Status.OVERDUE})
-"""Statuses of a task whose media is as long as nobody knows yet."""
+"""Statuses of a task whose media has no known length yet."""
 
 
 class Cost(msgspec.Struct):
-    """What some purchases cost; ``minutes`` are those of the media with a result."""
+    """The sum of some purchases; ``minutes`` are those of the media with a result."""
 
     purchases: int = 0
     minutes: float = 0.0

@@ -252,7 +252,7 @@ def _kept(target: Target) -> Iterator[Check]:
 
 
 def _strangers(target: Target, repair: str) -> Iterator[Check]:
-    """Check that nobody without a login reaches a private function."""
+    """Check that private functions refuse requests without a login."""
     urls = {name: url for name, url in target.urls.items() if name != "callback"}
     # 404: Google's own answer where only internal traffic is accepted.
     statuses = {name: _request("POST", url)[0] for name, url in urls.items()}

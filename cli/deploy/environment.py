@@ -101,7 +101,8 @@ def load_environment(infra: Path, name: str) -> Environment:
     path = infra / f"{name}.tfvars"
     if not path.is_file():
         raise Refused(
-            f"infra/{name}.tfvars is missing. Copy infra/{EXAMPLE} to it and set project."
+            f"infra/{name}.tfvars is missing. Copy infra/{EXAMPLE} to it and set project; if"
+            f" somebody else has deployed {name}: make fetch-variables ENV={name}"
         )
     environment = _read(path, declared_variables(infra))
     for other in sorted(infra.glob("*.tfvars")):
