@@ -53,11 +53,9 @@ def test_rollback_deploys_the_functions_of_the_version(
     assert len(programs.calls_of("terraform apply")) == 1
 
 
-def test_rollback_to_an_unknown_version_changes_nothing(
-    run: Run, programs: FakePrograms, history: Path
-) -> None:
+@pytest.mark.usefixtures("history")
+def test_rollback_to_an_unknown_version_changes_nothing(run: Run, programs: FakePrograms) -> None:
     """The message says that it is no version."""
-    assert history
     result = run("rollback", "--to", "v9", "--yes")
     assert result.exit_code == 1
     assert "v9 is no version of this repository" in result.output

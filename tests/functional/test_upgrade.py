@@ -17,7 +17,12 @@ from transcripts.embedded.database import FILE_NAME
 __all__ = ["results"]
 
 TASK_ID = "of-an-older-version"
-LINE = {"start_time": 0, "end_time": 3, "speaker": "Ada Example", "text": "Good morning."}
+LINE: dict[str, Any] = {
+    "start_time": 0,
+    "end_time": 3,
+    "speaker": "Ada Example",
+    "text": "Good morning.",
+}
 SINCE_ADDED = ("anomalies", "character_count", "schema_version", "speech_s", "usage", "word_count")
 """Fields of a result that an older document may lack."""
 
