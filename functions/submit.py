@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import Announce, open_announcer, open_documents, open_objects, open_queue
+from transcripts.backends import open_announcer, open_documents, open_objects, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
 from transcripts.mavi.client import MaviClient, Provider
-from transcripts.ports import Documents, ObjectSource, SubmitQueue
+from transcripts.ports import Announce, Documents, ObjectSource, SubmitQueue
 from transcripts.retry import Retrier
 from transcripts.settings import SubmitSettings
 from transcripts.submissions.intake import Intake

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import open_documents, open_publisher
+from transcripts.backends import Announce, open_announcer, open_documents
 from transcripts.logs import Log, utc_now
-from transcripts.ports import Documents, Publisher
+from transcripts.ports import Documents
 from transcripts.retry import Retrier
 from transcripts.settings import SubscriberSettings
 from transcripts.tasks.recorder import Recorder
@@ -30,24 +30,14 @@ def compose(
     settings: SubscriberSettings,
     *,
     documents: Documents,
-    publisher: Publisher | None,
     log: Log,
     retrier: Retrier,
+    announce: Announce | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Handler:
-    """Build the function around a backend; tests give fakes.
-
-    Without a publisher, no event tells of a stored result.
-    """
-    store = TaskStore(documents, retrier)
-    announce = None
-    if publisher is not None:
-        # Imported only where events are on.
-        from transcripts.results.events import ResultEvents
-
-        announce = ResultEvents(store, publisher, settings.results_topic).publish
+    """Build the function around a backend; tests give fakes."""
     recorder = Recorder(
-        store,
+        TaskStore(documents, retrier),
         settings.retention_days,
         log,
         clock,
@@ -64,12 +54,13 @@ def compose(
 
 
 settings = SubscriberSettings.load(os.environ)
+documents = open_documents(settings, os.environ)
 handle = compose(
     settings,
-    documents=open_documents(settings, os.environ),
-    publisher=open_publisher(settings, os.environ) if settings.results_topic else None,
+    documents=documents,
     log=Log("subscriber", project=settings.project),
     retrier=Retrier(),
+    announce=open_announcer(settings, documents, os.environ),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from time import monotonic
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode
 
 import msgspec
@@ -41,6 +41,18 @@ T = TypeVar("T")
 L = TypeVar("L", TaskList, SubmissionList)
 
 Query = Mapping[str, str | int | bool | None]
+
+
+class Options(TypedDict, total=False):
+    """What a request has beside its method and path; ``content`` is sent as JSON.
+
+    A ``repeatable`` request is repeated after an outage.
+    """
+
+    query: Query | None
+    content: object
+    headers: Mapping[str, str] | None
+    repeatable: bool
 
 
 class Answer(NamedTuple):
@@ -94,35 +106,13 @@ class Api:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
         )
 
-    def get(
-        self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def get(self, path: str, query: Query | None = None) -> Answer:
         """Read; raises ``ApiError`` and ``Unreachable``."""
-        return self.call("GET", path, query=query, headers=headers, repeatable=True)
+        return self.call("GET", path, query=query, repeatable=True)
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        content: object = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> Answer:
-        """Call ``results``; a ``repeatable`` call is repeated after an outage.
-
-        Raises ``ApiError`` and ``Unreachable``.
-        """
-        return self._call(
-            method,
-            self.target.results_url,
-            path,
-            query=query,
-            content=content,
-            headers=headers,
-            repeatable=repeatable,
-        )
+    def call(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
+        """Call ``results``; raises ``ApiError`` and ``Unreachable``."""
+        return self._call(method, self.target.results_url, path, **options)
 
     def submit(self, body: RequestBody, kind: type[T]) -> T:
         """Post to ``submit``, once; raises ``ApiError`` and ``Unreachable``."""
@@ -173,26 +163,8 @@ class Api:
         except HTTPError as error:
             raise Unreachable("The transcript was cut off while it was sent. Try again.") from error
 
-    def _call(
-        self,
-        method: str,
-        base: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        content: object = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> Answer:
-        response = self._request(
-            method,
-            base,
-            path,
-            query=query,
-            content=content,
-            headers=headers,
-            repeatable=repeatable,
-        )
+    def _call(self, method: str, base: str, path: str, **options: Unpack[Options]) -> Answer:
+        response = self._request(method, base, path, **options)
         answer = Answer(response.status, response.headers, response.data, base in self._known)
         if answer.status >= 300:
             raise self._error(answer, path)
@@ -201,23 +173,15 @@ class Api:
         return answer
 
     def _request(
-        self,
-        method: str,
-        base: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        content: object = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-        stream: bool = False,
+        self, method: str, base: str, path: str, *, stream: bool = False, **options: Unpack[Options]
     ) -> urllib3.BaseHTTPResponse:
         given = {
             name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in (query or {}).items()
+            for name, value in (options.get("query") or {}).items()
             if value is not None
         }
-        sent = dict(headers or {})
+        content, repeatable = options.get("content"), options.get("repeatable", False)
+        sent = dict(options.get("headers") or {})
         token = self._tokens.get(base) or self._login(base)
         if token.value:
             sent["Authorization"] = f"Bearer {token.value}"
@@ -245,16 +209,7 @@ class Api:
         # A refused request had no effect, so every call may be sent again with a new token.
         response.release_conn()
         self._login(base)
-        return self._request(
-            method,
-            base,
-            path,
-            query=query,
-            content=content,
-            headers=headers,
-            repeatable=repeatable,
-            stream=stream,
-        )
+        return self._request(method, base, path, stream=stream, **options)
 
     def _login(self, base: str) -> _Token:
         """Fetch a token for an address, and keep it; raises ``Failure``."""

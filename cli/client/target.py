@@ -143,7 +143,7 @@ def read_outputs(infra: Path, name: str) -> dict[str, Any]:
             "--env reads Terraform's outputs, and terraform is not installed: "
             "https://developer.hashicorp.com/terraform/install\nOr give the address: --url URL"
         )
-    answer = Terraform(infra, {"TF_WORKSPACE": name}).ask("output", "-json")
+    answer = Terraform(infra, {"TF_WORKSPACE": name}).capture("output", "-json")
     if answer.code:
         raise Failure(
             f"The outputs of {name} cannot be read: {answer.error_message}\n"

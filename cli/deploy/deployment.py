@@ -49,10 +49,10 @@ class Deployment:
     def open(cls, infra: Path, environment: Environment) -> Deployment:
         """Initialize and select the workspace; raises ``Refused`` with Terraform's message."""
         terraform = Terraform(infra)
-        answer = terraform.ask("init", "-input=false")
+        answer = terraform.capture("init", "-input=false")
         if answer.code:
             raise Refused(f"terraform init failed:\n{answer.err.strip() or answer.out.strip()}")
-        answer = terraform.ask("workspace", "select", "-or-create", environment.name)
+        answer = terraform.capture("workspace", "select", "-or-create", environment.name)
         if answer.code:
             raise Refused(
                 f"Workspace {environment.name} cannot be selected: {answer.error_message}"
@@ -69,7 +69,7 @@ class Deployment:
     def state(self) -> State:
         """The state after the last apply; empty before the first."""
         if self._state is None:
-            answer = self._terraform.ask("show", "-json")
+            answer = self._terraform.capture("show", "-json")
             if answer.code:
                 raise Refused(f"The state cannot be read: {answer.error_message}")
             self._state = State.parse(answer.out)
@@ -146,7 +146,7 @@ class Deployment:
         for address, resource_id in self.environment.kept.items():
             if self.state.has(address):
                 continue
-            answer = terraform.ask(
+            answer = terraform.capture(
                 "import", "-input=false", *self._inputs(package), address, resource_id
             )
             if not answer.code:

@@ -106,7 +106,7 @@ def load_environment(infra: Path, name: str) -> Environment:
         )
     environment = _read(path, declared_variables(infra))
     for other in sorted(infra.glob("*.tfvars")):
-        if other != path and _Values(other).place == (environment.project, environment.prefix):
+        if other != path and _VarFile(other).place == (environment.project, environment.prefix):
             raise Refused(
                 f"infra/{other.name} has the same project and name as infra/{path.name}: "
                 "two environments would manage the same resources. Set another name."
@@ -121,7 +121,7 @@ def declared_variables(infra: Path) -> frozenset[str]:
 
 
 def _read(path: Path, declared: frozenset[str]) -> Environment:
-    values = _Values(path)
+    values = _VarFile(path)
     for name in values.names:
         if name in GIVEN_BY_MAKE:
             raise Refused(
@@ -146,8 +146,8 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
     )
 
 
-class _Values:
-    """The values that one file sets."""
+class _VarFile:
+    """A file of values for Terraform's variables."""
 
     def __init__(self, path: Path) -> None:
         """Read the file as Terraform does; raises ``Refused`` if it is malformed."""

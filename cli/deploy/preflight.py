@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from cli.deploy.environment import Environment
 from cli.deploy.errors import Refused
-from cli.deploy.programs import Result, ask, gcloud, is_installed
+from cli.deploy.programs import Output, capture, gcloud, is_installed
 
 TERRAFORM_SINCE: Final = (1, 11)
 TOOLS: Final = {
@@ -65,7 +65,7 @@ def check_tools() -> None:
 
 def check_terraform_version() -> None:
     """Raise ``Refused`` unless terraform supports write-only arguments."""
-    answer = ask("terraform", "version", "-json")
+    answer = capture("terraform", "version", "-json")
     try:
         version = str(json.loads(answer.out)["terraform_version"])
     except (ValueError, KeyError, TypeError) as error:
@@ -131,7 +131,7 @@ def check_apis(project: str) -> Collection[str]:
     return enabled
 
 
-def _gcloud_error(answer: Result, otherwise: str) -> Refused:
+def _gcloud_error(answer: Output, otherwise: str) -> Refused:
     """Name the disabled API if that is why gcloud failed; otherwise use the other sentence."""
     api = _API.search(answer.err)
     project = _CALLERS_PROJECT.search(answer.err)

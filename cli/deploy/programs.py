@@ -17,7 +17,7 @@ _ERROR: Final = re.compile(r"error:\s*\S", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Result:
+class Output:
     """Exit code and output of a program."""
 
     code: int
@@ -38,17 +38,22 @@ def is_installed(program: str) -> bool:
     return shutil.which(program) is not None
 
 
-def ask(*command: str) -> Result:
-    """Run a program and capture its output."""
+def capture(*command: str, environ: Mapping[str, str] | None = None) -> Output:
+    """Run a program and capture its output; ``environ`` replaces the environment."""
     done = subprocess.run(  # noqa: S603 - our own commands, no shell
-        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return Output(done.returncode, done.stdout, done.stderr)
 
 
-def gcloud(*arguments: str) -> Result:
+def gcloud(*arguments: str) -> Output:
     """Run gcloud without prompts."""
-    return ask("gcloud", *arguments, "--quiet")
+    return capture("gcloud", *arguments, "--quiet")
 
 
 class Terraform:
@@ -62,25 +67,17 @@ class Terraform:
         """Return a copy with additional variables, which no process list shows."""
         return Terraform(self._folder, environ)
 
-    def ask(self, *arguments: str) -> Result:
+    def capture(self, *arguments: str) -> Output:
         """Run a command and capture its output, without colors; every command has that option."""
-        done = subprocess.run(  # noqa: S603 - our own commands, no shell
-            self._command((*arguments, "-no-color")),
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return capture(*self._command(*arguments, "-no-color"), environ=self._environ)
 
     def show(self, *arguments: str, hint: str) -> None:
         """Run a command and show its output; raises ``StepFailed`` with ``hint``."""
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
-            self._command(arguments), env=self._environ, check=False
+            self._command(*arguments), env=self._environ, check=False
         )
         if done.returncode:
             raise StepFailed(f"terraform {arguments[0]} failed. {hint}")
 
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+    def _command(self, *arguments: str) -> list[str]:
         return ["terraform", f"-chdir={self._folder}", *arguments]

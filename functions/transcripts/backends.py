@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from transcripts.logs import utc_now
 from transcripts.ports import (
+    Announce,
     Documents,
     MediaSigner,
     ObjectSource,
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from transcripts.results.events import ResultEvents
 
 T = TypeVar("T")
-
-Announce = Callable[[str], Awaitable[None]]
-"""Publishes the event of a task, by its id."""
 
 
 def open_publisher(settings: Settings, environ: Mapping[str, str]) -> Publisher:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -40,6 +40,10 @@ class Publisher(Protocol):
         Raises ``PublishUnavailable`` if it did not within 10 s: the message may or may not be
         there then.
         """
+
+
+Announce = Callable[[str], Awaitable[None]]
+"""Tells others that the result of a task, by its id, is stored."""
 
 
 class SubmitQueue(Protocol):

@@ -108,6 +108,8 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     status = (await transcripts("status", "talk.mp4", "--json")).json()
     assert status["state"] == "succeeded"
     assert status["submission"]["labels"] == {"case": "7"}
+    (event,) = (await transcripts("events", "--json")).out.splitlines()
+    assert json.loads(event)["data"]["task_id"] == task_id
     await transcripts("audit")
     await transcripts("renormalize", task_id)
     assert "Grace Hopper" in (await transcripts("export", task_id)).out

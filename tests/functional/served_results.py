@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from cli.local.state import LocalStack, write_state
 from tests.builders import callback_body
 from tests.command_line import served, transcripts
 from tests.fakes import NOW
@@ -41,6 +43,24 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Results
         monkeypatch.setenv("TRANSCRIPTS_URL", url)
         yield results
     documents._database.close()
+
+
+@pytest.fixture
+def local_stack(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
+    """The state file of a local stack whose results is the served one."""
+    stack = LocalStack(
+        pid=os.getpid(),
+        backend="embedded",
+        data_dir=str(tmp_path / "data"),
+        urls={"results": os.environ["TRANSCRIPTS_URL"], "submit": "http://127.0.0.1:1"},
+        bucket="uploads",
+        bucket_url="http://127.0.0.1:1",
+        callback_url="http://127.0.0.1:1/token",
+    )
+    write_state(tmp_path / "stack.json", stack)
+    monkeypatch.delenv("TRANSCRIPTS_URL")
+    monkeypatch.setenv("TRANSCRIPTS_STACK", str(tmp_path / "stack.json"))
+    return stack
 
 
 def do(work: Coroutine[Any, Any, Any]) -> Any:

@@ -137,10 +137,29 @@ def test_export_of_a_word_document_to_a_terminal_is_a_usage_error(server: Script
     assert "-o FILE.docx" in terminal.output
 
 
-def test_watch_that_is_interrupted_exits_130(server: ScriptedServer) -> None:
+def test_watch_that_is_interrupted_exits_130_and_says_how_to_go_on(server: ScriptedServer) -> None:
     """Ctrl-C leaves no traceback."""
     terminal = Terminal(server, "watch", "t")
     terminal.read_until("submitted")
     terminal.interrupt()
     assert terminal.end() == 130
+    assert "Go on: transcripts watch t\r\n" in terminal.output
     assert "Traceback" not in terminal.output
+
+
+def test_watch_on_a_terminal_shows_one_living_line(server: ScriptedServer) -> None:
+    """State, time and what is expected, in the width of the terminal; it is gone at the end."""
+    terminal = Terminal(server, "watch", "t", COLUMNS="50")
+    living = "0:01  t  submitted: Mavi has accepted the job and"
+    terminal.read_until(f"\r\x1b[K{living[:48]}…")
+    server.on("GET /tasks/t", Reply(200, whole_task(a_task("t", status=Status.FAILED))))
+    assert terminal.end() == 5
+    after = terminal.output.rpartition(living[8:40])[2]
+    assert after.partition("\r\x1b[K")[2].splitlines()[0].endswith("  task t")
+
+
+def test_watch_on_a_dumb_terminal_shows_lines_only(server: ScriptedServer) -> None:
+    """It can't write over one."""
+    terminal = Terminal(server, "watch", "t", "--timeout", "1", TERM="dumb")
+    assert terminal.end() == 3
+    assert "\x1b" not in terminal.output

@@ -15,9 +15,7 @@ from tests.pubsub import stored_messages
 from transcripts.callbacks.message import pack
 from transcripts.embedded.database import Database
 from transcripts.embedded.documents import SqliteDocuments
-from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.errors import PublishUnavailable
-from transcripts.ports import Message
 from transcripts.tasks.store import TaskStore
 from transcripts.tasks.task import Status
 
@@ -34,7 +32,6 @@ class SubscriberClient:
         self.lines = LogLines("subscriber")
         loaded.compose(
             documents=self.documents,
-            publisher=None,
             log=self.lines.log,
             retrier=TryOnce(),
             clock=lambda: NOW,
@@ -130,14 +127,14 @@ async def test_push_without_a_results_broker_returns_503(
         async with loaded.client() as client:
             return (await client.post("/", content=pushed(callback_body()))).status_code
 
-    class NoBroker:
-        async def publish(self, topic: str, message: Message) -> None:
-            raise PublishUnavailable("no broker")
+    async def no_broker(_task_id: str) -> None:
+        raise PublishUnavailable("no broker")
 
-    parts: dict[str, Any] = {"documents": documents, "log": LogLines().log, "retrier": TryOnce()}
-    loaded.compose(publisher=NoBroker(), **parts)
+    entry: Any = loaded.module
+    deployed = entry.handle
+    loaded.compose(documents=documents, log=LogLines().log, retrier=TryOnce(), announce=no_broker)
     assert (await push(), await messages()) == (503, [])
-    loaded.compose(publisher=SqlitePublisher(database), **parts)
+    entry.handle = deployed
     assert await push() == 204
     assert [message["task_id"] for message in await messages()] == [TASK_ID]
     task = await TaskStore(documents, TryOnce()).read_task(TASK_ID)

@@ -13,11 +13,22 @@ from transcripts.google import channel as channel_module
 from transcripts.google.channel import ChannelError, Connection
 
 
+class Client:
+    """A generated client, which is made over a transport, which is made over a channel."""
+
+    def __init__(self, transport: object) -> None:
+        self.transport = transport
+
+    @staticmethod
+    def get_transport_class(_kind: str) -> Any:
+        return lambda channel: channel
+
+
 class ConnectionUnderTest(Connection[str]):
     """Each attempt to connect ends when the test sets the result of its future."""
 
     def __init__(self) -> None:
-        super().__init__("unused", None, lambda _: "")
+        super().__init__("unused", None, str)
         self.attempts: list[asyncio.Future[str]] = []
 
     async def calls(self, timeout_s: float) -> str:
@@ -93,7 +104,7 @@ async def test_connection_has_keepalive_and_no_limit_of_a_message(
     monkeypatch.setattr(google.auth, "default", lambda scopes: (None, "p"))
     monkeypatch.setattr(channel_module, "create_channel", open_channel)
     monkeypatch.setattr(grpc.aio, "insecure_channel", open_channel)
-    connection = Connection("pubsub.googleapis.com", emulator_host, lambda channel: channel)
+    connection = Connection("pubsub.googleapis.com", emulator_host, Client)
     async with connection.client(10):
         chosen = dict(options)
     assert chosen["grpc.keepalive_timeout_ms"] <= 5_000

@@ -261,16 +261,6 @@ def test_read_ahead_whose_sender_fails_ends_a_read_that_waits() -> None:
     assert (reader.closed, threads()) == (1, [])
 
 
-def test_read_ahead_of_pieces_waits_for_more_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets are read in fewer and larger pieces, and the end without a pause."""
-    reader = Reader(bytes(12), pieces=[4, 1, 4, 3])
-    pauses: list[float] = []
-    with ahead(reader, 12) as blocks:
-        monkeypatch.setattr(blocks._stopped, "wait", pauses.append)
-        assert [len(each) for each in blocks] == [4, 1, 4, 3]
-    assert len(pauses) == 1
-
-
 def test_read_ahead_memory_of_one_upload_is_bounded() -> None:
     """Eight uploads with two blocks each beside what waits fit into 100 MiB."""
     assert READ_AHEAD_BYTES % BLOCK_BYTES == 0

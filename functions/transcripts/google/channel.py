@@ -51,16 +51,14 @@ class Connection(Generic[C]):
     A failed attempt to connect is not kept, so the next call connects again.
     """
 
-    def __init__(
-        self, host: str, emulator_host: str | None, make: Callable[[grpc.aio.Channel], C]
-    ) -> None:
-        """``make`` returns the client over a channel.
+    def __init__(self, host: str, emulator_host: str | None, client_type: type[C]) -> None:
+        """``client_type`` is one of Google's generated asynchronous clients.
 
-        The channel leads to ``emulator_host``, insecure and without an identity, if that is set.
+        Its channel leads to ``emulator_host``, insecure and without an identity, if that is set.
         """
         self._host = host
         self._emulator_host = emulator_host
-        self._make = make
+        self._client_type: Any = client_type
         self._credentials: Any = None
         self._connecting: asyncio.Future[C] | None = None
         self._client: C | None = None
@@ -97,7 +95,7 @@ class Connection(Generic[C]):
     async def _connect(self) -> C:
         if self._emulator_host:
             channel = grpc.aio.insecure_channel(self._emulator_host, options=CHANNEL_OPTIONS)
-            return self._make(channel)
+            return self._client_over(channel)
         try:
             # It may wait for the metadata server. The channel belongs to the running event loop.
             credentials, _ = await asyncio.to_thread(google.auth.default, scopes=SCOPES)
@@ -110,7 +108,12 @@ class Connection(Generic[C]):
             default_host=self._host,
             options=CHANNEL_OPTIONS,
         )
-        return self._make(channel)
+        return self._client_over(channel)
+
+    def _client_over(self, channel: grpc.aio.Channel) -> C:
+        transport_type = self._client_type.get_transport_class("grpc_asyncio")
+        client: C = self._client_type(transport=transport_type(channel=channel))
+        return client
 
     def _keep(self, connecting: asyncio.Future[C]) -> None:
         self._connecting = None

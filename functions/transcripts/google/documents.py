@@ -19,11 +19,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-import grpc
 import msgspec
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 from grpc import StatusCode
 
 from transcripts.errors import (
@@ -86,7 +84,7 @@ class FirestoreDocuments:
     def __init__(self, project: str, database: str, emulator_host: str | None) -> None:
         """Name the database; the first call connects."""
         self._database = f"projects/{project}/databases/{database}"
-        self._connection = Connection(HOST, emulator_host, _client)
+        self._connection = Connection(HOST, emulator_host, FirestoreAsyncClient)
         self._metadata = (
             ("google-cloud-resource-prefix", self._database),
             *((("authorization", "Bearer owner"),) if emulator_host else ()),
@@ -165,10 +163,6 @@ class FirestoreDocuments:
                 await client.commit(
                     request=request, retry=None, timeout=RPC_TIMEOUT_S, metadata=self._metadata
                 )
-
-
-def _client(channel: grpc.aio.Channel) -> FirestoreAsyncClient:
-    return FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(channel=channel))
 
 
 def _translate_errors(conflicts: Collection[StatusCode] = ()) -> AbstractContextManager[None]:

@@ -50,10 +50,13 @@ class _IamKey(Signing):  # type: ignore[misc] # google-auth has no types
 
 
 class CloudStorageSigner:
-    """Signs as the identity of this function."""
+    """Signs as the identity of this function.
+
+    Tests give other ``credentials`` than the default and another transport for ``request``, both of
+    google-auth.
+    """
 
     def __init__(self, credentials: Any = None, request: Any = None) -> None:
-        """Take other credentials than the default, and another transport, both of google-auth."""
         self._credentials = credentials
         self._request = request
         self._key: Any = None

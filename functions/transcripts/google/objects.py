@@ -26,7 +26,6 @@ import urllib3
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
-from urllib3.util import wait_for_read
 
 from transcripts.errors import (
     ObjectCorrupted,
@@ -216,7 +215,8 @@ class _Download:
         if self._received == self._stored.size and self._response is None:
             return b""
         response = self._connected()
-        content = self._arrived(response.raw, size)
+        wanted = min(size, self._stored.size - self._received) or 1
+        content: bytes = response.raw.read(wanted, decode_content=False)
         # A closed connection may return bytes that are not the object's.
         self._check_open()
         if len(content) > self._stored.size - self._received:
@@ -227,27 +227,6 @@ class _Download:
                 # Only an answer without a length ends early in silence.
                 raise requests.ConnectionError("The download ended early.")
         return content
-
-    def _arrived(self, raw: Any, size: int) -> bytes:
-        """Wait for some bytes, and return all that have arrived, at most ``size``.
-
-        A read of TLS returns one record, of 16 KiB at most.
-        """
-        pieces: list[bytes] = []
-        left = min(size, self._stored.size - self._received) or 1
-        while True:
-            try:
-                piece = raw.read1(left, decode_content=False)
-            except _FAILURES:
-                if not pieces:
-                    raise
-                # The earlier pieces are good; the next read resumes after them.
-                self._disconnect()
-                return b"".join(pieces)
-            pieces.append(piece)
-            left -= len(piece)
-            if not piece or not left or not wait_for_read(raw, 0.0):
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _verify(self) -> None:
         actual = b64encode(self._checksum.digest()).decode()

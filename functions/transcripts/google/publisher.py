@@ -2,9 +2,8 @@
 
 Messages that arrive while a publish RPC is running are sent together in the next RPC. A single
 message is sent at once, since no timer delays it; 32 concurrent messages share one RPC. Each caller
-still waits until its own message is acknowledged. This takes a fifth of the CPU time of one RPC for
-each callback, and half of that of the batches of Google's own ``PublisherClient``, which waits for
-a timer, in threads (``docs/performance.md``).
+still waits until its own message is acknowledged. Google's own ``PublisherClient`` joins messages
+too, but waits for a timer, and works in threads; ``docs/performance.md`` compares both.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Final, NamedTuple
 import grpc
 from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 from google.pubsub_v1 import PublisherAsyncClient, PublishRequest
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
 from transcripts.errors import PublishUnavailable
 from transcripts.google.channel import ChannelError, Connection, async_retry, translate_errors
@@ -154,7 +152,7 @@ class PubSubPublisher:
     def __init__(self, emulator_host: str | None) -> None:
         """``emulator_host`` is the emulator's ``host:port``, None for the real service."""
         self._senders: dict[str, _TopicSender] = {}
-        self._connection = Connection(HOST, emulator_host, _client)
+        self._connection = Connection(HOST, emulator_host, PublisherAsyncClient)
 
     async def publish(self, topic: str, message: Message) -> None:
         """Return once Pub/Sub has acknowledged ``message``; see ``ports.Publisher``."""
@@ -187,10 +185,6 @@ class PubSubPublisher:
         with translate_errors(_error):
             retry = async_retry(RETRY, _is_retried, deadline - SHORTEST_ATTEMPT_S - clock())
             await retry(attempt)()
-
-
-def _client(channel: grpc.aio.Channel) -> PublisherAsyncClient:
-    return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
 
 
 def _is_retried(error: Exception) -> bool:

@@ -21,7 +21,6 @@ from google.cloud.tasks_v2 import (
     OidcToken,
     Task,
 )
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
 from transcripts.errors import QueueUnavailable
 from transcripts.google.channel import Connection, async_retry, translate_errors
@@ -57,7 +56,7 @@ class CloudTasksQueue:
         self._queue = queue
         self._url = url
         self._invoker = invoker
-        self._connection = Connection(HOST, emulator_host, _client)
+        self._connection = Connection(HOST, emulator_host, CloudTasksAsyncClient)
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         """Create the task; see ``ports.SubmitQueue``."""
@@ -86,10 +85,6 @@ class CloudTasksQueue:
                 await async_retry(RETRY, _is_retried, RETRY.timeout_s)(attempt)()
             except exceptions.AlreadyExists:
                 return
-
-
-def _client(channel: grpc.aio.Channel) -> CloudTasksAsyncClient:
-    return CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))
 
 
 def _error(_: grpc.StatusCode | None, explanation: str) -> QueueUnavailable:

@@ -15,7 +15,6 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,10 +26,6 @@ BLOCK_BYTES: Final = 512 * 1024
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 """How many bytes of an upload wait to be sent, at most: 0.1 s of a line of 80 MB a second."""
-
-PAUSE_S: Final = 0.01
-"""How long to wait after a read that did not fill a block. The bytes that arrive meanwhile are read
-at once: a system call and a switch of threads for each packet would cost more than copying them."""
 
 MAX_FILENAME_BYTES: Final = 255
 """The longest name that common file systems allow, so that a server can store a file under it
@@ -65,7 +60,6 @@ class ReadAhead:
         self._block_bytes = block_bytes
         self._ahead_blocks = ahead_bytes // block_bytes
         self._received = 0
-        self._stopped = Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
 
     def __enter__(self) -> Self:
@@ -80,7 +74,6 @@ class ReadAhead:
     ) -> None:
         """Stop reading at once, close the reader and wait until the thread has ended."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self._stopped.set()
         # This also ends a read that is under way.
         self._reader.close()
         self._thread.shutdown()
@@ -106,11 +99,8 @@ class ReadAhead:
         self._received += len(block)
         if self._received > self._size:
             raise ObjectUnavailable("The object is longer than its size.")
-        if self._received < self._size:
-            if not block:
-                raise ObjectUnavailable("The object ended before its size.")
-            if len(block) < self._block_bytes:
-                self._stopped.wait(PAUSE_S)
+        if not block and self._received < self._size:
+            raise ObjectUnavailable("The object ended before its size.")
         return block
 
 

@@ -7,7 +7,7 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import wraps
 from typing import Any, Final
 
@@ -19,9 +19,7 @@ from starlette.routing import Match, Route
 from transcripts.errors import RequestError
 from transcripts.ids import usable_id
 from transcripts.logs import IDS, bind
-from transcripts.web import error_answer
-
-Handler = Callable[[Request], Awaitable[Response]]
+from transcripts.web import Handler, error_answer
 
 _HEADERS: Final = {
     # Transcripts are personal data.

@@ -32,6 +32,7 @@ from transcripts.mavi.answers import (
 )
 from transcripts.mavi.client import Provider
 from transcripts.mavi.rate_limit import RateLimitTimeout
+from transcripts.ports import Announce
 from transcripts.retention import expiry
 from transcripts.retry import RetryPolicy
 from transcripts.submissions.answers import Receipt
@@ -89,7 +90,7 @@ class Submitter:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         retention_days: int = 0,
-        announce: Callable[[str], Awaitable[None]] | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self._provider = provider
         self._log = log

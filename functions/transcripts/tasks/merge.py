@@ -125,15 +125,11 @@ def _merge_submission(current: Task, incoming: Task) -> Merge:
 
 def _joined(current: Task, incoming: Task, names: tuple[str, ...]) -> Merge:
     task = replace(current, **{name: getattr(incoming, name) for name in names})
-    task = replace(task, kind=_kind(task), created_at=_created_at(task))
+    # The earlier time of both sides, whichever was stored first.
+    moments = [each for each in (task.submitted_at, task.received_at) if each is not None]
+    task = replace(task, kind=_kind(task), created_at=min(moments, default=None))
     changed = dict.fromkeys((*names, "kind", "created_at"))
     return Merge(Outcome.STORED, task, tuple(changed))
-
-
-def _created_at(task: Task) -> datetime | None:
-    """Return the earlier time of both sides, whichever was stored first."""
-    moments = [each for each in (task.submitted_at, task.received_at) if each is not None]
-    return min(moments, default=None)
 
 
 def _kind(task: Task) -> Kind:

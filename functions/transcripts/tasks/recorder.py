@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack, unpacked_bytes
 from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
 from transcripts.logs import Log, bind
+from transcripts.ports import Announce
 from transcripts.push import Push, read_push
 from transcripts.retention import expiry
 from transcripts.tasks.merge import Outcome
@@ -23,10 +24,6 @@ LARGE_BYTES: Final = 1024 * 1024
 LARGE_CONCURRENCY: Final = 2
 """So many messages over ``LARGE_BYTES``, unpacked, are worked on at a time: the worst known body of
 32 MiB takes 270 MiB, and the instance has 1 GiB for eight requests."""
-
-
-Announce = Callable[[str], Awaitable[None]]
-"""Tells others that the result of this task is stored."""
 
 
 class Prepared(NamedTuple):

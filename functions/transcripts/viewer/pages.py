@@ -17,7 +17,6 @@ from transcripts.exports.options import DEFAULTS
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
-from transcripts.results.dispatch import Handler
 from transcripts.results.etags import etag
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
@@ -44,7 +43,7 @@ from transcripts.viewer.renaming import (
 from transcripts.viewer.rendering import HEADERS, HTML, page, pieces, root
 from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
 from transcripts.viewer.transcript import Search, transcript_values
-from transcripts.web import JSON
+from transcripts.web import JSON, Handler
 
 RENEWED_S: Final = 60
 """The page of a task that waits for Mavi renews itself after so many seconds."""
