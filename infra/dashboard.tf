@@ -23,7 +23,7 @@ resource "google_monitoring_dashboard" "this" {
   dashboard_json = jsonencode({
     displayName = "Transcripts: ${var.name}"
     gridLayout = {
-      columns = 2
+      columns = "2" # as the API returns it; a number would differ in every plan
       widgets = concat(
         [
           for chart in local.charts : {

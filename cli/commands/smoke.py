@@ -22,6 +22,7 @@ from cli.client.api import Api, open_api
 from cli.client.kept_messages import KeptFrom, KeptMessages, open_kept, open_results
 from cli.client.target import Choice, Target
 from cli.commands.doctor import Check, functions, report
+from cli.commands.replay import errors_in_words
 from cli.commands.smoke_cloud import cloud_checks
 from cli.deploy.errors import Refused
 from cli.deploy.secret_values import TOKENS, read_secret, secret_id
@@ -66,7 +67,7 @@ def _checks(api: Api, choice: Choice, buy: Path | None) -> Iterator[Check]:
     if target.stack is not None:
         yield from _canary(api, target.stack.callback_url, "transcripts up")
         yield from _local_sweep(target.stack.urls["sweep"])
-        yield from _kept(target)
+        yield from _guarded("kept messages", _kept(target))
     elif target.environment is not None and target.callback_url:
         environment = target.environment
         deploy = f"make deploy ENV={environment.name}"
@@ -76,14 +77,24 @@ def _checks(api: Api, choice: Choice, buy: Path | None) -> Iterator[Check]:
             yield Check("token", ok=False, detail=str(error), repair=deploy)
         else:
             url = f"{target.callback_url}/{token.split(',')[0]}"
-            yield from _canary(api, url, deploy)
+            yield from _guarded("canary", _canary(api, url, deploy))
         yield from _strangers(target, deploy)
         yield from cloud_checks(environment)
-        yield from _kept(target)
+        yield from _guarded("kept messages", _kept(target))
     else:
         raise Failure("Name the deployment: --env NAME", ExitCode.USAGE)
     if buy is not None:
         yield from _purchase(buy, choice)
+
+
+def _guarded(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Run checks that use Pub/Sub; a missing login or right is a problem of its own."""
+    try:
+        with errors_in_words():
+            yield from checks
+    except Failure as error:
+        detail, _, repair = error.message.rpartition(" Run: ")
+        yield Check(name, ok=False, detail=detail or error.message, repair=repair or None)
 
 
 # The canary ---------------------------------------------------------------------------------------

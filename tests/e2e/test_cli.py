@@ -16,6 +16,7 @@ import pytest
 
 from cli.local.stack import Stack
 from cli.local.topics import CALLBACKS
+from tests.docs import DOCS
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
@@ -155,6 +156,38 @@ async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
     assert await post_callback(stack, b"no callback") == 400
     broken = (await transcripts("smoke", "--json", code=1)).json()
     assert [check["name"] for check in broken["checks"] if not check["ok"]] == ["kept in rejected"]
+
+
+RUNBOOKS = (DOCS / "operations.md").read_text()
+DIAGNOSES = sorted(
+    {
+        " ".join(line.replace(" --env production", "").split()[1:])
+        for line in RUNBOOKS.splitlines()
+        if line.startswith("transcripts ")
+    }
+)
+"""Every command of the runbooks, as it is for the local stack."""
+
+
+@on_embedded
+async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
+    start: Start, transcripts: CommandLine
+) -> None:
+    """After a lost answer and a rejected callback, each ends with 0 and says something."""
+    stack = await start({"lost_answer": 1}, state_file=transcripts.state_file)
+    assert await post_callback(stack, b"no callback") == 400
+    (transcripts.folder / "talk.mp4").write_bytes(os.urandom(3_000))
+    await transcripts("submit", "talk.mp4", "--json")
+    await eventually(lambda: events(stack, "answer_lost") != [])
+    assert len(DIAGNOSES) > 10
+    said = {}
+    for command in DIAGNOSES:
+        done = await transcripts(*command.split())
+        said[command] = done.out + done.err
+    assert [command for command, text in said.items() if not text] == []
+    assert "answer_lost" in said["logs --severity ERROR"]
+    assert "submit_unknown" in said["list --state submit_unknown"]
+    assert "dry run" in said["replay rejected"]
 
 
 @on_embedded

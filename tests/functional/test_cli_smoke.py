@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from google.auth.exceptions import DefaultCredentialsError
 
 from cli.client.kept_messages import KeptFrom, KeptMessage
 from cli.commands import smoke, smoke_cloud
@@ -267,6 +268,16 @@ def not_stored(deployed: Deployment) -> None:
     deployed.events.messages.clear()
 
 
+def no_login(deployed: Deployment) -> None:
+    class LoggedOut(Kept):
+        async def read(self) -> Any:
+            raise DefaultCredentialsError("none")
+            yield
+
+    deployed.events = LoggedOut()
+    deployed.kept[KeptFrom.DEAD] = LoggedOut()
+
+
 DEPLOY = "make deploy ENV=production"
 
 
@@ -291,6 +302,8 @@ DEPLOY = "make deploy ENV=production"
         (no_expiry, "expiry", "no time to live for tasks", DEPLOY),
         (dead_letters, "kept in dead", "wait for you", "transcripts replay dead --env production"),
         (open_sweep, "strangers", "sweep answers 200 without a login", DEPLOY),
+        (no_login, "canary", "not logged in to Pub/Sub", "gcloud auth application-default login"),
+        (no_login, "kept messages", "not logged in", "gcloud auth application-default login"),
         (not_stored, "document", f"transcripts delete {ID}", "transcripts logs"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from tests.functional.served_results import do, ok, results, store
 from tests.results import Results
+from transcripts import VERSION
 from transcripts.embedded.database import FILE_NAME
 
 __all__ = ["results"]
@@ -80,3 +81,23 @@ def test_renormalize_adds_what_an_older_version_did_not_store(path: Path) -> Non
     assert document["word_count"] == 2
     assert document["character_count"] == len(LINE["text"])
     assert document["speaker_names"] == [{"name": "Ada Example", "display_name": "Ada"}]
+
+
+def test_version_is_in_the_command_the_page_and_every_log_line(results: Results) -> None:
+    """An operator compares the checkout with what is deployed."""
+    assert ok("--version").stdout == f"transcripts, version {VERSION}\n"
+    page = do(_page(results))
+    assert f'<meta name="generator" content="mavi-transcripts {VERSION}">' in page
+    do(_deleted(results))
+    assert {line["version"] for line in results.log} == {VERSION}
+
+
+async def _page(results: Results) -> str:
+    async with results.loaded.client() as http:
+        return (await http.get("/", headers={"Accept": "text/html"})).text
+
+
+async def _deleted(results: Results) -> None:
+    await store(results, TASK_ID, LINE)
+    async with results.loaded.client() as http:
+        assert (await http.delete(f"/tasks/{TASK_ID}")).status_code == 204
