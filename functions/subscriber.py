@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 import transcripts.starting  # noqa: F401 - before the other imports
 from transcripts import serving
-from transcripts.backends import Announce, open_announcer, open_documents
+from transcripts.backends import open_announcer, open_documents
 from transcripts.logs import Log, utc_now
-from transcripts.ports import Documents
+from transcripts.ports import Announce, Documents
 from transcripts.retry import Retrier
 from transcripts.settings import SubscriberSettings
 from transcripts.tasks.recorder import Recorder

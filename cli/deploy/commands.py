@@ -20,7 +20,7 @@ from cli.deploy.environment import Environment, load_environment
 from cli.deploy.errors import Refused, StepFailed
 from cli.deploy.package import build_package
 from cli.deploy.preflight import Checked, build_region_warning, check_all, check_tools
-from cli.deploy.programs import ask
+from cli.deploy.programs import capture
 from cli.deploy.shared_variables import fetch, share
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
@@ -121,7 +121,7 @@ def rollback(name: str, version: str, *, yes: bool) -> None:
     values = deployment.stored_values()
     with TemporaryDirectory() as folder:
         archive = Path(folder) / "functions.tar"
-        answer = ask(
+        answer = capture(
             *("git", "-C", str(ROOT), "archive", "--format=tar", f"--output={archive}"),
             *(version, "functions"),
         )

@@ -18,7 +18,7 @@ from cli.client.kept_messages import KeptFrom, KeptMessage
 from cli.commands import smoke, smoke_cloud
 from cli.commands.doctor import PUSHED
 from cli.deploy import secret_values
-from cli.deploy.programs import Result
+from cli.deploy.programs import Output
 from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.deploy.fake_programs import PROJECT, FakePrograms
 from tests.fakes import NOW
@@ -40,8 +40,11 @@ class Kept:
 
     def __init__(self, *messages: KeptMessage) -> None:
         self.messages = list(messages)
+        self.error: Exception | None = None
 
     async def read(self) -> Any:
+        if self.error is not None:
+            raise self.error
         for each in list(self.messages):
             yield each
 
@@ -59,7 +62,7 @@ class Deployment:
         self.server = server
         self.events = Kept(MESSAGE)
         self.kept = {source: Kept() for source in KeptFrom}
-        self._answers: list[tuple[str, Result]] = []
+        self._answers: list[tuple[str, Output]] = []
         self._runs = 0
         server.on("GET /tasks", Reply(200, TaskList([], None)))
         server.on("POST /submit/", error(400, "invalid_body", "Give one."))
@@ -84,7 +87,7 @@ class Deployment:
                 urls=urls | {"results": server.url},
             ),
         )
-        self._answers.append(("secrets versions access latest", Result(0, TOKEN, "")))
+        self._answers.append(("secrets versions access latest", Output(0, TOKEN, "")))
         self.job: dict[str, Any] = {
             "state": "ENABLED",
             "schedule": "*/15 * * * *",
@@ -106,9 +109,9 @@ class Deployment:
     def answer(self, words: str, content: Any, code: int = 0) -> None:
         """Prepare the answer to a gcloud command that begins so; the last one counts."""
         text = content if code else json.dumps(content)
-        self._answers.append((words.removeprefix("gcloud "), Result(code, text, text)))
+        self._answers.append((words.removeprefix("gcloud "), Output(code, text, text)))
 
-    def gcloud(self, *words: str) -> Result:
+    def gcloud(self, *words: str) -> Output:
         """Answer as gcloud does; a run of the scheduler's job leaves its time."""
         text = " ".join(words)
         if text.startswith("scheduler jobs run"):
@@ -269,13 +272,8 @@ def not_stored(deployed: Deployment) -> None:
 
 
 def no_login(deployed: Deployment) -> None:
-    class LoggedOut(Kept):
-        async def read(self) -> Any:
-            raise DefaultCredentialsError("none")
-            yield
-
-    deployed.events = LoggedOut()
-    deployed.kept[KeptFrom.DEAD] = LoggedOut()
+    for kept in (deployed.events, deployed.kept[KeptFrom.DEAD]):
+        kept.error = DefaultCredentialsError("none")
 
 
 DEPLOY = "make deploy ENV=production"
