@@ -85,7 +85,7 @@ def test_renormalize_adds_what_an_older_version_did_not_store(path: Path) -> Non
 
 def test_version_is_in_the_command_the_page_and_every_log_line(results: Results) -> None:
     """An operator compares the checkout with what is deployed."""
-    assert ok("--version").stdout == f"transcripts, version {VERSION}\n"
+    assert ok("--version").stdout == f"transcripts {VERSION}\n"
     page = do(_page(results))
     assert f'<meta name="generator" content="mavi-transcripts {VERSION}">' in page
     do(_deleted(results))
