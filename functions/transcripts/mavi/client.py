@@ -137,6 +137,13 @@ class _Answer(NamedTuple):
     retry_after_s: float
 
 
+class _Failure(NamedTuple):
+    """A request without an answer; ``never_sent`` tells that no byte can have reached Mavi."""
+
+    reason: str
+    never_sent: bool
+
+
 class _Threads:
     """A pool of threads; a caller waits for ``slots`` before it records its intent.
 
@@ -178,21 +185,32 @@ class MaviClient:
         self, asset_id: str, max_wait_s: float, before_send: BeforeSend
     ) -> SubmitAnswer:
         """Buy a transcript of an asset, with one request."""
-        return await self._limited(
-            "submit", max_wait_s, AnswerLost("timeout"), self._submit, asset_id, before_send
+        content = {"asset_id": asset_id}
+        answer = await self._limited(
+            "submit", max_wait_s, "POST", SUBMIT_PATH, content, before_send=before_send
         )
+        if isinstance(answer, _Failure):
+            return NotSent(answer.reason) if answer.never_sent else AnswerLost(answer.reason)
+        return self._heeded("submit", read_submit_answer(*answer))
 
     async def asset_state(self, asset_id: str, max_wait_s: float) -> AssetState | None:
         """Read the state of an asset; None if it could not be read now."""
-        answer = await self._limited("metadata", max_wait_s, None, self._asset_state, asset_id)
-        return None if isinstance(answer, RateLimited) else answer
+        path = f"/{quote(asset_id, safe='')}/metadata"
+        answer = await self._limited("metadata", max_wait_s, "GET", path)
+        if isinstance(answer, _Failure):
+            return None
+        state = self._heeded("metadata", read_metadata_answer(*answer))
+        return None if isinstance(state, RateLimited) else state
 
     async def delete(self, asset_id: str, max_wait_s: float) -> DeleteAnswer:
         """Delete an asset, which cannot be undone; one that is gone already is no error."""
-        unavailable: DeleteAnswer | None = DeleteAnswer.UNAVAILABLE
-        answer = await self._limited("delete", max_wait_s, unavailable, self._delete, asset_id)
-        if answer is not None:
-            return answer
+        path = f"/{quote(asset_id, safe='')}"
+        answer = await self._limited("delete", max_wait_s, "DELETE", path)
+        if isinstance(answer, _Failure):
+            return DeleteAnswer.UNAVAILABLE
+        found = read_delete_answer(answer.status, answer.body)
+        if found is not None:
+            return found
         # A 400 may be rate limiting, for this question too: only the same answer twice counts.
         for _ in range(2):
             if await self.asset_state(asset_id, max_wait_s) is not AssetState.MISSING:
@@ -201,9 +219,17 @@ class MaviClient:
 
     async def signed_url(self, filename: str, max_wait_s: float) -> UploadAnswer:
         """Make an asset, and get the address its bytes go to."""
-        return await self._limited(
-            "signed_url", max_wait_s, Unreachable(), self._signed_url, filename
+        content = {"original_filename": clean_filename(filename)}
+        answer = await self._limited(
+            "signed_url", max_wait_s, "POST", "/upload/signed-url", content
         )
+        if isinstance(answer, _Failure):
+            return Unreachable()
+        found = self._heeded("signed_url", read_upload_answer(*answer))
+        # Recordings are not sent in clear text; a fake Mavi on this machine is http, too.
+        if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
+            return found if self._base_url.startswith("http://") else None
+        return found
 
     async def send(self, url: str, file: File) -> Sent:
         """Send with POST, which Mavi documents, then with PUT, which signed addresses usually want.
@@ -214,7 +240,11 @@ class MaviClient:
         """
         for method in self._send_methods:
             async with self._uploads.slots, self._rate_limiters["send"].slot(float("inf")):
-                sent = await self._uploads.run(self._send, method, url, file)
+                answer = await self._uploads.run(self._stream, method, url, file, _NoKey())
+            if isinstance(answer, _Failure):
+                sent = Sent.UNREACHABLE if answer.never_sent else Sent.INTERRUPTED
+            else:
+                sent = read_sent_answer(answer.status)
             others = [each for each in SEND_METHODS if each != method]
             if sent is Sent.ACCEPTED:
                 self._send_methods = (method, *others)
@@ -226,102 +256,60 @@ class MaviClient:
 
     async def upload(self, file: File, max_wait_s: float) -> UploadAnswer:
         """Make an asset of a file in one request."""
+        url = f"{self._base_url}/upload"
         async with self._uploads.slots, self._rate_limiters["upload"].slot(max_wait_s):
-            answer = await self._uploads.run(self._upload, file)
-        self._hold_off("upload", answer)
-        return answer
+            answer = await self._uploads.run(self._stream, "POST", url, file, self._auth)
+        if isinstance(answer, _Failure):
+            return Unreachable() if answer.never_sent else None
+        return self._heeded("upload", read_upload_answer(*answer))
 
     async def _limited(
         self,
         endpoint: str,
         max_wait_s: float,
-        late: A,
-        call: Callable[[str], A],
-        argument: str,
+        method: str,
+        path: str,
+        content: dict[str, str] | None = None,
+        *,
         before_send: BeforeSend | None = None,
-    ) -> A:
-        """Make a call in its slot, and return ``late`` if it takes too long."""
+    ) -> _Answer | _Failure:
+        """Make a call in its slot."""
         slot = self._rate_limiters[endpoint].slot(max_wait_s, before_send)
         async with self._calls.slots, slot:
             try:
                 async with asyncio.timeout(self._call_within_s):
-                    answer = await self._calls.run(call, argument)
+                    return await self._calls.run(self._call, method, path, content)
             except TimeoutError:
-                return late
-        self._hold_off(endpoint, answer)
-        return answer
+                return _Failure("timeout", never_sent=False)
+            except FAILURES as error:
+                return _Failure(_reason(error), _never_sent(error))
 
-    def _hold_off(self, endpoint: str, answer: object) -> None:
-        """Give no slot of an endpoint in the time that Mavi asks for."""
+    def _heeded(self, endpoint: str, answer: A) -> A:
+        """Return an answer, and give no slot of its endpoint in the time that Mavi asks for."""
         if isinstance(answer, RateLimited):
             self._rate_limiters[endpoint].hold_off(answer.retry_after_s)
+        return answer
 
-    def _submit(self, asset_id: str) -> SubmitAnswer:
+    def _stream(self, method: str, url: str, file: File, auth: AuthBase) -> _Answer | _Failure:
+        """Send a file, with POST as a form, while the next bytes of it are read."""
         try:
-            answer = self._call("POST", SUBMIT_PATH, {"asset_id": asset_id})
+            with ReadAhead(file.open(), file.size) as blocks, requests.Session() as session:
+                body = (
+                    MultipartFile(blocks, file.size, file.filename, uuid4().hex)
+                    if method == "POST"
+                    else SizedFile(blocks, file.size)
+                )
+                return _request(
+                    session,
+                    method,
+                    url,
+                    data=body,
+                    headers={"Content-Type": body.content_type},
+                    auth=auth,
+                    timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
+                )
         except FAILURES as error:
-            reason = _reason(error)
-            return NotSent(reason) if _never_sent(error) else AnswerLost(reason)
-        return read_submit_answer(*answer)
-
-    def _asset_state(self, asset_id: str) -> AssetState | RateLimited | None:
-        try:
-            answer = self._call("GET", f"/{quote(asset_id, safe='')}/metadata")
-        except FAILURES:
-            return None
-        return read_metadata_answer(*answer)
-
-    def _delete(self, asset_id: str) -> DeleteAnswer | None:
-        try:
-            answer = self._call("DELETE", f"/{quote(asset_id, safe='')}")
-        except FAILURES:
-            return DeleteAnswer.UNAVAILABLE
-        return read_delete_answer(answer.status, answer.body)
-
-    def _signed_url(self, filename: str) -> UploadAnswer:
-        content = {"original_filename": clean_filename(filename)}
-        try:
-            answer = self._call("POST", "/upload/signed-url", content)
-        except FAILURES:
-            return Unreachable()
-        found = read_upload_answer(*answer)
-        # Recordings are not sent in clear text; a fake Mavi on this machine is http, too.
-        if isinstance(found, SignedUrl) and not found.url.startswith("https://"):
-            return found if self._base_url.startswith("http://") else None
-        return found
-
-    def _send(self, method: str, url: str, file: File) -> Sent:
-        try:
-            answer = self._stream(method, url, file, form=method == "POST", auth=_NoKey())
-        except FAILURES as error:
-            return Sent.UNREACHABLE if _never_sent(error) else Sent.INTERRUPTED
-        return read_sent_answer(answer.status)
-
-    def _upload(self, file: File) -> UploadAnswer:
-        url = f"{self._base_url}/upload"
-        try:
-            answer = self._stream("POST", url, file, form=True, auth=self._auth)
-        except FAILURES as error:
-            return Unreachable() if _never_sent(error) else None
-        return read_upload_answer(*answer)
-
-    def _stream(self, method: str, url: str, file: File, *, form: bool, auth: AuthBase) -> _Answer:
-        """Send a file, as a form or bare, while the next bytes of it are read."""
-        with ReadAhead(file.open(), file.size) as blocks, requests.Session() as session:
-            body = (
-                MultipartFile(blocks, file.size, file.filename, uuid4().hex)
-                if form
-                else SizedFile(blocks, file.size)
-            )
-            return _request(
-                session,
-                method,
-                url,
-                data=body,
-                headers={"Content-Type": body.content_type},
-                auth=auth,
-                timeout=(CONNECT_TIMEOUT_S, UPLOAD_TIMEOUT_S),
-            )
+            return _Failure(_reason(error), _never_sent(error))
 
     def _call(self, method: str, path: str, content: dict[str, str] | None = None) -> _Answer:
         # Each call has a new connection: if the server has closed a kept one, the error looks like

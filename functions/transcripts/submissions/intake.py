@@ -15,15 +15,6 @@ from transcripts.ports import SubmitQueue
 from transcripts.settings import ObjectLimits
 from transcripts.submissions import claims
 from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.claims import (
-    AlreadyBought,
-    AlreadyRejected,
-    BoughtAndDeleted,
-    EnqueueDecision,
-    PurchaseRequest,
-    PurchaseUnknown,
-    Queued,
-)
 from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAssets, SubmitObject
 from transcripts.submissions.submission import submission_id_of_object
@@ -64,7 +55,7 @@ class Intake:
         bind(submission_id=submission_id_of_object(stored.uri, stored.generation))
         if isinstance(media, RejectReason):
             submission_id = submission_id_of_object(stored.uri, stored.generation)
-            purchase = PurchaseRequest(
+            purchase = claims.PurchaseRequest(
                 submission_id, self._clock(), labels=labels, source=_source(stored)
             )
             if await self._ledger.reject(purchase, media):
@@ -103,10 +94,10 @@ class Intake:
         """Enqueue the assets that a caller lists; raises ``TransientError`` if every one failed."""
         slots = asyncio.Semaphore(CONCURRENCY)
 
-        async def enqueue(asset_id: str) -> tuple[str, EnqueueDecision | TransientError]:
+        async def enqueue(asset_id: str) -> tuple[str, claims.EnqueueDecision | TransientError]:
             async with slots:
                 try:
-                    purchase = PurchaseRequest(
+                    purchase = claims.PurchaseRequest(
                         await self._ledger.submission_id_of(asset_id),
                         self._clock(),
                         asset_id=asset_id,
@@ -132,7 +123,9 @@ class Intake:
             )
         return result
 
-    async def _enqueue_once(self, purchase: PurchaseRequest) -> tuple[str, EnqueueDecision]:
+    async def _enqueue_once(
+        self, purchase: claims.PurchaseRequest
+    ) -> tuple[str, claims.EnqueueDecision]:
         """Enqueue a purchase, or that of the same recording; returns its submission too."""
         while True:
             try:
@@ -140,12 +133,12 @@ class Intake:
             except DuplicateSubmission as duplicate:
                 same = replace(purchase, submission_id=duplicate.submission_id)
                 decision = await self._enqueue(same)
-                if not isinstance(decision, AlreadyRejected):
+                if not isinstance(decision, claims.AlreadyRejected):
                     return same.submission_id, decision
 
-    async def _enqueue(self, purchase: PurchaseRequest) -> EnqueueDecision:
+    async def _enqueue(self, purchase: claims.PurchaseRequest) -> claims.EnqueueDecision:
         decision = await self._ledger.enqueue(purchase)
-        if isinstance(decision, Queued):
+        if isinstance(decision, claims.Queued):
             queued = decision.submission
             await self._queue.enqueue(queued.queue_task_name, queued.submission_id)
         return decision
@@ -158,7 +151,7 @@ class Intake:
         *,
         retry_rejected: bool,
         force: bool = False,
-    ) -> PurchaseRequest:
+    ) -> claims.PurchaseRequest:
         """Return the purchase of an object, or of the asset that its metadata name."""
         if isinstance(media, KnownAsset):
             submission_id = await self._ledger.submission_id_of(media.asset_id)
@@ -167,7 +160,7 @@ class Intake:
             submission_id = submission_id_of_object(stored.uri, stored.generation)
             asset_id, filename = None, media.filename
             recording = recording_id(stored, any_name=self._limits.match_content)
-        return PurchaseRequest(
+        return claims.PurchaseRequest(
             submission_id,
             self._clock(),
             asset_id=asset_id,
@@ -180,17 +173,17 @@ class Intake:
         )
 
 
-def _add(result: EnqueueResult, submission_id: str, decision: EnqueueDecision) -> None:
-    if not isinstance(decision, PurchaseUnknown) and decision.submission.labels:
+def _add(result: EnqueueResult, submission_id: str, decision: claims.EnqueueDecision) -> None:
+    if not isinstance(decision, claims.PurchaseUnknown) and decision.submission.labels:
         result.labels[submission_id] = decision.submission.labels
     match decision:
-        case Queued():
+        case claims.Queued():
             result.queued.append(submission_id)
-        case AlreadyBought():
+        case claims.AlreadyBought():
             result.duplicates.append(submission_id)
-        case BoughtAndDeleted():
+        case claims.BoughtAndDeleted():
             result.deleted.append(submission_id)
-        case PurchaseUnknown() | AlreadyRejected():
+        case claims.PurchaseUnknown() | claims.AlreadyRejected():
             result.unknown.append(submission_id)
 
 

@@ -20,13 +20,6 @@ from transcripts.ports import ABSENT, Documents, Read, Snapshot, T, Version, Wri
 from transcripts.retention import expiry
 from transcripts.retry import Retrier
 from transcripts.submissions import claims, transitions
-from transcripts.submissions.claims import (
-    Change,
-    ClaimDecision,
-    EnqueueDecision,
-    EraseDecision,
-    PurchaseRequest,
-)
 from transcripts.submissions.submission import (
     OPEN,
     AssetOwner,
@@ -49,7 +42,7 @@ D = TypeVar("D")
 
 PERSIST_PAUSE_S: Final = 1.0
 
-_Decide = Callable[[Submission | None, SpendCounter | None], Change[D]]
+_Decide = Callable[[Submission | None, SpendCounter | None], claims.Change[D]]
 
 
 class DuplicateSubmission(Exception):
@@ -93,7 +86,7 @@ class Ledger:
         found = await self._retrier.run(lambda: self._read(read))
         return found.value.submission_id if found else submission_id_of_asset(asset_id)
 
-    async def claim(self, request: PurchaseRequest) -> ClaimDecision:
+    async def claim(self, request: claims.PurchaseRequest) -> claims.ClaimDecision:
         """Give the request the lease of its entry, if it may buy now."""
         return await self._change(
             request.submission_id,
@@ -101,7 +94,7 @@ class Ledger:
             spend_day=request.day if request.cap_per_day else None,
         )
 
-    async def enqueue(self, request: PurchaseRequest) -> EnqueueDecision:
+    async def enqueue(self, request: claims.PurchaseRequest) -> claims.EnqueueDecision:
         """Record that a purchase is queued, unless there is nothing to buy.
 
         Raises ``DuplicateSubmission`` instead of beginning a second purchase of a recording.
@@ -111,7 +104,7 @@ class Ledger:
         )
 
     async def reject(
-        self, request: PurchaseRequest, reason: str, duplicate_of: str | None = None
+        self, request: claims.PurchaseRequest, reason: str, duplicate_of: str | None = None
     ) -> bool:
         """Record a rejected purchase that has no entry yet; tells whether it had none."""
         return await self._change(
@@ -144,7 +137,7 @@ class Ledger:
             submission_id, lambda current, _: claims.redact(current, task_id, self._clock())
         )
 
-    async def erase(self, submission_id: str, deleted: Collection[str]) -> EraseDecision:
+    async def erase(self, submission_id: str, deleted: Collection[str]) -> claims.EraseDecision:
         """Remove what is personal from an entry, of whose tasks ``deleted`` are deleted."""
         return await self._change(
             submission_id, lambda current, _: claims.erase(current, deleted, self._clock())
@@ -189,11 +182,11 @@ class Ledger:
         """
         written: Submission | None = None
 
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+        def decide(current: Submission | None, _: SpendCounter | None) -> claims.Change[Submission]:
             nonlocal written
             if written is not None and current is not None and _same(current, written):
                 # The commit happened although its acknowledgement was lost.
-                return Change(current)
+                return claims.Change(current)
             written = transitions.apply(current, lease_id, event, self._clock(), facts)
             return claims.recorded(current, written)
 
@@ -207,10 +200,10 @@ class Ledger:
         ``task`` is the submission's side of the task, merged in the same commit.
         """
 
-        def decide(current: Submission | None, _: SpendCounter | None) -> Change[Submission]:
+        def decide(current: Submission | None, _: SpendCounter | None) -> claims.Change[Submission]:
             moment = task.submitted_at or self._clock()
             entry = transitions.accept(current, leased, moment, task.task_id)
-            return Change(entry, entry)
+            return claims.Change(entry, entry)
 
         return await self._persist(
             lambda: self._change(leased.submission_id, decide, task=task), within

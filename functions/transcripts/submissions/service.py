@@ -18,20 +18,8 @@ from transcripts.errors import (
     TransientError,
 )
 from transcripts.logs import Log, bind
+from transcripts.submissions import claims
 from transcripts.submissions.answers import Receipt, RunResult
-from transcripts.submissions.claims import (
-    DUPLICATE_ASSET,
-    LEASED_RETRY_AFTER_S,
-    AlreadyBought,
-    AlreadyRejected,
-    BoughtAndDeleted,
-    InProgress,
-    LeaseGranted,
-    NotFound,
-    OverSpendCap,
-    PurchaseRequest,
-    PurchaseUnknown,
-)
 from transcripts.submissions.lease import Lease
 from transcripts.submissions.ledger import DuplicateSubmission, Ledger
 from transcripts.submissions.requests import SubmitAsset
@@ -122,7 +110,7 @@ class SubmissionService:
 
     async def _submit(self, submission_id: str, request: SubmitAsset) -> Receipt:
         decision = await self._ledger.claim(
-            PurchaseRequest(
+            claims.PurchaseRequest(
                 submission_id,
                 self._clock(),
                 self._new_lease_id(),
@@ -133,24 +121,24 @@ class SubmissionService:
             )
         )
         match decision:
-            case AlreadyBought(submission):
+            case claims.AlreadyBought(submission):
                 return Receipt(
                     submission.task_id or "",
                     submission_id,
                     duplicate=True,
                     labels=submission.labels,
                 )
-            case LeaseGranted(submission):
+            case claims.LeaseGranted(submission):
                 return await self._call(Lease(self._ledger, submission, self._log), request)
-            case BoughtAndDeleted():
+            case claims.BoughtAndDeleted():
                 raise SubmissionError("transcript_deleted")
-            case InProgress(retry_after_s):
+            case claims.InProgress(retry_after_s):
                 raise SubmissionError("submission_in_progress", retry_after_s=retry_after_s)
-            case PurchaseUnknown(reason):
+            case claims.PurchaseUnknown(reason):
                 raise SubmissionError("submit_unknown", status=409, details={"reason": reason})
-            case OverSpendCap(retry_after_s):
+            case claims.OverSpendCap(retry_after_s):
                 raise SubmissionError("budget_exhausted", retry_after_s=retry_after_s)
-            case NotFound() | AlreadyRejected():
+            case claims.NotFound() | claims.AlreadyRejected():
                 raise AssertionError("a request names its asset and retries what was rejected")
 
     async def _call(self, lease: Lease, request: SubmitAsset) -> Receipt:
@@ -163,11 +151,13 @@ class SubmissionService:
             return await self._submitter.submit(lease, request.asset_id, DIRECT)
         except DuplicateSubmission as duplicate:
             # An upload got this asset id meanwhile: its submission buys the asset.
-            await self._submitter.reject(lease, DUPLICATE_ASSET, other=duplicate.submission_id)
+            await self._submitter.reject(
+                lease, claims.DUPLICATE_ASSET, other=duplicate.submission_id
+            )
             return await self._submit(duplicate.submission_id, request)
         except LeaseLost as error:
             raise SubmissionError(
-                "submission_in_progress", retry_after_s=LEASED_RETRY_AFTER_S
+                "submission_in_progress", retry_after_s=claims.LEASED_RETRY_AFTER_S
             ) from error
         except TransientError:
             # Nothing was sent. If the store is down, the lease is not released but expires.
@@ -176,7 +166,7 @@ class SubmissionService:
 
     async def _run(self, submission_id: str) -> RunResult:
         decision = await self._ledger.claim(
-            PurchaseRequest(
+            claims.PurchaseRequest(
                 submission_id,
                 self._clock(),
                 self._new_lease_id(),
@@ -185,22 +175,22 @@ class SubmissionService:
             )
         )
         match decision:
-            case LeaseGranted(submission):
+            case claims.LeaseGranted(submission):
                 return await self._work(Lease(self._ledger, submission, self._log))
-            case AlreadyBought(submission):
+            case claims.AlreadyBought(submission):
                 # The run before this one may have died before it told of an early result.
                 await self._submitter.announce_early(self._ledger, submission.task_id or "")
                 return RunResult.of(submission)
-            case BoughtAndDeleted(submission) | AlreadyRejected(submission):
+            case claims.BoughtAndDeleted(submission) | claims.AlreadyRejected(submission):
                 return RunResult.of(submission)
-            case PurchaseUnknown(reason):
+            case claims.PurchaseUnknown(reason):
                 return RunResult(submission_id, State.SUBMIT_UNKNOWN, reason=reason)
-            case NotFound():
+            case claims.NotFound():
                 self._log.warning("not_on_record", submission_id=submission_id)
                 return RunResult(submission_id, State.REJECTED, reason="not_on_record")
-            case InProgress(retry_after_s):
+            case claims.InProgress(retry_after_s):
                 raise RetryLater("Another instance holds the lease.", retry_after_s=retry_after_s)
-            case OverSpendCap(_, state):
+            case claims.OverSpendCap(_, state):
                 # The sweep enqueues it again after midnight: a retried task would block others.
                 self._log.warning("budget_exhausted", submission_id=submission_id)
                 return RunResult(submission_id, state, reason="budget_exhausted")
@@ -213,8 +203,10 @@ class SubmissionService:
                 await self._submitter.submit(lease, asset_id, FROM_QUEUE)
         except DuplicateSubmission as duplicate:
             # Mavi returned an asset id that another submission has: that one buys it.
-            await self._submitter.reject(lease, DUPLICATE_ASSET, other=duplicate.submission_id)
-            return RunResult.of(lease.entry, DUPLICATE_ASSET)
+            await self._submitter.reject(
+                lease, claims.DUPLICATE_ASSET, other=duplicate.submission_id
+            )
+            return RunResult.of(lease.entry, claims.DUPLICATE_ASSET)
         except (UploadFailed, ObjectNotFound) as error:
             await self._submitter.reject(lease, error.code)
             return RunResult.of(lease.entry, error.code)

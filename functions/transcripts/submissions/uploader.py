@@ -263,7 +263,7 @@ class Uploader:
 class _OpenedObject:
     """An open object, of which only the first bytes are in memory.
 
-    Who calls ``open`` closes it; if ``is_used`` is false, nobody has called it.
+    The caller of ``open`` closes what it returns. ``is_used`` tells whether ``open`` was called.
     """
 
     def __init__(self, source: ObjectSource, stored: StoredObject) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 from unicodedata import normalize
 
@@ -58,25 +59,17 @@ class Spoken(NamedTuple):
     character_count: int
 
 
+@dataclass(slots=True)
 class _SpeakerTotals:
-    """The running sums of one speaker."""
+    """The running sums of one speaker, who has spoken until ``until_s``."""
 
-    __slots__ = (
-        "first_start_s",
-        "id",
-        "name",
-        "segment_count",
-        "talk_time_s",
-        "until_s",
-        "word_count",
-    )
-
-    def __init__(self, number: int, name: str, first_start_s: float) -> None:
-        self.id = f"s{number}"
-        self.name = name
-        self.first_start_s = self.until_s = first_start_s
-        self.segment_count = self.word_count = 0
-        self.talk_time_s = 0.0
+    id: str
+    name: str
+    first_start_s: float
+    until_s: float
+    segment_count: int = 0
+    word_count: int = 0
+    talk_time_s: float = 0.0
 
 
 class _Speakers:
@@ -98,7 +91,7 @@ class _Speakers:
             if found is not None:
                 return found
         if found is None:
-            found = _SpeakerTotals(len(self.by_key) + 1, spelling, start_s)
+            found = _SpeakerTotals(f"s{len(self.by_key) + 1}", spelling, start_s, start_s)
             self.by_key[key] = found
         self.by_spelling[spelling] = found
         return found

@@ -162,8 +162,8 @@ class TaskStore:
         *earlier, last = _commits(_page_writes(task, pages))
         for writes in earlier:
             await self.documents.commit(*writes)
-        flip = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
-        await self.documents.commit(*last, flip)
+        task_write = Write(task_path(task.task_id), task, merged.changed, expect=current.version)
+        await self.documents.commit(*last, task_write)
 
     async def read_head(self, task_id: str) -> Snapshot[Task] | None:
         """Return what decisions need of a task; None if it is absent or deleted."""
@@ -236,8 +236,8 @@ def result_writes(merged: Merge, raw: bytes, version: Version) -> list[list[Writ
     """
     task, pages = paginate(merged.task)
     *earlier, last = _commits([*_page_writes(task, pages), *_raw_writes(task, raw)])
-    flip = Write(task_path(task.task_id), task, merged.changed, expect=version)
-    return [*earlier, [*last, flip]]
+    task_write = Write(task_path(task.task_id), task, merged.changed, expect=version)
+    return [*earlier, [*last, task_write]]
 
 
 def _raw_writes(result: Task, raw: bytes) -> list[Write]:
