@@ -38,10 +38,12 @@ _COLORS: Final = {
 
 
 def clean(text: str) -> str:
-    """Replace control characters: text from a recording must not steer the terminal."""
+    """Replace control characters, which steer a terminal, and surrogates, which no text has."""
     if text.isprintable():
         return text
-    return "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
+    return "".join(
+        "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") else char for char in text
+    )
 
 
 def colored(word: str, width: int = 0) -> str:

@@ -17,7 +17,7 @@ from transcripts import serving
 from transcripts.backends import open_announcer, open_documents, open_objects, open_queue
 from transcripts.errors import RequestError
 from transcripts.logs import Log, utc_now
-from transcripts.mavi.client import MaviClient, Provider
+from transcripts.mavi.client import MaviApi, MaviClient
 from transcripts.ports import Announce, Documents, ObjectSource, SubmitQueue
 from transcripts.retry import Retrier
 from transcripts.settings import SubmitSettings
@@ -43,7 +43,7 @@ def compose(  # noqa: PLR0913 - every part of the function, each by its name
     documents: Documents,
     objects: ObjectSource,
     queue: SubmitQueue,
-    provider: Provider,
+    provider: MaviApi,
     log: Log,
     retrier: Retrier,
     clock: Callable[[], datetime] = utc_now,

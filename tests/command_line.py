@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import threading
@@ -10,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, cast
 
 import click
 import msgspec
+import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 
+from cli.local.state import LocalStack, write_state
 from cli.main import main
 from tests.description import check_answer
 from transcripts.errors import ErrorAnswer, ErrorContent
@@ -161,6 +165,23 @@ class ScriptedServer:
             self._server.shutdown()
             thread.join()
             self._server.server_close()
+
+
+def use_as_stack(server: ScriptedServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands take a server for every part of a local stack, in a folder of their own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    stack = LocalStack(
+        pid=os.getpid(),
+        backend="embedded",
+        data_dir=str(folder),
+        urls={"results": server.url, "submit": server.url},
+        bucket="uploads",
+        bucket_url=server.url,
+        callback_url="",
+    )
+    write_state(folder / "stack.json", stack)
+    monkeypatch.setenv("TRANSCRIPTS_STACK", str(folder / "stack.json"))
 
 
 @contextmanager

@@ -184,7 +184,7 @@ class PubSubKept(KeptMessages):
                     yield KeptMessage(
                         found.message_id,
                         Message(bytes(found.data), dict(found.attributes)),
-                        found.publish_time.astimezone(UTC),
+                        datetime.fromtimestamp(found.publish_time.timestamp(), UTC),
                         item.ack_id,
                     )
                     quiet_since = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from cli.client.api import Answer, Api
-from cli.client.uploads import object_name
+from cli.client.uploads import DIGEST_CHARS, Content, object_name, read_content
 from cli.failures import ApiError, ExitCode, Failure
 from cli.output import clean, local_time, note, source_of
 from transcripts.ids import usable_id
@@ -156,7 +157,7 @@ def find(api: Api, subject: str) -> Found:
     for the beginning of several ids, ``ApiError`` and ``Unreachable``.
     """
     if subject.startswith(_OBJECT_PREFIX):
-        uri, _, generation = subject.partition("#")
+        uri, generation = split_generation(subject)
         fitting = [
             each
             for each in _submissions(api, "uri", uri)
@@ -167,16 +168,28 @@ def find(api: Api, subject: str) -> Found:
         return _by_asset(api, subject)
     path = Path(subject)
     if path.is_file():
-        name = object_name(path)
-        fitting = _submissions(api, "name", name.partition("/")[0])
-        if not fitting and api.target.bucket:
-            # Entries of an older version lack what a search finds.
-            fitting = _submissions(api, "uri", f"{_OBJECT_PREFIX}{api.target.bucket}/{name}")
-        if fitting:
-            return _newest(api, subject, fitting)
+        found = find_content(api, subject, path.name, read_content(path))
+        if found is not None:
+            return found
     elif usable_id(subject):
         return _by_id(api, subject)
     return replace(_newest(api, subject, _submissions(api, "name", path.name)), by_name=True)
+
+
+def find_content(api: Api, subject: str, file_name: str, content: Content) -> Found | None:
+    """Return what is known of a file with this content, whatever its name was, or None."""
+    fitting = _submissions(api, "name", content.sha256[:DIGEST_CHARS])
+    if not fitting and api.target.bucket:
+        # Entries of an older version lack what a search finds.
+        name = object_name(file_name, content)
+        fitting = _submissions(api, "uri", f"{_OBJECT_PREFIX}{api.target.bucket}/{name}")
+    return _newest(api, subject, fitting) if fitting else None
+
+
+def split_generation(address: str) -> tuple[str, str | None]:
+    """Split ``gs://bucket/object#generation``; an object's name may have the sign too."""
+    match = re.fullmatch(r"(gs://.+)#([0-9]{1,20})", address)
+    return (match[1], match[2]) if match else (address, None)
 
 
 def find_result(api: Api, subject: str) -> Found:

@@ -2,100 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
 
 import click
 
-from cli.client.api import Api, open_api
+from cli.client.api import open_api
+from cli.client.recordings import refusal, walk
+from cli.client.submitting import LEFT_OUT, NEW, Input, Item, Submitter, not_taken
 from cli.client.target import Choice
-from cli.client.uploads import LABEL_PREFIX, Bucket, Progress, object_name, open_bucket
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
-from cli.options import SUBJECT, json_option, target_options
-from cli.output import clean, note, print_json
-from transcripts.submissions.answers import EnqueueResult, Receipt
-from transcripts.submissions.requests import MAX_ASSETS, RequestBody
-from transcripts.submissions.submission import State, submission_id_of_object
-
-
-class _Item(NamedTuple):
-    """One submission, or an error instead. ``watch`` is the subject to follow."""
-
-    input: str
-    watch: str
-    submission_id: str | None = None
-    task_id: str | None = None
-    state: str = "queued"
-    duplicate: bool = False
-    error: str | None = None
-    reason: str | None = None
-    """The stable code of the error."""
-
-
-NOT_ENQUEUED: Final = ("It was not enqueued. Submit it again.", "not_enqueued")
-
-
-def _failed(text: str, error: str, reason: str, submission_id: str | None = None) -> _Item:
-    """Return an input that was not submitted; its ``state`` names an end that the ledger knows."""
-    state = reason if submission_id else "failed"
-    watch = submission_id or text
-    return _Item(text, watch, submission_id, state=state, error=error, reason=reason)
+from cli.options import SUBJECT, json_option, target_options, yes_option
+from cli.output import clean, clock, confirm, note, print_json
+from transcripts.ids import usable_labels
+from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE, cost
 
 
 @click.command("submit")
 @click.argument("inputs", metavar="FILE|gs://…|re_…", nargs=-1, required=True, type=SUBJECT)
+@click.option("--recursive", "-r", is_flag=True, help="Submit the media below each folder.")
 @click.option("--watch", is_flag=True, help="Wait for the results.")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Of --watch.")
 @click.option("--label", "label_texts", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
-@click.option("--force", is_flag=True, help="Buy again what was bought before.")
+@click.option("--force", is_flag=True, help="Buy again what was bought before, and pay again.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be bought, and for how much.")
 @click.option(
     "--bucket", envvar="TRANSCRIPTS_BUCKET", metavar="NAME", help="Upload to this bucket."
 )
 @click.option("--submit-url", envvar="TRANSCRIPTS_SUBMIT_URL", metavar="URL", help="With --url.")
+@yes_option
 @json_option
 @target_options
 @click.pass_context
-def submit_command(
+def submit_command(  # noqa: PLR0913 - click gives each option by its name
     context: click.Context,
     *,
     inputs: tuple[str, ...],
+    recursive: bool,
     watch: bool,
     timeout_s: float | None,
     label_texts: tuple[str, ...],
     force: bool,
+    dry_run: bool,
+    yes: bool,
     as_json: bool,
     choice: Choice,
 ) -> None:
     """Upload files and submit them, or objects and assets.
 
-    A file is uploaded under a name made from its content, so submitting it again pays nothing.
+    A recording is known by its content, so submitting it again, under any name, pays nothing.
+    --force buys it again; it says what that costs, and asks. Files that are no media are left out.
     """
     labels = _labels(label_texts)
-    for text in inputs:
-        _check_input(text)
+    inputs_ = list(_inputs(inputs, recursive=recursive))
+    taken = [each for each in inputs_ if isinstance(each, Input)]
     api = open_api(choice)
-    items: list[_Item] = []
-    try:
-        for item in _Submitter(api, choice, labels, force=force).submit(dict.fromkeys(inputs)):
-            items.append(item)
-            if not as_json:
-                _print(item)
-            elif watch:
-                print_json(item._asdict(), lines=True)
-    finally:
-        # Also after Ctrl-C: what was bought until then is never hidden.
-        if as_json and not watch:
-            print_json({"submissions": [item._asdict() for item in items]})
-    good = [item for item in items if item.error is None]
+    submitter = Submitter(api, choice.bucket, labels, force=force)
+    report = _Report(as_json, watch and not dry_run, _estimated if dry_run else _submitted)
+    for each in inputs_:
+        if isinstance(each, Item):
+            report.add(each)
+    if dry_run:
+        for item in submitter.estimate(taken):
+            report.add(item)
+        report.end()
+        note(f"Nothing was uploaded or bought. It would be: {_price(report.items)}.")
+        _fail_if_one_failed(report.items, "Not everything can be submitted.")
+        return
+    if force and taken and not yes:
+        estimates = list(submitter.estimate(taken))
+        for item in estimates:
+            note((item.error and f"{item.input}  {item.error}") or _estimated(item))
+        confirm(f"Buy {_price(estimates)}?", yes=False)
+    _submit(submitter, taken, report, force=force)
+    good = [item for item in report.items if item.error is None]
     code = ExitCode.OK
     if watch and good:
-        names = {item.watch: item.input for item in good}
+        names = {item.subject: item.input for item in good}
         code = Watch(api, list(names), timeout_s, as_json, names, is_new=True).run()
-    if len(good) < len(items):
-        raise Failure("Not everything was submitted. The lines above say why.")
+    _fail_if_one_failed(report.items, "Not everything was submitted.")
     context.exit(code)
 
 
@@ -103,140 +90,112 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
     labels = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not key or not equals:
+        if not key or not equals or not usable_labels({key: value}):
             raise Failure(f"--label {text} is not KEY=VALUE.", ExitCode.USAGE)
         labels[key] = value
     return labels
 
 
-def _check_input(text: str) -> None:
-    if text.startswith(("gs://", "re_")) and not Path(text).exists():
-        return
-    path = Path(text)
-    if path.is_dir():
-        raise Failure(f"{text} is a folder. Name its files: {text}/*", ExitCode.USAGE)
-    if not path.is_file():
-        raise Failure(
-            f"{text} is no file here, no gs:// address and no asset id (re_…).", ExitCode.USAGE
-        )
-    if not path.stat().st_size:
-        raise Failure(f"{text} is empty.", ExitCode.USAGE)
-
-
-class _Submitter:
-    """Submits each input in its own way."""
-
-    def __init__(self, api: Api, choice: Choice, labels: dict[str, str], *, force: bool) -> None:
-        self._api = api
-        self._choice = choice
-        self._labels = labels
-        self._force = force
-        self._bucket: Bucket | None = None
-
-    def submit(self, inputs: Collection[str]) -> Iterator[_Item]:
-        """Yield what became of each input as it ends; one that fails does not stop the others."""
-        files = [text for text in inputs if Path(text).is_file()]
-        objects = [text for text in inputs if text not in files and text.startswith("gs://")]
-        assets = [text for text in inputs if text not in files and text not in objects]
-        requests: list[tuple[list[str], Callable[[], list[_Item]]]] = [
-            *(([text], partial(self._file, text)) for text in files),
-            *(([text], partial(self._object, text)) for text in objects),
-        ]
-        if len(assets) == 1:
-            requests.append((assets, partial(self._asset, assets[0])))
-        else:
-            batches = (assets[at : at + MAX_ASSETS] for at in range(0, len(assets), MAX_ASSETS))
-            requests += ((batch, partial(self._assets, batch)) for batch in batches)
-        for texts, request in requests:
-            try:
-                yield from request()
-            except Failure as error:
-                for text in texts:
-                    yield _failed(text, error.message, error.reason)
-            except UnicodeError:
-                yield _failed(texts[0], "Its name is not UTF-8. Rename it.", "bad_name")
-
-    def _file(self, text: str) -> list[_Item]:
+def _inputs(texts: Sequence[str], *, recursive: bool) -> Iterator[Input | Item]:
+    """Yield what is submitted, and files that are not taken; raises ``Failure`` for neither."""
+    for text in dict.fromkeys(texts):
         path = Path(text)
-        name = object_name(path)
-        metadata = {f"{LABEL_PREFIX}{key}": value for key, value in self._labels.items()}
-        if self._bucket is None:
-            self._bucket = open_bucket(self._api.target, self._choice.bucket)
-        with Progress(clean(path.name), path.stat().st_size) as progress:
-            uploaded = self._bucket.upload(path, name, metadata, progress.at)
-        if uploaded.existed or self._force:
-            # The event of an object comes once. A repetition asks submit itself.
-            if uploaded.existed:
-                note(f"{clean(path.name)} is in the bucket already, and is not uploaded again.")
-            return [item._replace(input=text) for item in self._object(uploaded.uri)]
-        submission_id = submission_id_of_object(uploaded.uri, uploaded.generation or "")
-        return [_Item(text, submission_id, submission_id)]
-
-    def _object(self, uri: str) -> list[_Item]:
-        body = RequestBody(uri=uri, labels=self._labels, force=self._force)
-        return [_queued(uri, self._api.submit(body, EnqueueResult))]
-
-    def _asset(self, asset_id: str) -> list[_Item]:
-        body = RequestBody(asset_id=asset_id, labels=self._labels, force=self._force)
-        answer = self._api.submit(body, Receipt)
-        item = _Item(
-            asset_id,
-            answer.task_id,
-            answer.submission_id,
-            answer.task_id,
-            answer.status,
-            answer.duplicate,
-        )
-        return [item]
-
-    def _assets(self, asset_ids: list[str]) -> list[_Item]:
-        body = RequestBody(asset_ids=asset_ids, labels=self._labels, force=self._force)
-        failed = set(self._api.submit(body, EnqueueResult).failed)
-        items = []
-        for asset_id in asset_ids:
-            if asset_id in failed:
-                error = "It was not enqueued. Submit it again."
-                items.append(
-                    _Item(asset_id, asset_id, state="failed", error=error, reason="not_enqueued")
+        if not (path.is_file() or path.is_dir()):
+            if not text.startswith(("gs://", "re_")):
+                raise Failure(
+                    f"{clean(text)} is no file here, no gs:// address and no asset id (re_…).",
+                    ExitCode.USAGE,
                 )
-            else:
-                items.append(_Item(asset_id, asset_id))
-        return items
+            yield Input(text)
+            continue
+        try:
+            for file in walk(path) if path.is_dir() and recursive else [path]:
+                reason = refusal(file)
+                yield not_taken(file, reason) if reason else Input(str(file), file)
+        except OSError as error:
+            name = clean(str(error.filename or text))
+            raise Failure(f"{name} cannot be read: {error.strerror}.") from error
 
 
-def _queued(text: str, answer: EnqueueResult) -> _Item:
-    """Return what became of one object; a list has one id, under how it was found."""
-    for submission_id in answer.queued:
-        return _Item(text, submission_id, submission_id)
-    for submission_id in answer.duplicates:
-        return _Item(text, submission_id, submission_id, state=State.SUBMITTED, duplicate=True)
-    for submission_id in answer.deleted:
-        error = "It was bought, and its transcript was deleted. To buy it again: --force"
-        return _Item(
-            text, submission_id, submission_id, state="deleted", error=error, reason="deleted"
+def _submit(submitter: Submitter, taken: Sequence[Input], report: _Report, *, force: bool) -> None:
+    """Submit, and say what becomes of each input; also after Ctrl-C nothing of it is hidden."""
+    try:
+        for item in submitter.submit(taken):
+            report.add(item)
+    except KeyboardInterrupt:
+        done = sum(item.error is None for item in report.items)
+        go_on = "submit the others" if force else "repeat the command: nothing is bought twice"
+        note(
+            f"\nStopped. {done} of {len(taken)} were submitted, as said above. To go on,"
+            f" {go_on}, and an upload goes on where it was."
         )
-    for submission_id in answer.unknown:
-        error = (
-            "It may have been bought, and its answer was lost. Ask for it: transcripts status"
-            f" {submission_id}\nTo buy it, perhaps twice: --force"
-        )
-        return _Item(
-            text,
-            submission_id,
-            submission_id,
-            None,
-            "submit_unknown",
-            error=error,
-            reason="submit_unknown",
-        )
-    return _failed(text, *NOT_ENQUEUED)
+        raise
+    finally:
+        report.end()
 
 
-def _print(item: _Item) -> None:
-    if item.error is not None:
-        note(f"{clean(item.input)}  {item.state}: {item.error}")
-        return
-    words = [clean(item.input), "already bought" if item.duplicate else item.state]
+@dataclass
+class _Report:
+    """What became of the inputs: a line for each as it ends, or one JSON document."""
+
+    as_json: bool
+    lines: bool
+    show: Callable[[Item], str]
+    items: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Add what became of an input."""
+        self.items.append(item)
+        if self.as_json:
+            if self.lines:
+                print_json(item, lines=True)
+        elif item.error is not None:
+            note(f"{item.input}  {item.state.replace('_', ' ')}: {item.error}")
+        else:
+            click.echo(self.show(item))
+
+    def end(self) -> None:
+        """Print the document."""
+        if self.as_json and not self.lines:
+            print_json({"submissions": self.items})
+
+
+def _fail_if_one_failed(items: Sequence[Item], sentence: str) -> None:
+    if any(item.is_failure for item in items):
+        raise Failure(f"{sentence} The lines above say why.")
+    if all(item.state == LEFT_OUT for item in items):
+        raise Failure("There is no media file to submit.")
+
+
+def _submitted(item: Item) -> str:
+    """Return a line about an input that was submitted."""
+    words = [item.input, "already bought" if item.duplicate else item.state]
     words += [f"submission {item.submission_id}"] if item.submission_id else []
     words += [f"task {item.task_id}"] if item.task_id else []
-    click.echo("  ".join(words))
+    labels = " ".join(f"{key}={value}" for key, value in item.labels.items())
+    words += [f"labels {clean(labels)}"] if labels else []
+    return "  ".join(words)
+
+
+def _estimated(item: Item) -> str:
+    """Return a line about an input that would be submitted."""
+    state = f"bought, {item.state}" if item.duplicate and item.state != NEW else item.state
+    words = [item.input, "the same recording" if item.duplicate and item.state == NEW else state]
+    words += [f"task {item.task_id}"] if item.task_id else []
+    words += [clock(item.duration_s)] if item.duration_s else ["length unknown"]
+    words += [_price([item])]
+    return "  ".join(words)
+
+
+def _price(items: Sequence[Item]) -> str:
+    """Return for how much media is bought; what is not known is said."""
+    bought = [item for item in items if item.error is None and item.cost_usd != 0]
+    known = [item.duration_s for item in bought if item.duration_s is not None]
+    parts = [cost(sum(known))] if known else []
+    if unknown := len(bought) - len(known):
+        of = f" for {unknown} of unknown length" if len(items) > 1 else ""
+        parts.append(f"${MAVI_USD_PER_MINUTE:.2f} a minute{of}")
+    if not parts:
+        return "nothing to pay"
+    count = f"{len(bought)} recordings for " if len(bought) > 1 else ""
+    return count + ", and ".join(parts)

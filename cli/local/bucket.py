@@ -1,14 +1,16 @@
 """A folder that stands for a bucket: its events, and an endpoint like Cloud Storage's JSON API.
 
-A file copied below ``buckets/<bucket>/`` is an upload; so is a PUT to ``/<bucket>/<object>``. The
-endpoint serves Google's client, if ``STORAGE_EMULATOR_HOST`` names it, from the same files: an
-object's resource, and its bytes by range (https://cloud.google.com/storage/docs/json_api/v1/objects).
+A file copied below ``buckets/<bucket>/`` is an upload; so is a PUT to ``/<bucket>/<object>``, and a
+resumable upload (https://cloud.google.com/storage/docs/performing-resumable-uploads). The endpoint
+serves Google's client from the same files: an object's resource, and its bytes by range
+(https://cloud.google.com/storage/docs/json_api/v1/objects).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import google_crc32c
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
@@ -30,6 +33,9 @@ CHUNK_BYTES: Final = 1024 * 1024
 META_PREFIX: Final = "x-goog-meta-"
 UPLOADS_BUCKET: Final = "uploads"
 
+_UPLOAD_ID: Final = re.compile(r"[0-9a-f]{32}")
+_CONTENT_RANGE: Final = re.compile(r"bytes (?:\*|(?P<first>\d+)-\d+)/(?P<size>\d+)")
+
 
 def resource(stored: StoredObject) -> dict[str, Any]:
     """Describe an object as the JSON API does: numbers are strings."""
@@ -42,6 +48,7 @@ def resource(stored: StoredObject) -> dict[str, Any]:
         "contentType": stored.content_type,
         "contentEncoding": stored.content_encoding,
         "size": str(stored.size),
+        "crc32c": stored.crc32c,
         "md5Hash": stored.md5,
         "metadata": stored.metadata,
     }
@@ -79,15 +86,14 @@ class BucketWatch:
             await asyncio.sleep(POLL_S)
 
     def _checked(self, bucket: str, name: str) -> StoredObject:
-        """Return an object with its checksum, as the event of a real bucket has it."""
+        """Return an object with its checksums, as the event of a real bucket has them."""
         stored = self._objects.stat(bucket, name, None)
         try:
-            with self._objects.path(bucket, name).open("rb") as file:
-                digest = hashlib.file_digest(file, "md5").digest()
+            md5, crc32c = _checksums(self._objects.path(bucket, name))
         except OSError:
             # The function that reads the object gets the same error, and reports it.
             return stored
-        return replace(stored, md5=b64encode(digest).decode())
+        return replace(stored, md5=md5, crc32c=crc32c)
 
     def _finished(self) -> list[tuple[str, str]]:
         """Return the files that did not change since the last call and were not announced yet."""
@@ -103,8 +109,7 @@ class BucketWatch:
                 seen = (status.st_size, status.st_mtime_ns)
                 if self._growing.get(path) == seen:
                     self._known[path] = status.st_mtime_ns
-                    bucket, *parts = path.relative_to(self._objects.buckets).parts
-                    finished.append((bucket, "/".join(parts)))
+                    finished.append(self._objects.name_of(path))
                 else:
                     growing[path] = seen
         self._growing = growing
@@ -116,6 +121,7 @@ class BucketServer:
 
     def __init__(self, objects: FolderObjects) -> None:
         self._objects = objects
+        self._uploads = objects.buckets.with_name("uploads")
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -124,6 +130,8 @@ class BucketServer:
         application = web.Application(client_max_size=2**50)
         application.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", self._get)
         application.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", self._download)
+        application.router.add_post("/upload/storage/v1/b/{bucket}/o", self._begin)
+        application.router.add_put("/upload/storage/v1/b/{bucket}/o", self._continue)
         application.router.add_put("/{bucket}/{name:.+}", self._put)
         self._runner = web.AppRunner(application, access_log=None, auto_decompress=False)
         await self._runner.setup()
@@ -180,11 +188,6 @@ class BucketServer:
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         bucket, name = request.match_info["bucket"], request.match_info["name"]
-        try:
-            path = self._objects.path(bucket, name)
-            attributes_path = self._objects.attributes_path(bucket, name)
-        except ObjectNotFound:
-            return _not_found()
         content_type = request.headers.get("Content-Type")
         attributes = ObjectAttributes(
             content_type=None
@@ -197,16 +200,100 @@ class BucketServer:
                 if key.lower().startswith(META_PREFIX)
             },
         )
-        attributes_path.parent.mkdir(parents=True, exist_ok=True)
-        attributes_path.write_bytes(msgspec.json.encode(attributes))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The file gets its name when it is complete, as an object in a bucket does.
-        arriving = path.with_name(f".{uuid4().hex}")
+        arriving = self._arriving(uuid4().hex)
         with arriving.open("wb") as file:
             async for chunk in request.content.iter_chunked(CHUNK_BYTES):
                 file.write(chunk)
-        arriving.replace(path)
-        return web.json_response(resource(self._objects.stat(bucket, name, None)))
+        return self._finish(arriving, bucket, name, attributes)
+
+    def _arriving(self, upload_id: str) -> Path:
+        """Return where the bytes of an upload are until it is complete."""
+        self._uploads.mkdir(parents=True, exist_ok=True)
+        return self._uploads / upload_id
+
+    def _finish(
+        self, arriving: Path, bucket: str, name: str, attributes: ObjectAttributes
+    ) -> web.Response:
+        """Give a complete file its name: it appears at once, as an object in a bucket does."""
+        try:
+            stored = self._objects.put(arriving, bucket, name, attributes)
+        except ObjectNotFound:
+            arriving.unlink()
+            return _not_found()
+        return web.json_response(resource(stored))
+
+    async def _begin(self, request: web.Request) -> web.StreamResponse:
+        """Begin a resumable upload; the answer's ``Location`` is its session."""
+        content = await request.json()
+        bucket, name = request.match_info["bucket"], content["name"]
+        if request.query.get("ifGenerationMatch") == "0" and self._exists(bucket, name):
+            return web.json_response({"error": {"code": 412, "message": "exists"}}, status=412)
+        upload_id = uuid4().hex
+        self._arriving(upload_id).touch()
+        session = _Session(
+            bucket,
+            name,
+            content.get("crc32c"),
+            ObjectAttributes(
+                content_type=request.headers.get("X-Upload-Content-Type"),
+                metadata=content.get("metadata") or {},
+            ),
+        )
+        self._arriving(f"{upload_id}.json").write_bytes(msgspec.json.encode(session))
+        address = f"{self.url}/upload/storage/v1/b/{bucket}/o?upload_id={upload_id}"
+        return web.Response(headers={"Location": address})
+
+    async def _continue(self, request: web.Request) -> web.StreamResponse:
+        """Take the next bytes of a session, or say how many it has; the last ones end it."""
+        upload_id = request.query.get("upload_id", "")
+        content_range = _CONTENT_RANGE.fullmatch(request.headers.get("Content-Range", ""))
+        if not _UPLOAD_ID.fullmatch(upload_id) or content_range is None:
+            return web.Response(status=400)
+        arriving, described = self._arriving(upload_id), self._arriving(f"{upload_id}.json")
+        try:
+            session = msgspec.json.decode(described.read_bytes(), type=_Session)
+        except FileNotFoundError:
+            return web.Response(status=410)
+        has = arriving.stat().st_size
+        if content_range["first"] == str(has):
+            with arriving.open("ab") as file:
+                async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+                    file.write(chunk)
+            has = arriving.stat().st_size
+        if has < int(content_range["size"]):
+            headers = {"Range": f"bytes=0-{has - 1}"} if has else {}
+            return web.Response(status=308, headers=headers)
+        described.unlink()
+        if session.crc32c not in (None, _checksums(arriving)[1]):
+            arriving.unlink()
+            return web.json_response({"error": {"code": 400, "message": "crc32c"}}, status=400)
+        return self._finish(arriving, session.bucket, session.name, session.attributes)
+
+    def _exists(self, bucket: str, name: str) -> bool:
+        try:
+            self._objects.stat(bucket, name, None)
+        except ObjectNotFound:
+            return False
+        return True
+
+
+class _Session(msgspec.Struct, frozen=True):
+    """A resumable upload: the object that it makes."""
+
+    bucket: str
+    name: str
+    crc32c: str | None
+    attributes: ObjectAttributes
+
+
+def _checksums(path: Path) -> tuple[str, str]:
+    """Return the MD5 and the crc32c of a file, in base64."""
+    md5, crc32c = hashlib.md5(usedforsecurity=False), google_crc32c.Checksum()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK_BYTES):
+            md5.update(block)
+            crc32c.update(block)
+    return b64encode(md5.digest()).decode(), b64encode(crc32c.digest()).decode()
 
 
 def _not_found() -> web.Response:

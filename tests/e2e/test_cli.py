@@ -92,8 +92,14 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     assert last["state"] == "succeeded"
     task_id = last["task_id"]
 
-    again = (await transcripts("submit", "talk.mp4", "--json")).json()["submissions"]
-    assert [item["duplicate"] for item in again] == [True]
+    copy = transcripts.folder / "Gespräch (Kopie).MP4"
+    copy.write_bytes(media.read_bytes())
+    arguments = ("talk.mp4", copy.name, "--label", "straße=Höhe")
+    would = (await transcripts("submit", *arguments, "--dry-run", "--json")).json()["submissions"]
+    again = (await transcripts("submit", *arguments, "--json")).json()["submissions"]
+    assert [(item["task_id"], item["cost_usd"]) for item in would] == [(task_id, 0.0)] * 2
+    assert [(item["task_id"], item["duplicate"]) for item in again] == [(task_id, True)] * 2
+    assert again[0]["labels"] == {"case": "7", "straße": "Höhe"}
     assert len(stack.mavi.account.jobs) == 1
 
     (listed,) = (await transcripts("list", "--label", "case:7", "--json")).json()["tasks"]
@@ -108,7 +114,7 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
 
     status = (await transcripts("status", "talk.mp4", "--json")).json()
     assert status["state"] == "succeeded"
-    assert status["submission"]["labels"] == {"case": "7"}
+    assert status["submission"]["labels"] == again[0]["labels"]
     (event,) = (await transcripts("events", "--json")).out.splitlines()
     assert json.loads(event)["data"]["task_id"] == task_id
     await transcripts("audit")
@@ -118,8 +124,9 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     await transcripts("delete", task_id, code=2)
     await transcripts("delete", task_id, "--yes")
     await transcripts("show", task_id, code=1)
-    # The deletion takes the file's name out of the ledger too.
-    assert "was deleted" in (await transcripts("status", "talk.mp4", code=1)).err
+    # The deletion takes the file's name out of the ledger; the hash of its content stays.
+    deleted = (await transcripts("status", "talk.mp4", "--json", code=5)).json()
+    assert (deleted["state"], deleted["submission"]["source"]) == ("deleted", None)
     submission_id = status["submission"]["submission_id"]
     assert "deleted" in (await transcripts("status", submission_id, code=5)).out
     again = (await transcripts("submit", "talk.mp4", "--json", code=1)).json()["submissions"]
@@ -193,11 +200,14 @@ async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
 @on_embedded
 async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: CommandLine) -> None:
     """The reason and the next step are those of the ledger."""
-    await started(start, transcripts)
+    stack = await started(start, transcripts)
     (transcripts.folder / "notes.txt").write_text("no media")
-    watched = await transcripts("submit", "notes.txt", "--watch", "--timeout", "60", code=5)
-    assert "not_media" in watched.out
-    status = await transcripts("status", "notes.txt", code=5)
+    refused = await transcripts("submit", "notes.txt", code=1)
+    assert "notes.txt  left out: It is no media file" in refused.err
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    (stack.folder / "notes.txt").write_text("no media")
+    await eventually(lambda: bool(events(stack, "upload_rejected")))
+    status = await transcripts("status", "gs://uploads/notes.txt", code=5)
     assert "Upload it again" in status.out
     (entry,) = (await transcripts("list", "--state", "rejected", "--json")).json()["submissions"]
     assert entry["reason"] == "not_media"

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from cli.client import uploads
+from cli.client.uploads import CHUNK_BYTES, object_name, read_content
 from cli.local.bucket import BucketServer, BucketWatch
 from cli.local.processes import free_port
 from tests.contracts.objects import ObjectsContract
@@ -71,6 +74,16 @@ async def server(tmp_path: Path) -> AsyncIterator[BucketServer]:
     await server.stop()
 
 
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
+    """Watch the folder of the bucket."""
+    publisher = RecordingPublisher()
+    watching = asyncio.create_task(BucketWatch(FolderObjects(tmp_path), publisher, TOPIC).run())
+    yield publisher
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
 class TestFolder(ObjectsContract):
     @pytest.fixture
     def bucket(self, server: BucketServer, tmp_path: Path) -> Bucket:
@@ -86,30 +99,28 @@ class TestFolder(ObjectsContract):
             objects.stat("uploads", name, None)
 
     def test_stat_of_an_unreadable_file_is_transient(self, tmp_path: Path) -> None:
-        """A name that is too long for the file system is no reason to reject a purchase."""
+        """A link to itself is no reason to reject a purchase."""
         objects = FolderObjects(tmp_path)
-        (objects.buckets / "uploads").mkdir(parents=True)
+        path = objects.path("uploads", "a.mp4")
+        path.parent.mkdir(parents=True)
+        path.symlink_to(path)
         with pytest.raises(ObjectUnavailable):
-            objects.stat("uploads", "x" * 300, None)
-        stored = StoredObject(
-            bucket="uploads",
-            name="x" * 300,
-            generation="1",
-            content_type=None,
-            size=1,
-        )
+            objects.stat("uploads", "a.mp4", None)
         with pytest.raises(ObjectUnavailable):
-            objects.open(stored)
+            objects.open(
+                StoredObject(bucket="uploads", name="a.mp4", generation="1", content_type=None)
+            )
 
-    async def test_object_with_the_longest_file_name_keeps_its_metadata(
-        self, bucket: Bucket
+    @pytest.mark.parametrize("name", [f"0123/{'a' * 251}.mp4", f"0123/{'録' * 245}.mp4"])
+    async def test_object_with_a_long_name_keeps_its_metadata(
+        self, bucket: Bucket, watched: RecordingPublisher, name: str
     ) -> None:
-        """The file of its attributes needs a name too."""
-        for letter in "ab":
-            name = f"0123/{letter * 251}.mp4"
-            await bucket.put(name, b"12345", metadata={"mavi-label-case": letter})
-            stored = bucket.source.stat("uploads", name, None)
-            assert stored.metadata == {"mavi-label-case": letter}
+        """A file system takes 255 bytes; 245 Chinese letters are 735, and the event has them."""
+        await bucket.put(name, b"12345", metadata={"mavi-label-case": "7"})
+        stored = bucket.source.stat("uploads", name, None)
+        assert (stored.size, stored.metadata) == (5, {"mavi-label-case": "7"})
+        await eventually(lambda: len(watched.published) == 1)
+        assert watched.on(TOPIC)[0].attributes["objectId"] == name
 
     @pytest.mark.parametrize("name", ["a\0.mp4", "folder"])
     def test_stat_name_that_no_file_has_is_gone(self, tmp_path: Path, name: str) -> None:
@@ -184,16 +195,6 @@ class TestCloudStorage(ObjectsContract):
             CloudStorageObjects(None).stat("uploads", "a.mp4", None)
 
 
-@pytest.fixture
-async def watched(tmp_path: Path) -> AsyncIterator[RecordingPublisher]:
-    """Watch the folder of the bucket."""
-    publisher = RecordingPublisher()
-    watching = asyncio.create_task(BucketWatch(FolderObjects(tmp_path), publisher, TOPIC).run())
-    yield publisher
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-
-
 async def test_bucket_announces_a_file_once_it_is_complete(
     watched: RecordingPublisher, tmp_path: Path
 ) -> None:
@@ -211,6 +212,56 @@ async def test_bucket_announces_a_file_once_it_is_complete(
     os.utime(path, ns=(1, 1))
     await eventually(lambda: len(watched.published) == 2)
     assert watched.on(TOPIC)[1].attributes["objectGeneration"] == "1"
+
+
+async def test_bucket_takes_an_upload_of_the_command_in_pieces(
+    server: BucketServer,
+    watched: RecordingPublisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With labels in umlauts and both checksums; the second run finds the object."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "Gespräch.mp4"
+    path.write_bytes(os.urandom(CHUNK_BYTES + 5))
+    content = read_content(path)
+    upload = partial(
+        uploads.Bucket("uploads", server.url).upload,
+        path,
+        object_name(path.name, content),
+        content,
+        {"mavi-label-straße": "Höhe"},
+        lambda _: None,
+    )
+    uploaded = await asyncio.to_thread(upload)
+    await eventually(lambda: len(watched.published) == 1)
+    resource = msgspec.json.decode(watched.on(TOPIC)[0].data)
+    assert (resource["generation"], resource["crc32c"]) == (uploaded.generation, content.crc32c)
+    assert resource["metadata"] == {"mavi-label-straße": "Höhe"}
+    assert (await asyncio.to_thread(upload)).existed
+
+
+async def test_bucket_session_says_how_far_it_has_come_and_compares_the_checksum(
+    server: BucketServer,
+) -> None:
+    """It outlives the server's process, and takes no bytes at another position."""
+    address = f"{server.url}/upload/storage/v1/b/uploads/o"
+    content = {"name": "a.mp4", "crc32c": "AAAAAA=="}
+    async with aiohttp.ClientSession() as client:
+
+        async def put(session: str, span: str, data: bytes = b"") -> tuple[int, str | None]:
+            headers = {"Content-Range": f"bytes {span}/10"}
+            async with client.put(session, data=data, headers=headers) as response:
+                return response.status, response.headers.get("Range")
+
+        async with client.post(address, json=content) as response:
+            session = response.headers["Location"]
+        assert await put(session, "*") == (308, None)
+        assert await put(session, "0-3", b"0123") == (308, "bytes=0-3")
+        assert await put(session, "0-3", b"0123") == (308, "bytes=0-3")
+        assert (await put(session, "4-9", b"456789"))[0] == 400
+        assert (await put(session, "*"))[0] == 410
+        assert (await put(f"{address}?upload_id=../x", "*"))[0] == 400
 
 
 async def test_bucket_endpoint_answers_like_cloud_storage(server: BucketServer) -> None:

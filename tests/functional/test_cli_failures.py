@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +15,6 @@ from msgspec.structs import replace
 
 from cli.client import api
 from cli.client import api as api_module
-from cli.client.api import Api
 from cli.client.target import Choice, find_target
 from cli.failures import ExitCode, Failure
 from cli.local.processes import free_port
@@ -26,8 +23,6 @@ from tests.command_line import Reply, ScriptedServer, error, transcripts
 from tests.results import a_task, summary_of, whole_task
 from transcripts.errors import ErrorAnswer
 from transcripts.results.answers import Left, Part, SubmissionList, TaskDeleted, TaskList
-from transcripts.submissions.answers import EnqueueResult, Receipt
-from transcripts.submissions.requests import RequestBody
 from transcripts.tasks.task import Speaker, Status
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
@@ -321,123 +316,6 @@ def test_no_color_keeps_escape_sequences_out(server: ScriptedServer) -> None:
     server.on("GET /tasks", Reply(200, TaskList([failed], None)))
     assert "\x1b" not in transcripts("list").stdout
     assert "\x1b" not in transcripts("list", env={"NO_COLOR": "1"}).stdout
-
-
-# submit -----------------------------------------------------------------------------------------
-
-RECEIPT = Receipt("t", "s", duplicate=False)
-
-
-def test_submit_of_an_asset_prints_its_task(server: ScriptedServer) -> None:
-    """Labels and force are passed on."""
-    server.on("POST /", Reply(202, RECEIPT))
-    result = transcripts("submit", "re_1", "--label", "case=7", "--force")
-    assert "re_1  submitted  submission s  task t" in result.stdout
-    assert server.requests[0].json() == {"asset_id": "re_1", "labels": {"case": "7"}, "force": True}
-
-
-def test_submit_of_a_bought_asset_says_so(server: ScriptedServer) -> None:
-    """Nothing was paid."""
-    server.on("POST /", Reply(200, Receipt("t", "s", duplicate=True)))
-    assert "already bought" in transcripts("submit", "re_1").stdout
-    (item,) = json.loads(transcripts("submit", "re_1", "--json").stdout)["submissions"]
-    assert item["duplicate"] is True
-
-
-def test_submit_of_several_assets_is_one_request(server: ScriptedServer) -> None:
-    """submit paces them; one that was not enqueued makes the command fail."""
-    server.on("POST /", Reply(202, EnqueueResult(queued=["a"], failed=["re_2"])))
-    result = transcripts("submit", "re_1", "re_2", "re_1")
-    assert server.requests[0].json() == {"asset_ids": ["re_1", "re_2"]}
-    assert "re_1  queued" in result.stdout
-    assert "re_2  failed" in result.stderr
-    assert result.exit_code == 1
-
-
-def test_submit_of_an_object_whose_answer_was_lost_explains_the_choice(
-    server: ScriptedServer,
-) -> None:
-    """Buying again may pay twice, so it needs --force."""
-    server.on("POST /", Reply(202, EnqueueResult(unknown=["s"])))
-    result = transcripts("submit", "gs://b/a.mp4")
-    assert result.exit_code == 1
-    assert "--force" in result.stderr
-
-
-def test_submit_of_an_object_whose_transcript_was_deleted_explains_the_choice(
-    server: ScriptedServer,
-) -> None:
-    """Only --force buys it again."""
-    server.on("POST /", Reply(202, EnqueueResult(deleted=["s"])))
-    result = transcripts("submit", "gs://b/a.mp4")
-    assert result.exit_code == 1
-    assert "gs://b/a.mp4  deleted: It was bought" in result.stderr
-
-
-def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -> None:
-    """The refusal is shown beside its input."""
-    refused = error(400, "object_refused", "This object can't be transcribed.")
-    server.on("POST /", refused, Reply(202, EnqueueResult(queued=["s"])))
-    result = transcripts("submit", "gs://b/a.txt", "gs://b/a.mp4")
-    assert "gs://b/a.txt  failed: This object can't be transcribed." in result.stderr
-    assert "gs://b/a.mp4  queued" in result.stdout
-    assert result.exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("reply", "reason"),
-    [
-        (Reply(503, b""), "unreachable"),
-        (Reply(502, b"<html>"), "unreachable"),
-        (Reply(401, b"<html>"), "failed"),
-        (Reply(200, b"<html>"), "unreachable"),
-        (error(400, "object_refused", "This object can't be transcribed."), "object_refused"),
-    ],
-)
-def test_submit_of_a_batch_says_what_became_of_each_input(
-    server: ScriptedServer, reply: Reply, reason: str
-) -> None:
-    """However one fails: those before it are named, and those after it are submitted."""
-    good = [Reply(202, EnqueueResult(queued=[name])) for name in ("s1", "s3")]
-    server.on("POST /", good[0], reply, good[1])
-    result = transcripts("submit", "gs://b/1.mp4", "gs://b/2.mp4", "gs://b/3.mp4", "--json")
-    submissions = json.loads(result.stdout)["submissions"]
-    assert [each["submission_id"] for each in submissions] == ["s1", None, "s3"]
-    assert [each["reason"] for each in submissions] == [None, reason, None]
-    assert result.exit_code == 1
-
-
-def test_submit_that_is_interrupted_has_named_what_was_bought(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As text and as JSON."""
-    server.on("POST /", Reply(202, EnqueueResult(queued=["s1"])))
-    submit = Api.submit
-
-    def interrupted(api: Api, body: RequestBody, kind: Any) -> Any:
-        if body.uri == "gs://b/2.mp4":
-            raise KeyboardInterrupt
-        return submit(api, body, kind)
-
-    monkeypatch.setattr(Api, "submit", interrupted)
-    inputs = ("gs://b/1.mp4", "gs://b/2.mp4", "gs://b/3.mp4")
-    result = transcripts("submit", *inputs)
-    assert (result.exit_code, "gs://b/1.mp4  queued  submission s1" in result.stdout) == (130, True)
-    result = transcripts("submit", *inputs, "--json")
-    (bought,) = json.loads(result.stdout)["submissions"]
-    assert (result.exit_code, bought["submission_id"]) == (130, "s1")
-
-
-@pytest.mark.parametrize("given", ["missing.mp4", ".", "empty.mp4"])
-def test_submit_of_something_that_is_no_file_sends_nothing(
-    server: ScriptedServer, given: str
-) -> None:
-    """All inputs are checked before the first is sent."""
-    Path("empty.mp4").touch()
-    result = transcripts("submit", "re_1", given)
-    assert result.exit_code == 2
-    assert given in result.stderr
-    assert server.requests == []
 
 
 # watch ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.lookup import Found
-from cli.client.uploads import object_name
+from cli.client.uploads import object_name, read_content
 from tests.builders import segment
 from tests.command_line import is_command_line
 from tests.functional.served_results import do, ok, results, store
@@ -46,7 +46,7 @@ def test_file_is_found_by_its_content_whatever_its_name_is(results: Results, nam
     """Moved, copied, renamed, in another letter case."""
     original = Path("talk.mp4")
     original.write_bytes(b"media")
-    uri = f"gs://uploads/{object_name(original)}"
+    uri = f"gs://uploads/{object_name(original.name, read_content(original))}"
     do(bought(results, "task-1", uri))
     path = Path("folder") / name
     path.parent.mkdir()
@@ -71,7 +71,7 @@ def test_file_of_an_older_version_is_found_by_its_address(
 ) -> None:
     """Its submission has no search keys."""
     Path("talk.mp4").write_bytes(b"media")
-    source = Source(f"gs://uploads/{object_name(Path('talk.mp4'))}", "1")
+    source = Source(f"gs://uploads/{object_name('talk.mp4', read_content(Path('talk.mp4')))}", "1")
     do(results.put_submissions(a_submission("s", source=source)))
     monkeypatch.setenv("TRANSCRIPTS_BUCKET", "uploads")
     assert source.uri in ok("status", "talk.mp4", code=8).stdout

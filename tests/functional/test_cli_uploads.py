@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,167 +14,240 @@ import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
-from cli.client.uploads import CHUNK_BYTES, GoogleBucket, LocalBucket, Progress, object_name
-from cli.failures import ExitCode, Failure
-from cli.local.state import LocalStack, write_state
-from tests.command_line import Reply, ScriptedServer, error, transcripts
-from transcripts.submissions.answers import EnqueueResult
-from transcripts.submissions.submission import submission_id_of_object
+from cli.client.progress import Progress
+from cli.client.sessions import KEPT_S, Sessions
+from cli.client.uploads import (
+    CHUNK_BYTES,
+    Bucket,
+    Uploaded,
+    object_name,
+    read_content,
+    usable_name,
+)
+from cli.failures import ExitCode, Failure, Unreachable
+from tests.command_line import Reply, ScriptedServer, use_as_stack
 
 NAME = f"{hashlib.sha256(b'media').hexdigest()[:16]}/talk.mp4"
-RESOURCE = {"bucket": "uploads", "name": NAME, "generation": "7"}
-LOCAL = f"PUT /uploads/{NAME}"
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     """The bucket of a local stack, and its functions."""
-    monkeypatch.chdir(tmp_path)
-    Path("talk.mp4").write_bytes(b"media")
     with ScriptedServer().running() as running:
-        stack = LocalStack(
-            pid=os.getpid(),
-            backend="embedded",
-            data_dir=str(tmp_path),
-            urls={"results": running.url, "submit": running.url},
-            bucket="uploads",
-            bucket_url=running.url,
-            callback_url="",
-        )
-        write_state(tmp_path / "stack.json", stack)
-        monkeypatch.setenv("TRANSCRIPTS_STACK", str(tmp_path / "stack.json"))
+        use_as_stack(running, tmp_path, monkeypatch)
+        Path("talk.mp4").write_bytes(b"media")
         yield running
-
-
-def test_submit_of_a_file_uploads_it_under_a_name_of_its_content(server: ScriptedServer) -> None:
-    """Its submission is known at once, and the event of the bucket enqueues it."""
-    server.on(LOCAL, Reply(200, RESOURCE))
-    result = transcripts("submit", "talk.mp4", "--label", "case=7", "--json")
-    assert result.exit_code == 0, result.output
-    (item,) = json.loads(result.stdout)["submissions"]
-    assert item["submission_id"] == submission_id_of_object(f"gs://uploads/{NAME}", "7")
-    (sent,) = server.of(LOCAL)
-    assert sent.body == b"media"
-    assert sent.headers["content-type"] == "video/mp4"
-    assert sent.headers["x-goog-meta-mavi-label-case"] == "7"
-    assert server.of("POST /") == []
-
-
-def test_submit_of_a_file_that_is_in_the_bucket_uploads_nothing(server: ScriptedServer) -> None:
-    """submit says whether it was bought."""
-    server.on(f"GET /storage/v1/b/uploads/o/{NAME}", Reply(200, RESOURCE))
-    server.on("POST /", Reply(202, EnqueueResult(duplicates=["s"])))
-    result = transcripts("submit", "talk.mp4")
-    assert "talk.mp4  already bought  submission s" in result.stdout
-    assert server.of("POST /")[0].json() == {"uri": f"gs://uploads/{NAME}"}
-    assert server.of(LOCAL) == []
-
-
-def test_submit_of_a_file_that_the_bucket_refuses_fails(server: ScriptedServer) -> None:
-    """The answer is shown."""
-    server.on(LOCAL, error(500, "x", "x"))
-    assert transcripts("submit", "talk.mp4").exit_code == 1
 
 
 def test_object_name_depends_on_the_content_and_the_name(tmp_path: Path) -> None:
     """A file that changed is another object."""
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")
-    first = object_name(path)
+    first = object_name(path.name, read_content(path))
     path.write_bytes(b"two")
-    assert object_name(path) != first
+    assert object_name(path.name, read_content(path)) != first
     assert first.endswith("/a.mp4")
 
 
-# Google's client --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("file_name", "usable"),
+    [(os.fsdecode(b"Gespr\xe4ch.mp4"), "Gespr\ufffdch.mp4"), ("two\nlines.mp4", "two_lines.mp4")],
+)
+def test_usable_name_has_no_character_that_an_object_may_not_have(
+    file_name: str, usable: str
+) -> None:
+    """A name in Latin-1, and one of two lines."""
+    assert usable_name(file_name) == usable
 
-MULTIPART = "POST /upload/storage/v1/b/acme/o"
+
+# Resumable uploads ------------------------------------------------------------------------------
+
+BEGIN = "POST /upload/storage/v1/b/acme/o"
+SESSION = "PUT /session"
 TALK = Path("talk.mp4")
+LARGE = bytes(CHUNK_BYTES) + b"the rest"
+DONE = Reply(200, {"name": NAME, "generation": "7"})
+
+
+def upload(server: ScriptedServer, positions: list[int] | None = None) -> Uploaded:
+    """Upload the file; pauses take no time."""
+    content = read_content(TALK)
+    name = object_name(TALK.name, content)
+    reported: list[int] = [] if positions is None else positions
+    return Bucket("acme", server.url).upload(
+        TALK, name, content, {"mavi-label-straße": "7"}, reported.append, sleep=lambda _: None
+    )
+
+
+def arrived(count: int) -> Reply:
+    """Say that the first bytes have arrived."""
+    return Reply(308, None, {"Range": f"bytes=0-{count - 1}"} if count else {})
+
+
+def ranges(server: ScriptedServer) -> list[str]:
+    """Return which bytes each request of the session has sent."""
+    return [each.headers["content-range"] for each in server.of(SESSION)]
 
 
 @pytest.fixture
-def google(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    """The endpoint of Google's client."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+def google(server: ScriptedServer) -> ScriptedServer:
+    """A bucket that begins an upload."""
+    server.on(BEGIN, Reply(200, {}, {"Location": f"{server.url}/session"}))
     return server
 
 
-def upload(google: ScriptedServer, positions: list[int] | None = None) -> object:
-    """Upload the file with Google's client."""
-    reported: list[int] = [] if positions is None else positions
-    labels = {"mavi-label-case": "7"}
-    return GoogleBucket("acme").upload(TALK, object_name(TALK), labels, reported.append)
-
-
-def test_google_upload_creates_the_object_once(google: ScriptedServer) -> None:
-    """The condition lets no object be replaced, and the labels are its metadata."""
-    google.on(MULTIPART, Reply(200, {"name": NAME, "generation": "7"}))
+def test_upload_creates_the_object_once_with_checksum_and_labels(google: ScriptedServer) -> None:
+    """The condition lets no object be replaced; the labels are its metadata, umlauts too."""
+    google.on(SESSION, DONE)
     positions: list[int] = []
-    assert upload(google, positions) == (f"gs://acme/{object_name(TALK)}", "7", False)
-    (sent,) = google.of(MULTIPART)
-    assert "ifGenerationMatch=0" in sent.path
-    assert b'"metadata": {"mavi-label-case": "7"}' in sent.body
-    assert b"media" in sent.body
+    uri = f"gs://acme/{object_name(TALK.name, read_content(TALK))}"
+    assert upload(google, positions) == (uri, "7", False)
+    (begun,) = google.of(BEGIN)
+    assert "ifGenerationMatch=0" in begun.path
+    assert begun.json()["metadata"] == {"mavi-label-straße": "7"}
+    checksum = b64encode(google_crc32c.value(b"media").to_bytes(4, "big")).decode()
+    assert begun.json()["crc32c"] == checksum
+    (sent,) = google.of(SESSION)
+    assert (sent.body, sent.headers["content-range"]) == (b"media", "bytes 0-4/5")
     assert positions[-1] == 5
 
 
-def test_google_upload_of_a_large_file_is_resumed_after_a_lost_chunk(
-    google: ScriptedServer,
-) -> None:
-    """Google's client asks how much has arrived, sends the rest, and compares the checksum."""
-    content = bytes(CHUNK_BYTES) + b"the rest"
-    Path("talk.mp4").write_bytes(content)
-    google.on(MULTIPART, Reply(200, {}, {"Location": f"{google.url}/session"}))
-    arrived = Reply(308, None, {"Range": f"bytes=0-{CHUNK_BYTES - 1}"})
-    checksum = b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
-    done = Reply(200, {"name": NAME, "generation": "7", "crc32c": checksum})
-    google.on("PUT /session", Reply(503), arrived, done)
+def test_upload_goes_on_where_the_session_is_after_a_failure(google: ScriptedServer) -> None:
+    """It asks how much has arrived: no byte, a part of what was sent, all but the rest."""
+    TALK.write_bytes(LARGE)
+    google.on(
+        SESSION,
+        Reply(503),
+        arrived(0),
+        arrived(CHUNK_BYTES // 2),
+        arrived(CHUNK_BYTES),
+        Reply(503),
+        arrived(CHUNK_BYTES),
+        DONE,
+    )
     positions: list[int] = []
-    assert upload(google, positions) == (f"gs://acme/{object_name(TALK)}", "7", False)
-    assert google.of("PUT /session")[-1].body == b"the rest"
-    assert positions[-1] == len(content)
+    assert upload(google, positions).generation == "7"
+    size, half = len(LARGE), CHUNK_BYTES // 2
+    assert ranges(google) == [
+        f"bytes 0-{CHUNK_BYTES - 1}/{size}",
+        f"bytes */{size}",
+        f"bytes 0-{CHUNK_BYTES - 1}/{size}",
+        f"bytes {half}-{size - 1}/{size}",
+        f"bytes {CHUNK_BYTES}-{size - 1}/{size}",
+        f"bytes */{size}",
+        f"bytes {CHUNK_BYTES}-{size - 1}/{size}",
+    ]
+    assert google.of(SESSION)[-1].body == b"the rest"
+    assert positions[-1] == size
+
+
+def test_upload_of_which_no_byte_arrives_ends(google: ScriptedServer) -> None:
+    """A session that takes nothing is not asked for ever."""
+    google.on(SESSION, arrived(0))
+    with pytest.raises(Unreachable, match="no more bytes arrive"):
+        upload(google)
+
+
+def test_interrupted_upload_goes_on_in_the_next_run(google: ScriptedServer) -> None:
+    """The session is kept, for this user only; the content decides, not the file's name."""
+    TALK.write_bytes(LARGE)
+    google.on(SESSION, arrived(CHUNK_BYTES), Reply(403))
+    with pytest.raises(Unreachable):
+        upload(google)
+    (kept,) = Sessions().folder.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    google.on(SESSION, arrived(CHUNK_BYTES), DONE)
+    google.requests.clear()
+    assert upload(google).generation == "7"
+    assert google.of(BEGIN) == []
+    assert ranges(google) == [
+        f"bytes */{len(LARGE)}",
+        f"bytes {CHUNK_BYTES}-{len(LARGE) - 1}/{len(LARGE)}",
+    ]
+    assert list(Sessions().folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_session_that_has_ended_starts_anew(google: ScriptedServer, *, is_old: bool) -> None:
+    """Cloud Storage forgets sessions after a week; one that is nearly so old is not used."""
+    TALK.write_bytes(LARGE)
+    google.on(SESSION, Reply(403))
+    with pytest.raises(Unreachable):
+        upload(google)
+    (kept,) = Sessions().folder.iterdir()
+    if is_old:
+        os.utime(kept, (0, time.time() - KEPT_S - 1))
+    google.on(SESSION, *[] if is_old else [Reply(410)], arrived(CHUNK_BYTES), DONE)
+    google.requests.clear()
+    assert upload(google).generation == "7"
+    assert len(google.of(BEGIN)) == 1
+
+
+def test_upload_whose_sessions_all_end_fails(google: ScriptedServer) -> None:
+    """It does not begin for ever."""
+    google.on(SESSION, Reply(404))
+    with pytest.raises(Unreachable, match="ends every upload"):
+        upload(google)
+    assert len(google.of(BEGIN)) == 3
 
 
 @pytest.mark.parametrize("content", [b"MEDIA", b"media, and more", b"med"])
 def test_upload_of_a_file_that_changed_after_it_was_hashed_makes_no_object(
     google: ScriptedServer, content: bytes
 ) -> None:
-    """A recorder may still write it: neither bucket gets its last bytes."""
-    name = object_name(TALK)
+    """A recorder may still write it: the bucket does not get its last bytes."""
+    hashed = read_content(TALK)
     TALK.write_bytes(content)
-    for bucket in (GoogleBucket("acme"), LocalBucket(google.url, "uploads")):
-        with pytest.raises(Failure, match="changed while it was read"):
-            bucket.upload(TALK, name, {}, lambda _: None)
-    assert [each.body for each in google.requests if each.body] == []
+    with pytest.raises(Failure, match="changed while it was read"):
+        Bucket("acme", google.url).upload(TALK, NAME, hashed, {}, lambda _: None)
+    assert google.of(SESSION) == []
 
 
-def test_google_upload_of_an_existing_object_is_no_error(google: ScriptedServer) -> None:
+def test_upload_that_goes_on_reads_again_what_was_sent(google: ScriptedServer) -> None:
+    """The part that the first run has sent may have changed."""
+    TALK.write_bytes(LARGE)
+    hashed = read_content(TALK)
+    google.on(SESSION, arrived(CHUNK_BYTES), Reply(403))
+    with pytest.raises(Unreachable):
+        upload(google)
+    TALK.write_bytes(b"x" + LARGE[1:])
+    google.on(SESSION, arrived(CHUNK_BYTES))
+    metadata = {"mavi-label-straße": "7"}
+    with pytest.raises(Failure, match="changed while it was read"):
+        Bucket("acme", google.url).upload(TALK, NAME, hashed, metadata, lambda _: None)
+    assert ranges(google)[-1] == f"bytes */{len(LARGE)}"
+
+
+def test_upload_of_an_existing_object_is_no_error(google: ScriptedServer) -> None:
     """The same content has the same name."""
-    google.on(MULTIPART, Reply(412, {"error": {"code": 412, "message": "conditionNotMet"}}))
-    assert upload(google) == (f"gs://acme/{object_name(TALK)}", None, True)
+    google.on(BEGIN, Reply(412, {"error": {"code": 412, "message": "conditionNotMet"}}))
+    assert upload(google).existed
+    google.on(BEGIN, Reply(200, {}, {"Location": f"{google.url}/session"}))
+    google.on(SESSION, Reply(412))
+    assert upload(google).existed
 
 
 @pytest.mark.parametrize(
     ("status", "code", "step"),
     [
         (403, ExitCode.NOT_AUTHORIZED, "uploaders"),
-        (401, ExitCode.NOT_AUTHORIZED, "application-default login"),
         (404, ExitCode.FAILED, "doctor"),
-        (400, ExitCode.FAILED, "nothing was bought"),
+        (400, ExitCode.FAILED, "Nothing was bought"),
     ],
 )
-def test_google_upload_that_is_refused_says_what_to_do(
-    google: ScriptedServer, status: int, code: ExitCode, step: str
+def test_upload_that_is_refused_says_what_to_do(
+    google: ScriptedServer, monkeypatch: pytest.MonkeyPatch, status: int, code: ExitCode, step: str
 ) -> None:
     """The exit code tells missing rights from other failures."""
-    google.on(MULTIPART, Reply(status, {"error": {"code": status, "message": "no"}}))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", google.url)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    google.on(BEGIN, Reply(status, {"error": {"code": status, "message": "no"}}))
     with pytest.raises(Failure, match=step) as caught:
-        upload(google)
+        Bucket("acme").upload(TALK, NAME, read_content(TALK), {}, lambda _: None)
     assert caught.value.exit_status == code
 
 
-def test_google_upload_without_a_login_says_how_to_log_in(
+def test_upload_without_a_login_says_how_to_log_in(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Google's client asks for Application Default Credentials."""
@@ -184,7 +257,7 @@ def test_google_upload_without_a_login_says_how_to_log_in(
 
     monkeypatch.setattr(storage, "Client", no_login)
     with pytest.raises(Failure, match="application-default login") as caught:
-        upload(server)
+        Bucket("acme").upload(TALK, NAME, read_content(TALK), {}, lambda _: None)
     assert caught.value.exit_status == ExitCode.NOT_AUTHORIZED
 
 
@@ -196,7 +269,7 @@ def test_progress_off_a_terminal_is_a_line_every_ten_seconds(
 ) -> None:
     """With the share and the rate."""
     now = 0.0
-    monkeypatch.setattr("cli.client.uploads.time.monotonic", lambda: now)
+    monkeypatch.setattr("cli.client.progress.time.monotonic", lambda: now)
     with Progress("talk.mp4", 100 * 1024**2) as progress:
         for step in range(1, 26):
             now = float(step)
@@ -211,7 +284,7 @@ def test_progress_on_a_terminal_is_a_bar_with_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stderr, so stdout is data only."""
-    monkeypatch.setattr("cli.client.uploads.sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda: True)
     with Progress("talk.mp4", 1024) as progress:
         progress.at(512)
         progress.at(1024)

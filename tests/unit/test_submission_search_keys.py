@@ -26,9 +26,12 @@ def test_search_keys_are_the_name_and_the_hash_in_front_of_it(uri: str, keys: li
     assert search_keys(Source(uri, "1")) == keys
 
 
-async def test_entry_has_its_search_keys_until_it_is_deleted(pipeline: Pipeline) -> None:
-    """A file's name is personal."""
-    submission_id = await pipeline.drop()
-    assert (await pipeline.entry(submission_id)).search_keys == ["talk.mp4"]
-    await pipeline.ledger.erase(submission_id, [])
-    assert (await pipeline.entry(submission_id)).search_keys == []
+async def test_entry_keeps_only_the_hash_of_its_content_after_its_deletion(
+    pipeline: Pipeline,
+) -> None:
+    """A file's name is personal. By the hash its user learns that the recording was bought."""
+    submission_id = await pipeline.drop(f"{HASH}/talk.mp4")
+    assert (await pipeline.entry(submission_id)).search_keys == ["talk.mp4", HASH]
+    for _ in range(2):
+        await pipeline.ledger.erase(submission_id, [])
+        assert (await pipeline.entry(submission_id)).search_keys == [HASH]

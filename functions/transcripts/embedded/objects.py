@@ -20,25 +20,27 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from transcripts.errors import ObjectForbidden, ObjectNotFound, ObjectUnavailable, RequestError
 from transcripts.uploads.stored_object import StoredObject
 
-MAX_NAME_BYTES: Final = 250
-"""File systems take 255 bytes, and the attributes' file has an extension more than the object's."""
+MAX_NAME_BYTES: Final = 255
+"""File systems take no longer name; an object's name has up to 1,024 bytes."""
 
 
 MEDIA_PATH: Final = "/media/{ticket}"
 
 
 class ObjectAttributes(msgspec.Struct, frozen=True):
-    """The attributes that an uploader sets on an object."""
+    """The attributes that an uploader sets on an object; ``name`` is that of the object."""
 
     content_type: str | None = None
     content_encoding: str | None = None
     metadata: dict[str, str] = {}
+    name: str | None = None
 
 
 @contextmanager
@@ -71,14 +73,28 @@ class FolderObjects:
 
     def path(self, bucket: str, name: str) -> Path:
         """Return an object's path; raises ``ObjectNotFound`` for a name that leads elsewhere."""
-        return _inside(self.buckets, bucket, name)
+        return _inside(self.buckets, bucket, _usable(name))
 
     def attributes_path(self, bucket: str, name: str) -> Path:
         """Return where its attributes lie."""
-        folder, slash, file_name = name.rpartition("/")
-        if len(os.fsencode(file_name)) > MAX_NAME_BYTES:
-            file_name = hashlib.sha256(os.fsencode(file_name)).hexdigest()
-        return _inside(self._metadata, bucket, f"{folder}{slash}{file_name}.json")
+        return _inside(self._metadata, bucket, _usable(f"{_usable(name)}.json"))
+
+    def name_of(self, path: Path) -> tuple[str, str]:
+        """Return bucket and name of the object whose path it is."""
+        bucket, *parts = path.relative_to(self.buckets).parts
+        name = "/".join(parts)
+        return bucket, self._attributes(bucket, name).name or name
+
+    def put(
+        self, arrived: Path, bucket: str, name: str, attributes: ObjectAttributes
+    ) -> StoredObject:
+        """Make an object of a complete file; raises ``ObjectNotFound`` as ``path`` does."""
+        path, attributes_path = self.path(bucket, name), self.attributes_path(bucket, name)
+        for each in (path, attributes_path):
+            each.parent.mkdir(parents=True, exist_ok=True)
+        attributes_path.write_bytes(msgspec.json.encode(replace(attributes, name=name)))
+        arrived.replace(path)
+        return self.stat(bucket, name, None)
 
     def stat(self, bucket: str, name: str, generation: str | None) -> StoredObject:
         """Return what is known of a generation; see ``ports.ObjectSource``."""
@@ -115,6 +131,15 @@ class FolderObjects:
             file.close()
             raise ObjectNotFound("The file was replaced meanwhile.")
         return file
+
+
+def _usable(name: str) -> str:
+    """Return a name in which a hash replaces each part that is too long for a file system."""
+    return "/".join(
+        hashlib.sha256(encoded).hexdigest() if len(encoded) > MAX_NAME_BYTES else part
+        for part in name.split("/")
+        for encoded in [os.fsencode(part)]
+    )
 
 
 def _inside(folder: Path, bucket: str, name: str) -> Path:

@@ -87,7 +87,7 @@ class File(NamedTuple):
     filename: str
 
 
-class Provider(Protocol):
+class MaviApi(Protocol):
     """The calls to the provider that buying a transcript needs.
 
     Each call waits for its slot of the rate limit, at most ``max_wait_s`` seconds, else it raises

@@ -244,7 +244,8 @@ def requeue(
         return Change(None)
     if current.previous_attempts and not current.queued:
         # The caller of a forced repetition got an error: it must not be bought without that caller.
-        return recorded(current, apply(current, current.lease_id, Event.RELEASED, now))
+        restored = apply(current, current.lease_id, Event.RELEASED, now)
+        return Change(restored, restored, uncounted_day=current.spend_day)
     requeued = replace(
         current,
         queued=True,
@@ -316,16 +317,16 @@ def erase(
 
 
 def _redacted(entry: Submission, now: datetime) -> Submission:
-    deleted_at = entry.deleted_at or now
     return replace(
-        entry, source=None, filename=None, labels={}, queued=False, deleted_at=deleted_at
+        entry,
+        source=None,
+        filename=None,
+        labels={},
+        queued=False,
+        # The hash of the content stays: by it the user learns that the recording was bought.
+        search_keys=entry.search_keys[1:] if entry.source else entry.search_keys,
+        deleted_at=entry.deleted_at or now,
     )
-
-
-def recorded(current: Submission | None, entry: Submission) -> Change[Submission]:
-    """Return the change to ``entry``; a purchase that no longer counts on its day is uncounted."""
-    day = current.spend_day if current is not None and not entry.spend_day else None
-    return Change(entry, entry, uncounted_day=day)
 
 
 def uncounted(counter: SpendCounter) -> SpendCounter:

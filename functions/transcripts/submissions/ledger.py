@@ -188,7 +188,9 @@ class Ledger:
                 # The commit happened although its acknowledgement was lost.
                 return claims.Change(current)
             written = transitions.apply(current, lease_id, event, self._clock(), facts)
-            return claims.recorded(current, written)
+            # A purchase that no longer counts on its day is uncounted.
+            day = current.spend_day if current and not written.spend_day else None
+            return claims.Change(written, written, uncounted_day=day)
 
         return await self._persist(lambda: self._change(submission_id, decide), within)
 
@@ -304,7 +306,7 @@ class Ledger:
         entry = replace(
             entry,
             earlier_tasks=str(earlier) if earlier else None,
-            search_keys=search_keys(entry.source),
+            search_keys=search_keys(entry.source) or entry.search_keys,
         )
         writes = [Write(submission_path(entry.submission_id), entry, expect=_version(before))]
         old = _value(before)

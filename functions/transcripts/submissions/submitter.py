@@ -30,7 +30,7 @@ from transcripts.mavi.answers import (
     Refusal,
     Refused,
 )
-from transcripts.mavi.client import Provider
+from transcripts.mavi.client import MaviApi
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import Announce
 from transcripts.retention import expiry
@@ -84,7 +84,7 @@ class Submitter:
 
     def __init__(
         self,
-        provider: Provider,
+        provider: MaviApi,
         log: Log,
         *,
         clock: Callable[[], datetime],

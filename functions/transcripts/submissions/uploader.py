@@ -33,7 +33,7 @@ from transcripts.mavi.answers import (
     UploadAnswer,
     Uploaded,
 )
-from transcripts.mavi.client import File, Provider
+from transcripts.mavi.client import File, MaviApi
 from transcripts.mavi.rate_limit import RateLimitTimeout
 from transcripts.ports import ObjectReader, ObjectSource
 from transcripts.retry import RetryPolicy
@@ -92,7 +92,7 @@ class Uploader:
     def __init__(
         self,
         source: ObjectSource,
-        provider: Provider,
+        provider: MaviApi,
         log: Log,
         *,
         clock: Callable[[], datetime],
