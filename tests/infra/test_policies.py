@@ -144,8 +144,8 @@ def test_smoke_checks_what_is_deployed(plans: dict[str, Plan]) -> None:
     granted = {
         (grant.target.rpartition("/")[2], grant.member)
         for grant in plan.grants
-        if grant.role == "roles/pubsub.publisher" and "gcp-sa" not in grant.member
-        if not grant.member.startswith("serviceAccount:service-")
+        if grant.role == "roles/pubsub.publisher"
+        if grant.member.startswith(f"serviceAccount:{plan.prefix}-")
     }
     assert granted == {
         (f"{plan.prefix}-{topic}", f"serviceAccount:{plan.account(name)}")
