@@ -69,7 +69,7 @@ def test_field_of_a_later_version_survives_what_people_change(path: Path) -> Non
     """After a rollback, the older code keeps what it does not know."""
     ok("rename", TASK_ID, "Ada Example=Ada")
     document = read(path)
-    assert document["speaker_names"] == [{"name": "Ada Example", "display_name": "Ada"}]
+    assert [each["display_name"] for each in document["speaker_names"]] == ["Ada"]
     assert document.items() >= OF_A_LATER_VERSION.items()
 
 
@@ -80,7 +80,7 @@ def test_renormalize_adds_what_an_older_version_did_not_store(path: Path) -> Non
     document = read(path)
     assert document["word_count"] == 2
     assert document["character_count"] == len(LINE["text"])
-    assert document["speaker_names"] == [{"name": "Ada Example", "display_name": "Ada"}]
+    assert [each["display_name"] for each in document["speaker_names"]] == ["Ada"]
 
 
 def test_version_is_in_the_command_the_page_and_every_log_line(results: Results) -> None:
