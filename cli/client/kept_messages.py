@@ -18,7 +18,7 @@ from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
 from cli.local.broker import delete_delivery
 from cli.local.emulators import pubsub_clients, subscription_path
-from cli.local.topics import PROJECT
+from cli.local.topics import KEPT_RESULTS, PROJECT, RESULTS
 from transcripts.callbacks.message import unpack
 from transcripts.callbacks.receiver import callback_message
 from transcripts.embedded.database import Database
@@ -219,6 +219,44 @@ class PubSubKept(KeptMessages):
                 ack_deadline_seconds=0,
             )
         self._client.transport.close()
+
+
+class TemporaryKept(PubSubKept):
+    """A subscription of Pub/Sub to the events of one task, which is deleted when it is closed."""
+
+    def __init__(self, subscription: str, topic: str, task_id: str) -> None:
+        """Make it; Pub/Sub deletes it after a day if this process dies."""
+        super().__init__(None, subscription, topic)
+        self._client.create_subscription(
+            {
+                "name": subscription,
+                "topic": topic,
+                "filter": f'attributes.task_id = "{task_id}"',
+                "expiration_policy": {"ttl": {"seconds": 24 * 60 * 60}},
+                "message_retention_duration": {"seconds": 24 * 60 * 60},
+            }
+        )
+
+    async def close(self) -> None:
+        """Delete it, and close the connection."""
+        self._client.delete_subscription(subscription=self._subscription)
+        self._leased.clear()
+        await super().close()
+
+
+def open_results(target: Target, task_id: str) -> KeptMessages:
+    """Return the events of one task that come from now on; raises what Pub/Sub raises."""
+    stack, environment = target.stack, target.environment
+    if stack is not None:
+        host = stack.environ.get("PUBSUB_EMULATOR_HOST")
+        if host is None:
+            return EmbeddedKept(Path(stack.data_dir), KEPT_RESULTS, RESULTS)
+        return PubSubKept(host, subscription_path(KEPT_RESULTS), RESULTS)
+    if environment is None:
+        raise Failure("Events are in a project. Name the deployment: --env", ExitCode.USAGE)
+    topic = f"projects/{environment.project}/topics/{environment.prefix}-results"
+    subscription = f"projects/{environment.project}/subscriptions/{environment.prefix}-{task_id}"
+    return TemporaryKept(subscription, topic, task_id)
 
 
 def open_kept(target: Target, kept_from: KeptFrom) -> KeptMessages:
