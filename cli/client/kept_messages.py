@@ -18,7 +18,7 @@ from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
 from cli.local.broker import delete_delivery
 from cli.local.emulators import pubsub_clients, subscription_path
-from cli.local.topics import KEPT_RESULTS, PROJECT, RESULTS
+from cli.local.topics import PROJECT
 from transcripts.callbacks.message import unpack
 from transcripts.callbacks.receiver import callback_message
 from transcripts.embedded.database import Database
@@ -246,12 +246,9 @@ class TemporaryKept(PubSubKept):
 
 def open_results(target: Target, task_id: str) -> KeptMessages:
     """Return the events of one task that come from now on; raises what Pub/Sub raises."""
-    stack, environment = target.stack, target.environment
-    if stack is not None:
-        host = stack.environ.get("PUBSUB_EMULATOR_HOST")
-        if host is None:
-            return EmbeddedKept(Path(stack.data_dir), KEPT_RESULTS, RESULTS)
-        return PubSubKept(host, subscription_path(KEPT_RESULTS), RESULTS)
+    environment = target.environment
+    if target.stack is not None:
+        return open_kept(target, KeptFrom.RESULTS)
     if environment is None:
         raise Failure("Events are in a project. Name the deployment: --env", ExitCode.USAGE)
     topic = f"projects/{environment.project}/topics/{environment.prefix}-results"

@@ -22,7 +22,7 @@ from cli.client.api import Api, open_api
 from cli.client.kept_messages import KeptFrom, KeptMessages, open_kept, open_results
 from cli.client.target import Choice, Target
 from cli.commands.doctor import Check, functions, report
-from cli.commands.replay import errors_in_words
+from cli.commands.replay import SOURCES, errors_in_words
 from cli.commands.smoke_cloud import cloud_checks
 from cli.deploy.errors import Refused
 from cli.deploy.secret_values import TOKENS, read_secret, secret_id
@@ -252,7 +252,7 @@ def _kept(target: Target) -> Iterator[Check]:
         finally:
             await kept.close()
 
-    for source in KeptFrom:
+    for source in map(KeptFrom, SOURCES):
         name = f"kept in {source}"
         if asyncio.run(is_empty(open_kept(target, source))):
             yield Check(name, ok=True, detail="nothing")

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import urllib3
 
-from cli.client.kept_messages import KeptFrom
-from cli.commands.doctor import PUSHED, Check
+from cli.commands.doctor import KEPT, PUSHED, Check
 from cli.deploy.environment import Environment
 from cli.deploy.errors import Refused
 from cli.deploy.programs import gcloud
@@ -104,8 +103,8 @@ def _subscriptions(environment: Environment, deploy: str) -> Iterator[Check]:
         else:
             detail = ""
         yield Check(f"subscription {name}", not detail, detail or "pushes", detail and deploy)
-    for source in KeptFrom:
-        name = f"{prefix}-{source.kept_topic}-kept"
+    for topic in KEPT:
+        name = f"{prefix}-{topic}-kept"
         if name not in found:
             detail = "is missing: what cannot be processed is lost"
             yield Check(f"subscription {name}", ok=False, detail=detail, repair=deploy)

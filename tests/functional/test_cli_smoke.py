@@ -16,7 +16,7 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from cli.client.kept_messages import KeptFrom, KeptMessage
 from cli.commands import smoke, smoke_cloud
-from cli.commands.doctor import PUSHED
+from cli.commands.doctor import KEPT, PUSHED
 from cli.deploy import secret_values
 from cli.deploy.programs import Output
 from tests.command_line import Reply, ScriptedServer, error, transcripts
@@ -132,7 +132,7 @@ class Deployment:
             "deadLetterPolicy": {"deadLetterTopic": "t"},
         }
         names = {f"{topic}-to-{name}": pushed for topic, name in PUSHED.items()}
-        names |= {f"{source.kept_topic}-kept": {} for source in KeptFrom}
+        names |= {f"{topic}-kept": {} for topic in KEPT}
         path = f"projects/{PROJECT}/subscriptions/transcripts-"
         return [{"name": f"{path}{name}", **more} for name, more in names.items()]
 
