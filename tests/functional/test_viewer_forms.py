@@ -44,8 +44,8 @@ async def test_merge_makes_two_speakers_one_and_undo_separates_them(
 
 
 async def test_undo_after_another_change_is_not_offered(results: Results, reader: Reader) -> None:
-    """Undoing would overwrite the other change."""
-    await results.put(a_transcript())
+    """Undoing would overwrite the other change. The change here names every speaker."""
+    await results.put(a_transcript(speakers=1))
     await reader.send((await reader.get("/view/t")).form_with("speaker", "s1"), name="Ada")
     assert any(form.named("name.s1") for form in (await reader.get("/view/t")).forms)
     await results.request("PATCH", "/tasks/t/speaker_names", json={"Speaker 1": "Eva"})
