@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cli.fake_mavi.server import FakeMavi
+from cli.fake_mavi.server import SUBMIT_PATH, FakeMavi
 from tests.builders import shape_names
 from tests.functional.provider import (
     KEY,
@@ -70,6 +70,16 @@ async def test_upload_by_signed_url_has_its_asset_first(fake: FakeMavi) -> None:
             async with nobody.post(signed["signed_url"], data=form) as response:
                 assert response.status == 200
         assert fake.account.assets[signed["asset_id"]].size == 10
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"{}", b'{"asset_id": "", "n": 1}'])
+async def test_request_that_names_nothing_returns_400(fake: FakeMavi, body: bytes) -> None:
+    """Whatever its body is; nothing is bought and no asset is made."""
+    async with api(fake) as session:
+        for path in (SUBMIT_PATH, "/upload/signed-url"):
+            async with session.post(f"{fake.url}{path}", data=body) as response:
+                assert (response.status, (await response.json())["code"]) == (400, 400)
+    assert (fake.account.assets, fake.account.jobs) == ({}, [])
 
 
 async def test_delete_twice_returns_an_error(fake: FakeMavi) -> None:
