@@ -145,7 +145,7 @@ class Submitter:
     def _content(self, path: Path) -> Content:
         """Read a file, once; a terminal shows how far a large one is read."""
         if path not in self._contents:
-            label = f"{clean(path.name)} is read"
+            label = f"reading {clean(path.name)}"
             with Progress(label, path.stat().st_size, quiet=True) as progress:
                 self._contents[path] = read_content(path, progress.at)
         return self._contents[path]

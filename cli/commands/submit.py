@@ -161,8 +161,10 @@ class _Report:
 
 
 def _fail_if_one_failed(items: Sequence[Item], sentence: str) -> None:
-    if any(item.is_failure for item in items):
-        raise Failure(f"{sentence} The lines above say why.")
+    reasons = {item.reason for item in items if item.is_failure}
+    if reasons:
+        code = ExitCode.NOT_AUTHORIZED if reasons == {"not_authorized"} else ExitCode.FAILED
+        raise Failure(f"{sentence} The lines above say why.", code)
     if all(item.state == LEFT_OUT for item in items):
         raise Failure("There is no media file to submit.")
 

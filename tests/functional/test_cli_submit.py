@@ -15,6 +15,7 @@ import pytest
 from cli.client.api import Api
 from cli.client.progress import MIN_READ_BYTES, Progress
 from cli.client.recordings import duration_s
+from cli.client.uploads import Content, OnPosition, read_content
 from tests.command_line import Reply, ScriptedServer, error, transcripts, use_as_stack
 from tests.functional.test_cli_terminal import Terminal
 from tests.results import a_submission, a_task, whole_task
@@ -235,6 +236,23 @@ def test_submit_of_a_file_whose_object_was_deleted_uploads_it_again_to_buy_it_ag
     }
 
 
+def test_submit_of_a_file_that_is_being_written_stops_no_other(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is told by the reason."""
+    Path("growing.mp4").write_bytes(b"one")
+
+    def read_and_write(path: Path, on_position: OnPosition) -> Content:
+        content = read_content(path, on_position)
+        if path.name == "growing.mp4":
+            path.write_bytes(b"one, two")
+        return content
+
+    monkeypatch.setattr("cli.client.submitting.read_content", read_and_write)
+    first, second = submissions("growing.mp4", "talk.mp4", code=1)
+    assert (first["reason"], second["state"]) == ("file_changed", "queued")
+
+
 def test_submit_of_two_files_with_the_same_bytes_uploads_one(server: ScriptedServer) -> None:
     """Both have the same submission."""
     Path("copy.mp4").write_bytes(b"media")
@@ -421,7 +439,7 @@ def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -
     [
         (Reply(503, b""), "unreachable"),
         (Reply(502, b"<html>"), "unreachable"),
-        (Reply(401, b"<html>"), "failed"),
+        (Reply(401, b"<html>"), "not_authorized"),
         (Reply(200, b"<html>"), "unreachable"),
         (error(400, "object_refused", "This object can't be transcribed."), "object_refused"),
     ],
@@ -437,6 +455,12 @@ def test_submit_of_a_batch_says_what_became_of_each_input(
     assert [each["submission_id"] for each in submissions] == ["s1", None, "s3"]
     assert [each["reason"] for each in submissions] == [None, reason, None]
     assert result.exit_code == 1
+
+
+def test_submit_by_somebody_who_may_not_exits_4(server: ScriptedServer) -> None:
+    """As every command does."""
+    server.on("POST /", FORBIDDEN)
+    assert [item["reason"] for item in submissions("re_1", code=4)] == ["not_authorized"]
 
 
 def test_submit_that_is_interrupted_has_named_what_was_bought(
@@ -469,7 +493,7 @@ def test_progress_of_reading_is_shown_on_a_terminal_only(
     monkeypatch.setattr("cli.client.progress.time.monotonic", lambda: now)
     for is_terminal in (False, True):
         monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda shown=is_terminal: shown)
-        with Progress("talk.mp4 is read", MIN_READ_BYTES, quiet=True) as progress:
+        with Progress("reading talk.mp4", MIN_READ_BYTES, quiet=True) as progress:
             now += 100.0
             progress.at(MIN_READ_BYTES)
-        assert ("talk.mp4 is read" in capsys.readouterr().err) is is_terminal
+        assert ("reading talk.mp4" in capsys.readouterr().err) is is_terminal
