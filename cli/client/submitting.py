@@ -83,7 +83,8 @@ def not_taken(path: Path, reason: RejectReason) -> Item:
     return Item(input=clean(str(path)), state=state, error=REASONS[reason], reason=reason)
 
 
-def _failed(text: str, error: Failure) -> Item:
+def failed(text: str, error: Failure) -> Item:
+    """Return an input that was not submitted."""
     return Item(input=clean(text), state=FAILED, error=error.message, reason=error.reason)
 
 
@@ -111,7 +112,7 @@ class Submitter:
             try:
                 yield self._estimate(each, seen)
             except Failure as error:
-                yield _failed(each.text, error)
+                yield failed(each.text, error)
 
     def _estimate(self, given: Input, seen: set[str]) -> Item:
         found, length_s, again = None, None, False
@@ -164,13 +165,13 @@ class Submitter:
                 else:
                     assets.append(each.text)
             except Failure as error:
-                yield _failed(each.text, error)
+                yield failed(each.text, error)
         for at in range(0, len(assets), MAX_ASSETS):
             batch = assets[at : at + MAX_ASSETS]
             try:
                 yield from [self._asset(batch[0])] if len(assets) == 1 else self._assets(batch)
             except Failure as error:
-                yield from (_failed(text, error) for text in batch)
+                yield from (failed(text, error) for text in batch)
 
     def _file(self, given: Input, path: Path) -> Item:
         text, content = clean(given.text), self._content(path)

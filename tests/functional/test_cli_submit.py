@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -146,6 +147,36 @@ def test_submit_recursive_takes_the_media_below_a_folder(server: ScriptedServer)
         ("folder/a.mp4", None),
         ("folder/b/c.mp4", None),
     ]
+
+
+def test_submit_recursive_goes_on_after_a_folder_that_cannot_be_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and is a failure."""
+    for name in ("a", "b"):
+        Path("folder", name).mkdir(parents=True)
+        Path("folder", name, "talk.mp4").write_bytes(name.encode())
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "a":
+            # The tests may run as root, who may read anything.
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    items = submissions("folder", "--recursive", code=1)
+    assert [(item["input"], item["reason"]) for item in items] == [
+        ("folder/a", "file_unreadable"),
+        ("folder/b/talk.mp4", None),
+    ]
+
+
+def test_submit_of_an_object_with_a_long_name_is_no_file(server: ScriptedServer) -> None:
+    """No file system takes the name."""
+    server.on("POST /", Reply(202, EnqueueResult(queued=["s"])))
+    (item,) = submissions(f"gs://b/{'a' * 300}.mp4")
+    assert item["state"] == "queued"
 
 
 def test_submit_of_a_file_whose_name_is_no_utf8_works(server: ScriptedServer) -> None:
@@ -323,7 +354,7 @@ def test_submit_dry_run_counts_a_recording_once(server: ScriptedServer) -> None:
 def test_submit_dry_run_of_what_cannot_be_read_fails(server: ScriptedServer) -> None:
     """Saying "new" would be a guess."""
     server.on("GET /submissions", FORBIDDEN)
-    (item,) = submissions("--dry-run", "talk.mp4", code=1)
+    (item,) = submissions("--dry-run", "talk.mp4", code=4)
     assert item["state"] == "failed"
 
 
@@ -454,7 +485,7 @@ def test_submit_of_a_batch_says_what_became_of_each_input(
     submissions = json.loads(result.stdout)["submissions"]
     assert [each["submission_id"] for each in submissions] == ["s1", None, "s3"]
     assert [each["reason"] for each in submissions] == [None, reason, None]
-    assert result.exit_code == 1
+    assert result.exit_code == (4 if reason == "not_authorized" else 1)
 
 
 def test_submit_by_somebody_who_may_not_exits_4(server: ScriptedServer) -> None:
