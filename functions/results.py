@@ -21,15 +21,15 @@ from transcripts.embedded.objects import MEDIA_PATH, FolderSigner
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Documents, MediaSigner, ObjectSource
 from transcripts.results.accounting import Accountant
+from transcripts.results.callers import checked_caller, no_caller
 from transcripts.results.compression import compressed
 from transcripts.results.dispatch import dispatch, private
-from transcripts.results.routes import api_routes
+from transcripts.results.routes import TaskChanges, changing_routes, reading_routes
 from transcripts.retry import Retrier
 from transcripts.settings import ResultsSettings
 from transcripts.tasks.store import TaskStore
-from transcripts.viewer.pages import Pages, error_pages
+from transcripts.viewer.pages import Pages, error_pages, page_routes
 from transcripts.viewer.recordings import Recordings
-from transcripts.viewer.rendering import show_asset
 from transcripts.web import Handler, error_boundary
 
 
@@ -49,38 +49,26 @@ def compose(
     Without ``assets``, a deletion leaves Mavi's copy of the media.
     """
     names = SpeakerNames(documents, retrier)
-    api = api_routes(
+    # Nobody is checked on the local stack.
+    caller = no_caller if settings.allowed_hosts else checked_caller
+    deletion = Deletion(
         documents,
         retrier,
         log,
-        names=names,
-        deletion=Deletion(
-            documents,
-            retrier,
-            log,
-            clock,
-            retention_days=settings.retention_days,
-            assets=assets,
-        ),
-        renormalizer=Renormalizer(
-            TaskStore(documents, retrier), retrier, log, clock, redact_faces=settings.redact_faces
-        ),
-        accountant=Accountant(
-            documents, retrier, clock=clock, retention_days=settings.retention_days
-        ),
+        clock,
+        retention_days=settings.retention_days,
+        assets=assets,
     )
+    renormalizer = Renormalizer(
+        TaskStore(documents, retrier), retrier, log, clock, redact_faces=settings.redact_faces
+    )
+    accountant = Accountant(documents, retrier, clock=clock, retention_days=settings.retention_days)
     bucket = settings.upload_bucket if settings.play_media else None
     recordings = Recordings(objects, signer, log, clock, bucket=bucket)
-    pages = Pages(documents, retrier, log, names, recordings)
     routes = [
-        *api,
-        # For people; the paths below /view may change.
-        Route("/", pages.list, methods=["GET"]),
-        Route("/view/{task_id}", pages.show, methods=["GET"]),
-        Route("/view/{task_id}/media", pages.play, methods=["GET"]),
-        Route("/view/{task_id}/names", pages.conflict, methods=["GET"]),
-        Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
-        Route("/viewer/{version}/{name}", show_asset, methods=["GET"]),
+        *reading_routes(documents, retrier, log, accountant),
+        *changing_routes(TaskChanges(names, deletion, renormalizer, caller)),
+        *page_routes(Pages(documents, retrier, log, recordings, names, caller)),
     ]
     if isinstance(signer, FolderSigner):
         # The recordings of the local stack; in the cloud, browsers read them from Cloud Storage.

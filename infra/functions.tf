@@ -4,7 +4,7 @@ locals {
   #
   # called_by      pubsub, scheduler or tasks, each under its own identity; everybody; or only callers
   # callers        IAM members that may call it as well
-  # database       reads and writes the Firestore database
+  # database       its role on the Firestore database: user reads and writes, viewer reads
   # queue          enqueues submissions
   # reads_uploads  reads the upload bucket
   # signs_urls     signs URLs of Cloud Storage as its own identity
@@ -16,7 +16,7 @@ locals {
       called_by     = "tasks"
       callers       = var.submit_callers
       ingress       = coalesce(var.submit_ingress, length(var.submit_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
-      database      = true
+      database      = "user"
       queue         = true
       reads_uploads = true
       signs_urls    = false
@@ -32,7 +32,7 @@ locals {
       called_by     = "pubsub"
       callers       = []
       ingress       = "ALLOW_INTERNAL_ONLY"
-      database      = true
+      database      = "user"
       queue         = true
       reads_uploads = false
       signs_urls    = false
@@ -46,7 +46,7 @@ locals {
       called_by     = "everybody"
       callers       = []
       ingress       = "ALLOW_ALL"
-      database      = false
+      database      = null
       queue         = false
       reads_uploads = false
       signs_urls    = false
@@ -62,7 +62,7 @@ locals {
       called_by     = "pubsub"
       callers       = []
       ingress       = "ALLOW_INTERNAL_ONLY"
-      database      = true
+      database      = "user"
       queue         = false
       reads_uploads = false
       signs_urls    = false
@@ -77,7 +77,7 @@ locals {
       called_by     = "callers"
       callers       = var.results_callers
       ingress       = coalesce(var.results_ingress, length(var.results_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
-      database      = true
+      database      = "user"
       queue         = false
       reads_uploads = var.play_media
       signs_urls    = var.play_media
@@ -87,11 +87,26 @@ locals {
       # Holds a page of segments for each reader, and one body of 32 MiB that it normalizes again.
       size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
     }
+    # What results answers, without every change: for people who may read, and neither rename nor delete.
+    reader = {
+      called_by     = "callers"
+      callers       = var.reader_callers
+      ingress       = coalesce(var.reader_ingress, length(var.reader_callers) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY")
+      database      = "viewer"
+      queue         = false
+      reads_uploads = var.play_media
+      signs_urls    = var.play_media
+      reaches_mavi  = false
+      publishes     = {}
+      secrets       = {}
+      # Holds a page of segments for each reader.
+      size = { cpu = "1", memory = "512Mi", concurrency = 20, timeout_s = 300, min_instances = 0, max_instances = 5 }
+    }
     sweep = {
       called_by     = "scheduler"
       callers       = []
       ingress       = "ALLOW_INTERNAL_ONLY"
-      database      = true
+      database      = "user"
       queue         = true
       reads_uploads = false
       signs_urls    = false
@@ -114,7 +129,7 @@ locals {
     MAX_OBJECT_BYTES         = { readers = ["ingest", "submit"], value = tostring(var.max_object_bytes) }
     MAX_SUBMISSIONS_PER_DAY  = { readers = ["submit"], value = tostring(var.max_submissions_per_day) }
     OVERDUE_AFTER_MINUTES    = { readers = ["sweep"], value = tostring(var.overdue_after_minutes) }
-    PLAY_MEDIA               = { readers = ["results"], value = tostring(var.play_media) }
+    PLAY_MEDIA               = { readers = ["reader", "results"], value = tostring(var.play_media) }
     QUEUE_INVOKER            = { readers = local.with_queue, value = google_service_account.caller["submit"].email }
     REDACT_FACES             = { readers = ["results", "subscriber"], value = tostring(var.redact_faces) }
     RESUBMIT_OVERDUE         = { readers = ["sweep"], value = tostring(var.resubmit_overdue) }
@@ -122,9 +137,9 @@ locals {
     SUBMIT_QUEUE             = { readers = local.with_queue, value = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.submissions.name}" }
     SUBMIT_URL               = { readers = local.with_queue, value = local.urls["submit"] }
     TRANSCRIPTS_BACKEND      = { readers = keys(local.functions), value = "google" }
-    UPLOAD_BUCKET            = { readers = ["results"], value = var.play_media ? google_storage_bucket.uploads.name : "" }
+    UPLOAD_BUCKET            = { readers = ["reader", "results"], value = var.play_media ? google_storage_bucket.uploads.name : "" }
   }
-  with_database = [for name, function in local.functions : name if function.database]
+  with_database = [for name, function in local.functions : name if function.database != null]
   with_queue    = [for name, function in local.functions : name if function.queue]
 
   environments = {

@@ -152,10 +152,10 @@ resource "google_secret_manager_secret_iam_member" "functions" {
 # A Firestore database has no policy, so the role is granted on the project, for this database only:
 # https://cloud.google.com/firestore/docs/manage-databases
 resource "google_project_iam_member" "database" {
-  for_each = { for name, function in local.functions : name => function if function.database }
+  for_each = { for name, function in local.functions : name => function if function.database != null }
 
   project = var.project
-  role    = "roles/datastore.user"
+  role    = "roles/datastore.${each.value.database}"
   member  = google_service_account.function[each.key].member
 
   condition {

@@ -13,6 +13,11 @@ output "results_url" {
   value       = local.urls["results"]
 }
 
+output "reader_url" {
+  description = "URL of reader, where reader_callers read transcripts: transcripts open --url URL."
+  value       = local.urls["reader"]
+}
+
 output "results_topic" {
   description = "Topic that is told of every stored result; docs/events.md attaches subscribers."
   value       = local.topic_paths["results"]

@@ -307,11 +307,11 @@ variable "function_sizes" {
   validation {
     condition = alltrue([
       for name, size in var.function_sizes : size.timeout_s == null || try(
-        size.timeout_s >= { submit = 1800, ingest = 30, callback = 260, subscriber = 60, results = 60, sweep = 270 }[name]
+        size.timeout_s >= { submit = 1800, ingest = 30, callback = 260, subscriber = 60, results = 60, reader = 60, sweep = 270 }[name]
         && size.timeout_s <= (name == "submit" ? 3600 : 540), false
       )
     ])
-    error_message = "timeout_s must be at least what the function's own limits add up to (submit 1800, ingest 30, callback 260, subscriber 60, results 60, sweep 270), and at most 540, below Pub/Sub's acknowledgement deadline of 600; 3600 for submit."
+    error_message = "timeout_s must be at least what the function's own limits add up to (submit 1800, ingest 30, callback 260, subscriber 60, results 60, reader 60, sweep 270), and at most 540, below Pub/Sub's acknowledgement deadline of 600; 3600 for submit."
   }
   validation {
     condition = alltrue([
@@ -406,6 +406,29 @@ variable "results_ingress" {
   }
 }
 
+variable "reader_callers" {
+  description = "IAM members that may read transcripts through reader, and change nothing, such as group:readers@example.com. Without any, reader accepts internal traffic only."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.reader_callers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
+    error_message = "reader_callers must be IAM members such as user:ada@example.com. allUsers and allAuthenticatedUsers are refused, because transcripts hold real names."
+  }
+}
+
+variable "reader_ingress" {
+  description = "Ingress setting of reader. Default: ALLOW_ALL if there are reader_callers, who still need their IAM role; otherwise ALLOW_INTERNAL_ONLY."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reader_ingress == null || contains(["ALLOW_ALL", "ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB"], coalesce(var.reader_ingress, "-"))
+    error_message = "reader_ingress must be ALLOW_ALL, ALLOW_INTERNAL_ONLY or ALLOW_INTERNAL_AND_GCLB."
+  }
+}
+
 variable "redact_faces" {
   description = "Store no face data in the documents of tasks. The provider's own words, which are kept as raw blocks, stay as they are."
   type        = bool
@@ -414,7 +437,7 @@ variable "redact_faces" {
 }
 
 variable "play_media" {
-  description = "Let the pages play the recordings of the upload bucket, for everybody in results_callers, by signed URLs that are valid for 15 minutes. results may then read the bucket, and sign as itself."
+  description = "Let the pages play the recordings of the upload bucket, for everybody in results_callers and reader_callers, by signed URLs that are valid for 15 minutes. results and reader may then read the bucket, and sign as themselves."
   type        = bool
   default     = false
   nullable    = false

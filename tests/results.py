@@ -62,9 +62,10 @@ class Results:
         parts = {
             "objects": open_objects(settings, os.environ),
             "signer": open_signer(settings, os.environ),
-            "assets": None,
             "retrier": Retrier(),
         }
+        if hasattr(module, "open_assets"):
+            parts["assets"] = None
         log = Log("results", lambda line: self.log.append(msgspec.json.decode(line)))
         self.loaded.compose(documents=self.documents, log=log, **(parts | self.fakes))
 

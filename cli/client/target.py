@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cli import ROOT
 from cli.failures import ExitCode, Failure
-from cli.local.state import SAMPLE_NOTE, LocalStack, running_stack, state_file
+from cli.local.state import SAMPLE_NOTE, VARIABLE, LocalStack, nearest_state_file, running_stack
 from cli.output import note
 
 if TYPE_CHECKING:
@@ -85,10 +85,13 @@ def find_target(choice: Choice) -> Target:
         )
     if choice.env:
         return _deployment(choice.env)
-    stack = running_stack()
+    path = nearest_state_file()
+    stack = running_stack(path)
     if stack is None:
         raise Failure(
-            f"No local stack is running ({state_file()}). Start it: transcripts up\n"
+            f"No local stack is running ({path}). Start it: transcripts up\n"
+            f"One that was started in another folder is found by {VARIABLE}, the path of its"
+            " .transcripts/stack.json.\n"
             "Or name a deployment: --env NAME, or its address: --url URL"
         )
     return Target(

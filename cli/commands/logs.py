@@ -17,7 +17,7 @@ from cli.client.lookup import NotFound, find
 from cli.client.target import Choice, find_target
 from cli.deploy.environment import Environment
 from cli.failures import ExitCode, Failure, Unreachable
-from cli.options import json_option, target_options
+from cli.options import MOMENT, SUBJECT, json_option, target_options
 from cli.output import colored, event_lines, note, print_json
 from transcripts.ids import usable_id
 from transcripts.log_events import EVENTS
@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 
 @click.command("logs")
-@click.argument("subject", metavar="[PATH|ID]", required=False)
+@click.argument("subject", metavar="[PATH|ID]", required=False, type=SUBJECT)
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
@@ -41,7 +41,7 @@ Event = dict[str, Any]
     show_default=True,
     help="Only lines of this severity or above.",
 )
-@click.option("--since", metavar="TIME", help="RFC 3339. [default: 30 days ago]")
+@click.option("--since", type=MOMENT, help="From this time on. [default: 30d, 30 days ago]")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @json_option
 @target_options
@@ -59,12 +59,7 @@ def logs_command(
     The lines come from Cloud Logging, or from the files of the local stack. A warning or an error
     has below it what it means and what to do. Without PATH|ID, the lines of everything are shown.
     """
-    try:
-        oldest = datetime.fromisoformat(since).astimezone(UTC) if since else _now() - KEPT
-    except ValueError as error:
-        raise Failure(
-            "--since takes a time such as 2026-01-31T00:00:00Z.", ExitCode.USAGE
-        ) from error
+    oldest = datetime.fromisoformat(since) if since else _now() - KEPT
     ids = _ids(choice, subject) if subject else frozenset()
     target = find_target(choice)
     shown = SEVERITIES[SEVERITIES.index(severity) :]

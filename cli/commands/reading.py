@@ -188,6 +188,8 @@ def show_command(
     its name. The exit code is 0 for a transcript, 8 if it may still come, and 5 if not.
     """
     api = open_api(choice)
+    if not as_json:
+        api.target.announce_sample()
     found, task = find_task(api, subject)
     if as_json:
         print_json(task)
@@ -195,7 +197,6 @@ def show_command(
     from cli.view import WIDTH, readable
     from transcripts.tasks.speakers import ShownSpeakers
 
-    api.target.announce_sample()
     click.echo(f"{task.task_id}  {clean(source_of(task))}")
     if task.labels:
         click.echo(f"labels: {clean(labels_text(task.labels))}")

@@ -68,7 +68,8 @@ class StackOptions:
 
     backend: str = EMBEDDED
     data_dir: Path = Path(".transcripts")
-    functions: tuple[str, ...] = tuple(FUNCTIONS)
+    functions: tuple[str, ...] = tuple(name for name in FUNCTIONS if name != "reader")
+    """Everybody on this machine is an editor."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """More settings for the functions."""
     faults: Faults = field(default_factory=Faults)

@@ -11,6 +11,7 @@ import msgspec
 from cli.failures import Failure
 
 DATA_DIR: Final = Path(".transcripts")
+FILE_NAME: Final = "stack.json"
 VARIABLE: Final = "TRANSCRIPTS_STACK"
 """Names the file, for commands that run in another folder than ``transcripts up``."""
 
@@ -48,7 +49,20 @@ class LocalStack(msgspec.Struct, frozen=True, kw_only=True):
 
 def state_file() -> Path:
     """Return the path of the file."""
-    return Path(os.environ.get(VARIABLE) or DATA_DIR / "stack.json")
+    return Path(os.environ.get(VARIABLE) or DATA_DIR / FILE_NAME)
+
+
+def nearest_state_file() -> Path:
+    """Return the path of the file in this folder or in the nearest one above that has it.
+
+    Another user's file is left out: files would be uploaded to the address in it.
+    """
+    if not os.environ.get(VARIABLE):
+        for folder in (Path.cwd(), *Path.cwd().parents):
+            path = folder / DATA_DIR / FILE_NAME
+            if path.is_file() and path.stat().st_uid == os.getuid():
+                return path
+    return state_file()
 
 
 def write_state(path: Path, stack: LocalStack) -> None:

@@ -372,8 +372,8 @@ class SubscriberSettings(AnnouncingSettings, NormalizingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultsSettings(MaviSettings, NormalizingSettings):
-    """The settings of ``results``."""
+class ReaderSettings(StoreSettings):
+    """The settings of ``reader``, and of every function with pages."""
 
     play_media: bool = _variable(
         "PLAY_MEDIA",
@@ -390,6 +390,11 @@ class ResultsSettings(MaviSettings, NormalizingSettings):
         default="",
         local="uploads",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsSettings(MaviSettings, NormalizingSettings, ReaderSettings):
+    """The settings of ``results``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -434,5 +439,6 @@ FUNCTIONS: Final[Mapping[str, type[Settings]]] = {
     "callback": CallbackSettings,
     "subscriber": SubscriberSettings,
     "results": ResultsSettings,
+    "reader": ReaderSettings,
     "sweep": SweepSettings,
 }

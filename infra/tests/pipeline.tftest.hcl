@@ -31,8 +31,8 @@ variables {
 
 run "default" {
   assert {
-    condition     = length(google_cloudfunctions2_function.this) == 6
-    error_message = "Six functions have to be deployed."
+    condition     = length(google_cloudfunctions2_function.this) == 7
+    error_message = "Seven functions have to be deployed."
   }
   assert {
     condition     = [for name, member in google_cloud_run_v2_service_iam_member.public : name] == ["callback"]
@@ -112,8 +112,8 @@ run "everything_on" {
     error_message = "function_sizes has to change what it names and nothing else."
   }
   assert {
-    condition     = [for name, member in google_service_account_iam_member.signing : name] == ["results"]
-    error_message = "Only results signs the URLs of recordings."
+    condition     = [for name, member in google_service_account_iam_member.signing : name] == ["reader", "results"]
+    error_message = "Only reader and results sign the URLs of recordings."
   }
   assert {
     condition     = length(google_kms_crypto_key_iam_member.agents) == 4

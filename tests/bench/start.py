@@ -80,6 +80,7 @@ def first_requests(asset_id: str) -> dict[str, First]:
         "callback": First("POST", f"/{TOKEN}", 200, body),
         "subscriber": First("POST", "/", 204, push_body(packed.data, packed.attributes)),
         "results": First("GET", "/tasks", 200),
+        "reader": First("GET", "/tasks", 200),
         "sweep": First("POST", "/", 200),
     }
 

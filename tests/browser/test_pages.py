@@ -146,13 +146,15 @@ async def test_merged_speakers_are_one_and_can_be_separated(
 
 async def test_conflicting_names_are_explained(open_tab: OpenTab, task_id: str) -> None:
     """Two tabs give a name; the second one decides with both in view."""
-    tabs = [await open_tab(f"/view/{task_id}") for _ in range(2)]
+    tabs = [await open_tab(f"/view/{task_id}", size=size) for size in ("desktop", "zoomed")]
     for tab, name in zip(tabs, ("Eva", "Ada"), strict=True):
         await tab.page.get_by_text("Rename").first.click()
         await tab.page.get_by_label("Name of Speaker 1").fill(name)
         await tab.page.get_by_role("button", name="Save").first.click()
     page = tabs[1].page
-    await expect(page.get_by_role("heading", name="Your change was not saved")).to_be_visible()
+    heading = page.get_by_role("heading", name="Your change was not saved")
+    await expect(heading).to_be_focused()
+    await expect(heading).to_be_in_viewport(ratio=1)
     await expect(page.get_by_role("dialog").get_by_role("row").nth(1)).to_contain_text("Eva")
     assert await violations(page) == []
     await page.get_by_role("button", name="Save my name").click()

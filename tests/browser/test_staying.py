@@ -222,6 +222,25 @@ async def test_dock_leaves_most_of_the_window_to_the_text(open_tab: OpenTab, siz
         await expect(page.locator("#play")).to_be_visible(visible=opened == "false")
 
 
+@pytest.mark.parametrize("size", ["phone", "zoomed"])
+async def test_page_with_a_recording_opens_at_its_head(open_tab: OpenTab, size: str) -> None:
+    """Not at the first line, which is spoken first; a link to a moment leads there."""
+    page = (await open_tab("/view/played", size=size)).page
+    await expect(page.locator("body.playable #l1.now")).to_have_count(1)
+    await expect(page.get_by_role("heading", name="site meeting")).to_be_in_viewport(ratio=1)
+    assert await page.evaluate("scrollY") == 0
+    page = (await open_tab("/view/played?t=100", size=size)).page
+    await expect(page.locator("body.playable #l23.now")).to_be_in_viewport()
+
+
+async def test_speed_can_be_read_on_a_phone(open_tab: OpenTab) -> None:
+    """Only its label is left out there."""
+    page = (await open_tab("/view/played", size="phone")).page
+    await expect(page.locator("body.playable")).to_be_visible()
+    size = "parseFloat(getComputedStyle(document.getElementById('speed')).fontSize)"
+    assert await page.evaluate(size) > 12
+
+
 async def test_folded_dock_plays_and_says_when(open_tab: OpenTab) -> None:
     """At a zoom of 400 %."""
     page = (await open_tab("/view/played", size="zoomed")).page

@@ -40,6 +40,7 @@ ANSWERS = {
     "ingest": 405,
     "subscriber": 405,
     "results": 404,
+    "reader": 404,
     "sweep": 405,
 }
 """The answer of each function to GET on that path, which needs no Google service."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.local import run
 from cli.local.broker import Broker
-from cli.local.state import SAMPLE_NOTE, LocalStack
+from cli.local.state import SAMPLE_NOTE, LocalStack, write_state
 from cli.local.topics import KEPT_RESULTS, RESULTS, Subscription
 from tests.builders import segment
 from tests.functional.served_results import do, local_stack, ok, results, store
@@ -28,6 +30,16 @@ __all__ = ["local_stack", "results"]
 PROGRAM = Path(sys.executable).with_name("transcripts")
 
 
+def test_up_beside_a_running_stack_starts_nothing(
+    local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says which one is running, and how to end it."""
+    monkeypatch.setattr(run, "Stack", None)
+    error = ok("up", code=1).stderr
+    assert f"running already: process {local_stack.pid}, embedded, data in" in error
+    assert error.endswith(f"End it: kill {local_stack.pid}\n")
+
+
 @pytest.mark.parametrize("command", [("list",), ("show", "t"), ("watch", "t"), ("export", "t")])
 def test_transcript_of_the_local_stack_is_called_the_sample(
     results: Results, local_stack: LocalStack, command: tuple[str, ...]
@@ -38,6 +50,21 @@ def test_transcript_of_the_local_stack_is_called_the_sample(
     assert result.stderr.splitlines()[0] == SAMPLE_NOTE
     assert SAMPLE_NOTE not in result.stdout
     assert "fake Mavi" in SAMPLE_NOTE
+
+
+def test_command_in_a_folder_below_finds_the_local_stack(
+    results: Results, local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As git finds its repository; a file of another user is left out."""
+    path = Path(".transcripts/stack.json")
+    write_state(path, local_stack)
+    monkeypatch.delenv("TRANSCRIPTS_STACK")
+    below = Path("recordings/2026")
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    ok("list")
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    assert "TRANSCRIPTS_STACK" in ok("list", code=1).stderr
 
 
 def test_deployment_has_no_note_of_a_sample(results: Results) -> None:

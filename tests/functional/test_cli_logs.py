@@ -15,12 +15,13 @@ from tests.command_line import Reply, ScriptedServer, transcripts
 from tests.deploy.fake_programs import FakePrograms
 from tests.fakes import NOW
 from tests.functional.test_cli_login import checkout, outputs, programs
-from transcripts.results.answers import SubmissionView
+from transcripts.results.answers import SubmissionList, SubmissionView
 from transcripts.submissions.submission import Attempt, State
 
 __all__ = ["checkout", "programs"]
 
 SUBMISSION, TASK, EARLIER = "5" * 32, "task-2", "task-1"
+NOTHING = Reply(200, SubmissionList([], None))
 
 
 def line(second: int, message: str, severity: str = "INFO", **fields: object) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted
     """A local stack whose results know nothing, with a folder of logs."""
     (tmp_path / "logs").mkdir()
     with ScriptedServer().running() as running:
+        running.on("GET /submissions", NOTHING)
         stack = LocalStack(
             pid=os.getpid(),
             backend="embedded",
@@ -142,6 +144,7 @@ def test_logs_before_a_time_are_left_out(server: ScriptedServer, tmp_path: Path)
 def test_logs_of_a_deployment_come_from_cloud_logging(programs: FakePrograms) -> None:
     """The filter has the functions of this deployment and the ids; the newest line comes last."""
     with ScriptedServer().running() as results:
+        results.on("GET /submissions", NOTHING)
         programs.answer("terraform output -json", outputs(results_url=results.url))
         entry = {"timestamp": "2026-11-30T10:00:00.1Z", "severity": "WARNING", "labels": {}}
         newest = entry | {"jsonPayload": line(0, "lease_lost"), "severity": "INFO"}
@@ -167,6 +170,7 @@ def test_logs_of_a_deployment_come_from_cloud_logging(programs: FakePrograms) ->
 def test_logs_that_may_not_be_read_name_the_role(programs: FakePrograms) -> None:
     """The exit code is that of a missing right."""
     with ScriptedServer().running() as results:
+        results.on("GET /submissions", NOTHING)
         programs.answer("terraform output -json", outputs(results_url=results.url))
         programs.answer("gcloud logging read", "ERROR: PERMISSION_DENIED", code=1)
         result = transcripts("logs", TASK, "--env", "production")

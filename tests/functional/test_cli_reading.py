@@ -166,13 +166,27 @@ def test_show_of_hostile_text_leaves_the_terminal_alone(results: Results) -> Non
     assert "hello" in output
 
 
-def test_show_with_lines_shows_only_so_many(results: Results) -> None:
-    """The number of segments that are left out is shown."""
-    do(store(results, "t", *(segment(n) for n in range(5))))
-    output = ok("show", "t", "--lines", "2").stdout
-    assert "number 1." in output
-    assert "number 2." not in output
-    assert "3 more" in output
+def test_show_prints_summary_shares_and_lines(results: Results) -> None:
+    """Text is indented under its first line; what is left out and repaired is counted."""
+    long = segment(0, text="word " * 30, end_time=150.0)
+    blank = segment(1, text="", start_time=150.0, end_time=200.0)
+    do(store(results, "t", long, blank, segment(50), {"speaker": "Ada Example"}))
+    lines = ok("show", "t", "--lines", "2").stdout.splitlines()
+    words = " ".join(["word"] * 14)
+    assert lines[1:13] == [
+        "succeeded: 3:23 of media, 3 speakers, 4 segments, 41 words",
+        "",
+        f"  Ada Example      74%    2:30  {'█' * 22}",
+        f"  Ben Sample       25%    0:50  {'█' * 7}",
+        "  Carla Specimen    2%    0:03  █",
+        "",
+        f"    0:00  Ada Example     {words}",
+        f"                          {words}",
+        "                          word word",
+        "    2:30  Ben Sample      (no words)",
+        "  … 2 more",
+        "  repaired: missing_text, 2 times",
+    ]
 
 
 def test_show_as_json_is_the_task_of_the_api(results: Results) -> None:

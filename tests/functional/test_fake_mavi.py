@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import aiohttp
@@ -102,6 +103,9 @@ async def test_callback_fault_applies_once(
     assert len(webhook.bodies) == posted
     if "giant" in faults:
         assert 1_500_000 < len(webhook.bodies[0]) < 2_500_000
+        (result,) = map(json.loads, webhook.bodies)
+        starts = [line["start_time"] for line in result["data"]["data"]["audio_transcription"]]
+        assert starts == sorted(set(starts))
     last = await mavi.submit(ready(fake))
     assert isinstance(last, Accepted)
     await eventually(lambda: len(webhook.bodies) == posted + 1)

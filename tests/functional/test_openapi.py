@@ -20,9 +20,10 @@ from tests.results import Results, a_submission, a_task
 from transcripts import errors
 from transcripts.callbacks.kinds import Kind
 from transcripts.results import answers as results_answers
+from transcripts.results.callers import no_caller
 from transcripts.results.filters import FILTERS
 from transcripts.results.listing import DEFAULT_PAGE_SIZE
-from transcripts.results.routes import api_routes
+from transcripts.results.routes import TaskChanges, changing_routes, reading_routes
 from transcripts.retry import Retrier
 from transcripts.submissions import answers as submit_answers
 from transcripts.submissions import submission
@@ -50,12 +51,10 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Results:
 
 def test_paths_are_those_of_the_routes(results: Results) -> None:
     """With their methods. The pages for people are no API, and are not described."""
-    nothing: Any = dict.fromkeys(("names", "deletion", "renormalizer", "accountant"))
-    routes = api_routes(
-        results.documents,
-        Retrier(),
-        LogLines().log,
-        **nothing,
+    nothing: Any = None
+    routes = (
+        *reading_routes(results.documents, Retrier(), LogLines().log, nothing),
+        *changing_routes(TaskChanges(nothing, nothing, nothing, no_caller)),
     )
     served = {
         (re.sub(r":\w+}", "}", route.path), method.lower())

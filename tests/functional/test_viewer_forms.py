@@ -6,6 +6,7 @@ import pytest
 
 from tests.functional.viewer_pages import OWN_SITE, Page, Reader, memory, reader, results
 from tests.results import Results
+from tests.unit.test_callers import token
 from tests.viewer import HOSTILE, a_transcript, hostile_transcript
 from transcripts.tasks.task import SpeakerName
 from transcripts.viewer.renaming import COOKIE, UNDO_COOKIE
@@ -43,8 +44,8 @@ async def test_merge_makes_two_speakers_one_and_undo_separates_them(
 
 
 async def test_undo_after_another_change_is_not_offered(results: Results, reader: Reader) -> None:
-    """Undoing would overwrite the other change."""
-    await results.put(a_transcript())
+    """Undoing would overwrite the other change. The change here names every speaker."""
+    await results.put(a_transcript(speakers=1))
     await reader.send((await reader.get("/view/t")).form_with("speaker", "s1"), name="Ada")
     assert any(form.named("name.s1") for form in (await reader.get("/view/t")).forms)
     await results.request("PATCH", "/tasks/t/speaker_names", json={"Speaker 1": "Eva"})
@@ -127,6 +128,26 @@ async def test_rename_of_more_than_a_cookie_holds_answers_the_conflict_itself(
     tag = (await reader.get("/view/t")).form_with("speaker", "s1").named("etag")
     answer = await reader.post(form.action, [kept[0], ("etag", tag[0]), *reset])
     assert answer.headers["Location"] == "/view/t#speakers"
+
+
+async def test_page_says_who_named_a_speaker_and_no_log_does(
+    results: Results, reader: Reader
+) -> None:
+    """As the platform has checked it: by the form and by the API."""
+    await results.put(a_transcript())
+    form = (await reader.get("/view/t")).form_with("speaker", "s1")
+    by_ada = {"Authorization": token("ada@example.com")}
+    fields = [(name, "Ada" if name == "name" else value) for name, value in form.fields]
+    await reader.post(form.action, fields, **by_ada)
+    path = "/tasks/t/speaker_names"
+    by_eva = {"Authorization": token("eva@example.com")}
+    await results.request(
+        "PATCH", path, json={"Speaker 1": "Ada", "Speaker 2": "E"}, headers=by_eva
+    )
+    named = {each.name: each.named_by for each in (await results.stored("t")).speaker_names}
+    assert named == {"Speaker 1": "ada@example.com", "Speaker 2": "eva@example.com"}
+    assert "Named by ada@example.com ." in (await reader.get("/view/t")).text
+    assert "example.com" not in str(results.log)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])

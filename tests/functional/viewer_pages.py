@@ -54,7 +54,7 @@ class Page(HTMLParser):
             self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
         if tag == "button" and "formaction" in given:
             self.forms[-1].actions.append(given["formaction"])
-        if tag == "option":
+        if tag == "option" and self.forms and self.forms[-1].fields:
             self.forms[-1].options.setdefault(self.forms[-1].fields[-1][0], []).append(
                 given["value"]
             )

@@ -36,7 +36,8 @@ def named_rights(plan: Plan, function: str) -> set[Grant]:
             rights.add(Grant(member, "roles/storage.objectViewer", "storage_bucket", name))
         elif variable.parse is DATABASE:
             this = f'resource.name == "projects/{project}/databases/{value}"'
-            rights.add(Grant(member, "roles/datastore.user", "project", project, this))
+            role = f"roles/datastore.{'viewer' if function == 'reader' else 'user'}"
+            rights.add(Grant(member, role, "project", project, this))
     for secret in plan.service(function).get("secret_environment_variables") or []:
         role, kind = "roles/secretmanager.secretAccessor", "secret_manager_secret"
         rights.add(Grant(member, role, kind, secret["secret"]))
@@ -63,16 +64,17 @@ def expected_grants(plan: Plan) -> set[Grant]:
         caller = plan.account(f"to-{function}")
         grant(caller, "run.invoker", "cloud_run_v2_service", f"{prefix}-{function}")
     grant("allUsers", "run.invoker", "cloud_run_v2_service", f"{prefix}-callback")
-    for function in ("submit", "results"):
+    for function in ("submit", "results", "reader"):
         for member in plan.variable(f"{function}_callers"):
             grant(member, "run.invoker", "cloud_run_v2_service", f"{prefix}-{function}")
 
     uploads = f"{plan.project}-{prefix}-uploads"
     grant(plan.account("submit"), "storage.objectViewer", "storage_bucket", uploads)
     if plan.variable("play_media"):
-        # results signs addresses of recordings as itself.
-        results, itself = plan.account("results"), account_id(plan, "results")
-        grant(results, "iam.serviceAccountTokenCreator", "service_account", itself)
+        # Both sign addresses of recordings as themselves.
+        for function in ("results", "reader"):
+            account, itself = plan.account(function), account_id(plan, function)
+            grant(account, "iam.serviceAccountTokenCreator", "service_account", itself)
     for member in plan.variable("uploaders"):
         grant(member, "storage.objectCreator", "storage_bucket", uploads)
 
@@ -129,7 +131,7 @@ def only_callback_is_public(plan: Plan) -> Iterator[str]:
     if public != {("cloud_run_v2_service", f"{plan.prefix}-callback")}:
         yield f"public: {sorted(public)}"
     wanted = {"callback": "ALLOW_ALL"}
-    for name in ("submit", "results"):
+    for name in ("submit", "results", "reader"):
         usual = "ALLOW_ALL" if plan.variable(f"{name}_callers") else "ALLOW_INTERNAL_ONLY"
         wanted[name] = plan.variable(f"{name}_ingress") or usual
     for name in plan.functions:

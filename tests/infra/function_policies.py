@@ -82,6 +82,7 @@ def bounds() -> dict[str, Bounds]:
         # The last item begins when the run is over; half a minute for the query before it.
         # One body that is normalized again, and a page of at most 900 KiB for every reader.
         "results": Bounds(6 * BODY_MIB, 3, 60, 540),
+        "reader": Bounds(0, 3, 60, 540),
         "sweep": Bounds(0, 8, run_s + item_s + 30, 1800),
     }
 
@@ -169,6 +170,8 @@ SAFE_DEFAULTS: Final = {
     "submit_ingress": None,
     "results_callers": [],
     "results_ingress": None,
+    "reader_callers": [],
+    "reader_ingress": None,
     "redact_faces": False,
     "play_media": False,
     "kms_key": None,

@@ -183,6 +183,7 @@ def _planned(plan: Plan) -> Iterator[Any]:
 OUTPUTS: Final[Mapping[str, Callable[[Plan], Any]]] = {
     "callback_url": lambda plan: plan.url("callback"),
     "results_url": lambda plan: plan.url("results"),
+    "reader_url": lambda plan: plan.url("reader"),
     "results_topic": lambda plan: plan.topic("results"),
     "urls": lambda plan: {name: plan.url(name) for name in plan.functions},
     "upload_bucket": lambda plan: f"{plan.project}-{plan.prefix}-uploads",

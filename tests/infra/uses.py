@@ -13,9 +13,11 @@ CALLERS: Final[Mapping[str, str | None]] = {
     "callback": None,
     "subscriber": "pubsub",
     "results": None,
+    "reader": None,
     "sweep": "scheduler",
 }
-"""Every function, and the service that calls it. Anybody may call callback, and people results."""
+"""Every function, and the service that calls it. Anybody may call callback, and people results and
+reader."""
 
 KMS_KEY: Final = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
 
@@ -62,7 +64,8 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "queue_concurrency": 53,
     "submit_callers": ["user:ada@example.com"],
     "submit_ingress": "ALLOW_INTERNAL_AND_GCLB",
-    "results_callers": ["group:readers@example.com"],
+    "results_callers": ["group:changers@example.com"],
+    "reader_callers": ["group:readers@example.com"],
     "uploaders": ["group:editors@example.com"],
     "deletion_protection": False,
     "alert_email": "watch-37@alerts.example.net",
@@ -74,6 +77,7 @@ DISTINCT: Final[Mapping[str, Any]] = {
         "callback": _size((4111, 83, 331, 3, 21), "6"),
         "subscriber": _size((4099, 9, 127, 4, 18), "8"),
         "results": _size((2069, 23, 281, 5, 17), "4"),
+        "reader": _size((2081, 29, 277, 6, 16), "4"),
         "sweep": _size((1033, 5, 307, 1, 6), "1"),
     },
 }
@@ -87,7 +91,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
     "alert_email": "watch-41@alerts.example.net",
     "kms_key": KMS_KEY.replace("europe-west1", "us-central1"),
     "submit_callers": ["serviceAccount:batch@acme-media-1.iam.gserviceaccount.com"],
-    "results_callers": ["group:readers@example.com"],
+    "results_callers": ["group:changers@example.com"],
+    "reader_callers": ["group:readers@example.com"],
     "deletion_protection": False,
     "redact_faces": True,
 }
@@ -104,6 +109,7 @@ USES: Final[Mapping[str, Mapping[str, Any]]] = {
         "upload_retention_days": 0,
         "submit_callers": ["user:ada@example.com"],
         "results_ingress": "ALLOW_INTERNAL_AND_GCLB",
+        "reader_ingress": "ALLOW_INTERNAL_AND_GCLB",
         "function_sizes": {"callback": {"max_instances": 3}},
     },
     **{f"only {name}": {name: value} for name, value in OPTIONS.items()},

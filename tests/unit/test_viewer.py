@@ -71,7 +71,7 @@ def test_clock_writes_hours_only_if_there_are_some(milliseconds: int, shown: str
 def test_cost_is_an_estimate_of_ten_cents_a_minute(duration_s: float, shown: str) -> None:
     """A short recording never looks free, and the basis is the same number."""
     assert rendering.cost(duration_s) == shown
-    assert "$0.10 a minute" in rendering.COST_BASIS
+    assert "until the last line, at Mavi's price of $0.10 a minute" in rendering.COST_BASIS
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,14 @@ def _bad_display_name(message: str) -> RequestError:
 
 
 def renamed(
-    speakers: Sequence[Speaker], current: Sequence[SpeakerName], changes: Changes
+    speakers: Sequence[Speaker],
+    current: Sequence[SpeakerName],
+    changes: Changes,
+    named_by: str | None = None,
 ) -> list[SpeakerName]:
     """Return people's names after ``changes``, in the order in which they were first given. Pure.
+
+    ``named_by`` is who gives them; who gives a name again that is there changes nothing.
 
     A name that is not in the result may be taken away if it was given to an earlier one. Raises
     ``RequestError``.
@@ -103,7 +108,9 @@ def renamed(
         elif display_name is None:
             names.pop(key, None)
         else:
-            names[key] = SpeakerName(known[key], clean_display_name(display_name))
+            given = clean_display_name(display_name)
+            if key not in names or names[key].display_name != given:
+                names[key] = SpeakerName(known[key], given, named_by)
     if unknown:
         raise RequestError(
             "The result has no speaker of a name in details.names. Use the names as stored.",
@@ -122,7 +129,8 @@ def renamed(
 
 
 def _size(name: SpeakerName) -> int:
-    return _NAME_BYTES + len(name.name.encode()) + len(name.display_name.encode())
+    texts = (name.name, name.display_name, name.named_by or "")
+    return _NAME_BYTES + sum(len(text.encode()) for text in texts)
 
 
 class SpeakerNames:
@@ -133,7 +141,11 @@ class SpeakerNames:
         self._retrier = retrier
 
     async def rename(
-        self, task_id: str, changes: Changes, if_match: str | None = None
+        self,
+        task_id: str,
+        changes: Changes,
+        if_match: str | None = None,
+        named_by: str | None = None,
     ) -> RenamedTask:
         """Give or take away names; with ``if_match`` only while these names are those of that tag.
 
@@ -153,7 +165,7 @@ class SpeakerNames:
                 tag = etag(found.version, found.value)
                 if not names_match(if_match, tag, found.value, changes):
                     raise _changed_meanwhile()
-            names = renamed(found.value.speakers, found.value.speaker_names, changes)
+            names = renamed(found.value.speakers, found.value.speaker_names, changes, named_by)
             if names == found.value.speaker_names:
                 return found
             written = names

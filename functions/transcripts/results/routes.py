@@ -26,6 +26,7 @@ from transcripts.results.answers import (
     TaskDeleted,
     TaskList,
 )
+from transcripts.results.callers import Caller
 from transcripts.results.etags import etag, matches
 from transcripts.results.filters import SUBMISSION_FILTERS, TASK_FILTERS
 from transcripts.results.listing import Listing
@@ -119,10 +120,17 @@ MAX_NAMES_BODY_BYTES: Final = 1024 * 1024
 
 
 class TaskChanges:
-    """Answers what is not ``GET`` below ``/tasks``."""
+    """Answers what changes tasks and submissions."""
 
-    def __init__(self, names: SpeakerNames, deletion: Deletion, renormalizer: Renormalizer) -> None:
+    def __init__(
+        self,
+        names: SpeakerNames,
+        deletion: Deletion,
+        renormalizer: Renormalizer,
+        caller: Caller,
+    ) -> None:
         self._names = names
+        self._caller = caller
         self._deletion = deletion
         self._renormalizer = renormalizer
 
@@ -132,7 +140,9 @@ class TaskChanges:
         requests.read_parameters({}, request.query_params)
         check_content_type(request)
         changes = read_changes(await BodyReader(request, MAX_NAMES_BODY_BYTES).read())
-        renamed = await self._names.rename(task_id, changes, request.headers.get("if-match"))
+        renamed = await self._names.rename(
+            task_id, changes, request.headers.get("if-match"), self._caller(request)
+        )
         content = RenamedSpeakers(task_id, renamed.speakers)
         return json_answer(200, content, {"ETag": renamed.etag})
 
@@ -144,6 +154,15 @@ class TaskChanges:
         if not left:
             return Response(status_code=204)
         return json_answer(200, TaskDeleted(task_id, left))
+
+    async def delete_submission(self, request: Request) -> Response:
+        """Answer what was deleted, what is left and why, and what remains elsewhere."""
+        given = requests.read_parameters({"asset": requests.switch}, request.query_params)
+        submission_id = request.path_params["submission_id"]
+        if not usable_id(submission_id):
+            raise SubmissionNotFound
+        asset = given.get("asset", False)
+        return json_answer(200, await self._deletion.delete_submission(submission_id, asset=asset))
 
     async def renormalize(self, request: Request) -> Response:
         """Answer the summary of the new result."""
@@ -175,10 +194,9 @@ def submission_listing(documents: Documents, retrier: Retrier) -> Listing[Submis
 class SubmissionRoutes:
     """Answers ``/submissions`` and what lies below."""
 
-    def __init__(self, documents: Documents, retrier: Retrier, deletion: Deletion) -> None:
+    def __init__(self, documents: Documents, retrier: Retrier) -> None:
         self._documents = documents
         self._retrier = retrier
-        self._deletion = deletion
         self._listing = submission_listing(documents, retrier)
 
     async def list(self, request: Request) -> Response:
@@ -195,15 +213,6 @@ class SubmissionRoutes:
         if submission is None:
             raise SubmissionNotFound(await self._listing.ids_from(submission_id))
         return json_answer(200, submission_view(submission))
-
-    async def delete(self, request: Request) -> Response:
-        """Answer what was deleted, what is left and why, and what remains elsewhere."""
-        given = requests.read_parameters({"asset": requests.switch}, request.query_params)
-        submission_id = request.path_params["submission_id"]
-        if not usable_id(submission_id):
-            raise SubmissionNotFound
-        asset = given.get("asset", False)
-        return json_answer(200, await self._deletion.delete_submission(submission_id, asset=asset))
 
     async def _read(self, submission_id: str) -> Submission | None:
         read = Read(submission_path(submission_id), Submission, SUBMISSION_VIEW_FIELDS)
@@ -223,30 +232,27 @@ class AccountingRoutes:
         return json_answer(200, await self._accountant.account())
 
 
-def api_routes(
-    documents: Documents,
-    retrier: Retrier,
-    log: Log,
-    *,
-    names: SpeakerNames,
-    deletion: Deletion,
-    renormalizer: Renormalizer,
-    accountant: Accountant,
+def reading_routes(
+    documents: Documents, retrier: Retrier, log: Log, accountant: Accountant
 ) -> tuple[Route, ...]:
-    """Return the routes for programs, as ``docs/openapi.yaml`` describes them."""
+    """Return the routes for programs that read, as ``docs/openapi.yaml`` describes them."""
     tasks = TaskRoutes(documents, retrier, log)
-    changes = TaskChanges(names, deletion, renormalizer)
-    submissions = SubmissionRoutes(documents, retrier, deletion)
-    accounting = AccountingRoutes(accountant)
+    submissions = SubmissionRoutes(documents, retrier)
     return (
         Route("/tasks", tasks.list, methods=["GET"]),
         Route("/tasks/{task_id:name}", tasks.show, methods=["GET"]),
-        Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
-        Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
-        Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
         Route("/tasks/{task_id:name}.{format}", tasks.export, methods=["GET"]),
         Route("/submissions", submissions.list, methods=["GET"]),
         Route("/submissions/{submission_id}", submissions.show, methods=["GET"]),
-        Route("/submissions/{submission_id}", submissions.delete, methods=["DELETE"]),
-        Route("/accounting", accounting.show, methods=["GET"]),
+        Route("/accounting", AccountingRoutes(accountant).show, methods=["GET"]),
+    )
+
+
+def changing_routes(changes: TaskChanges) -> tuple[Route, ...]:
+    """Return the routes for programs that change something."""
+    return (
+        Route("/tasks/{task_id:name}", changes.delete, methods=["DELETE"]),
+        Route("/tasks/{task_id:name}/speaker_names", changes.rename, methods=["PATCH"]),
+        Route("/tasks/{task_id:name}/renormalize", changes.renormalize, methods=["POST"]),
+        Route("/submissions/{submission_id}", changes.delete_submission, methods=["DELETE"]),
     )

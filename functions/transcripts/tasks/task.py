@@ -107,10 +107,14 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class SpeakerName(msgspec.Struct, frozen=True):
-    """The name a person gave to a speaker. ``name`` is the provider's, as ``Speaker.name``."""
+    """The name a person gave to a speaker. ``name`` is the provider's, as ``Speaker.name``.
+
+    ``named_by`` is the person's e-mail address, where the platform tells it.
+    """
 
     name: str
     display_name: str
+    named_by: str | None = None
 
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from transcripts.changes.speaker_names import SpeakerNames
 from transcripts.errors import RequestError
@@ -17,6 +18,7 @@ from transcripts.exports.options import DEFAULTS
 from transcripts.exports.transcript import Transcript, title
 from transcripts.logs import Log
 from transcripts.ports import Documents
+from transcripts.results.callers import Caller, no_caller
 from transcripts.results.etags import etag
 from transcripts.results.streaming import streamed, written
 from transcripts.results.transcript_pages import TranscriptReader
@@ -40,10 +42,15 @@ from transcripts.viewer.renaming import (
     requested_names,
     set_form_cookie,
 )
-from transcripts.viewer.rendering import HEADERS, HTML, page, pieces, root
+from transcripts.viewer.rendering import HEADERS, HTML, page, pieces, root, show_asset
 from transcripts.viewer.states import STATUS_WORDS, TONES, task_step
 from transcripts.viewer.transcript import Search, transcript_values
 from transcripts.web import JSON, Handler
+
+READ_ONLY: Final = (
+    "Nothing can be changed at this address, which is for readers. Editors use the address of the"
+    " function results."
+)
 
 RENEWED_S: Final = 60
 """The page of a task that waits for Mavi renews itself after so many seconds."""
@@ -57,13 +64,16 @@ class Pages:
         documents: Documents,
         retrier: Retrier,
         log: Log,
-        names: SpeakerNames,
         recordings: Recordings,
+        names: SpeakerNames | None = None,
+        caller: Caller = no_caller,
     ) -> None:
+        """Without ``names``, the pages have no forms."""
         self._documents = documents
         self._retrier = retrier
         self._log = log
         self._names = names
+        self._caller = caller
         self._recordings = recordings
         self._reader = TranscriptReader(documents, retrier)
         self._entries = EntryList(documents, retrier)
@@ -106,6 +116,7 @@ class Pages:
             "etag": tag,
             "token": form_token(cookie, f"/view/{task.task_id}/names"),
             "root": root(request),
+            "editing": self._names is not None,
         }
 
         speakers = await transcript.speakers()
@@ -129,6 +140,8 @@ class Pages:
 
     async def rename(self, request: Request) -> Response:
         """Save the names of a form, and lead back to the transcript or to the conflict."""
+        if self._names is None:
+            raise RequestError(READ_ONLY, code="read_only", status=403)
         fields = await read_form(request)
         task_id = request.path_params["task_id"]
         task = (await self._reader.read_task(task_id)).value
@@ -137,7 +150,9 @@ class Pages:
         before = current_names(task)
         path = f"{root(request)}/view/{task_id}"
         try:
-            renamed = await self._names.rename(task_id, changes_of(names, task), tag)
+            renamed = await self._names.rename(
+                task_id, changes_of(names, task), tag, self._caller(request)
+            )
         except RequestError as error:
             if error.code != "changed_meanwhile":
                 raise
@@ -179,6 +194,18 @@ class Pages:
         answer = page(request, "conflict.html", context, status)
         set_form_cookie(answer, cookie, root(request))
         return answer
+
+
+def page_routes(pages: Pages) -> tuple[Route, ...]:
+    """Return the routes for people; the paths below /view may change."""
+    return (
+        Route("/", pages.list, methods=["GET"]),
+        Route("/view/{task_id}", pages.show, methods=["GET"]),
+        Route("/view/{task_id}/media", pages.play, methods=["GET"]),
+        Route("/view/{task_id}/names", pages.conflict, methods=["GET"]),
+        Route("/view/{task_id}/names", pages.rename, methods=["POST"]),
+        Route("/viewer/{version}/{name}", show_asset, methods=["GET"]),
+    )
 
 
 def _task_values(task: Task) -> dict[str, Any]:

@@ -165,6 +165,13 @@ def current_names(task: Task) -> Names:
     }
 
 
+def named_by(task: Task) -> Names:
+    """Return who named each speaker, where that is known, by the speaker's id."""
+    known = {name_key(each.name): each.named_by for each in task.speaker_names}
+    found = ((speaker.id, known.get(name_key(speaker.name))) for speaker in task.speakers)
+    return {speaker_id: who for speaker_id, who in found if who}
+
+
 def keep_names(answer: Response, cookie: str, path: str, kept: KeptNames) -> bool:
     """Let the browser keep names, which stand in no address and no log.
 

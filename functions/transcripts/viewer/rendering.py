@@ -55,8 +55,10 @@ MAVI_USD_PER_MINUTE: Final = 0.10
 """Mavi's price of a multi-speaker transcript, for each minute of media: docs/cost.md."""
 
 COST_BASIS: Final = (
-    f"An estimate: the minutes of media at Mavi's price of ${MAVI_USD_PER_MINUTE:.2f} a minute"
+    f"An estimate: the minutes until the last line, at Mavi's price of ${MAVI_USD_PER_MINUTE:.2f} a"
+    " minute of media. A recording that goes on after it costs more"
 )
+"""Mavi tells the length of no recording: not with the asset, and not with the result."""
 
 
 @cache

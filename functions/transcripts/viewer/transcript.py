@@ -18,7 +18,7 @@ from transcripts.exports.transcript import Transcript, milliseconds
 from transcripts.tasks.speakers import ShownSpeaker
 from transcripts.text import one_line
 from transcripts.viewer.export_menu import export_menu
-from transcripts.viewer.renaming import current_names
+from transcripts.viewer.renaming import current_names, named_by
 
 BLOCK_LINES: Final = 50
 """A browser lays out a block only when it comes near the view (``content-visibility``)."""
@@ -299,11 +299,16 @@ def transcript_values(transcript: Transcript, search: Search) -> dict[str, Any]:
     speaker_ids: dict[str, list[str]] = {}
     for each in task.speakers:
         speaker_ids.setdefault(speakers.of(each.id).id, []).append(each.id)
+    by = named_by(task)
     return {
         "speakers": speakers.listed,
         "color": lambda speaker: colors.get(speaker.id, 0) if speaker else 0,
         "speaker_ids": speaker_ids,
         "named": current_names(task),
+        "authors": {
+            speaker_id: list(dict.fromkeys(by[each] for each in ids if each in by))
+            for speaker_id, ids in speaker_ids.items()
+        },
         "merge_choices": len(speakers.listed) <= MERGE_CHOICES,
         "blocks": blocks(shown_paragraphs(transcript, search), timeline.add),
         "timeline": timeline,

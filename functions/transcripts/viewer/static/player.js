@@ -74,7 +74,8 @@ on("loadedmetadata", () => {
     resume = null;
   } else if (cue !== null || currentIndex() >= 0) player.currentTime = cue ?? starts[currentIndex()];
   cue = null;
-  tick();
+  // Who opens a page begins at its head, or where the address leads.
+  tick(false);
 });
 
 // Where to begin as soon as there is a recording.
@@ -89,13 +90,13 @@ export function cueAt(seconds) {
 on("play", () => {
   plays = true;
   $("play").textContent = "Pause";
-  requestAnimationFrame(tick);
+  requestAnimationFrame(() => tick());
 });
 on("pause", () => {
   plays &&= Boolean(player.error);
   $("play").textContent = "Play";
 });
-on("seeked", tick);
+on("seeked", () => tick());
 on("error", async () => {
   if (await goesOn()) {
     hint.textContent = "There is no sound: the browser has found no device for it.";
@@ -150,16 +151,16 @@ const written = (seconds) => {
   return hour ? `${hour}:${two(minute)}:${two(second)}` : `${minute}:${two(second)}`;
 };
 
-function tick() {
+function tick(into = following()) {
   const now = player.currentTime;
   if (stopAt !== null && now >= stopAt) {
     player.pause();
     stopAt = null;
   }
   const index = lineAt(now + 0.02);
-  if (index !== currentIndex()) show(index, following());
+  if (index !== currentIndex()) show(index, into);
   showPlace(now);
-  if (!player.paused) requestAnimationFrame(tick);
+  if (!player.paused) requestAnimationFrame(() => tick());
 }
 
 function showPlace(seconds) {
