@@ -24,7 +24,6 @@ from cli.client.auth import first_line
 from cli.client.sessions import Session, Sessions
 from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
-from transcripts.retry import RetryPolicy
 
 OnPosition = Callable[[int], None]
 
@@ -38,7 +37,7 @@ TIMEOUT_S: Final = 300.0
 MAX_FAILURES: Final = 7
 """Without progress in between: some two minutes of pauses."""
 
-PAUSES: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=32.0)
+MAX_PAUSE_S: Final = 32.0
 DIGEST_CHARS: Final = 16
 
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -299,7 +298,7 @@ def _send(
     best, failures, why = 0, 0, ""
     while failures <= MAX_FAILURES:
         if failures:
-            sleep(PAUSES.pause_s(failures))
+            sleep(min(2.0 ** (failures - 1), MAX_PAUSE_S))
         if offset is None or offset >= size:
             data, span = b"", "*"
         else:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import wave
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from cli.client.api import Api
 from cli.client.progress import MIN_READ_BYTES, Progress
 from cli.client.recordings import duration_s
+from cli.client.submitting import Input, Item, Submitter
 from cli.client.uploads import Content, OnPosition, read_content
 from tests.command_line import Reply, ScriptedServer, error, transcripts, use_as_stack
 from tests.functional.test_cli_terminal import Terminal
@@ -282,6 +283,22 @@ def test_submit_of_a_file_that_is_being_written_stops_no_other(
     monkeypatch.setattr("cli.client.submitting.read_content", read_and_write)
     first, second = submissions("growing.mp4", "talk.mp4", code=1)
     assert (first["reason"], second["state"]) == ("file_changed", "queued")
+
+
+def test_submit_of_a_file_that_is_gone_stops_no_other(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when the command began."""
+    Path("gone.mp4").write_bytes(b"one")
+    server_submit = Submitter.submit
+
+    def remove_and_submit(submitter: Submitter, inputs: Collection[Input]) -> Iterator[Item]:
+        Path("gone.mp4").unlink()
+        return server_submit(submitter, inputs)
+
+    monkeypatch.setattr(Submitter, "submit", remove_and_submit)
+    first, second = submissions("gone.mp4", "talk.mp4", code=1)
+    assert (first["reason"], second["state"]) == ("file_unreadable", "queued")
 
 
 def test_submit_of_two_files_with_the_same_bytes_uploads_one(server: ScriptedServer) -> None:
