@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check soak bench screenshots fmt lint types lock clean \
-        package plan deploy destroy callback-url rotate-token set-api-key infra-check
+        package plan deploy destroy rollback fetch-variables smoke callback-url rotate-token set-api-key infra-check
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,15 @@ destroy: $(VENV)/.installed-cli  ## Take it down; says what it keeps
 
 callback-url: $(VENV)/.installed-cli  ## Print the URL for Mavi's console
 	@$(DEPLOY) callback-url --env "$(ENV)"
+
+rollback: $(VENV)/.installed-cli  ## Deploy the functions of an earlier version: TO=v0.1.0
+	@$(DEPLOY) rollback $(ASKED) --to "$(TO)"
+
+fetch-variables: $(VENV)/.installed-cli  ## Get the tfvars file of a deployment that is not yours yet
+	@$(DEPLOY) fetch-variables --env "$(ENV)"
+
+smoke: $(VENV)/.installed-cli  ## Prove that a deployment works, with a canary; BUY=file buys one file
+	@$(BIN)/transcripts smoke --env "$(ENV)" $(if $(BUY),--buy "$(BUY)")
 
 rotate-token: $(VENV)/.installed-cli  ## Add a new callback token; RETIRE=1 ends the old one
 	@$(DEPLOY) rotate-token $(ASKED) $(if $(RETIRE),--retire)

@@ -77,22 +77,10 @@ def target_options(command: Command) -> Command:
         help="Get the ID token as this service account.",
     )
     @wraps(command)
-    def choose(
-        *args: Any,
-        env: str | None,
-        url: str | None,
-        token: str | None,
-        impersonate: str | None,
-        **kwargs: Any,
-    ) -> None:
-        choice = Choice(
-            env=env,
-            url=url,
-            token=token,
-            impersonate=impersonate,
-            submit_url=kwargs.pop("submit_url", None) or os.environ.get("TRANSCRIPTS_SUBMIT_URL"),
-            bucket=kwargs.pop("bucket", None) or os.environ.get("TRANSCRIPTS_BUCKET"),
-        )
-        command(*args, choice=choice, **kwargs)
+    def choose(*args: Any, **kwargs: Any) -> None:
+        chosen = {name: kwargs.pop(name, None) for name in Choice.__dataclass_fields__}
+        for name in ("submit_url", "bucket"):
+            chosen[name] = chosen[name] or os.environ.get(f"TRANSCRIPTS_{name.upper()}")
+        command(*args, choice=Choice(**chosen), **kwargs)
 
     return choose

@@ -475,6 +475,17 @@ variable "alert_email" {
   }
 }
 
+variable "docs_url" {
+  description = "Address of the folder docs/ in your copy of this repository, which alerts link to. Default: alerts name the page only."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.docs_url == null || can(regex("^https://[^\\s]+[^\\s/]$", var.docs_url))
+    error_message = "docs_url must be an https:// address without a slash at its end."
+  }
+}
+
 variable "static_ip" {
   description = "Whether submit and results call Mavi from one static IP address, which Mavi can allow. Needs a paid NAT gateway, and a new instance may need a minute until it is connected."
   type        = bool

@@ -221,6 +221,41 @@ class PubSubKept(KeptMessages):
         self._client.transport.close()
 
 
+class TemporaryKept(PubSubKept):
+    """A subscription of Pub/Sub to the events of one task, which is deleted when it is closed."""
+
+    def __init__(self, subscription: str, topic: str, task_id: str) -> None:
+        """Make it; Pub/Sub deletes it after a day if this process dies."""
+        super().__init__(None, subscription, topic)
+        self._client.create_subscription(
+            {
+                "name": subscription,
+                "topic": topic,
+                "filter": f'attributes.task_id = "{task_id}"',
+                "expiration_policy": {"ttl": {"seconds": 24 * 60 * 60}},
+                "message_retention_duration": {"seconds": 24 * 60 * 60},
+            }
+        )
+
+    async def close(self) -> None:
+        """Delete it, and close the connection."""
+        self._client.delete_subscription(subscription=self._subscription)
+        self._leased.clear()
+        await super().close()
+
+
+def open_results(target: Target, task_id: str) -> KeptMessages:
+    """Return the events of one task that come from now on; raises what Pub/Sub raises."""
+    environment = target.environment
+    if target.stack is not None:
+        return open_kept(target, KeptFrom.RESULTS)
+    if environment is None:
+        raise Failure("Events are in a project. Name the deployment: --env", ExitCode.USAGE)
+    topic = f"projects/{environment.project}/topics/{environment.prefix}-results"
+    subscription = f"projects/{environment.project}/subscriptions/{environment.prefix}-{task_id}"
+    return TemporaryKept(subscription, topic, task_id)
+
+
 def open_kept(target: Target, kept_from: KeptFrom) -> KeptMessages:
     """Return the kept messages of a pipeline; raises ``Failure``."""
     stack, environment = target.stack, target.environment

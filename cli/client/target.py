@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ class Target:
     bucket: str | None = None
     stack: LocalStack | None = None
     environment: Environment | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """The addresses of all functions, as far as they are known."""
 
     def announce_sample(self) -> None:
         """Say on stderr that transcripts of the local stack are the sample."""
@@ -100,6 +103,7 @@ def find_target(choice: Choice) -> Target:
         submit_url=stack.urls["submit"],
         bucket=stack.bucket,
         stack=stack,
+        urls=stack.urls,
     )
 
 
@@ -123,6 +127,7 @@ def _deployment(name: str) -> Target:
         callback_url=outputs.get("callback_url"),
         bucket=outputs.get("upload_bucket"),
         environment=environment,
+        urls=urls,
     )
 
 

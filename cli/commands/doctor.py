@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import click
@@ -43,8 +43,19 @@ class Check(NamedTuple):
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool, choice: Choice) -> None:
     """Check every part, and print the command that repairs it."""
+    ok = report(checks(open_api(choice)), as_json=as_json)
+    if choice.env and not as_json:
+        note(
+            "Not checked: the URL in Mavi's console, which no API shows. Compare it with: "
+            f"make callback-url ENV={choice.env}"
+        )
+    context.exit(ExitCode.OK if ok else ExitCode.FAILED)
+
+
+def report(checks: Iterable[Check], *, as_json: bool) -> bool:
+    """Print each check as it ends; tells whether all are well."""
     found = []
-    for check in checks(open_api(choice)):
+    for check in checks:
         found.append(check)
         if not as_json:
             click.echo(
@@ -52,15 +63,10 @@ def doctor_command(context: click.Context, *, as_json: bool, choice: Choice) -> 
             )
             if check.repair:
                 click.echo(f"         repair: {check.repair}")
-    problems = [check for check in found if not check.ok]
+    ok = all(check.ok for check in found)
     if as_json:
-        print_json({"ok": not problems, "checks": [check._asdict() for check in found]})
-    elif choice.env:
-        note(
-            "Not checked: the URL in Mavi's console, which no API shows. Compare it with: "
-            f"make callback-url ENV={choice.env}"
-        )
-    context.exit(ExitCode.FAILED if problems else ExitCode.OK)
+        print_json({"ok": ok, "checks": [check._asdict() for check in found]})
+    return ok
 
 
 def checks(api: Api) -> Iterator[Check]:
@@ -69,7 +75,7 @@ def checks(api: Api) -> Iterator[Check]:
     yield Check("settings", ok=True, detail=f"{target.name}, results at {target.results_url}")
     if target.environment is not None:
         yield _login()
-    yield from _functions(api)
+    yield from functions(api)
     if target.stack is not None:
         yield from _local(target.stack)
     if target.environment is not None:
@@ -78,7 +84,8 @@ def checks(api: Api) -> Iterator[Check]:
         yield from _deployed(target.environment)
 
 
-def _functions(api: Api) -> Iterator[Check]:
+def functions(api: Api) -> Iterator[Check]:
+    """Check that results and submit accept the caller."""
     hint, environment = api.target.start_hint.rpartition(": ")[2], api.target.environment
     if environment is not None:
         # Without callers, results and submit accept internal traffic only, and Google answers 404.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from cli.client.api import Api, open_api
 from cli.client.lookup import NotFound, find, find_task, is_plain_id, refuse_several
@@ -23,9 +24,11 @@ from transcripts.results.answers import (
     Remaining,
     RenamedSpeakers,
     SubmissionDeleted,
+    SubmissionView,
     TaskDeleted,
     WholeTask,
 )
+from transcripts.submissions.submission import Attempt
 
 
 @click.command("rename")
@@ -124,7 +127,7 @@ def delete_command(
             if not deletion.error:
                 _delete(api, deletion, asset=asset)
             if not as_json:
-                _print_deletion(api, deletion)
+                _print_deletion(deletion)
     finally:
         if as_json:
             print_json({"deletions": deletions})
@@ -158,28 +161,21 @@ def _plan(api: Api, subject: str) -> _Deletion:
         found = find(api, subject)
         if found.by_name:
             refuse_several(found)
-    except NotFound as error:
-        # A deleted task is deleted again, to go on where the first deletion has stopped.
-        if is_plain_id(subject):
-            return _Deletion(subject, task_ids=[subject])
-        return _Deletion(subject, error={"code": error.reason, "message": error.message})
     except Failure as error:
+        if isinstance(error, NotFound) and is_plain_id(subject):
+            # A deleted task is deleted again, to go on where the first deletion has stopped.
+            return _Deletion(subject, task_ids=[subject])
         return _Deletion(subject, error={"code": error.reason, "message": error.message})
     task, submission = found.task, found.submission
     if task is not None and (submission is None or task.task_id.startswith(subject)):
         remaining = _remaining_of(task)
         return _Deletion(subject, task_ids=[task.task_id], remaining=remaining)
     entries = [] if submission is None else [submission, *(() if found.by_name else found.others)]
-    return _Deletion(
-        subject,
-        [each.submission_id for each in entries],
-        [
-            task_id
-            for each in entries
-            for task_id in (*(old.task_id for old in each.previous_attempts), each.task_id)
-            if task_id
-        ],
-    )
+    bought: list[Attempt | SubmissionView] = []
+    for each in entries:
+        bought += [*each.previous_attempts, each]
+    task_ids = [each.task_id for each in bought if each.task_id]
+    return _Deletion(subject, [each.submission_id for each in entries], task_ids)
 
 
 def _remaining_of(task: WholeTask) -> list[Remaining]:
@@ -190,24 +186,36 @@ def _remaining_of(task: WholeTask) -> list[Remaining]:
 def _delete(api: Api, deletion: _Deletion, *, asset: bool) -> None:
     """Delete everything of a subject, and record what is left."""
     query = {"asset": asset or None}
-    alone = [] if deletion.submission_ids else deletion.task_ids
-    paths = [f"/submissions/{each}" for each in deletion.submission_ids]
     try:
-        for path in paths:
+        for each in deletion.submission_ids:
+            path = f"/submissions/{each}"
             answer = api.call("DELETE", path, query=query, repeatable=True)
             done = answer.read(SubmissionDeleted)
             deletion.left += done.left
             deletion.remaining += done.remaining
-        for task_id in alone:
-            answer = api.call("DELETE", f"/tasks/{task_id}", query=query, repeatable=True)
+        for each in () if deletion.submission_ids else deletion.task_ids:
+            answer = api.call("DELETE", f"/tasks/{each}", query=query, repeatable=True)
             deletion.left += answer.read(TaskDeleted).left if answer.status == 200 else []
     except Failure as error:
         deletion.error = {"code": error.reason, "message": error.message}
-    if asset:
-        deletion.remaining = [each for each in deletion.remaining if each.part is not Part.ASSET]
+    deletion.remaining = [
+        replace(each, message=_how_to_delete(api, deletion, each))
+        for each in deletion.remaining
+        if not (asset and each.part is Part.ASSET)
+    ]
 
 
-def _print_deletion(api: Api, deletion: _Deletion) -> None:
+def _how_to_delete(api: Api, deletion: _Deletion, remaining: Remaining) -> str:
+    """Return the words and the command for a part that stays."""
+    if remaining.part is Part.ASSET:
+        again = shlex.join(deletion.submission_ids or deletion.task_ids)
+        return f"To delete it: transcripts delete {again} --asset"
+    if api.target.stack is not None:
+        return f"To delete it: rm {shlex.quote(_local_path(api.target.stack, remaining.name))}"
+    return remaining.message or f"To delete it: gcloud storage rm {shlex.quote(remaining.name)}"
+
+
+def _print_deletion(deletion: _Deletion) -> None:
     subject = clean(deletion.subject)
     if deletion.error:
         message = deletion.error["message"]
@@ -216,15 +224,8 @@ def _print_deletion(api: Api, deletion: _Deletion) -> None:
     click.echo(f"{subject}  deleted")
     for left in deletion.left:
         note(f"  left: {left.part} ({left.reason}). {left.message}")
-    again = shlex.join(deletion.submission_ids or deletion.task_ids)
     for each in deletion.remaining:
-        if each.part is Part.ASSET:
-            how = f"To delete it: transcripts delete {again} --asset"
-        elif api.target.stack is not None:
-            how = f"To delete it: rm {shlex.quote(_local_path(api.target.stack, each.name))}"
-        else:
-            how = each.message or f"To delete it: gcloud storage rm {shlex.quote(each.name)}"
-        note(f"  stays: {each.part} {clean(each.name)}. {how}")
+        note(f"  stays: {each.part} {clean(each.name)}. {each.message}")
 
 
 def _local_path(stack: LocalStack, address: str) -> str:

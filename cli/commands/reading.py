@@ -109,18 +109,18 @@ def list_command(
     found: Sequence[Summary] | Sequence[SubmissionView]
     if key == "submissions":
         entries = (page.submissions for page in api.pages("/submissions", SubmissionList, query))
-        found = submissions = list(islice(chain.from_iterable(entries), limit))
-        header, rows = _submissions(submissions)
+        found = list(islice(chain.from_iterable(entries), limit))
+        header = ["SUBMISSION", "STATE", "CREATED", "REASON", "LABELS", "SOURCE"]
     else:
         summaries = (page.tasks for page in api.pages("/tasks", TaskList, query))
-        found = tasks = list(islice(chain.from_iterable(summaries), limit))
-        header, rows = _tasks(tasks)
+        found = list(islice(chain.from_iterable(summaries), limit))
+        header = ["TASK", "STATUS", "CREATED", "LENGTH", "LABELS", "SOURCE"]
     if as_json:
         print_json({key: found})
         return
     api.target.announce_sample()
     if found:
-        for line in table(header, rows, columns()):
+        for line in table(header, list(map(_row, found)), columns()):
             click.echo(line)
     else:
         note(f"There are no {key} here." if not given else f"No {key} match.")
@@ -140,37 +140,14 @@ def _note_rejected(api: Api, times: Mapping[str, str | None]) -> None:
         note(f"{count} {more}rejected, and not listed here: transcripts list --state rejected")
 
 
-_Table = tuple[list[str], list[list[str]]]
-
-
-def _tasks(tasks: Sequence[Summary]) -> _Table:
-    rows = [
-        [
-            task.task_id,
-            task.status,
-            local_time(task.created_at),
-            clock(task.duration_s) if task.status is Status.SUCCEEDED else "",
-            labels_text(task.labels),
-            source_of(task),
-        ]
-        for task in tasks
-    ]
-    return ["TASK", "STATUS", "CREATED", "LENGTH", "LABELS", "SOURCE"], rows
-
-
-def _submissions(submissions: Sequence[SubmissionView]) -> _Table:
-    rows = [
-        [
-            item.submission_id,
-            item.state,
-            local_time(item.created_at),
-            item.reason or "",
-            labels_text(item.labels),
-            source_of(item),
-        ]
-        for item in submissions
-    ]
-    return ["SUBMISSION", "STATE", "CREATED", "REASON", "LABELS", "SOURCE"], rows
+def _row(item: Summary | SubmissionView) -> list[str]:
+    """Return the cells of a task or a submission."""
+    if isinstance(item, SubmissionView):
+        cells = [item.submission_id, item.state, local_time(item.created_at), item.reason or ""]
+    else:
+        length = clock(item.duration_s) if item.status is Status.SUCCEEDED else ""
+        cells = [item.task_id, item.status, local_time(item.created_at), length]
+    return [*cells, labels_text(item.labels), source_of(item)]
 
 
 @click.command("show")

@@ -116,6 +116,7 @@ async def _replay(
 
 @contextmanager
 def errors_in_words() -> Iterator[None]:
+    """Raise ``Failure`` for what Pub/Sub, its login or the local database refuse."""
     """Raise ``Failure`` for what goes wrong with Pub/Sub or the local database."""
     import sqlite3
 

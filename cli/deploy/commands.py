@@ -1,13 +1,15 @@
-"""The commands: package, plan, deploy, destroy, callback-url, rotate-token, set-api-key."""
+"""The commands of the Makefile that deploy: each is a target."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
+import tarfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, ParamSpec
 
 import click
@@ -18,6 +20,8 @@ from cli.deploy.environment import Environment, load_environment
 from cli.deploy.errors import Refused, StepFailed
 from cli.deploy.package import build_package
 from cli.deploy.preflight import Checked, build_region_warning, check_all, check_tools
+from cli.deploy.programs import capture
+from cli.deploy.shared_variables import fetch, share
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 CONSOLE: Final = "https://api-platform.memories.ai/webhooks"
@@ -92,7 +96,43 @@ def deploy(name: str, *, yes: bool, adopt: bool) -> None:
     if deployment.is_first_deployment:
         deployment.create_service_agents(checked.apis)
     deployment.apply(values)
+    share(ROOT / "infra", name)
     _print_callback_url(deployment)
+
+
+@main.command("fetch-variables")
+@_environment
+@_report_errors
+def fetch_variables(name: str) -> None:
+    """Get the tfvars file that the last deployment left beside its state."""
+    path = fetch(ROOT / "infra", name)
+    print(f"infra/{path.name} is here. What would change: make plan ENV={name}")
+
+
+@main.command()
+@_environment
+@_yes
+@click.option("--to", "version", required=True, help="a tag or a commit of this repository")
+@_report_errors
+def rollback(name: str, version: str, *, yes: bool) -> None:
+    """Deploy the functions of an earlier version; infra/ stays as it is here."""
+    _require_confirmation(yes=yes)
+    deployment, _ = _open(name)
+    values = deployment.stored_values()
+    with TemporaryDirectory() as folder:
+        archive = Path(folder) / "functions.tar"
+        answer = capture(
+            *("git", "-C", str(ROOT), "archive", "--format=tar", f"--output={archive}"),
+            *(version, "functions"),
+        )
+        if answer.code:
+            raise Refused(f"{version} is no version of this repository: {answer.error_message}")
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        deployment.plan(build_package(Path(folder) / "functions", ROOT / "dist"), values)
+    _confirm(f"Apply this plan, with the functions of {version}?", yes=yes)
+    deployment.apply(values)
+    print(f"{name} runs the functions of {version}. The next make deploy brings those of now back.")
 
 
 @main.command()

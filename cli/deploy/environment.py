@@ -12,6 +12,7 @@ from hcl2.api import loads
 from lark.exceptions import LarkError
 
 from cli.deploy.errors import Refused
+from transcripts.settings import MaviSettings
 
 ACCESS: Final = ("uploaders", "submit_callers", "results_callers")
 """The lists of people. By default each is empty: nobody may upload, submit and read."""
@@ -55,6 +56,7 @@ class Environment:
     database: str
     keeps_data: bool
     key: str | None
+    mavi_base_url: str = MaviSettings.mavi_base_url
     unset_access: tuple[str, ...] = ()
     """The names of ``ACCESS`` that the file does not set."""
 
@@ -99,7 +101,8 @@ def load_environment(infra: Path, name: str) -> Environment:
     path = infra / f"{name}.tfvars"
     if not path.is_file():
         raise Refused(
-            f"infra/{name}.tfvars is missing. Copy infra/{EXAMPLE} to it and set project."
+            f"infra/{name}.tfvars is missing. Copy infra/{EXAMPLE} to it and set project; if"
+            f" somebody else has deployed {name}: make fetch-variables ENV={name}"
         )
     environment = _read(path, declared_variables(infra))
     for other in sorted(infra.glob("*.tfvars")):
@@ -138,6 +141,7 @@ def _read(path: Path, declared: frozenset[str]) -> Environment:
         database=values.text("database") or prefix,
         keeps_data=values.flag("deletion_protection", default=True),
         key=values.text("kms_key"),
+        mavi_base_url=values.text("mavi_base_url") or MaviSettings.mavi_base_url,
         unset_access=tuple(name for name in ACCESS if name not in values.names),
     )
 

@@ -75,10 +75,10 @@ def stored_or_first(
     """
     return _versioned(
         SecretValues(
-            _read(project, secret_id(prefix, API_KEY))
+            read_secret(project, secret_id(prefix, API_KEY))
             if API_KEY in written
             else checked_api_key(given_api_key()),
-            _read(project, secret_id(prefix, TOKENS)).split(",")
+            read_secret(project, secret_id(prefix, TOKENS)).split(",")
             if TOKENS in written
             else (new_token(),),
         ),
@@ -129,7 +129,8 @@ def _versioned(values: SecretValues, written: Mapping[str, int]) -> SecretValues
     )
 
 
-def _read(project: str, secret_id: str) -> str:
+def read_secret(project: str, secret_id: str) -> str:
+    """Return the newest value of a secret; raises ``Refused``."""
     answer = gcloud(
         *("secrets", "versions", "access", "latest"),
         *(f"--secret={secret_id}", f"--project={project}"),

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from cli.fake_mavi import callbacks
 from cli.fake_mavi.account import Account, Asset, Job, Limiter
@@ -36,8 +37,6 @@ TEXTS: Final = {
 SIGNED_URL_EXPIRES_S: Final = 93_600
 WEBHOOK_TIMEOUT_S: Final = 30.0
 CHUNK_BYTES: Final = 256 * 1024
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeMavi:

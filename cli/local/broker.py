@@ -14,7 +14,8 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
@@ -24,6 +25,8 @@ from transcripts.embedded.database import Database
 from transcripts.embedded.publisher import insert_message
 from transcripts.logs import Log, utc_now
 from transcripts.ports import Message
+
+T = TypeVar("T")
 
 POLL_S: Final = 0.05
 """Between two looks at the database, of the broker and of the queue."""
@@ -48,6 +51,43 @@ def poster(client: aiohttp.ClientSession) -> Post:
             return NO_ANSWER
 
     return post
+
+
+async def work_off(
+    take: Callable[[], Awaitable[T | None]],
+    handle: Callable[[T], Awaitable[None]],
+    slots: asyncio.Semaphore,
+    log: Log,
+    interval_s: float = 0.0,
+) -> None:
+    """Take what is due, and handle each in a slot, until cancelled.
+
+    Another process may hold the database for long. What is due stays due then, and what is handled
+    but not recorded is handled again: at least once.
+    """
+
+    async def handle_one(item: T) -> None:
+        try:
+            await handle(item)
+        except sqlite3.Error as error:
+            log.warning("ack_failed", reason=str(error))
+        finally:
+            slots.release()
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await slots.acquire()
+            try:
+                item = await take()
+            except sqlite3.Error as error:
+                log.warning("database_busy", reason=str(error))
+                item = None
+            if item is None:
+                slots.release()
+                await asyncio.sleep(POLL_S)
+            else:
+                group.create_task(handle_one(item))
+                await asyncio.sleep(interval_s)
 
 
 class Delivery(NamedTuple):
@@ -105,26 +145,11 @@ class Broker:
                 self._log.warning("database_busy", reason=str(error))
                 await asyncio.sleep(POLL_S)
         async with asyncio.TaskGroup() as group:
-            for subscription in self._subscriptions:
-                if subscription.endpoint:
-                    group.create_task(self._deliver_all(subscription, subscription.endpoint, group))
-
-    async def _deliver_all(
-        self, subscription: Subscription, endpoint: str, group: asyncio.TaskGroup
-    ) -> None:
-        while True:
-            await self._slots.acquire()
-            try:
-                delivery = await self._lease(subscription)
-            except sqlite3.Error as error:
-                # Another process may hold the file for long; due messages stay due.
-                self._log.warning("database_busy", reason=str(error))
-                delivery = None
-            if delivery is None:
-                self._slots.release()
-                await asyncio.sleep(POLL_S)
-            else:
-                group.create_task(self._deliver(subscription, endpoint, delivery))
+            for each in self._subscriptions:
+                if each.endpoint:
+                    lease = partial(self._lease, each)
+                    deliver = partial(self._deliver, each, each.endpoint)
+                    group.create_task(work_off(lease, deliver, self._slots, self._log))
 
     async def _lease(self, subscription: Subscription) -> Delivery | None:
         now = self._clock().timestamp()
@@ -154,27 +179,21 @@ class Broker:
         return await self._database.run(work)
 
     async def _deliver(self, subscription: Subscription, endpoint: str, delivery: Delivery) -> None:
-        try:
-            status = await self._post(endpoint, push_body(subscription, delivery))
-            accepted = 200 <= status < 300
-            now = self._clock()
+        status = await self._post(endpoint, push_body(subscription, delivery))
+        accepted = 200 <= status < 300
+        now = self._clock()
 
-            def work(connection: sqlite3.Connection) -> None:
-                if accepted:
-                    delete_delivery(connection, subscription.name, delivery.message_id)
-                else:
-                    _deliver_later(connection, subscription, delivery, now)
+        def work(connection: sqlite3.Connection) -> None:
+            if accepted:
+                delete_delivery(connection, subscription.name, delivery.message_id)
+            else:
+                _deliver_later(connection, subscription, delivery, now)
 
-            await self._database.run(work)
-            if not accepted:
-                self._log.warning(
-                    "push_refused", subscription=subscription.name, attempt=delivery.attempt
-                )
-        except sqlite3.Error as error:
-            # The delivery is not recorded, so it is repeated when the lease ends: at least once.
-            self._log.warning("ack_failed", reason=str(error))
-        finally:
-            self._slots.release()
+        await self._database.run(work)
+        if not accepted:
+            self._log.warning(
+                "push_refused", subscription=subscription.name, attempt=delivery.attempt
+            )
 
 
 def push_body(subscription: Subscription, delivery: Delivery) -> bytes:

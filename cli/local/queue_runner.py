@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cli.local.broker import POLL_S, Post
+from cli.local.broker import Post, work_off
 from cli.local.topics import PROJECT
 from transcripts.embedded.database import Database
 from transcripts.logs import Log, utc_now
@@ -53,37 +53,19 @@ class QueueRunner:
         self._slots = asyncio.Semaphore(concurrent)
         self._retry = retry
         self._clock = clock
+        self._taken_over = False
 
     async def run(self) -> None:
         """Send until cancelled; tasks that an earlier run left unanswered are sent at once."""
-        taken_over = False
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._slots.acquire()
-                task = None
-                try:
-                    if not taken_over:
-                        await self._database.run(
-                            lambda connection: connection.execute(
-                                "UPDATE queue_task SET due = 0 WHERE due IS NOT NULL"
-                            )
-                        )
-                        taken_over = True
-                    task = await self._next()
-                except sqlite3.Error as error:
-                    self._log.warning("database_busy", reason=str(error))
-                if task is None:
-                    self._slots.release()
-                    await asyncio.sleep(POLL_S)
-                else:
-                    group.create_task(self._send(task))
-                    await asyncio.sleep(self._interval_s)
+        await work_off(self._next, self._send, self._slots, self._log, self._interval_s)
 
     async def _next(self) -> _QueueTask | None:
         """Take the next task; it is due again later, in case this process ends before an answer."""
         now = self._clock().timestamp()
 
         def work(connection: sqlite3.Connection) -> _QueueTask | None:
+            if not self._taken_over:
+                connection.execute("UPDATE queue_task SET due = 0 WHERE due IS NOT NULL")
             row = connection.execute(
                 "SELECT name, submission_id, attempt FROM queue_task"
                 " WHERE due <= ? ORDER BY due, rowid LIMIT 1",
@@ -98,24 +80,20 @@ class QueueRunner:
             )
             return task
 
-        return await self._database.run(work)
+        task = await self._database.run(work)
+        self._taken_over = True
+        return task
 
     async def _send(self, task: _QueueTask) -> None:
-        try:
-            body = msgspec.json.encode({"submission_id": task.submission_id})
-            status = await self._post(self._url, body)
-            # A finished task stays, never due again: its name is remembered.
-            due = None
-            if not 200 <= status < 300:
-                self._log.info("task_refused", submission_id=task.submission_id, status=status)
-                due = self._clock().timestamp() + self._retry.pause_s(task.attempt + 1)
-            await self._database.run(
-                lambda connection: connection.execute(
-                    "UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name)
-                )
+        body = msgspec.json.encode({"submission_id": task.submission_id})
+        status = await self._post(self._url, body)
+        # A finished task stays, never due again: its name is remembered.
+        due = None
+        if not 200 <= status < 300:
+            self._log.info("task_refused", submission_id=task.submission_id, status=status)
+            due = self._clock().timestamp() + self._retry.pause_s(task.attempt + 1)
+        await self._database.run(
+            lambda connection: connection.execute(
+                "UPDATE queue_task SET due = ? WHERE name = ?", (due, task.name)
             )
-        except sqlite3.Error as error:
-            # The answer is not recorded, so the task is sent again: at least once.
-            self._log.warning("ack_failed", reason=str(error))
-        finally:
-            self._slots.release()
+        )

@@ -134,12 +134,12 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
         *(_SUBMISSION, "code", "asset_id", "http_status", "other", "reason", "upload_status"),
     ),
     "repetition_restored": _warning(
-        "a repetition that nobody runs was undone; the previous attempt counts",
+        "a repetition that no task of the queue runs was undone; the previous attempt counts",
         "submit it again if it is still wanted",
         _SUBMISSION,
     ),
     "requeued": _warning(
-        "the sweep has enqueued a submission that nothing worked on",
+        "the sweep has enqueued an idle submission again",
         "nothing; if it repeats, [look at the queue](operations.md#sweep-silent)",
         *(_SUBMISSION, "state"),
     ),

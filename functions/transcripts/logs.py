@@ -9,7 +9,7 @@ Cloud Logging shows every line below the request that it belongs to, by the requ
 (https://cloud.google.com/run/docs/logging#correlate-logs). ``bind`` adds the ids of the task and of
 the submission to every later line of a request, also to those that only tell of an error.
 
-The standard ``logging`` module takes about 10 µs a record against 2 µs here, which matters in the
+The standard ``logging`` module takes about four times as long a record, which matters in the
 callback's hot path. Other libraries still log through ``logging``.
 """
 

@@ -236,6 +236,7 @@ def test_documented_names_are_those_of_terraform() -> None:
         f"{prefix}-results",
         f"{prefix}-uploads-to-ingest",
         f"{prefix}-uploads",
+        f"{prefix}-submissions",
     }
     for document in DOCUMENTS:
         named = set(re.findall(rf"\b{prefix}-[a-z-]*[a-z]", document.read_text()))

@@ -16,6 +16,7 @@ import pytest
 
 from cli.local.stack import Stack
 from cli.local.topics import CALLBACKS
+from tests.docs import DOCS
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
@@ -131,6 +132,69 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     again = (await transcripts("submit", "talk.mp4", "--json", code=1)).json()["submissions"]
     assert [item["state"] for item in again] == ["deleted"]
     await transcripts("audit")
+
+
+async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
+    start: Start, transcripts: CommandLine
+) -> None:
+    """smoke leaves nothing behind and names a dead letter; logs follow a file through all."""
+    stack = await started(start, transcripts)
+    (transcripts.folder / "talk.mp4").write_bytes(os.urandom(30_000))
+    proof = (await transcripts("smoke", "--buy", "talk.mp4", "--json")).json()
+    assert [check["name"] for check in proof["checks"]] == [
+        *("results", "submit", "wrong token", "callback", "document", "export srt", "export json"),
+        *("event", "canary", "sweep", "kept in dead", "kept in rejected", "kept in uploads-dead"),
+        *("purchase", "second submission"),
+    ]
+    assert len(stack.mavi.account.jobs) == 1
+    await transcripts("audit")
+    assert len((await transcripts("list", "--json")).json()["tasks"]) == 1
+
+    events = (await transcripts("logs", "talk.mp4", "--json")).json()
+    names = [(event["function"], event["message"]) for event in events]
+    path = [
+        *(("ingest", "upload_enqueued"), ("submit", "uploaded"), ("submit", "submitted")),
+        *(("callback", "callback_published"), ("subscriber", "result_stored")),
+    ]
+    assert [step for step in names if step in path] == path
+    shown = (await transcripts("logs", "talk.mp4")).out
+    assert "result_stored" in shown
+
+    assert await post_callback(stack, b"no callback") == 400
+    broken = (await transcripts("smoke", "--json", code=1)).json()
+    assert [check["name"] for check in broken["checks"] if not check["ok"]] == ["kept in rejected"]
+
+
+RUNBOOKS = (DOCS / "operations.md").read_text()
+DIAGNOSES = sorted(
+    {
+        " ".join(line.replace(" --env production", "").split()[1:])
+        for line in RUNBOOKS.splitlines()
+        if line.startswith("transcripts ")
+    }
+)
+"""Every command of the runbooks, as it is for the local stack."""
+
+
+@on_embedded
+async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
+    start: Start, transcripts: CommandLine
+) -> None:
+    """After a lost answer and a rejected callback, each ends with 0 and says something."""
+    stack = await start({"lost_answer": 1}, state_file=transcripts.state_file)
+    assert await post_callback(stack, b"no callback") == 400
+    (transcripts.folder / "talk.mp4").write_bytes(os.urandom(3_000))
+    await transcripts("submit", "talk.mp4", "--json")
+    await eventually(lambda: events(stack, "answer_lost") != [])
+    assert len(DIAGNOSES) > 10
+    said = {}
+    for command in DIAGNOSES:
+        done = await transcripts(*command.split())
+        said[command] = done.out + done.err
+    assert [command for command, text in said.items() if not text] == []
+    assert "answer_lost" in said["logs --severity ERROR"]
+    assert "submit_unknown" in said["list --state submit_unknown"]
+    assert "dry run" in said["replay rejected"]
 
 
 @on_embedded

@@ -15,7 +15,9 @@ import pytest
 
 from cli.fake_mavi.server import FakeMavi
 from cli.local.processes import free_port, function_process
+from tests.builders import callback_body
 from tests.contracts.changes import ChangesContract
+from tests.contracts.changing import Changing, code
 from tests.contracts.results import ResultsContract
 from tests.fakes import MemoryDocuments, Outage, TryOnce
 from tests.functional.framework import load
@@ -167,6 +169,16 @@ async def test_outage_of_the_store_returns_503(
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "store_unavailable"
     assert answer.headers["Retry-After"]
+
+
+async def test_renormalize_of_a_task_that_is_deleted_meanwhile_returns_404(
+    on_fakes: Results, memory: MemoryDocuments
+) -> None:
+    """Its result was written, and is gone when it is read."""
+    changing = Changing(on_fakes)
+    await changing.receive(callback_body(2, task_id="t"))
+    memory.after = lambda operation: memory.content.clear() if operation == "commit" else None
+    assert code(await changing.renormalize()) == (404, "task_not_found")
 
 
 async def test_defect_while_streaming_breaks_the_connection(

@@ -7,7 +7,8 @@ https://cloud.google.com/monitoring/api/v3/filters
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 Clause = tuple[str, str, frozenset[str]]
 """The compared field, the operator, and the values (one of them has to match)."""
@@ -19,6 +20,35 @@ _COMPARISON: Final = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=~|!~|=|:|<|>)\s*(.*)"
 def parse_filter(text: str) -> frozenset[Clause]:
     """Return the clauses that are joined by AND; order, blanks and quotes make no difference."""
     return frozenset(_clause(part) for part in _split(text, "AND"))
+
+
+_SEVERITIES: Final = ("DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL")
+_REGEX: Final = re.compile(r'monitoring\.regex\.full_match\("(.*)"\)')
+
+
+def matches(text: str, entry: Mapping[str, Any]) -> bool:
+    """Tell whether a filter selects a log entry, or a time series, given as in the API's JSON."""
+    return all(_holds(clause, entry) for clause in parse_filter(text))
+
+
+def _holds(clause: Clause, entry: Mapping[str, Any]) -> bool:
+    name, comparison, wanted = clause
+    value: Any = entry
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    match comparison:
+        case ":" if wanted == {"*"}:
+            return True
+        case ">=" if name == "severity":
+            return _SEVERITIES.index(value) >= _SEVERITIES.index(next(iter(wanted)))
+        case "!=":
+            return value not in wanted
+        case "=":
+            patterns = [found[1] for text in wanted if (found := _REGEX.fullmatch(text))]
+            return value in wanted or any(re.fullmatch(each, value) for each in patterns)
+    raise ValueError(f"{clause} is not understood")
 
 
 def _split(text: str, word: str) -> list[str]:

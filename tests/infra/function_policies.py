@@ -176,6 +176,7 @@ SAFE_DEFAULTS: Final = {
     "play_media": False,
     "kms_key": None,
     "alert_email": None,
+    "docs_url": None,
     "firestore_location": None,
     "database": None,
     "function_sizes": {},

@@ -22,10 +22,8 @@ FREE: Final = frozenset(
     {
         *DESCRIPTIVE,
         *("effective_labels", "terraform_labels"),  # derived from labels
-        *(
-            "combiner",
-            "notification_channels",
-        ),  # there is one condition; see alerts_reach_the_address
+        # there is one condition; see alerts_reach_the_address
+        *("combiner", "notification_channels"),
         *("max_doublings", "stackdriver_logging_config", "content_type", "format"),
         "group_by_fields",  # at most the service: a_silent_sweep_raises_an_alert
     }

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from cli.commands.smoke_cloud import EXPIRING, PUBLISHERS
 from cli.deploy.deployment import KEPT_SETTINGS, SHARED_GRANTS
 from cli.deploy.environment import GIVEN_BY_MAKE, load_environment
 from cli.deploy.secret_values import NAMES, secret_id
@@ -133,6 +134,24 @@ def test_secret_names_of_make_match_the_plan(plans: dict[str, Plan]) -> None:
         secrets = {resource["secret_id"] for resource in plan.all("secret_manager_secret")}
         assert secrets == {secret_id(plan.prefix, name) for name in NAMES}
         assert plan.source.resources.keys() >= {f"{SECRET_VERSION}{name}" for name in NAMES}
+
+
+def test_smoke_checks_what_is_deployed(plans: dict[str, Plan]) -> None:
+    """It asks for the expiry of every collection group, and for the right of every publisher."""
+    plan = plans["distinct"]
+    groups = {field["collection"] for field in plan.all("firestore_field") if field["ttl_config"]}
+    assert set(EXPIRING) == groups
+    granted = {
+        (grant.target.rpartition("/")[2], grant.member)
+        for grant in plan.grants
+        if grant.role == "roles/pubsub.publisher"
+        if grant.member.startswith(f"serviceAccount:{plan.prefix}-")
+    }
+    assert granted == {
+        (f"{plan.prefix}-{topic}", f"serviceAccount:{plan.account(name)}")
+        for topic, names in PUBLISHERS.items()
+        for name in names
+    }
 
 
 def test_secrets_in_plan_file_and_state_are_absent() -> None:

@@ -69,6 +69,7 @@ DISTINCT: Final[Mapping[str, Any]] = {
     "uploaders": ["group:editors@example.com"],
     "deletion_protection": False,
     "alert_email": "watch-37@alerts.example.net",
+    "docs_url": "https://git.example.net/acme/docs-61",
     "static_ip": True,
     "kms_key": KMS_KEY,
     "function_sizes": {

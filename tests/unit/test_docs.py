@@ -272,6 +272,7 @@ def test_readme_is_short() -> None:
 
 PYTEST = ".venv/bin/python -m pytest "
 REVIEWED = {
+    "transcripts --version": "tests/functional/test_upgrade.py runs it",
     'eval "$(_TRANSCRIPTS_COMPLETE=bash_source transcripts)"': "changes the shell it runs in",
 }
 """Commands that no test runs as they are written."""

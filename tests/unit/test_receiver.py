@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.fakes import NOW, LogLines, RecordingPublisher
 from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack
 from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
+from transcripts.log_events import COMMON_FIELDS
 
 CALLBACKS, REJECTED = "projects/p/topics/callbacks", "projects/p/topics/rejected"
 
@@ -28,6 +30,15 @@ def under_test() -> ReceiverUnderTest:
     return ReceiverUnderTest()
 
 
+def fields(line: dict[str, Any]) -> dict[str, Any]:
+    """Return what is special to an event; Google's labels repeat some of it."""
+    return {
+        name: value
+        for name, value in line.items()
+        if name not in COMMON_FIELDS and not name.startswith("logging.")
+    }
+
+
 async def test_receive_publishes_the_body_with_its_attributes(
     under_test: ReceiverUnderTest,
 ) -> None:
@@ -41,7 +52,12 @@ async def test_receive_publishes_the_body_with_its_attributes(
         "multi_speaker",
     )
     (line,) = under_test.lines.named("callback_published")
-    assert line["sha256"] == hashlib.sha256(body).hexdigest()
+    assert fields(line) == {
+        "task_id": TASK_ID,
+        "kind": "multi_speaker",
+        "body_bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
 
 
 @pytest.mark.parametrize("name", shape_names())
@@ -72,26 +88,40 @@ async def test_receive_of_an_unreadable_body_keeps_it(under_test: ReceiverUnderT
     assert (message.data, message.attributes["reason"]) == (body, "invalid_json")
     assert "task_id" not in message.attributes
     assert under_test.publisher.on(CALLBACKS) == []
+    (line,) = under_test.lines.named("callback_rejected")
+    sha256 = hashlib.sha256(body).hexdigest()
+    assert fields(line) == {"code": "invalid_json", "body_bytes": len(body), "sha256": sha256}
 
 
-@pytest.mark.parametrize("body", [callback_body(), b"nonsense"])
-async def test_receive_without_a_broker_raises(under_test: ReceiverUnderTest, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "known"), [(callback_body(), {"task_id": TASK_ID}), (b"nonsense", {})]
+)
+async def test_receive_without_a_broker_raises(
+    under_test: ReceiverUnderTest, body: bytes, known: dict[str, str]
+) -> None:
     """The error is raised for a readable and an unreadable body."""
     under_test.publisher.down = True
     with pytest.raises(PublishUnavailable):
         await under_test.receiver.receive(body, None)
-    assert under_test.lines.named("callback_not_published")[0]["severity"] == "ERROR"
+    (line,) = under_test.lines.named("callback_not_published")
+    assert line["severity"] == "ERROR"
+    assert fields(line) == known | {"reason": PublishUnavailable("no broker").log_text}
 
 
-@pytest.mark.parametrize("prefix", [b'{"task_id": "a", "data": "', b"nonsense"])
+@pytest.mark.parametrize(
+    ("prefix", "known"),
+    [(b'{"task_id": "a", "data": "', {}), (b"nonsense", {"code": "invalid_json"})],
+)
 async def test_receive_of_a_too_large_body_is_logged(
-    under_test: ReceiverUnderTest, prefix: bytes
+    under_test: ReceiverUnderTest, prefix: bytes, known: dict[str, str]
 ) -> None:
     """Such a body is not kept, so the log has an error."""
     body = prefix + os.urandom(10_000_000).hex().encode() + b'"}'
     with pytest.raises(MessageTooLarge):
         await under_test.receiver.receive(body, None)
-    assert under_test.lines.named("callback_too_large")[0]["severity"] == "ERROR"
+    (line,) = under_test.lines.named("callback_too_large")
+    assert line["severity"] == "ERROR"
+    assert fields(line) == known | {"body_bytes": len(body)}
     assert under_test.publisher.published == []
 
 

@@ -127,7 +127,7 @@ def translate(status: int, text: str) -> TranscriptsError:
     return ObjectUnreadable(UNREADABLE, f"Cloud Storage refuses the object for good: {words}.")
 
 
-class _Refusal(Exception):
+class _HttpError(Exception):
     """Cloud Storage answered with an error."""
 
     def __init__(self, response: requests.Response) -> None:
@@ -137,7 +137,7 @@ class _Refusal(Exception):
 
 
 _FAILURES: Final = (
-    _Refusal,
+    _HttpError,
     GoogleAuthError,
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -147,7 +147,7 @@ _FAILURES: Final = (
 
 
 def _translated(error: Exception) -> TranscriptsError:
-    if isinstance(error, _Refusal):
+    if isinstance(error, _HttpError):
         return translate(error.status, error.text)
     return ObjectUnavailable(f"Cloud Storage: {type(error).__name__}.")
 
@@ -254,7 +254,7 @@ class _Download:
     def _check(self, response: requests.Response) -> None:
         """Check that the answer has just the bytes that are wanted."""
         if response.status_code not in (200, 206):
-            raise _Refusal(response)
+            raise _HttpError(response)
         answered = response.headers
         if answered.get("X-Goog-Generation", self._stored.generation) != self._stored.generation:
             raise ObjectNotFound("Cloud Storage sent another generation of the object.")
@@ -331,7 +331,7 @@ class CloudStorageObjects:
         def get() -> bytes:
             response = session.get(url, timeout=TIMEOUTS_S)
             if response.status_code != 200:
-                raise _Refusal(response)
+                raise _HttpError(response)
             return response.content
 
         try:

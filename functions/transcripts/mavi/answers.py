@@ -154,10 +154,7 @@ def read_metadata_answer(
 ) -> AssetState | RateLimited | None:
     """Classify the answer to ``GET /{asset_id}/metadata``; None means to ask again."""
     content = _object(body)
-    status = http_status
-    if 200 <= status < 300 and content is not None:
-        code = _code(content)
-        status = 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
+    status = http_status if content is None else _status(http_status, content)
     if status == 429:
         return RateLimited(retry_after_s)
     if status != 200 or content is None:
@@ -185,11 +182,7 @@ def read_delete_answer(http_status: int, body: bytes) -> DeleteAnswer | None:
 
     Deleting an asset twice is an error, which a 400 does not tell from rate limiting.
     """
-    content = _object(body)
-    status = http_status
-    if 200 <= status < 300:
-        code = _code(content or {})
-        status = 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
+    status = _status(http_status, _object(body) or {})
     if status in (200, 404):
         return DeleteAnswer.GONE
     if status == 400:
@@ -274,6 +267,14 @@ def _object(body: bytes) -> dict[str, Any] | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _status(http_status: int, content: dict[str, Any]) -> int:
+    """Return the status that an answer means; the older generation says it in ``code`` only."""
+    if not 200 <= http_status < 300:
+        return http_status
+    code = _code(content)
+    return 200 if code in SUCCESS_CODES else _OLD_CODES.get(code, 500)
 
 
 def _code(content: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ class CallPolicy(msgspec.Struct, frozen=True):
     will_retry: bool
 
 
-class _Refusal(msgspec.Struct, frozen=True):
+class _NotBought(msgspec.Struct, frozen=True):
     """Why nothing was bought: the code and details of the error.
 
     ``retry_after_s`` is set if a later run may succeed. ``definite``: Mavi has refused this very
@@ -113,7 +113,7 @@ class Submitter:
                 await lease.record_outcome(Event.ANSWER_LOST, reason=reason)
                 self._log.error("answer_lost", submission_id=lease.submission_id, reason=reason)
                 raise SubmissionError("submit_unknown", details={"reason": reason})
-            case _Refusal(code, details, retry_after_s, definite):
+            case _NotBought(code, details, retry_after_s, definite):
                 if policy.will_retry and retry_after_s is not None:
                     raise RetryLater("Mavi has no time for this now.", retry_after_s=retry_after_s)
                 await self.reject(lease, code, defer=not (policy.will_retry or definite), **details)
@@ -141,7 +141,7 @@ class Submitter:
 
     async def _call(
         self, lease: Lease, asset_id: str, policy: CallPolicy
-    ) -> Accepted | AnswerLost | _Refusal:
+    ) -> Accepted | AnswerLost | _NotBought:
         """Request the transcript until Mavi accepts or refuses, or no retry is left."""
         pauses_s = CALLS.pauses_s()
         asset_checked = False
@@ -151,7 +151,7 @@ class Submitter:
                     asset_id, policy.max_wait_s, partial(lease.record_intent, Event.CALL_STARTED)
                 )
             except RateLimitTimeout as waiting:
-                return _Refusal("provider_rate_limited", retry_after_s=math.ceil(waiting.wait_s))
+                return _NotBought("provider_rate_limited", retry_after_s=math.ceil(waiting.wait_s))
             self._log.info(
                 "mavi_answered",
                 submission_id=lease.submission_id,
@@ -163,7 +163,7 @@ class Submitter:
                 case Accepted() | AnswerLost():
                     return answer
                 case Refused(refusal, http_status):
-                    return _Refusal(refusal, {"http_status": http_status}, definite=True)
+                    return _NotBought(refusal, {"http_status": http_status}, definite=True)
             await lease.record_outcome(Event.CALL_REFUSED)
             if isinstance(answer, Ambiguous) and not asset_checked:
                 asset_checked = True
@@ -206,7 +206,7 @@ class Submitter:
 
     async def _asset_refusal(
         self, lease: Lease, asset_id: str, policy: CallPolicy
-    ) -> _Refusal | None:
+    ) -> _NotBought | None:
         """Read in the asset's metadata why Mavi answered 400; None if the asset is no reason.
 
         Even here a 400 may be rate limiting, so only the same answer twice counts. That an asset is
@@ -224,24 +224,23 @@ class Submitter:
                 sent_at = entry.sent_at or self._clock()
                 is_new = self._clock() - sent_at < PROCESSING_TIMEOUT
                 if policy.will_retry and entry.filename is not None and is_new:
-                    return _Refusal("provider_rate_limited", retry_after_s=BUSY_RETRY_AFTER_S)
-                return _Refusal("asset_not_found", {"asset_id": asset_id})
+                    return _NotBought("provider_rate_limited", retry_after_s=BUSY_RETRY_AFTER_S)
+                return _NotBought("asset_not_found", {"asset_id": asset_id})
             if state in (AssetState.WAITING, AssetState.UPLOADING, AssetState.FAILED):
-                return _Refusal("asset_not_ready", {"asset_id": asset_id, "upload_status": state})
+                return _NotBought("asset_not_ready", {"asset_id": asset_id, "upload_status": state})
             if state is AssetState.READY:
                 return None
         return None
 
 
-def _last_refusal(answer: RateLimited | NotSent | Ambiguous, policy: CallPolicy) -> _Refusal:
+def _last_refusal(answer: RateLimited | NotSent | Ambiguous, policy: CallPolicy) -> _NotBought:
     """Return why nothing was bought in the last of all attempts."""
     match answer:
         case RateLimited(asked_s):
             retry_after_s = max(math.ceil(asked_s), BUSY_RETRY_AFTER_S)
-            return _Refusal("provider_rate_limited", retry_after_s=retry_after_s)
-        case NotSent(reason) if policy.will_retry:
-            return _Refusal(Refusal.ERROR, {"reason": reason}, BUSY_RETRY_AFTER_S)
+            return _NotBought("provider_rate_limited", retry_after_s=retry_after_s)
         case NotSent(reason):
-            return _Refusal(Refusal.ERROR, {"reason": reason})
+            later_s = BUSY_RETRY_AFTER_S if policy.will_retry else None
+            return _NotBought(Refusal.ERROR, {"reason": reason}, later_s)
         case Ambiguous():
-            return _Refusal(Refusal.ERROR, {"reason": "http_400"})
+            return _NotBought(Refusal.ERROR, {"reason": "http_400"})

@@ -99,29 +99,27 @@ def _nothing(_entry: Submission, _now: datetime, _facts: Facts) -> Mapping[str, 
 
 
 class Transition(msgspec.Struct, frozen=True):
-    """One row: in which states an event may be recorded, the new state, and the lease.
+    """One row: the new state, the lease, and in which states the event may be recorded.
 
     ``changes`` gives the other fields that change. ``restores`` tells that a repetition ends here:
     the entry returns to its previous attempt if it has one.
     """
 
-    allowed: frozenset[State]
     target: State | Target
     lease: LeaseAction
     changes: Changes = _nothing
+    allowed: frozenset[State] = OPEN
     restores: bool = False
 
 
 TRANSITIONS: Final[Mapping[Event, Transition]] = {
-    Event.LEASE_RENEWED: Transition(OPEN, Target.SAME, LeaseAction.EXTEND),
+    Event.LEASE_RENEWED: Transition(Target.SAME, LeaseAction.EXTEND),
     Event.OBJECT_FORBIDDEN: Transition(
-        OPEN,
         Target.SAME,
         LeaseAction.KEEP,
         lambda entry, now, _facts: {"forbidden_since": entry.forbidden_since or now},
     ),
     Event.UPLOAD_RESERVED: Transition(
-        OPEN,
         State.UPLOADING,
         LeaseAction.EXTEND,
         lambda entry, _now, _facts: {
@@ -131,53 +129,48 @@ TRANSITIONS: Final[Mapping[Event, Transition]] = {
         },
     ),
     Event.UPLOAD_STARTED: Transition(
-        OPEN,
         State.UPLOADING,
         LeaseAction.EXTEND,
         lambda _entry, now, facts: {"asset_id": facts.asset_id, "sent_at": now},
     ),
     Event.UPLOAD_UNREACHABLE: Transition(
-        OPEN,
         Target.SAME,
         LeaseAction.KEEP,
         lambda entry, _now, _facts: {"uploads": max(entry.uploads - 1, 0)},
     ),
     Event.UPLOAD_FINISHED: Transition(
-        OPEN,
         State.UPLOADED,
         LeaseAction.EXTEND,
         lambda _entry, now, facts: {"asset_id": facts.asset_id, "sent_at": now},
     ),
     Event.UPLOAD_DISCARDED: Transition(
-        OPEN,
         State.PENDING,
         LeaseAction.KEEP,
         lambda _entry, _now, _facts: {"asset_id": None, "sent_at": None},
     ),
     Event.CALL_STARTED: Transition(
-        OPEN,
         State.SUBMITTING,
         LeaseAction.EXTEND,
         lambda entry, _now, _facts: {"state_before_call": _state_before_call(entry)},
     ),
     Event.CALL_REFUSED: Transition(
-        frozenset({State.SUBMITTING}), Target.BEFORE_CALL, LeaseAction.EXTEND
+        Target.BEFORE_CALL, LeaseAction.EXTEND, allowed=frozenset({State.SUBMITTING})
     ),
-    Event.RELEASED: Transition(OPEN, Target.BEFORE_CALL, LeaseAction.RELEASE, restores=True),
+    Event.RELEASED: Transition(Target.BEFORE_CALL, LeaseAction.RELEASE, restores=True),
     Event.REJECTED: Transition(
-        frozenset(State) - {State.SUBMITTED},
         State.REJECTED,
         LeaseAction.RELEASE,
         lambda _entry, _now, facts: {"reason": facts.reason, "spend_day": None},
+        allowed=frozenset(State) - {State.SUBMITTED},
         restores=True,
     ),
     Event.ANSWER_LOST: Transition(
-        frozenset({State.SUBMITTING}),
         State.SUBMIT_UNKNOWN,
         LeaseAction.RELEASE,
         lambda _entry, _now, facts: {"reason": facts.reason},
+        allowed=frozenset({State.SUBMITTING}),
     ),
-    Event.LATE_RESULT_FOUND: Transition(OPEN, Target.PREVIOUS, LeaseAction.RELEASE),
+    Event.LATE_RESULT_FOUND: Transition(Target.PREVIOUS, LeaseAction.RELEASE),
 }
 
 
