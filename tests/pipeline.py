@@ -20,6 +20,7 @@ from tests.fakes import (
     Sleeper,
     TryOnce,
 )
+from tests.stored import read_submission
 from transcripts.errors import (
     StoreUnavailable,
     SubmissionError,
@@ -163,7 +164,8 @@ class Pipeline:
         await self.documents.commit(Write(submission_path(submission_id), died))
 
     async def entry(self, submission_id: str) -> Submission:
-        found = await self.ledger.read(submission_id)
+        retrier = Retrier(sleep=Sleeper())
+        found = await retrier.run(lambda: read_submission(self.documents, submission_id))
         assert found is not None
         return found
 

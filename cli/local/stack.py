@@ -39,11 +39,10 @@ from transcripts.embedded.documents import SqliteDocuments
 from transcripts.embedded.objects import FolderObjects
 from transcripts.embedded.publisher import SqlitePublisher
 from transcripts.embedded.queue import SqliteQueue
-from transcripts.logs import Log, utc_now
+from transcripts.logs import Log
 from transcripts.ports import Documents, Publisher
 from transcripts.retry import Retrier
 from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE, LOOPBACK
-from transcripts.submissions.ledger import Ledger
 from transcripts.tasks.store import TaskStore
 
 EMULATORS: Final = "emulators"
@@ -135,11 +134,6 @@ class Stack:
     def tasks(self) -> TaskStore:
         """The tasks in the store."""
         return TaskStore(self.documents, Retrier())
-
-    @property
-    def submissions(self) -> Ledger:
-        """The purchase ledger in the store."""
-        return Ledger(self.documents, Retrier(), clock=utc_now)
 
     async def __aenter__(self) -> Self:
         """Start everything; stops what was started if a part does not start."""

@@ -19,6 +19,7 @@ from tests.bench.figures import Figures
 from tests.bench.servers import TOKEN, peak_mib, serving
 from tests.builders import callback_body, push_body
 from tests.polling import eventually
+from tests.stored import read_submission
 from transcripts.callbacks.message import MAX_CALLBACK_BYTES, pack
 from transcripts.settings import EMBEDDED
 from transcripts.submissions.submission import State, Submission, submission_id_of_object
@@ -133,7 +134,7 @@ async def measure_submit() -> float:
 
             async def all_submitted() -> bool:
                 entries: list[Submission | None] = [
-                    await stack.submissions.read(each) for each in ids
+                    await read_submission(stack.documents, each) for each in ids
                 ]
                 return all(each and each.state is State.SUBMITTED for each in entries)
 

@@ -20,6 +20,7 @@ from tests.contracts.changing import (
 )
 from tests.fakes import NOW
 from tests.results import LONG, Results
+from tests.stored import read_submission
 from transcripts.mavi.answers import DeleteAnswer
 from transcripts.ports import Read, Write
 from transcripts.submissions.submission import (
@@ -74,7 +75,7 @@ class DeletionContract(ChangingContract):
         before = await changing.buy()
         await changing.receive(callback_body(2, task_id="t"))
         await changing.delete()
-        after = await changing.ledger.read("s")
+        after = await read_submission(changing.documents, "s")
         assert after is not None
         assert after.deleted_at is not None
         assert replace(after, deleted_at=None) == replace(
@@ -141,7 +142,7 @@ class DeletionContract(ChangingContract):
         assert (await changing.left()).submission_id == "s"
         assert code(await changing.rename({})) == (404, "task_not_found")
         assert (await changing.delete()).status_code == 204
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert (entry.source, entry.labels) == (None, {})
 
@@ -158,7 +159,7 @@ class DeletionContract(ChangingContract):
         """The running purchase needs its source; once it has ended, nothing is left."""
         await changing.buy()
         await changing.receive(callback_body(2, task_id="t"))
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         again = replace(entry, state=State.UPLOADED, task_id=None)
         await changing.documents.commit(Write(submission_path("s"), again))
@@ -168,7 +169,7 @@ class DeletionContract(ChangingContract):
         assert (left["part"], left["reason"]) == ("submission", "submission_in_progress")
         await changing.documents.commit(Write(submission_path("s"), entry))
         assert (await changing.delete()).status_code == 204
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert entry.source is None
 
@@ -176,13 +177,13 @@ class DeletionContract(ChangingContract):
         """The submission belongs to the task that was bought instead."""
         await changing.buy()
         await changing.receive(callback_body(2, task_id="t"))
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         await changing.documents.commit(
             Write(submission_path("s"), replace(entry, task_id="another"))
         )
         assert (await changing.delete()).status_code == 204
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert entry.source is not None
 
@@ -293,7 +294,7 @@ class DeletionContract(ChangingContract):
         answer = (await changing.delete_submission()).json()
         assert (answer["task_ids"], answer["left"]) == ([], [])
         assert OBJECT in answer["remaining"][0]["name"]
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert (entry.state, entry.reason, entry.queued) == (State.REJECTED, "deleted", False)
         assert (entry.source, entry.filename, entry.labels) == (None, None, {})
@@ -313,7 +314,7 @@ class DeletionContract(ChangingContract):
         rejected = replace(before, state=State.REJECTED, task_id=None, reason="not_media")
         await changing.documents.commit(Write(submission_path("s"), rejected))
         assert (await changing.delete_submission()).status_code == 200
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert (entry.state, entry.reason) == (State.REJECTED, "not_media")
         assert b"Mr-Secret" not in msgspec.json.encode(entry)
@@ -334,7 +335,7 @@ class DeletionContract(ChangingContract):
         (left,) = answer.json()["left"]
         assert (left["part"], left["reason"]) == ("submission", "submission_in_progress")
         assert answer.json()["remaining"] == []
-        entry = await changing.ledger.read("s")
+        entry = await read_submission(changing.documents, "s")
         assert entry is not None
         assert entry.source is not None
 

@@ -13,6 +13,7 @@ from tests.crash.fault_plan import (
     Work,
 )
 from tests.crash.scenarios import Scenario, Subject
+from tests.stored import read_submission
 from transcripts.errors import (
     SubmissionError,
     TransientError,
@@ -44,7 +45,7 @@ class FaultRun:
 
     async def entry(self) -> Submission | None:
         """Return the ledger's entry as it is now."""
-        return await self.environment.ledger().read(self.subject.submission_id)
+        return await read_submission(self.environment.documents, self.subject.submission_id)
 
     async def attempt(self, work: Work) -> bool:
         """Tell whether the call got a final answer; a healthy process replaces a dead one."""

@@ -16,6 +16,7 @@ from tests.crash.fault_plan import (
     Killed,
     Run,
 )
+from tests.stored import read_submission
 from transcripts.errors import (
     ObjectForbidden,
     ObjectUnreadable,
@@ -85,7 +86,9 @@ async def bought_in_another_generation(environment: Environment, subject: Subjec
     earlier = replace(subject.stored, generation="1", md5=MD5)
     await Run(environment, FaultPlan()).intake.enqueue_upload(earlier)
     ledger = environment.ledger()
-    entry = await ledger.read(submission_id_of_object(earlier.uri, earlier.generation))
+    entry = await read_submission(
+        environment.documents, submission_id_of_object(earlier.uri, earlier.generation)
+    )
     assert entry is not None
     task = Task(task_id="earlier", submission_id=entry.submission_id)
     await ledger.record_purchase(entry, task, within=timedelta(0))

@@ -21,6 +21,7 @@ from tests.e2e.burst import burst
 from tests.e2e.conftest import Start
 from tests.e2e.test_pipeline import events, post_callback, result, submit
 from tests.polling import eventually
+from tests.stored import read_submission
 from transcripts.ports import Write
 from transcripts.submissions.submission import (
     OPEN,
@@ -54,7 +55,7 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
     found: list[Submission] = []
 
     async def has_ended() -> bool:
-        entry = await stack.submissions.read(submission_id)
+        entry = await read_submission(stack.documents, submission_id)
         if entry is not None and entry.state in (
             State.SUBMITTED,
             State.REJECTED,
@@ -154,7 +155,7 @@ async def all_on_record(stack: Stack, objects: int) -> list[Submission]:
     found: list[Submission | None] = []
 
     async def look() -> bool:
-        found[:] = [await stack.submissions.read(submission_id) for submission_id in ids]
+        found[:] = [await read_submission(stack.documents, submission_id) for submission_id in ids]
         return None not in found
 
     await eventually(look)

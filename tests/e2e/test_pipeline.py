@@ -22,7 +22,7 @@ from tests.builders import callback_body, push_body, shape_names
 from tests.e2e.conftest import Start
 from tests.polling import eventually
 from tests.pubsub import pull, stored_messages
-from tests.stored import read_raw
+from tests.stored import read_raw, read_submission
 from transcripts.callbacks.message import decompress, pack
 from transcripts.embedded.database import FILE_NAME, Database
 from transcripts.embedded.publisher import SqlitePublisher
@@ -159,7 +159,7 @@ async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
     (job,) = stack.mavi.account.jobs
     task = await result(stack, job.task_id)
     assert task.submission_id is None
-    submission = await stack.submissions.read(submission_id_of_asset(asset.asset_id))
+    submission = await read_submission(stack.documents, submission_id_of_asset(asset.asset_id))
     assert submission is not None
     assert submission.state is State.SUBMIT_UNKNOWN
 

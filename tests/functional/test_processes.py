@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from cli.local.processes import PORTS, free_port
+import pytest
+
+from cli.local.processes import PORTS, TAIL_LINES, ChildProcess, ProcessFailed, free_port
 from tests.polling import eventually
 
 MANY = 40
@@ -27,6 +31,39 @@ async def main():
 
 asyncio.run(main())
 """
+
+NOISY = """
+import http.server, sys
+print("starting", '{"no event', '{"message": "ready", "function": "web"}', sep="\\n", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler
+    ).serve_forever()
+"""
+
+
+async def test_child_keeps_its_output_and_tells_its_events(tmp_path: Path) -> None:
+    """Each line is in the log file, also those that are no events."""
+    port, events, log_file = free_port(), list[Any](), tmp_path / "logs" / "web.log"
+    command = [sys.executable, "-c", NOISY, str(port)]
+    child = ChildProcess(
+        "web", command, port, log_file=log_file, environ=os.environ, on_event=events.append
+    )
+    await child.start()
+    await child.stop()
+    event = {"message": "ready", "function": "web"}
+    assert log_file.read_text().splitlines() == ["starting", '{"no event', json.dumps(event)]
+    assert events == [event]
+
+
+async def test_child_that_ends_at_once_shows_the_end_of_its_output(tmp_path: Path) -> None:
+    """What it said last is why it ended."""
+    command = [sys.executable, "-c", "print(*range(100), sep='\\n')"]
+    log_file = tmp_path / "log"
+    child = ChildProcess("web", command, free_port(), log_file=log_file, environ=os.environ)
+    with pytest.raises(ProcessFailed) as caught:
+        await child.start()
+    head, *tail = str(caught.value).splitlines()
+    assert head == f"web ended at once. The end of its output ({log_file}):"
+    assert tail == [str(number) for number in range(100 - TAIL_LINES, 100)]
 
 
 async def test_child_of_a_killed_process_ends(tmp_path: Path) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.failures import ExitCode
+from tests.command_line import served, transcripts
 from tests.fakes import MemoryDocuments
 from tests.functional.framework import load
 from tests.functional.viewer_pages import NAVIGATION, OWN_SITE, Page, fill
 from tests.results import Results
 from tests.viewer import a_transcript
 from transcripts import backends
-from transcripts.tasks.task import SpeakerName
+from transcripts.embedded.database import Database
+from transcripts.embedded.documents import SqliteDocuments
+from transcripts.ports import Write
+from transcripts.tasks.task import SpeakerName, task_path
 
 
 @pytest.fixture
@@ -79,3 +86,20 @@ async def test_reader_that_is_broken_into_finds_nothing_to_change_by(reader: Res
     """The entry is made without what changes names, deletes or makes results again."""
     module: Any = reader.loaded.module
     assert not {"Deletion", "SpeakerNames", "Renormalizer", "Deleter"} & set(vars(module))
+
+
+def test_command_says_where_a_name_can_be_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`show` reads through the same address."""
+    environ = {"TRANSCRIPTS_BACKEND": "embedded", "TRANSCRIPTS_DATA_DIR": str(tmp_path)}
+    loaded = load("reader", environ, monkeypatch)
+    documents = SqliteDocuments(Database(tmp_path))
+    asyncio.run(documents.commit(Write(task_path("t"), a_transcript())))
+    with served(loaded.app) as url:
+        monkeypatch.setenv("TRANSCRIPTS_URL", url)
+        assert transcripts("show", "t").exit_code == 0
+        refused = transcripts("rename", "t", "Speaker 1=Eve")
+    assert refused.exit_code == ExitCode.FAILED
+    assert "which is for readers" in refused.stderr
+    documents._database.close()

@@ -177,7 +177,12 @@ async def test_renormalize_of_a_task_that_is_deleted_meanwhile_returns_404(
     """Its result was written, and is gone when it is read."""
     changing = Changing(on_fakes)
     await changing.receive(callback_body(2, task_id="t"))
-    memory.after = lambda operation: memory.content.clear() if operation == "commit" else None
+
+    def lose(operation: str) -> None:
+        if operation == "commit":
+            del memory.content["tasks/t"]
+
+    memory.after = lose
     assert code(await changing.renormalize()) == (404, "task_not_found")
 
 

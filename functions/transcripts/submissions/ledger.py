@@ -75,11 +75,6 @@ class Ledger:
         self._sleep = sleep
         self._retention_days = retention_days
 
-    async def read(self, submission_id: str) -> Submission | None:
-        """Return an entry, or None if it does not exist."""
-        read = Read(submission_path(submission_id), Submission)
-        return _value(await self._retrier.run(lambda: self._read(read)))
-
     async def submission_id_of(self, asset_id: str) -> str:
         """Return the id of the submission that an asset belongs to."""
         read = Read(asset_owner_path(asset_id), AssetOwner)
