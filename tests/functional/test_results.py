@@ -1,4 +1,4 @@
-"""The function that people read from, on the fakes and on the embedded backend."""
+"""The function that people read from, on the embedded backend; what it reads, on fakes."""
 
 from __future__ import annotations
 
@@ -67,22 +67,10 @@ def on_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Res
     database.close()
 
 
-class TestOnFakes(ResultsContract):
-    @pytest.fixture
-    def results(self, on_fakes: Results) -> Results:
-        return on_fakes
-
-
 class TestOnEmbedded(ResultsContract):
     @pytest.fixture
     def results(self, on_embedded: Results) -> Results:
         return on_embedded
-
-
-class TestChangesOnFakes(ChangesContract):
-    @pytest.fixture
-    def results(self, on_fakes: Results) -> Results:
-        return on_fakes
 
 
 class TestChangesOnEmbedded(ChangesContract):
