@@ -35,6 +35,8 @@ class Failure(click.ClickException):
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.exit_status = code
+        if code is ExitCode.NOT_AUTHORIZED:
+            self.reason = "not_authorized"
 
 
 class Unreachable(Failure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -9,11 +10,15 @@ from typing import Any, Final, Self
 
 import click
 
-from cli.output import is_lively, note
+from cli.output import is_lively, note, shortened
 
 REPORT_EVERY_S: Final = 10.0
 MIN_READ_BYTES: Final = 64 * 1024 * 1024
 """A smaller file is read at once."""
+
+BAR_COLUMNS: Final = 40
+MIN_LABEL_COLUMNS: Final = 10
+MAX_STEPS: Final = 500
 
 _MIB: Final = 1024 * 1024
 
@@ -33,15 +38,7 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        """Show the bar, if stderr is a terminal that can write over a line."""
-        if is_lively() and self._size >= (MIN_READ_BYTES if self._quiet else 0):
-            self._bar = click.progressbar(
-                length=self._size,
-                label=self._label,
-                file=sys.stderr,
-                item_show_func=lambda _: self._rate(),
-            )
-            self._bar.__enter__()
+        """Show nothing yet: an object that is there is not uploaded."""
         return self
 
     def __exit__(
@@ -59,12 +56,28 @@ class Progress:
         now = time.monotonic()
         if self._begin is None:
             self._begin = (now, position)
+            self._show_bar()
         advanced, self._position = position - self._position, position
         if self._bar is not None:
             self._bar.update(advanced, current_item=position)
         elif now - self._reported >= REPORT_EVERY_S and not self._quiet:
             self._reported = now
             note(f"{self._label}: {position * 100 // max(self._size, 1)} %, {self._rate()}")
+
+    def _show_bar(self) -> None:
+        """Show the bar, if stderr is a terminal that can write over a line."""
+        if not is_lively() or (self._quiet and self._size < MIN_READ_BYTES):
+            return
+        room = shutil.get_terminal_size().columns - BAR_COLUMNS
+        self._bar = click.progressbar(
+            length=self._size,
+            label=shortened(self._label, max(room, MIN_LABEL_COLUMNS), at_end=True),
+            width=0,
+            file=sys.stderr,
+            item_show_func=lambda _: self._rate(),
+            update_min_steps=self._size // MAX_STEPS,
+        )
+        self._bar.__enter__()
 
     def _rate(self) -> str:
         now = time.monotonic()

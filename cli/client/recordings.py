@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -48,13 +48,17 @@ def refusal(path: Path) -> RejectReason | None:
     return found if isinstance(found, RejectReason) else None
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, but for hidden ones; raises ``OSError``."""
+def is_here(path: Path) -> bool:
+    """Tell whether a file or folder is there; a name that no file can have is none."""
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:
+        return False
 
-    def fail(error: OSError) -> None:
-        raise error
 
-    for name, folders, files in os.walk(folder, onerror=fail):
+def walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield every file below a folder, but for hidden ones; goes on after an error."""
+    for name, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         paths = [Path(name, each) for each in sorted(files) if not each.startswith(".")]
         yield from (path for path in paths if path.is_file())

@@ -13,8 +13,15 @@ from cli.client.api import Api
 from cli.client.lookup import Found, NotFound, find, find_content, split_generation
 from cli.client.progress import Progress
 from cli.client.recordings import FAULTS, REASONS, duration_s
-from cli.client.uploads import Bucket, Content, object_name, open_bucket, read_content
-from cli.failures import ApiError, ExitCode, Failure
+from cli.client.uploads import (
+    Bucket,
+    Content,
+    FileUnreadable,
+    object_name,
+    open_bucket,
+    read_content,
+)
+from cli.failures import ApiError, Failure
 from cli.output import clean, note
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
@@ -83,7 +90,8 @@ def not_taken(path: Path, reason: RejectReason) -> Item:
     return Item(input=clean(str(path)), state=state, error=REASONS[reason], reason=reason)
 
 
-def _failed(text: str, error: Failure) -> Item:
+def failed(text: str, error: Failure) -> Item:
+    """Return an input that was not submitted."""
     return Item(input=clean(text), state=FAILED, error=error.message, reason=error.reason)
 
 
@@ -111,7 +119,9 @@ class Submitter:
             try:
                 yield self._estimate(each, seen)
             except Failure as error:
-                yield _failed(each.text, error)
+                yield failed(each.text, error)
+            except OSError as error:
+                yield failed(each.text, FileUnreadable(error))
 
     def _estimate(self, given: Input, seen: set[str]) -> Item:
         found, length_s, again = None, None, False
@@ -145,7 +155,7 @@ class Submitter:
     def _content(self, path: Path) -> Content:
         """Read a file, once; a terminal shows how far a large one is read."""
         if path not in self._contents:
-            label = f"{clean(path.name)} is read"
+            label = f"reading {clean(path.name)}"
             with Progress(label, path.stat().st_size, quiet=True) as progress:
                 self._contents[path] = read_content(path, progress.at)
         return self._contents[path]
@@ -164,19 +174,26 @@ class Submitter:
                 else:
                     assets.append(each.text)
             except Failure as error:
-                yield _failed(each.text, error)
+                yield failed(each.text, error)
+            except OSError as error:
+                yield failed(each.text, FileUnreadable(error))
         for at in range(0, len(assets), MAX_ASSETS):
             batch = assets[at : at + MAX_ASSETS]
             try:
                 yield from [self._asset(batch[0])] if len(assets) == 1 else self._assets(batch)
             except Failure as error:
-                yield from (_failed(text, error) for text in batch)
+                yield from (failed(text, error) for text in batch)
 
     def _file(self, given: Input, path: Path) -> Item:
         text, content = clean(given.text), self._content(path)
         if content.sha256 in self._submitted:
             return replace(self._submitted[content.sha256], input=text, duplicate=True)
-        found = self._known(given.text, path, content)
+        try:
+            found = find_content(self._api, given.text, path.name, content)
+        except Failure:
+            # A caller may be allowed only to upload. Else this saves an upload: the ledger
+            # recognizes the recording in any case.
+            found = None
         if found is not None and _is_bought(found) and not self._force:
             return self._bought(text, found)
         bucket = open_bucket(self._api.target, self._bucket_name)
@@ -195,18 +212,6 @@ class Submitter:
         if item.error is None:
             self._submitted[content.sha256] = item
         return item
-
-    def _known(self, text: str, path: Path, content: Content) -> Found | None:
-        """Return what is known of a recording; None also for a caller who may only upload.
-
-        It saves an upload. The ledger recognizes the recording in any case.
-        """
-        try:
-            return find_content(self._api, text, path.name, content)
-        except Failure as error:
-            if isinstance(error, ApiError) or error.exit_status == ExitCode.NOT_AUTHORIZED:
-                return None
-            raise
 
     def _bought(self, text: str, found: Found) -> Item:
         """Return a recording that was bought before; one without a transcript is no success."""

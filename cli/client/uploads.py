@@ -24,7 +24,6 @@ from cli.client.auth import first_line
 from cli.client.sessions import Session, Sessions
 from cli.client.target import Target
 from cli.failures import ExitCode, Failure, Unreachable
-from transcripts.retry import RetryPolicy
 
 OnPosition = Callable[[int], None]
 
@@ -38,7 +37,7 @@ TIMEOUT_S: Final = 300.0
 MAX_FAILURES: Final = 7
 """Without progress in between: some two minutes of pauses."""
 
-PAUSES: Final = RetryPolicy(first_pause_s=1.0, max_pause_s=32.0)
+MAX_PAUSE_S: Final = 32.0
 DIGEST_CHARS: Final = 16
 
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -53,8 +52,29 @@ class Content(NamedTuple):
     size: int
 
 
+class FileChanged(Failure):
+    """A file was written to between its hash and its upload."""
+
+    reason = "file_changed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It was changed while it was read, and nothing was bought. If it is still being"
+            " written, submit it when it is complete."
+        )
+
+
+class FileUnreadable(Failure):
+    """A file cannot be read."""
+
+    reason = "file_unreadable"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"It cannot be read: {error.strerror}.")
+
+
 def read_content(path: Path, on_position: OnPosition = lambda _: None) -> Content:
-    """Read a file; raises ``Failure`` if it cannot be read."""
+    """Read a file; raises ``FileUnreadable``."""
     sha256, crc32c, size = hashlib.sha256(), google_crc32c.Checksum(), 0
     try:
         with path.open("rb") as file:
@@ -64,12 +84,8 @@ def read_content(path: Path, on_position: OnPosition = lambda _: None) -> Conten
                 size += len(block)
                 on_position(size)
     except OSError as error:
-        raise _unreadable(error) from error
+        raise FileUnreadable(error) from error
     return Content(sha256.hexdigest(), b64encode(crc32c.digest()).decode(), size)
-
-
-def _unreadable(error: OSError) -> Failure:
-    return Failure(f"It cannot be read: {error.strerror}.")
 
 
 def usable_name(file_name: str) -> str:
@@ -116,7 +132,7 @@ class _HashedFile:
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise _unreadable(error) from error
+            raise FileUnreadable(error) from error
         self._content = content
         self._sha256 = hashlib.sha256()
         self._hashed = 0
@@ -125,7 +141,7 @@ class _HashedFile:
         self._file.close()
 
     def read(self, offset: int) -> bytes:
-        """Return the next piece from ``offset``; raises ``Failure`` for another content."""
+        """Return the next piece from ``offset``; raises ``FileChanged`` for another content."""
         # What another run has sent is read too: it may have changed.
         while self._hashed < offset:
             self._hash(self._hashed, min(CHUNK_BYTES, offset - self._hashed))
@@ -136,7 +152,7 @@ class _HashedFile:
             self._file.seek(offset)
             data = self._file.read(size)
         except OSError as error:
-            raise _unreadable(error) from error
+            raise FileUnreadable(error) from error
         end = offset + len(data)
         if end > self._hashed:
             self._sha256.update(data[self._hashed - offset :])
@@ -145,10 +161,7 @@ class _HashedFile:
         if is_end and (
             end != self._content.size or self._sha256.hexdigest() != self._content.sha256
         ):
-            raise Failure(
-                "It was changed while it was read, and nothing was bought. If it is still being"
-                " written, submit it when it is complete."
-            )
+            raise FileChanged
         return data
 
 
@@ -285,7 +298,7 @@ def _send(
     best, failures, why = 0, 0, ""
     while failures <= MAX_FAILURES:
         if failures:
-            sleep(PAUSES.pause_s(failures))
+            sleep(min(2.0 ** (failures - 1), MAX_PAUSE_S))
         if offset is None or offset >= size:
             data, span = b"", "*"
         else:

@@ -87,9 +87,11 @@ def export_command(
     formats = list(FORMATS) if all_formats else [name or DEFAULT]
     if place is None and formats == ["docx"] and sys.stdout.isatty():
         raise Failure("A Word document is no text. Add -o FILE.docx", ExitCode.USAGE)
+    query = {each: value for each, value in options.items() if value}
+    if not all_formats:
+        _check_options(formats[0], query)
     api = open_api(choice)
     api.target.announce_sample()
-    query = {each: value for each, value in options.items() if value}
     writer = _Writer(place, is_folder=is_folder, force=force)
     failures: list[Failure] = []
     for subject in wanted:
@@ -132,9 +134,16 @@ def _export(
                 why = f"Find out why: transcripts status {task_id}"
                 text = f"There is no transcript. {step if waits else why}"
                 raise Failure(text, code) from error
-            if error.code == "bad_option":
-                raise Failure(error.message, ExitCode.USAGE) from error
             raise
+
+
+def _check_options(name: str, query: Mapping[str, str | bool]) -> None:
+    """Raise ``Failure`` for an option that the format does not have."""
+    flags = {each: f"--{each.replace('_', '-')}" for each in OPTIONS}
+    known = ", ".join(flags[each] for each in OPTIONS if each in FORMATS[name].options)
+    for each in query.keys() - FORMATS[name].options:
+        text = f"{name} has no option {flags[each]}. Its options are: {known or 'none'}."
+        raise Failure(text, ExitCode.USAGE)
 
 
 def _format_of(path: Path, asked: str | None) -> str | None:

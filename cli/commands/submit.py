@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from cli.client.api import open_api
-from cli.client.recordings import refusal, walk
-from cli.client.submitting import LEFT_OUT, NEW, Input, Item, Submitter, not_taken
+from cli.client.recordings import is_here, refusal, walk
+from cli.client.submitting import LEFT_OUT, NEW, Input, Item, Submitter, failed, not_taken
 from cli.client.target import Choice
+from cli.client.uploads import FileUnreadable
 from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
 from cli.options import SUBJECT, json_option, target_options, yes_option
@@ -100,7 +101,7 @@ def _inputs(texts: Sequence[str], *, recursive: bool) -> Iterator[Input | Item]:
     """Yield what is submitted, and files that are not taken; raises ``Failure`` for neither."""
     for text in dict.fromkeys(texts):
         path = Path(text)
-        if not (path.is_file() or path.is_dir()):
+        if not is_here(path):
             if not text.startswith(("gs://", "re_")):
                 raise Failure(
                     f"{clean(text)} is no file here, no gs:// address and no asset id (re_…).",
@@ -108,13 +109,12 @@ def _inputs(texts: Sequence[str], *, recursive: bool) -> Iterator[Input | Item]:
                 )
             yield Input(text)
             continue
-        try:
-            for file in walk(path) if path.is_dir() and recursive else [path]:
-                reason = refusal(file)
-                yield not_taken(file, reason) if reason else Input(str(file), file)
-        except OSError as error:
-            name = clean(str(error.filename or text))
-            raise Failure(f"{name} cannot be read: {error.strerror}.") from error
+        errors: list[OSError] = []
+        for file in walk(path, errors.append) if recursive and path.is_dir() else [path]:
+            reason = refusal(file)
+            yield not_taken(file, reason) if reason else Input(str(file), file)
+        for error in errors:
+            yield failed(str(error.filename), FileUnreadable(error))
 
 
 def _submit(submitter: Submitter, taken: Sequence[Input], report: _Report, *, force: bool) -> None:
@@ -161,8 +161,10 @@ class _Report:
 
 
 def _fail_if_one_failed(items: Sequence[Item], sentence: str) -> None:
-    if any(item.is_failure for item in items):
-        raise Failure(f"{sentence} The lines above say why.")
+    reasons = {item.reason for item in items if item.is_failure}
+    if reasons:
+        code = ExitCode.NOT_AUTHORIZED if reasons == {"not_authorized"} else ExitCode.FAILED
+        raise Failure(f"{sentence} The lines above say why.", code)
     if all(item.state == LEFT_OUT for item in items):
         raise Failure("There is no media file to submit.")
 

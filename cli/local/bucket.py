@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ POLL_S: Final = 0.25
 CHUNK_BYTES: Final = 1024 * 1024
 META_PREFIX: Final = "x-goog-meta-"
 UPLOADS_BUCKET: Final = "uploads"
+SESSION_KEPT_S: Final = 7 * 24 * 3600
 
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{32}")
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:\*|(?P<first>\d+)-\d+)/(?P<size>\d+)")
@@ -127,6 +129,9 @@ class BucketServer:
 
     async def start(self, port: int = 0) -> None:
         """Serve on this machine."""
+        for path in self._uploads.glob("*"):
+            if time() - path.stat().st_mtime > SESSION_KEPT_S:
+                path.unlink()
         application = web.Application(client_max_size=2**50)
         application.router.add_get("/storage/v1/b/{bucket}/o/{name:.+}", self._get)
         application.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", self._download)

@@ -98,9 +98,11 @@ def test_export_options_reach_results(results: Results) -> None:
 
 
 def test_export_with_an_option_of_another_format_is_a_usage_error(results: Results) -> None:
-    """The message lists the options of the format."""
+    """The message lists the options of the format, as they are typed."""
     do(store(results, "t", segment(0)))
     assert "none" in ok("export", "t", "-f", "rttm", "--raw", code=2).stderr
+    error = ok("export", "t", "--raw", code=2).stderr
+    assert "srt has no option --raw. Its options are: --max-chars, --speakers, --bom." in error
 
 
 def test_export_to_a_folder_uses_the_name_that_results_gives(results: Results) -> None:

@@ -90,6 +90,20 @@ def test_name_that_fits_two_recordings_shows_the_newest_and_lists_the_other(
     assert "task        task-2" in ok("status", "TALK.mp4").stdout
 
 
+def test_name_of_a_transcript_and_of_a_rejected_file_is_that_of_the_transcript(
+    results: Results,
+) -> None:
+    """A later upload that was not bought hides nothing, and makes the name fit nothing more."""
+    do(bought(results, "task-1", "gs://uploads/1/talk.mp4"))
+    source = Source("gs://uploads/2/talk.mp4", "1")
+    rejected = a_submission("rejected", 1, state=State.REJECTED, reason="empty", source=source)
+    do(results.put_submissions(replace(rejected, search_keys=search_keys(source))))
+    result = ok("status", "talk.mp4")
+    assert "task        task-1" in result.stdout
+    assert result.stderr == ""
+    ok("rename", "talk.mp4", "s1=Ada")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -212,7 +212,7 @@ def test_rename_by_name_id_and_shown_name_changes_every_export(results: Results)
     text = ok("export", "t", "-f", "txt").stdout
     assert "Grace" in text
     assert "Ben" in text
-    ok("rename", "t", "s1=")
+    ok("rename", "t", "s1= ")
     assert "Speaker 1" in ok("export", "t", "-f", "txt").stdout
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import wave
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from cli.client.api import Api
 from cli.client.progress import MIN_READ_BYTES, Progress
 from cli.client.recordings import duration_s
+from cli.client.submitting import Input, Item, Submitter
+from cli.client.uploads import Content, OnPosition, read_content
 from tests.command_line import Reply, ScriptedServer, error, transcripts, use_as_stack
 from tests.functional.test_cli_terminal import Terminal
 from tests.results import a_submission, a_task, whole_task
@@ -147,6 +150,36 @@ def test_submit_recursive_takes_the_media_below_a_folder(server: ScriptedServer)
     ]
 
 
+def test_submit_recursive_goes_on_after_a_folder_that_cannot_be_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and is a failure."""
+    for name in ("a", "b"):
+        Path("folder", name).mkdir(parents=True)
+        Path("folder", name, "talk.mp4").write_bytes(name.encode())
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "a":
+            # The tests may run as root, who may read anything.
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    items = submissions("folder", "--recursive", code=1)
+    assert [(item["input"], item["reason"]) for item in items] == [
+        ("folder/a", "file_unreadable"),
+        ("folder/b/talk.mp4", None),
+    ]
+
+
+def test_submit_of_an_object_with_a_long_name_is_no_file(server: ScriptedServer) -> None:
+    """No file system takes the name."""
+    server.on("POST /", Reply(202, EnqueueResult(queued=["s"])))
+    (item,) = submissions(f"gs://b/{'a' * 300}.mp4")
+    assert item["state"] == "queued"
+
+
 def test_submit_of_a_file_whose_name_is_no_utf8_works(server: ScriptedServer) -> None:
     """The byte that is no letter is replaced, in the object's name and in every line."""
     Path(os.fsdecode(b"Gespr\xe4ch.mp4")).write_bytes(b"other")
@@ -235,6 +268,39 @@ def test_submit_of_a_file_whose_object_was_deleted_uploads_it_again_to_buy_it_ag
     }
 
 
+def test_submit_of_a_file_that_is_being_written_stops_no_other(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is told by the reason."""
+    Path("growing.mp4").write_bytes(b"one")
+
+    def read_and_write(path: Path, on_position: OnPosition) -> Content:
+        content = read_content(path, on_position)
+        if path.name == "growing.mp4":
+            path.write_bytes(b"one, two")
+        return content
+
+    monkeypatch.setattr("cli.client.submitting.read_content", read_and_write)
+    first, second = submissions("growing.mp4", "talk.mp4", code=1)
+    assert (first["reason"], second["state"]) == ("file_changed", "queued")
+
+
+def test_submit_of_a_file_that_is_gone_stops_no_other(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when the command began."""
+    Path("gone.mp4").write_bytes(b"one")
+    server_submit = Submitter.submit
+
+    def remove_and_submit(submitter: Submitter, inputs: Collection[Input]) -> Iterator[Item]:
+        Path("gone.mp4").unlink()
+        return server_submit(submitter, inputs)
+
+    monkeypatch.setattr(Submitter, "submit", remove_and_submit)
+    first, second = submissions("gone.mp4", "talk.mp4", code=1)
+    assert (first["reason"], second["state"]) == ("file_unreadable", "queued")
+
+
 def test_submit_of_two_files_with_the_same_bytes_uploads_one(server: ScriptedServer) -> None:
     """Both have the same submission."""
     Path("copy.mp4").write_bytes(b"media")
@@ -305,7 +371,7 @@ def test_submit_dry_run_counts_a_recording_once(server: ScriptedServer) -> None:
 def test_submit_dry_run_of_what_cannot_be_read_fails(server: ScriptedServer) -> None:
     """Saying "new" would be a guess."""
     server.on("GET /submissions", FORBIDDEN)
-    (item,) = submissions("--dry-run", "talk.mp4", code=1)
+    (item,) = submissions("--dry-run", "talk.mp4", code=4)
     assert item["state"] == "failed"
 
 
@@ -421,7 +487,7 @@ def test_submit_goes_on_after_an_input_that_is_refused(server: ScriptedServer) -
     [
         (Reply(503, b""), "unreachable"),
         (Reply(502, b"<html>"), "unreachable"),
-        (Reply(401, b"<html>"), "failed"),
+        (Reply(401, b"<html>"), "not_authorized"),
         (Reply(200, b"<html>"), "unreachable"),
         (error(400, "object_refused", "This object can't be transcribed."), "object_refused"),
     ],
@@ -436,7 +502,13 @@ def test_submit_of_a_batch_says_what_became_of_each_input(
     submissions = json.loads(result.stdout)["submissions"]
     assert [each["submission_id"] for each in submissions] == ["s1", None, "s3"]
     assert [each["reason"] for each in submissions] == [None, reason, None]
-    assert result.exit_code == 1
+    assert result.exit_code == (4 if reason == "not_authorized" else 1)
+
+
+def test_submit_by_somebody_who_may_not_exits_4(server: ScriptedServer) -> None:
+    """As every command does."""
+    server.on("POST /", FORBIDDEN)
+    assert [item["reason"] for item in submissions("re_1", code=4)] == ["not_authorized"]
 
 
 def test_submit_that_is_interrupted_has_named_what_was_bought(
@@ -469,7 +541,7 @@ def test_progress_of_reading_is_shown_on_a_terminal_only(
     monkeypatch.setattr("cli.client.progress.time.monotonic", lambda: now)
     for is_terminal in (False, True):
         monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda shown=is_terminal: shown)
-        with Progress("talk.mp4 is read", MIN_READ_BYTES, quiet=True) as progress:
+        with Progress("reading talk.mp4", MIN_READ_BYTES, quiet=True) as progress:
             now += 100.0
             progress.at(MIN_READ_BYTES)
-        assert ("talk.mp4 is read" in capsys.readouterr().err) is is_terminal
+        assert ("reading talk.mp4" in capsys.readouterr().err) is is_terminal

@@ -8,8 +8,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from cli.fake_mavi.faults import Faults
 from cli.fake_mavi.server import SUBMIT_PATH, FakeMavi
-from tests.builders import shape_names
+from tests.builders import callback_body, shape_names
 from tests.functional.provider import (
     KEY,
     Webhook,
@@ -120,6 +121,25 @@ async def test_callback_fault_applies_once(
     assert isinstance(last, Accepted)
     await eventually(lambda: len(webhook.bodies) == posted + 1)
     assert identify(webhook.bodies[-1]) == (last.task_id, "multi_speaker")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "task_id"),
+    [(callback_body(task_id="mine"), "mine"), (b'{"task_id": "a/b"}', None), (b"cut off", None)],
+)
+async def test_recorded_callback_is_posted_as_it_is(
+    webhook: Webhook, recorded: bytes, task_id: str | None
+) -> None:
+    """Its task is the one that was bought, unless no task can have its id."""
+    faults = Faults(callback_delay_s=0.01)
+    fake = FakeMavi(KEY, webhook_url=webhook.url, faults=faults, per_second=0, recorded=recorded)
+    await fake.start()
+    answer = await client(fake.url).submit(ready(fake))
+    await eventually(lambda: webhook.bodies == [recorded])
+    await fake.stop()
+    assert isinstance(answer, Accepted)
+    assert answer.task_id
+    assert (answer.task_id == task_id) is (task_id is not None)
 
 
 async def test_callback_reordered_comes_after_the_next(fake: FakeMavi, webhook: Webhook) -> None:

@@ -62,6 +62,7 @@ def test_read_request_with_an_unknown_field_raises() -> None:
         {"": "v"},
         {"k" * 64: "v"},
         {"k": "v" * 257},
+        {"__name__": "v"},
     ],
 )
 def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> None:
@@ -69,6 +70,13 @@ def test_read_request_with_too_large_labels_raises(labels: dict[str, str]) -> No
     with pytest.raises(RequestError) as caught:
         read_request(json.dumps({"asset_id": "re_1", "labels": labels}).encode())
     assert caught.value.code == "invalid_labels"
+
+
+def test_read_request_with_the_largest_labels_keeps_them() -> None:
+    """As many, and as long, as the message about larger ones says."""
+    labels = {f"{n:k>63}": "v" * 256 for n in range(64)}
+    body = json.dumps({"asset_id": "re_1", "labels": labels}).encode()
+    assert read_request(body) == SubmitAsset("re_1", labels)
 
 
 @given(st.binary(max_size=100) | JSON_VALUES.map(lambda v: json.dumps(v).encode()))

@@ -78,7 +78,7 @@ class Intake:
         media = classify(stored, self._limits)
         if isinstance(media, RejectReason):
             raise RequestError(
-                "This object can't be transcribed; details.reason says why.",
+                f"This object can't be transcribed: {media}.",
                 code="object_refused",
                 details={"reason": media, "max_object_bytes": self._limits.max_object_bytes},
             )
