@@ -32,7 +32,7 @@ from transcripts.mavi.answers import (
     read_submit_answer,
     read_upload_answer,
 )
-from transcripts.mavi.rate_limit import RateLimiter
+from transcripts.mavi.rate_limit import RateLimiter, retry_after_s
 from transcripts.mavi.upload_body import MultipartFile, ReadAhead, SizedFile, clean_filename
 from transcripts.ports import ObjectReader
 from transcripts.settings import Secret
@@ -339,16 +339,8 @@ def _request(
             body += chunk
             if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
                 raise AnswerTooLong
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
-        return _Answer(response.status_code, body, retry_after_s)
-
-
-def _retry_after_s(header: str | None) -> float:
-    """Read ``Retry-After``, seconds or a date, at most 6 hours; 0 without a usable one."""
-    try:
-        return urllib3.Retry().parse_retry_after(header or "0")
-    except (urllib3.exceptions.InvalidHeader, OverflowError, ValueError):
-        return 0.0
+        pause_s = retry_after_s(response.headers.get("Retry-After"))
+        return _Answer(response.status_code, body, pause_s)
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import urllib3
+
 from transcripts.errors import StoreUnavailable
 
 ARRIVES_WITHIN_S: Final = 0.5
@@ -131,3 +133,11 @@ class RateLimiter:
             if self._held_until - self._clock() > max_wait_s:
                 raise RateLimitTimeout(left_s)
             await self._sleep(min(left_s, self._interval_s * POLL_FRACTION))
+
+
+def retry_after_s(header: str | None) -> float:
+    """Read ``Retry-After``, seconds or a date, at most 6 hours; 0 without a usable one."""
+    try:
+        return urllib3.Retry().parse_retry_after(header or "0")
+    except (urllib3.exceptions.InvalidHeader, OverflowError, ValueError):
+        return 0.0

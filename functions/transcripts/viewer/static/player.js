@@ -26,6 +26,13 @@ let stopAt = null;
 export const playable = () => document.body.classList.contains("playable");
 export const time = () => (playable() ? player.currentTime : null);
 
+// ?t=83, ?t=1:23 and ?t=1:02:03: where a link begins.
+export function timeOfAddress() {
+  const text = new URL(location.href).searchParams.get("t") ?? "";
+  if (!/^\d+(:\d\d){0,2}(\.\d+)?$/.test(text)) return null;
+  return text.split(":").reduce((seconds, part) => seconds * 60 + Number(part), 0);
+}
+
 function load(element, source) {
   if (player !== element) {
     player.removeAttribute("src");

@@ -4,7 +4,7 @@ import { $ } from "./page.js";
 import {
   currentIndex, firstInView, hold, indexOf, lineAt, lineOf, putAt, read, show, starts,
 } from "./lines.js";
-import { cueAt, time } from "./player.js";
+import { cueAt, time, timeOfAddress } from "./player.js";
 import { search } from "./search.js";
 import "./renaming.js";
 import "./keys.js";
@@ -16,13 +16,6 @@ if ($("q").value.trim() && "highlights" in CSS) search($("q").value.trim());
 function lineOfHash() {
   const line = /^#l\d+$/.test(location.hash) && $(location.hash.slice(1));
   return line && line.closest("#transcript") ? line : null;
-}
-
-// ?t=83, ?t=1:23 and ?t=1:02:03
-function timeOfAddress() {
-  const text = new URL(location.href).searchParams.get("t") ?? "";
-  if (!/^\d+(:\d\d){0,2}(\.\d+)?$/.test(text)) return null;
-  return text.split(":").reduce((seconds, part) => seconds * 60 + Number(part), 0);
 }
 
 // A reload, and the way back, lead to the same place, and to the same moment of the recording.
