@@ -29,8 +29,12 @@ LINT: Final = (
     ("deptry", "."),
 )
 TYPES: Final = (("mypy",),)
-# More workers than the two cores of a small machine: many tests wait for another process.
-PYTEST: Final = ("coverage", "run", "-m", "pytest", "--numprocesses", "3", "--dist", "worksteal")
+PYTEST: Final = ("coverage", "run", "-m", "pytest")
+IN_ONE_PROCESS: Final = "emulators or terraform or checkov"
+"""The markers of tests that share what is slow to start or to make: emulators and plans."""
+
+# With the one process more than the two cores of a small machine: many tests wait for another one.
+SPREAD: Final = ("-m", f"not ({IN_ONE_PROCESS})", "--numprocesses", "2", "--dist", "worksteal")
 OF_INFRA: Final = ("tests/infra", "tests/deploy")
 
 
@@ -48,9 +52,9 @@ class Outcome(NamedTuple):
         return "\n".join((f"{self.passed:,} tests passed.", *reasons))
 
 
-def read_outcome(report: Path) -> Outcome:
-    """Read a report of pytest in JUnit's format."""
-    cases = list(ET.parse(report).iter("testcase"))  # noqa: S314 - pytest wrote it
+def read_outcome(*reports: Path) -> Outcome:
+    """Read reports of pytest in JUnit's format."""
+    cases = [case for report in reports for case in ET.parse(report).iter("testcase")]  # noqa: S314 - pytest wrote it
     skips = [each for case in cases for each in case.iter("skipped")]
     return Outcome(len(cases) - len(skips), Counter(each.get("message", "") for each in skips))
 
@@ -96,18 +100,35 @@ def run(commands: Sequence[Sequence[str]]) -> float:
 
 
 def run_tests(ignored: Sequence[str]) -> Outcome:
-    """Run the tests with coverage."""
+    """Run the tests with coverage: those that share emulators in one process, beside the others.
+
+    The output of that process is printed when the others have ended.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        ignore = [f"--ignore={path}" for path in ignored]
-        run([("coverage", "erase"), (*PYTEST, f"--junit-xml={report}", *ignore, "tests")])
+        shared, others = Path(folder) / "shared.xml", Path(folder) / "others.xml"
+        output = Path(folder) / "output"
+        where = [*(f"--ignore={path}" for path in ignored), "tests"]
+        run([("coverage", "erase")])
+        name, *command = (*PYTEST, "-m", IN_ONE_PROCESS, f"--junit-xml={shared}", *where)
+        with (
+            output.open("wb") as file,
+            subprocess.Popen(  # noqa: S603 - our own command
+                [BIN / name, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+            ) as beside,
+        ):
+            print(f"Beside these, one process runs the tests marked {IN_ONE_PROCESS}.")
+            name, *command = (*PYTEST, *SPREAD, f"--junit-xml={others}", *where)
+            code = subprocess.call([BIN / name, *command], cwd=ROOT)  # noqa: S603 - our own command
+        print(output.read_text(errors="replace"))
+        if code or beside.returncode:
+            sys.exit("pytest has failed.")
         run([("coverage", "combine", "--quiet")])
         total: list[str | Path] = [BIN / "coverage", "report", "--format=total"]
         covered = subprocess.run(total, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if covered.returncode:
             run([("coverage", "report")])
         print(f"Coverage of functions/: {covered.stdout.strip()} %")
-        return read_outcome(report)
+        return read_outcome(shared, others)
 
 
 def main(arguments: Sequence[str]) -> None:

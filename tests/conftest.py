@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from coverage import Coverage
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from cli.local.emulators import (
     MISSING,
@@ -75,7 +76,11 @@ _NEEDED = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests whose tools this machine lacks, unless those are required."""
+    """Skip tests whose tools this machine lacks, unless those are required; order them.
+
+    Long tests come first, so that no worker ends alone with one: those that start processes.
+    """
+    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in UNTRACED)
     for marker, needed in _NEEDED.items():
         concerned = [item for item in items if item.get_closest_marker(marker)]
         if not concerned or needed.is_here():
@@ -85,11 +90,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=needed.reason))
 
 
+def pytest_collection_finish() -> None:
+    """Hide the thousands of collected tests from the garbage collector."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _untraced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Do not measure the coverage of tests that run what others have run, in many processes."""
+    """Do not measure the coverage of tests that run what others have run, only much more of it.
+
+    They start many processes, or run the same lines hundreds of times, which takes several times as
+    long when it is measured.
+    """
     traced = Coverage.current()
-    if traced is None or request.path.relative_to(TESTS).parts[0] not in UNTRACED:
+    repeats = (
+        request.path.relative_to(TESTS).parts[0] in UNTRACED
+        or is_hypothesis_test(request.function)
+        or request.node.get_closest_marker("untraced")
+    )
+    if traced is None or not repeats:
         yield
         return
     # https://coverage.readthedocs.io/en/latest/subprocess.html

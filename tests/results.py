@@ -191,7 +191,7 @@ class Stream:
             "scheme": "http",
             "server": ("test", 80),
             "client": ("test", 1),
-            "headers": [],
+            "headers": [(b"host", b"127.0.0.1")],
         }
         await self._loaded.app(scope, receive, send)
 

@@ -19,12 +19,20 @@ from transcripts.settings import EMBEDDED
 
 Start = Callable[..., Awaitable[Stack]]
 
+BUYING = ("submit", "callback", "subscriber")
+"""The functions between an asset and its transcript: a stack starts these by default."""
+
+FILES = ("ingest", *BUYING)
+
+on_embedded = pytest.mark.parametrize("backend", [EMBEDDED])
+"""For what Google's services make no difference to, or what other tests prove on the emulators."""
+
 
 @pytest.fixture(
     params=[EMBEDDED, pytest.param(EMULATORS, marks=pytest.mark.emulators)],
 )
 def backend(request: pytest.FixtureRequest) -> str:
-    """Every test runs on both."""
+    """A test runs on both, unless it is ``on_embedded``."""
     return str(request.param)
 
 
@@ -57,7 +65,12 @@ async def start(backend: str, tmp_path: Path, running: list[Emulator]) -> AsyncI
                     data_dir=tmp_path / "data",
                     faults=fault_settings,
                     emulators=running,
-                    **{"mavi_per_second": 0.0, "queue_backoff_s": 0.2, **options},
+                    **{
+                        "functions": BUYING,
+                        "mavi_per_second": 0.0,
+                        "queue_backoff_s": 0.2,
+                        **options,
+                    },
                 )
             )
             return await exits.enter_async_context(stack)

@@ -17,15 +17,11 @@ import pytest
 from cli.local.stack import Stack
 from cli.local.topics import CALLBACKS
 from tests.docs import DOCS
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import BUYING, Start, on_embedded
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
-from transcripts.exports.registry import FORMATS
 from transcripts.ports import Message
-from transcripts.settings import EMBEDDED
-
-on_embedded = pytest.mark.parametrize("backend", [EMBEDDED])
-"""For commands that speak only to the functions: what lies behind those makes no difference."""
+from transcripts.settings import FUNCTIONS
 
 PROGRAM = Path(sys.executable).with_name("transcripts")
 
@@ -74,8 +70,10 @@ def transcripts(tmp_path: Path) -> CommandLine:
     return CommandLine(folder, tmp_path / "stack.json")
 
 
-async def started(start: Start, transcripts: CommandLine) -> Stack:
-    return await start(state_file=transcripts.state_file)
+async def started(
+    start: Start, transcripts: CommandLine, functions: tuple[str, ...] = tuple(FUNCTIONS)
+) -> Stack:
+    return await start(functions=functions, state_file=transcripts.state_file)
 
 
 async def test_cli_takes_a_file_from_upload_to_deletion(
@@ -107,7 +105,7 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     assert "Ada Example" in (await transcripts("show", "talk.mp4")).out
 
     await transcripts("rename", task_id, "Ada Example=Grace Hopper")
-    for name in FORMATS:
+    for name in ("srt", "vtt", "docx"):
         await transcripts("export", task_id, "-o", f"out.{name}")
     assert "Grace Hopper: " in (transcripts.folder / "out.srt").read_text()
     assert "Ada Example" not in (transcripts.folder / "out.vtt").read_text()
@@ -216,7 +214,7 @@ async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: Comm
 @on_embedded
 async def test_cli_submits_and_watches_assets(start: Start, transcripts: CommandLine) -> None:
     """One directly, several through the queue."""
-    stack = await started(start, transcripts)
+    stack = await started(start, transcripts, (*BUYING, "results"))
     assets = [stack.mavi.add_asset(f"{number}.mp4").asset_id for number in range(3)]
     await transcripts("submit", assets[0])
     await transcripts("submit", *assets)
@@ -227,7 +225,7 @@ async def test_cli_submits_and_watches_assets(start: Start, transcripts: Command
 
 async def test_cli_replays_kept_messages(start: Start, transcripts: CommandLine) -> None:
     """A dry run leaves the message to the next one; a replay removes it."""
-    stack = await started(start, transcripts)
+    stack = await started(start, transcripts, ("callback", "subscriber"))
     await post_callback(stack, b"no JSON")
     await stack.publisher.publish(CALLBACKS, Message(b"{}", {"kind": "unknown"}))
     await eventually(lambda: bool(events(stack, "callback_poisoned")))

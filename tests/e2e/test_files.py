@@ -18,7 +18,7 @@ from cli.local.bucket import UPLOADS_BUCKET
 from cli.local.stack import Stack
 from tests.builders import callback_body
 from tests.e2e.burst import burst
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import BUYING, FILES, Start, on_embedded
 from tests.e2e.test_pipeline import events, post_callback, result, submit
 from tests.polling import eventually
 from tests.stored import read_submission
@@ -32,7 +32,7 @@ from transcripts.submissions.submission import (
 from transcripts.tasks.task import Status, task_path
 
 MIB = 1024 * 1024
-OBJECT_BYTES = 512 * MIB
+OBJECT_BYTES = 256 * MIB
 MEMORY_BYTES = 150 * MIB
 
 
@@ -70,7 +70,7 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
 
 async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
     """A file uploaded by PUT and a copied one each reach Mavi once, unchanged."""
-    stack = await start()
+    stack = await start(functions=FILES)
     content = os.urandom(300_000)
     await put(stack, "talk.mp4", content, **{"x-goog-meta-mavi-label-case": "7"})
     stack.folder.joinpath("copied.mp3").write_bytes(b"a copy")
@@ -86,9 +86,10 @@ async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
     assert len(stack.mavi.account.jobs) == 2
 
 
+@on_embedded
 async def test_files_rejected_known_or_replaced_are_recorded(start: Start) -> None:
     """A rejected file has its reason; a new generation is a new purchase."""
-    stack = await start()
+    stack = await start(functions=FILES)
     known = stack.mavi.add_asset("known.mp4")
     await put(stack, "notes.txt", b"text", **{"Content-Type": "text/plain"})
     await put(stack, "left-alone.mp4", b"x", **{"x-goog-meta-mavi-skip": "true"})
@@ -108,35 +109,35 @@ async def test_files_rejected_known_or_replaced_are_recorded(start: Start) -> No
 
 async def test_burst_with_repeated_events_buys_each_file_once(start: Start) -> None:
     """Each event comes three times, shuffled; the rate limit is kept and each result is stored."""
-    stack = await start(mavi_per_second=50.0, watch_bucket=False)
-    figures = await burst(stack, objects=100, deliveries=3, random=Random(7), within_s=100)
-    assert (figures.violations, figures.purchases, figures.results) == (0, 100, 100)
+    stack = await start(functions=FILES, mavi_per_second=50.0, watch_bucket=False)
+    figures = await burst(stack, objects=60, deliveries=3, random=Random(7), within_s=100)
+    assert (figures.violations, figures.purchases, figures.results) == (0, 60, 60)
 
 
 async def test_submit_killed_during_a_burst_buys_each_file_once(start: Start) -> None:
     """A SIGKILL in the middle of the work loses nothing."""
-    stack = await start(mavi_per_second=50.0, watch_bucket=False)
+    stack = await start(functions=FILES, mavi_per_second=50.0, watch_bucket=False)
     running = asyncio.ensure_future(
-        burst(stack, objects=150, deliveries=2, random=Random(8), within_s=100)
+        burst(stack, objects=80, deliveries=2, random=Random(8), within_s=100)
     )
     submit, random = stack.processes["submit"], Random(9)
     for kills in range(1, 5):
-        wanted = kills * 10
+        wanted = kills * 8
         await eventually(
             lambda wanted=wanted: running.done() or len(stack.mavi.account.jobs) >= wanted  # type: ignore[misc] # bound early on purpose
         )
         await submit.stop(signal.SIGKILL)
         await asyncio.sleep(random.random() / 10)
         await submit.start()
-    await eventually(lambda: running.done() or len(stack.mavi.account.jobs) >= 60)
-    await all_on_record(stack, 150)
+    await eventually(lambda: running.done() or len(stack.mavi.account.jobs) >= 40)
+    await all_on_record(stack, 80)
     await submit.stop(signal.SIGKILL)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     bought = [job.asset_id for job in stack.mavi.account.jobs]
     assert len(bought) == len(set(bought))
-    assert 60 <= len(bought) <= 150
-    entries = await all_on_record(stack, 150)
+    assert 40 <= len(bought) <= 80
+    entries = await all_on_record(stack, 80)
     assert {entry.state for entry in entries} <= OPEN | {State.SUBMITTED}
     recorded = {entry.task_id for entry in entries if entry.state is State.SUBMITTED}
     jobs = {job.task_id for job in stack.mavi.account.jobs}
@@ -162,9 +163,12 @@ async def all_on_record(stack: Stack, objects: int) -> list[Submission]:
     return [entry for entry in found if entry is not None]
 
 
+@on_embedded
 async def test_late_result_after_the_sweep_replaces_overdue(start: Start) -> None:
     """The task is overdue, bought once more as configured, and its late result is stored."""
-    stack = await start({"drop": 1}, environ={"RESUBMIT_OVERDUE": "1"})
+    stack = await start(
+        {"drop": 1}, functions=(*BUYING, "sweep"), environ={"RESUBMIT_OVERDUE": "1"}
+    )
     asset = stack.mavi.add_asset("a.mp4")
     _, answer = await submit(stack, asset.asset_id)
     task = await stack.tasks.read_task(answer["task_id"])
@@ -192,8 +196,8 @@ async def sweep(stack: Stack) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.timeout(300)
 async def test_submit_of_a_large_file_takes_little_memory(start: Start) -> None:
-    """The kernel's peak of the submit process stays small for 512 MiB."""
-    stack = await start({"signed_url_method": "PUT"}, watch_bucket=True)
+    """The kernel's peak of the submit process stays small for 256 MiB."""
+    stack = await start({"signed_url_method": "PUT"}, functions=FILES)
     path = stack.folder / "long.mp4"
     with path.open("wb") as file:
         file.truncate(OBJECT_BYTES)

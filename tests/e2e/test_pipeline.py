@@ -19,7 +19,7 @@ from cli.local.processes import free_port, function_process
 from cli.local.stack import EMULATORS, Stack
 from cli.local.topics import DEAD, KEPT_DEAD, KEPT_REJECTED, KEPT_RESULTS, REJECTED, RESULTS
 from tests.builders import callback_body, push_body, shape_names
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, on_embedded
 from tests.polling import eventually
 from tests.pubsub import pull, stored_messages
 from tests.stored import read_raw, read_submission
@@ -104,6 +104,7 @@ async def test_asset_becomes_a_transcript(start: Start) -> None:
         assert secret.encode() not in logs
 
 
+@on_embedded
 async def test_callbacks_of_every_kind_reach_their_end(start: Start) -> None:
     """Early, duplicate, failed, foreign, malformed and very large callbacks."""
     stack = await start()
@@ -123,9 +124,9 @@ async def test_callbacks_of_every_kind_reach_their_end(start: Start) -> None:
     failed = await result(stack, await buy(), Status.FAILED)
     assert failed.provider is not None
     assert (failed.provider.detail, failed.kind) == ("Multimodal ASR failed", "multi_speaker")
-    faults.foreign = len(shape_names()) - 1
-    for _ in range(faults.foreign):
-        await result(stack, await buy(), Status.UNRECOGNIZED)
+    shapes = faults.foreign = len(shape_names()) - 1
+    foreign = await asyncio.gather(*(buy() for _ in range(shapes)))
+    await asyncio.gather(*(result(stack, task_id, Status.UNRECOGNIZED) for task_id in foreign))
     faults.giant = 1
     giant = await result(stack, await buy())
     assert giant.pages > 1
@@ -148,6 +149,7 @@ async def test_callbacks_of_every_kind_reach_their_end(start: Start) -> None:
     assert statuses().count(200) == len(statuses()) - 1
 
 
+@on_embedded
 async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
     """The first answer is 504; the callback of the unknown job is stored without a submission."""
     stack = await start({"lost_answer": 1})
@@ -164,6 +166,7 @@ async def test_submit_after_a_lost_answer_returns_409(start: Start) -> None:
     assert submission.state is State.SUBMIT_UNKNOWN
 
 
+@on_embedded
 async def test_submit_many_at_once_buys_each_asset_once(start: Start) -> None:
     """Fifty assets are submitted by a hundred identical requests."""
     stack = await start(mavi_per_second=0.0)
@@ -207,7 +210,7 @@ async def test_submit_in_two_processes_buys_once(start: Start) -> None:
 
 async def test_poison_message_is_dead_lettered(start: Start, backend: str) -> None:
     """The dead letter keeps its data and attributes."""
-    stack = await start()
+    stack = await start(functions=("subscriber",))
     # A newer callback function may write a schema that this subscriber does not know.
     poison = callback_body(task_id="poison")
     database = Database(stack.options.data_dir)
@@ -228,7 +231,7 @@ async def test_poison_message_is_dead_lettered(start: Start, backend: str) -> No
 
 async def test_subscriber_killed_gets_the_messages_again(start: Start) -> None:
     """It is killed before the callbacks and started after them."""
-    stack = await start()
+    stack = await start(functions=("callback", "subscriber"))
     subscriber = stack.processes["subscriber"]
     await subscriber.stop(signal.SIGKILL)
     for number in range(10):
@@ -304,6 +307,7 @@ async def test_results_topic_is_told_of_every_result(start: Start) -> None:
     assert {event["status"] for event in told} == {"succeeded"}
 
 
+@on_embedded
 async def test_early_result_is_told_again_with_its_submission(start: Start) -> None:
     """Mavi calls back before it answers submit, so the first event has no submission."""
     stack = await start(environ={"RESULTS_TOPIC": RESULTS})
@@ -324,7 +328,7 @@ async def test_early_result_is_told_again_with_its_submission(start: Start) -> N
 
 async def test_callback_without_a_broker_returns_503(start: Start, backend: str) -> None:
     """The same callback is stored once the broker is back."""
-    stack = await start()
+    stack = await start(functions=("callback", "subscriber"))
     body = callback_body(task_id="t")
     if backend == EMULATORS:
         with paused_pubsub(stack):
@@ -351,6 +355,7 @@ def paused_pubsub(stack: Stack) -> Iterator[None]:
         os.killpg(group, signal.SIGCONT)
 
 
+@on_embedded
 async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> None:
     """The answer is the same for every method and path."""
     stack = await start(functions=("callback",))
@@ -363,6 +368,7 @@ async def test_callback_without_a_token_returns_an_empty_404(start: Start) -> No
                     assert (response.status, await response.read()) == (404, b"")
 
 
+@on_embedded
 async def test_callback_of_a_broken_client_publishes_nothing(start: Start) -> None:
     """The body is cut off, too large, or never ends."""
     stack = await start(functions=("callback",))

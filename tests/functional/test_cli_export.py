@@ -193,7 +193,12 @@ def test_export_into_a_pipe_writes_through_it(results: Results) -> None:
     do(store(results, "t", segment(0)))
     os.mkfifo("pipe.srt")
     read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append(Path("pipe.srt").read_text()))
+
+    def read_pipe() -> None:
+        read.append(Path("pipe.srt").read_text())
+
+    # A daemon, since it waits for ever if nobody writes.
+    reader = threading.Thread(target=read_pipe, daemon=True)
     reader.start()
     ok("export", "t", "-o", "pipe.srt")
     reader.join()

@@ -161,6 +161,7 @@ def of_items(items: bytes) -> bytes:
     return body % (TASK_ID.encode(), items)
 
 
+@pytest.mark.untraced
 def test_prepare_hostile_body_needs_memory_in_proportion_to_it() -> None:
     """A body takes at most ten times its size, or 500 bytes a segment."""
     size = 512 * 1024

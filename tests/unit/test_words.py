@@ -118,6 +118,7 @@ def test_count_words_of_a_long_text_needs_little_memory(word: str, mebibytes: in
     assert peak < 3 * 1024 * 1024
 
 
+@pytest.mark.untraced
 def test_count_words_of_every_character_equals_the_reference() -> None:
     """Each character of Unicode, alone, is a word or none as the contract says."""
     assigned = [
