@@ -284,7 +284,7 @@ def test_progress_off_a_terminal_is_a_line_every_ten_seconds(
 def test_progress_on_a_terminal_is_a_bar_with_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On stderr, so stdout is data only."""
+    """On stderr, so stdout is data only; at the end the cursor is shown again, in a new line."""
     monkeypatch.setattr("cli.output.sys.stderr.isatty", lambda: True)
     with Progress("talk.mp4", 1024) as progress:
         progress.at(512)
@@ -293,3 +293,4 @@ def test_progress_on_a_terminal_is_a_bar_with_the_rate(
     assert captured.out == ""
     assert "100%" in captured.err
     assert "MiB/s" in captured.err
+    assert captured.err.endswith("\033[?25h\n")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cli.failures import Failure
 from cli.local.state import LocalStack, running_stack, write_state
-from cli.output import clean, clock, source_of, table, width
+from cli.output import clean, clock, event_lines, source_of, table, width
 from tests.results import a_task
 from transcripts.tasks.task import Source
 
@@ -60,6 +60,29 @@ def test_table_aligns_columns_by_their_width() -> None:
 def test_clock_writes_hours_only_where_there_are_some(seconds: float, shown: str) -> None:
     """Fractions are cut off."""
     assert clock(seconds) == shown
+
+
+def test_event_lines_show_time_event_fields_and_stack() -> None:
+    """Without what is empty, what every line has, and what is for Cloud Logging only."""
+    event = {
+        "severity": "ERROR",
+        "message": "unexpected_error",
+        "time": "2026-01-02T03:04:05.678901Z",
+        "function": "submit",
+        "version": "1",
+        "task_id": "t",
+        "attempt": 0,
+        "reason": None,
+        "anomalies": {},
+        "logging.googleapis.com/labels": {"task_id": "t"},
+        "stack": ["a.py:1 in f", "b.py:2 in \x1b[2J"],
+    }
+    moment = "2026-01-02 03:04:05.678"
+    fields = 'unexpected_error  task_id="t" attempt=0'
+    stack = ["    a.py:1 in f", "    b.py:2 in \ufffd[2J"]
+    assert list(event_lines(event, "ERROR")) == [f"{moment} ERROR submit     {fields}", *stack]
+    assert next(event_lines(event)) == f"{moment} submit     {fields}"
+    assert list(event_lines({"message": "ready"})) == [" " * 11 + "ready"]
 
 
 def test_source_of_prefers_the_object() -> None:
