@@ -17,7 +17,7 @@ import pytest
 from cli.local.stack import Stack
 from cli.local.topics import CALLBACKS
 from tests.docs import DOCS
-from tests.e2e.conftest import BUYING, Start, on_embedded
+from tests.e2e.conftest import Start, on_embedded
 from tests.e2e.test_pipeline import events, post_callback
 from tests.polling import eventually
 from transcripts.ports import Message
@@ -70,10 +70,9 @@ def transcripts(tmp_path: Path) -> CommandLine:
     return CommandLine(folder, tmp_path / "stack.json")
 
 
-async def started(
-    start: Start, transcripts: CommandLine, functions: tuple[str, ...] = tuple(FUNCTIONS)
-) -> Stack:
-    return await start(functions=functions, state_file=transcripts.state_file)
+async def started(start: Start, transcripts: CommandLine, **faults: int) -> Stack:
+    """Start all functions, since the command finds the address of each."""
+    return await start(faults, functions=tuple(FUNCTIONS), state_file=transcripts.state_file)
 
 
 async def test_cli_takes_a_file_from_upload_to_deletion(
@@ -139,6 +138,7 @@ async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
     stack = await started(start, transcripts)
     (transcripts.folder / "talk.mp4").write_bytes(os.urandom(30_000))
     proof = (await transcripts("smoke", "--buy", "talk.mp4", "--json")).json()
+    assert "repair" not in (await transcripts("smoke")).out
     assert [check["name"] for check in proof["checks"]] == [
         *("results", "submit", "wrong token", "callback", "document", "export srt", "export json"),
         *("event", "canary", "sweep", "kept in dead", "kept in rejected", "kept in uploads-dead"),
@@ -179,7 +179,7 @@ async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
     start: Start, transcripts: CommandLine
 ) -> None:
     """After a lost answer and a rejected callback, each ends with 0 and says something."""
-    stack = await start({"lost_answer": 1}, state_file=transcripts.state_file)
+    stack = await started(start, transcripts, lost_answer=1)
     assert await post_callback(stack, b"no callback") == 400
     (transcripts.folder / "talk.mp4").write_bytes(os.urandom(3_000))
     await transcripts("submit", "talk.mp4", "--json")
@@ -214,7 +214,7 @@ async def test_cli_says_where_a_rejected_file_is(start: Start, transcripts: Comm
 @on_embedded
 async def test_cli_submits_and_watches_assets(start: Start, transcripts: CommandLine) -> None:
     """One directly, several through the queue."""
-    stack = await started(start, transcripts, (*BUYING, "results"))
+    stack = await started(start, transcripts)
     assets = [stack.mavi.add_asset(f"{number}.mp4").asset_id for number in range(3)]
     await transcripts("submit", assets[0])
     await transcripts("submit", *assets)
@@ -225,7 +225,7 @@ async def test_cli_submits_and_watches_assets(start: Start, transcripts: Command
 
 async def test_cli_replays_kept_messages(start: Start, transcripts: CommandLine) -> None:
     """A dry run leaves the message to the next one; a replay removes it."""
-    stack = await started(start, transcripts, ("callback", "subscriber"))
+    stack = await started(start, transcripts)
     await post_callback(stack, b"no JSON")
     await stack.publisher.publish(CALLBACKS, Message(b"{}", {"kind": "unknown"}))
     await eventually(lambda: bool(events(stack, "callback_poisoned")))

@@ -16,7 +16,7 @@ import pytest
 from cli.client.api import Api
 from cli.client.progress import MIN_READ_BYTES, Progress
 from cli.client.recordings import duration_s
-from cli.client.submitting import Input, Item, Submitter
+from cli.client.submitting import Input, Submitter
 from cli.client.uploads import Content, OnPosition, read_content
 from tests.command_line import Reply, ScriptedServer, error, transcripts, use_as_stack
 from tests.functional.test_cli_terminal import Terminal
@@ -285,20 +285,27 @@ def test_submit_of_a_file_that_is_being_written_stops_no_other(
     assert (first["reason"], second["state"]) == ("file_changed", "queued")
 
 
+@pytest.mark.parametrize(
+    ("step", "options", "state"), [("submit", (), "queued"), ("estimate", ("--dry-run",), "new")]
+)
 def test_submit_of_a_file_that_is_gone_stops_no_other(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    options: tuple[str, ...],
+    state: str,
 ) -> None:
     """It was there when the command began."""
     Path("gone.mp4").write_bytes(b"one")
-    server_submit = Submitter.submit
+    work = getattr(Submitter, step)
 
-    def remove_and_submit(submitter: Submitter, inputs: Collection[Input]) -> Iterator[Item]:
+    def remove_and_work(submitter: Submitter, inputs: Collection[Input]) -> Any:
         Path("gone.mp4").unlink()
-        return server_submit(submitter, inputs)
+        return work(submitter, inputs)
 
-    monkeypatch.setattr(Submitter, "submit", remove_and_submit)
-    first, second = submissions("gone.mp4", "talk.mp4", code=1)
-    assert (first["reason"], second["state"]) == ("file_unreadable", "queued")
+    monkeypatch.setattr(Submitter, step, remove_and_work)
+    first, second = submissions("gone.mp4", "talk.mp4", *options, code=1)
+    assert (first["reason"], second["state"]) == ("file_unreadable", state)
 
 
 def test_submit_of_two_files_with_the_same_bytes_uploads_one(server: ScriptedServer) -> None:
