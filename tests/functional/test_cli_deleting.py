@@ -99,6 +99,8 @@ def test_delete_of_a_task_leaves_the_other_attempt(results: Results) -> None:
     assert (deletion["task_ids"], deletion["submission_ids"]) == (["second"], [])
     assert [each["part"] for each in deletion["remaining"]] == ["asset"]
     ok("show", "first")
+    do(bought_twice(results))
+    assert "stays" not in ok("delete", "first", "--yes", "--asset", code=1).stderr
 
 
 def test_delete_of_a_rejected_file_takes_its_name_out_of_the_ledger(results: Results) -> None:
