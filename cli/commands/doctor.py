@@ -61,7 +61,7 @@ def report(checks: Iterable[Check], *, as_json: bool) -> bool:
             click.echo(
                 f"{colored('ok' if check.ok else 'problem', 8)} {check.name}: {clean(check.detail)}"
             )
-            if check.repair:
+            if check.repair and not check.ok:
                 click.echo(f"         repair: {check.repair}")
     ok = all(check.ok for check in found)
     if as_json:

@@ -253,5 +253,5 @@ def file_name(headers: Mapping[str, str]) -> str:
     message["Content-Disposition"] = headers.get("Content-Disposition", "")
     given = message.get_params([], "Content-Disposition")
     names = [value for key, value in given if key == "filename"]
-    names.sort(key=lambda value: isinstance(value, tuple))
+    # The library puts parameters with a star last.
     return Path(collapse_rfc2231_value(names[-1]) if names else "transcript").name

@@ -138,6 +138,7 @@ async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
     stack = await started(start, transcripts)
     (transcripts.folder / "talk.mp4").write_bytes(os.urandom(30_000))
     proof = (await transcripts("smoke", "--buy", "talk.mp4", "--json")).json()
+    assert "repair" not in (await transcripts("smoke")).out
     assert [check["name"] for check in proof["checks"]] == [
         *("results", "submit", "wrong token", "callback", "document", "export srt", "export json"),
         *("event", "canary", "sweep", "kept in dead", "kept in rejected", "kept in uploads-dead"),

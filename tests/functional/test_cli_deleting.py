@@ -77,6 +77,20 @@ def test_delete_of_a_recording_covers_every_attempt_and_names_what_stays(results
         assert is_command_line(command)
 
 
+def test_delete_of_an_address_covers_every_generation_and_mavis_copy(results: Results) -> None:
+    """Each upload to the address is a submission; with --asset nothing is said to stay at Mavi."""
+    do(bought_twice(results))
+    source = Source(URI, "8")
+    entry = a_submission("later", 1, state=State.REJECTED, source=source, asset_id="re_2")
+    do(results.put_submissions(replace(entry, search_keys=search_keys(source))))
+    result = ok("delete", URI, "--asset", "--yes", "--json", code=1)
+    (deletion,) = json.loads(result.stdout)["deletions"]
+    assert deletion["submission_ids"] == ["entry", "later"]
+    assert {each["part"] for each in deletion["remaining"]} == {"object"}
+    # The function of this test has no key of Mavi.
+    assert [each["reason"] for each in deletion["left"]] == ["no_api_key", "no_api_key"]
+
+
 def test_delete_of_a_task_leaves_the_other_attempt(results: Results) -> None:
     """An id of a task names that transcript."""
     do(bought_twice(results))
@@ -85,6 +99,8 @@ def test_delete_of_a_task_leaves_the_other_attempt(results: Results) -> None:
     assert (deletion["task_ids"], deletion["submission_ids"]) == (["second"], [])
     assert [each["part"] for each in deletion["remaining"]] == ["asset"]
     ok("show", "first")
+    do(bought_twice(results))
+    assert "stays" not in ok("delete", "first", "--yes", "--asset", code=1).stderr
 
 
 def test_delete_of_a_rejected_file_takes_its_name_out_of_the_ledger(results: Results) -> None:

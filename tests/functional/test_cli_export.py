@@ -274,4 +274,6 @@ def test_file_name_is_the_one_in_any_script() -> None:
         == "Gespräch 会.srt"
     )
     assert file_name({"Content-Disposition": 'attachment; filename="a/../b.srt"'}) == "b.srt"
+    reverse = "attachment; filename*=UTF-8''%C3%A4.srt; filename=\"a.srt\""
+    assert file_name({"Content-Disposition": reverse}) == "ä.srt"
     assert file_name({}) == "transcript"
