@@ -116,10 +116,11 @@ def run_tests(ignored: Sequence[str]) -> Outcome:
                 [BIN / name, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
             ) as beside,
         ):
-            print(f"Beside these, one process runs the tests marked {IN_ONE_PROCESS}.")
+            title = f"Beside these, one process runs the tests marked {IN_ONE_PROCESS}."
+            print(title, flush=True)
             name, *command = (*PYTEST, *SPREAD, f"--junit-xml={others}", *where)
             code = subprocess.call([BIN / name, *command], cwd=ROOT)  # noqa: S603 - our own command
-        print(output.read_text(errors="replace"))
+        print(output.read_text(errors="replace"), flush=True)
         if code or beside.returncode:
             sys.exit("pytest has failed.")
         run([("coverage", "combine", "--quiet")])
