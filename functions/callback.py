@@ -59,14 +59,13 @@ def compose(
         try:
             require_method(request, "POST")
             reader = BodyReader(request, MAX_CALLBACK_BYTES, body_timeout_s)
-            traceparent = request.headers.get("traceparent")
             await reader.read_until(LARGE_BYTES)
             if reader.complete:
-                await receiver.receive(reader.take(), traceparent)
+                await receiver.receive(reader.take())
             else:
                 async with large_bodies:
                     await reader.read_until(None)
-                    await receiver.receive(reader.take(), traceparent)
+                    await receiver.receive(reader.take())
         except RequestError as error:
             # Only Mavi has the token, so the refused body may have been a result.
             log.error("callback_refused", code=error.code, method=request.method)

@@ -85,7 +85,7 @@ def message_to_publish(kept_from: KeptFrom, kept: KeptMessage) -> Message:
     attributes = kept.message.attributes
     if kept_from is KeptFrom.REJECTED:
         callback = unpack(kept.message.data, attributes, kept.published_at)
-        return callback_message(callback.body, callback.received_at, attributes.get("traceparent"))
+        return callback_message(callback.body, callback.received_at)
     original = {key: value for key, value in attributes.items() if not key.startswith(_ADDED)}
     return Message(kept.message.data, original)
 

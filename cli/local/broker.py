@@ -12,7 +12,7 @@ import asyncio
 import io
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -33,17 +33,19 @@ POLL_S: Final = 0.05
 
 MAX_IN_FLIGHT: Final = 16
 NO_ANSWER: Final = 0
-Post = Callable[[str, bytes], Awaitable[int]]
-"""Posts JSON to a URL and returns the HTTP status, ``NO_ANSWER`` if there was none."""
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
+"""Posts JSON to a URL, with more headers; returns the HTTP status, ``NO_ANSWER`` without one."""
 
 
 def poster(client: aiohttp.ClientSession) -> Post:
     """Return what posts for the local broker, queue and schedule."""
 
-    async def post(url: str, body: bytes) -> int:
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
         try:
             async with client.post(
-                url, data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+                url,
+                data=io.BytesIO(body),
+                headers={"Content-Type": "application/json", **headers},
             ) as response:
                 await response.read()
                 return response.status
@@ -179,7 +181,7 @@ class Broker:
         return await self._database.run(work)
 
     async def _deliver(self, subscription: Subscription, endpoint: str, delivery: Delivery) -> None:
-        status = await self._post(endpoint, push_body(subscription, delivery))
+        status = await self._post(endpoint, push_body(subscription, delivery), {})
         accepted = 200 <= status < 300
         now = self._clock()
 

@@ -15,6 +15,7 @@ from cli.local.topics import PROJECT
 from transcripts.embedded.database import Database
 from transcripts.logs import Log, utc_now
 from transcripts.retry import RetryPolicy
+from transcripts.traces import TRACEPARENT
 
 QUEUE: Final = f"projects/{PROJECT}/locations/local/queues/submissions"
 RETRY: Final = RetryPolicy(first_pause_s=10.0, max_pause_s=600.0)
@@ -28,6 +29,7 @@ class _QueueTask(NamedTuple):
     name: str
     submission_id: str
     attempt: int
+    traceparent: str | None
 
 
 class QueueRunner:
@@ -67,8 +69,9 @@ class QueueRunner:
             if not self._taken_over:
                 connection.execute("UPDATE queue_task SET due = 0 WHERE due IS NOT NULL")
             row = connection.execute(
-                "SELECT name, submission_id, attempt FROM queue_task"
-                " WHERE due <= ? ORDER BY due, rowid LIMIT 1",
+                "SELECT name, submission_id, attempt, traceparent"
+                " FROM queue_task LEFT JOIN queue_trace USING (name)"
+                " WHERE due <= ? ORDER BY due, queue_task.rowid LIMIT 1",
                 (now,),
             ).fetchone()
             if row is None:
@@ -86,7 +89,8 @@ class QueueRunner:
 
     async def _send(self, task: _QueueTask) -> None:
         body = msgspec.json.encode({"submission_id": task.submission_id})
-        status = await self._post(self._url, body)
+        headers = {TRACEPARENT: task.traceparent} if task.traceparent else {}
+        status = await self._post(self._url, body, headers)
         # A finished task stays, never due again: its name is remembered.
         due = None
         if not 200 <= status < 300:

@@ -280,7 +280,7 @@ class Stack:
 async def _schedule(every_s: float, url: str, post: Post) -> None:
     while True:
         await asyncio.sleep(every_s)
-        await post(url, b"")
+        await post(url, b"", {})
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

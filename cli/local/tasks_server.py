@@ -14,6 +14,7 @@ import msgspec
 from google.cloud.tasks_v2.types import CreateTaskRequest, Task
 
 from transcripts.embedded.queue import SqliteQueue
+from transcripts.traces import TRACEPARENT
 
 
 class TasksServer:
@@ -47,7 +48,8 @@ class TasksServer:
     async def _create_task(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         name = request.task.name.rpartition("/")[2]
-        body = msgspec.json.decode(request.task.http_request.body)
-        if not await self._queue.add(name, body["submission_id"]):
+        sent = request.task.http_request
+        submission_id = msgspec.json.decode(sent.body)["submission_id"]
+        if not await self._queue.add(name, submission_id, sent.headers.get(TRACEPARENT, "")):
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "The task's name is known.")
         return request.task

@@ -6,8 +6,9 @@ type and stack. Only the message of a ``TranscriptsError`` is logged: a parser's
 the input, and one of the operating system may name a file.
 
 Cloud Logging shows every line below the request that it belongs to, by the request's trace
-(https://cloud.google.com/run/docs/logging#correlate-logs). ``bind`` adds the ids of the task and of
-the submission to every later line of a request, also to those that only tell of an error.
+(https://cloud.google.com/run/docs/logging#correlate-logs); see ``traces``. ``bind`` adds the ids of
+the task and of the submission to every later line of a request, also to those that only tell of an
+error.
 
 The standard ``logging`` module takes about four times as long a record, which matters in the
 callback's hot path. Other libraries still log through ``logging``.
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,18 +28,13 @@ from typing import Final
 
 import msgspec
 
-from transcripts import VERSION
+from transcripts import VERSION, traces
 from transcripts.errors import TranscriptsError
 
 MAX_STACK_LINES: Final = 100
 
 IDS: Final = ("task_id", "submission_id")
 """The fields that are labels too: Cloud Logging finds the lines of one task by them."""
-
-# https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-")
-# https://cloud.google.com/trace/docs/trace-context#legacy-http-header; its span id is decimal.
-_CLOUD_TRACE: Final = re.compile(r"([0-9a-f]{32})/([0-9]{1,20})")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,31 +49,21 @@ def rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-class _Request:
-    """What the lines of one request have in common."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self.trace = self.span = ""
-        if found := _CLOUD_TRACE.match(headers.get("x-cloud-trace-context", "")):
-            self.trace, self.span = found[1], f"{int(found[2]):016x}"
-        elif found := _TRACEPARENT.match(headers.get("traceparent", "")):
-            self.trace, self.span = found[1], found[2]
-        self.ids: dict[str, object] = {}
-
-
-_request: ContextVar[_Request | None] = ContextVar("request", default=None)
+_ids: ContextVar[dict[str, object] | None] = ContextVar("ids", default=None)
+"""What the lines of one request have in common, beside its trace."""
 
 
 def begin_request(headers: Mapping[str, str]) -> None:
     """Let the lines that follow in this context belong to a new request, by its trace."""
-    _request.set(_Request(headers))
+    traces.begin(headers)
+    _ids.set({})
 
 
 def bind(**ids: str | None) -> None:
     """Add ids of ``IDS`` to every line that follows in this request; None adds nothing."""
-    request = _request.get()
-    if request is not None:
-        request.ids.update((name, value) for name, value in ids.items() if value)
+    known = _ids.get()
+    if known is not None:
+        known.update((name, value) for name, value in ids.items() if value)
 
 
 class Log:
@@ -130,12 +115,12 @@ class Log:
             "function": self._function,
             "version": VERSION,
         }
-        request = _request.get()
-        if request is not None:
-            fields = {**request.ids, **fields}
-            if request.trace:
-                head["logging.googleapis.com/trace"] = self._traces + request.trace
-                head["logging.googleapis.com/spanId"] = request.span
+        if context := traces.traceparent():
+            _, trace, span, _ = context.split("-")
+            head["logging.googleapis.com/trace"] = self._traces + trace
+            head["logging.googleapis.com/spanId"] = span
+        if ids := _ids.get():
+            fields = {**ids, **fields}
         labels = {name: fields[name] for name in IDS if fields.get(name)}
         if labels:
             head["logging.googleapis.com/labels"] = labels

@@ -37,8 +37,8 @@ class Publisher(Protocol):
     async def publish(self, topic: str, message: Message) -> None:
         """Return once the broker has made ``message`` durable.
 
-        Raises ``PublishUnavailable`` if it did not within 10 s: the message may or may not be
-        there then.
+        In a request, its attributes also get the trace of that. Raises ``PublishUnavailable`` if it
+        was not within 10 s: the message may or may not be there then.
         """
 
 
@@ -52,8 +52,8 @@ class SubmitQueue(Protocol):
     async def enqueue(self, name: str, submission_id: str) -> None:
         """Return once a task that runs the submission is durable.
 
-        A ``name`` that the queue has, or had not long ago, adds nothing: repeating is safe. Raises
-        ``QueueUnavailable``.
+        The task's request belongs to the trace of this one. A ``name`` that the queue has, or had
+        not long ago, adds nothing: repeating is safe. Raises ``QueueUnavailable``.
         """
 
 

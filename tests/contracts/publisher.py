@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.polling import eventually
+from transcripts import traces
 from transcripts.ports import Message, Publisher
 
 ATTEMPTS = 5
@@ -46,6 +47,22 @@ class BrokerContract:
         await eventually(lambda: _count(broker.pushed, 1))
         (received,) = await broker.pushed()
         assert received == message()
+
+    async def test_publish_in_a_request_is_pushed_with_its_trace(
+        self, broker: BrokerUnderTest
+    ) -> None:
+        """Messages of several requests share a batch, and each keeps its own trace."""
+
+        async def request(number: int) -> None:
+            traces.begin({traces.TRACEPARENT: f"00-{number:032x}-0123456789abcdef-01"})
+            await broker.publisher.publish(broker.topic, message(number))
+
+        await asyncio.gather(*(asyncio.create_task(request(number)) for number in range(1, 21)))
+        await eventually(lambda: _count(broker.pushed, 20))
+        received = [item.attributes for item in await broker.pushed()]
+        assert {item["task_id"]: item[traces.TRACEPARENT] for item in received} == {
+            f"t{number}": f"00-{number:032x}-0123456789abcdef-01" for number in range(1, 21)
+        }
 
     async def test_publish_hundreds_at_once_pushes_each_once(self, broker: BrokerUnderTest) -> None:
         """No message is lost, and each keeps its own data."""

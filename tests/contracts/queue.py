@@ -10,9 +10,11 @@ import msgspec
 from aiohttp import web
 
 from tests.polling import eventually
+from transcripts import traces
 from transcripts.ports import SubmitQueue
 
 ID = "0123456789abcdef0123456789abcdef"
+CONTEXT = f"00-{ID}-0123456789abcdef-01"
 
 
 class SubmitEndpoint:
@@ -20,6 +22,7 @@ class SubmitEndpoint:
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None]] = []
+        self.traces: list[str | None] = []
         self.at_once = self.most_at_once = 0
         self.times: list[float] = []
         self.refusals = 0
@@ -54,6 +57,7 @@ class SubmitEndpoint:
         assert set(body) == {"submission_id"}
         self.times.append(asyncio.get_running_loop().time())
         self.received.append((body["submission_id"], request.headers.get("Content-Type")))
+        self.traces.append(request.headers.get(traces.TRACEPARENT))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await self.hold.wait()
@@ -79,6 +83,18 @@ class SendingContract:
         await sending.queue.enqueue(f"{ID}-0", ID)
         await eventually(lambda: bool(sending.endpoint.received))
         assert sending.endpoint.received == [(ID, "application/json")]
+
+    async def test_enqueue_in_a_request_sends_its_trace(self, sending: QueueUnderTest) -> None:
+        """A task of no request has no trace."""
+
+        async def request() -> None:
+            traces.begin({traces.TRACEPARENT: CONTEXT})
+            await sending.queue.enqueue(f"{ID}-1", ID)
+
+        await sending.queue.enqueue(f"{ID}-0", ID)
+        await eventually(lambda: sending.endpoint.traces == [None])
+        await asyncio.create_task(request())
+        await eventually(lambda: sending.endpoint.traces == [None, CONTEXT])
 
     async def test_enqueue_refused_is_repeated(self, sending: QueueUnderTest) -> None:
         """The queue sends a task again until the answer is 200."""

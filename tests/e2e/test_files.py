@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Set
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -68,6 +69,24 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
     return found[0]
 
 
+async def trace(stack: Stack, bought: Submission, names: Set[str]) -> str:
+    """Return the one trace of the lines about a purchase that have these names."""
+    submission_id, task_id = bought.submission_id, bought.task_id
+    ids = {(submission_id, None), (submission_id, task_id), (None, task_id)}
+
+    def found() -> dict[str, str]:
+        return {
+            event["message"]: event["logging.googleapis.com/trace"]
+            for event in stack.events
+            if event["message"] in names
+            and (event.get("submission_id"), event.get("task_id")) in ids
+        }
+
+    await eventually(lambda: found().keys() == names)
+    (only,) = set(found().values())
+    return only
+
+
 async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
     """A file uploaded by PUT and a copied one each reach Mavi once, unchanged."""
     stack = await start(functions=FILES)
@@ -84,6 +103,9 @@ async def test_file_in_the_bucket_becomes_a_transcript(start: Start) -> None:
     held = {each.filename: each.size for each in stack.mavi.account.assets.values()}
     assert held == {"talk.mp4": len(content), "copied.mp3": 6}
     assert len(stack.mavi.account.jobs) == 2
+    # Mavi posts callbacks without our trace.
+    bought_in = await trace(stack, bought, {"upload_enqueued", "uploaded", "submitted"})
+    assert bought_in != await trace(stack, bought, {"callback_published", "result_stored"})
 
 
 @on_embedded

@@ -267,13 +267,6 @@ async def test_callbacks_at_once_get_their_own_answers(client: CallbackClient) -
     assert published == {f"t{n}" for n in range(90) if n % 3}
 
 
-async def test_callback_with_a_traceparent_publishes_it(client: CallbackClient) -> None:
-    """One trace shows every step."""
-    trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
-    await client.post(callback_body(), headers={"traceparent": trace})
-    assert client.publisher.on(CALLBACKS)[0].attributes["traceparent"] == trace
-
-
 def test_start_without_a_setting_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A revision that can't work must not get traffic."""
     with pytest.raises(SettingsError) as caught:

@@ -25,6 +25,7 @@ from transcripts.submissions.answers import EnqueueResult
 from transcripts.submissions.claims import DELETED, DUPLICATE_RECORDING
 from transcripts.submissions.sweep import Counts
 from transcripts.tasks.merge import Outcome
+from transcripts.traces import TRACEPARENT
 from transcripts.uploads.rejections import RejectReason
 
 ROOT = docs.DOCS.parent
@@ -203,11 +204,10 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
 
 def test_messages_are_described_as_they_are_packed() -> None:
     """The reference names every attribute and every kind."""
-    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
-    packed = pack(b"{}", datetime.now(UTC), {"task_id": "t", "kind": "audio"}, traceparent)
+    packed = pack(b"{}", datetime.now(UTC), {"task_id": "t", "kind": "audio"})
     text = section("## Messages")
     attributes, _, kinds = text.partition("`kind` is")
-    for name in packed.attributes:
+    for name in (*packed.attributes, TRACEPARENT):
         assert f"`{name}`" in attributes
     assert set(re.findall(r"`(\w+)`", kinds)) == set(Kind)
 

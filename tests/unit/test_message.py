@@ -29,13 +29,12 @@ from transcripts.callbacks.message import (
 from transcripts.errors import MessageTooLarge, PoisonMessage
 
 LABELS = {"task_id": "a", "kind": "unknown"}
-TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
 
 def test_pack_has_the_attributes_of_the_contract() -> None:
     """Other versions rely on the names and forms."""
     body = callback_body()
-    message = pack(body, NOW, LABELS, TRACE)
+    message = pack(body, NOW, LABELS)
     assert message.attributes == {
         "task_id": "a",
         "kind": "unknown",
@@ -44,7 +43,6 @@ def test_pack_has_the_attributes_of_the_contract() -> None:
         "size": str(len(body)),
         "encoding": "identity",
         "schema": "1",
-        "traceparent": TRACE,
     }
     assert message.data == body
 
@@ -53,12 +51,6 @@ def test_pack_time_without_fraction_has_microseconds() -> None:
     """The form of a time does not depend on its value."""
     message = pack(b"{}", NOW.replace(microsecond=0), LABELS)
     assert message.attributes["received_at"] == "2026-01-02T03:04:05.000000Z"
-
-
-@pytest.mark.parametrize("trace", ["", "nonsense", TRACE + "x", TRACE.upper(), "x" * 5000])
-def test_pack_with_a_bad_traceparent_leaves_it_out(trace: str) -> None:
-    """An attribute may have 1,024 bytes, and the caller chooses the header."""
-    assert "traceparent" not in pack(b"{}", NOW, LABELS, trace).attributes
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_receive_publishes_the_body_with_its_attributes(
 ) -> None:
     """The message goes to the topic of callbacks."""
     body = callback_body()
-    await under_test.receiver.receive(body, None)
+    await under_test.receiver.receive(body)
     (message,) = under_test.publisher.on(CALLBACKS)
     assert message.data == body
     assert (message.attributes["task_id"], message.attributes["kind"]) == (
@@ -65,7 +65,7 @@ async def test_receive_of_every_endpoint_is_published(
     under_test: ReceiverUnderTest, name: str
 ) -> None:
     """Callbacks of every endpoint use one URL."""
-    await under_test.receiver.receive(shape_body(name), None)
+    await under_test.receiver.receive(shape_body(name))
     assert under_test.publisher.on(CALLBACKS)[0].attributes["kind"] == name
 
 
@@ -73,7 +73,7 @@ async def test_receive_of_a_large_body_runs_in_a_thread(under_test: ReceiverUnde
     """A large body makes the same message as it would without a thread."""
     body = callback_body(segments=2000)
     assert len(body) > INLINE_WORK_BYTES
-    await under_test.receiver.receive(body, None)
+    await under_test.receiver.receive(body)
     (message,) = under_test.publisher.on(CALLBACKS)
     assert message.attributes["encoding"] == "gzip"
     assert unpack(message.data, message.attributes, NOW).body == body
@@ -83,7 +83,7 @@ async def test_receive_of_an_unreadable_body_keeps_it(under_test: ReceiverUnderT
     """The body goes to the rejected topic, with the reason."""
     body = b'{"task_id": "cut off'
     with pytest.raises(UnreadableCallback):
-        await under_test.receiver.receive(body, None)
+        await under_test.receiver.receive(body)
     (message,) = under_test.publisher.on(REJECTED)
     assert (message.data, message.attributes["reason"]) == (body, "invalid_json")
     assert "task_id" not in message.attributes
@@ -102,7 +102,7 @@ async def test_receive_without_a_broker_raises(
     """The error is raised for a readable and an unreadable body."""
     under_test.publisher.down = True
     with pytest.raises(PublishUnavailable):
-        await under_test.receiver.receive(body, None)
+        await under_test.receiver.receive(body)
     (line,) = under_test.lines.named("callback_not_published")
     assert line["severity"] == "ERROR"
     assert fields(line) == known | {"reason": PublishUnavailable("no broker").log_text}
@@ -118,7 +118,7 @@ async def test_receive_of_a_too_large_body_is_logged(
     """Such a body is not kept, so the log has an error."""
     body = prefix + os.urandom(10_000_000).hex().encode() + b'"}'
     with pytest.raises(MessageTooLarge):
-        await under_test.receiver.receive(body, None)
+        await under_test.receiver.receive(body)
     (line,) = under_test.lines.named("callback_too_large")
     assert line["severity"] == "ERROR"
     assert fields(line) == known | {"body_bytes": len(body)}
@@ -127,9 +127,9 @@ async def test_receive_of_a_too_large_body_is_logged(
 
 async def test_receive_logs_no_content(under_test: ReceiverUnderTest) -> None:
     """The log holds no text and no names."""
-    await under_test.receiver.receive(callback_body(), None)
+    await under_test.receiver.receive(callback_body())
     with pytest.raises(UnreadableCallback):
-        await under_test.receiver.receive(callback_body()[:-1], None)
+        await under_test.receiver.receive(callback_body()[:-1])
     text = b"".join(under_test.lines.raw)
     assert text
     assert b"Ada" not in text

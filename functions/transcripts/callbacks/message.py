@@ -38,7 +38,6 @@ on synthetic transcripts of 30 MB. Level 9 saves about 1 % more."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SIZE: Final = re.compile(r"[0-9]{1,9}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, gc=False):
@@ -70,12 +69,7 @@ def decompress(data: bytes, limit_bytes: int = MAX_CALLBACK_BYTES) -> bytes:
     return body
 
 
-def pack(
-    body: bytes,
-    received_at: datetime,
-    labels: Mapping[str, str],
-    traceparent: str | None = None,
-) -> Message:
+def pack(body: bytes, received_at: datetime, labels: Mapping[str, str]) -> Message:
     """Make the message of ``body``; ``labels`` say what it is, or why it was rejected.
 
     Raises ``MessageTooLarge`` if even the compressed body is over what a topic takes.
@@ -95,8 +89,6 @@ def pack(
         "encoding": encoding,
         "schema": SCHEMA,
     }
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
-        attributes["traceparent"] = traceparent
     return Message(data, attributes)
 
 

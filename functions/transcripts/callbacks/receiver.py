@@ -30,7 +30,7 @@ class Receiver:
         self._log = log
         self._clock = clock
 
-    async def receive(self, body: bytes, traceparent: str | None) -> None:
+    async def receive(self, body: bytes) -> None:
         """Return once the callback is durable.
 
         Raises ``UnreadableCallback`` (after its body is on the rejected topic),
@@ -40,9 +40,9 @@ class Receiver:
         body_bytes = len(body)
         try:
             if body_bytes <= INLINE_WORK_BYTES:
-                message = callback_message(body, received_at, traceparent)
+                message = callback_message(body, received_at)
             else:
-                message = await asyncio.to_thread(callback_message, body, received_at, traceparent)
+                message = await asyncio.to_thread(callback_message, body, received_at)
         except UnreadableCallback as error:
             await self._reject(body, received_at, error)
             raise
@@ -89,7 +89,7 @@ class Receiver:
         )
 
 
-def callback_message(body: bytes, received_at: datetime, traceparent: str | None) -> Message:
+def callback_message(body: bytes, received_at: datetime) -> Message:
     """Make the message of a callback; raises ``UnreadableCallback`` and ``MessageTooLarge``."""
     task_id, kind = identify(body)
-    return pack(body, received_at, {"task_id": task_id, "kind": kind.value}, traceparent)
+    return pack(body, received_at, {"task_id": task_id, "kind": kind.value})

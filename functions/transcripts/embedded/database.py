@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS queue_task (
     attempt       INTEGER NOT NULL,
     due           REAL
 );
+CREATE TABLE IF NOT EXISTS queue_trace (
+    name        TEXT PRIMARY KEY,
+    traceparent TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS queue_task_due ON queue_task (due);
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (subscription, due);
 """

@@ -13,6 +13,7 @@ from transcripts.embedded.database import Database
 from transcripts.errors import PublishUnavailable
 from transcripts.logs import rfc3339, utc_now
 from transcripts.ports import Message
+from transcripts.traces import with_trace
 
 ACKNOWLEDGE_WITHIN_S: Final = 10.0
 """The limit of a commit: one waits up to ``BUSY_TIMEOUT_S`` for another process, and for others."""
@@ -28,6 +29,7 @@ class SqlitePublisher:
     async def publish(self, topic: str, message: Message) -> None:
         """Return once ``message`` is durable; see ``ports.Publisher``."""
         now = self._clock()
+        message = Message(message.data, with_trace(message.attributes))
         try:
             async with asyncio.timeout(ACKNOWLEDGE_WITHIN_S):
                 await self._database.run(

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
+from transcripts import traces
 from transcripts.embedded.database import Database
 from transcripts.errors import QueueUnavailable
 from transcripts.logs import utc_now
@@ -23,10 +24,13 @@ class SqliteQueue:
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         """Make the task; see ``ports.SubmitQueue``."""
-        await self.add(name, submission_id)
+        await self.add(name, submission_id, traces.traceparent())
 
-    async def add(self, name: str, submission_id: str) -> bool:
-        """Make the task; tells whether its name was new. Raises ``QueueUnavailable``."""
+    async def add(self, name: str, submission_id: str, traceparent: str) -> bool:
+        """Make the task; ``traceparent`` is the header that its request has, if not empty.
+
+        Tells whether the name was new. Raises ``QueueUnavailable``.
+        """
         due = self._clock().timestamp()
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -35,6 +39,8 @@ class SqliteQueue:
                 " VALUES (?, ?, 0, ?)",
                 (name, submission_id, due),
             )
+            if traceparent and made.rowcount:
+                connection.execute("INSERT INTO queue_trace VALUES (?, ?)", (name, traceparent))
             return made.rowcount > 0
 
         try:

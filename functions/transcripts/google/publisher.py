@@ -20,6 +20,7 @@ from transcripts.errors import PublishUnavailable
 from transcripts.google.channel import ChannelError, Connection, async_retry, translate_errors
 from transcripts.ports import Message
 from transcripts.retry import RetryPolicy
+from transcripts.traces import with_trace
 
 HOST: Final = "pubsub.googleapis.com"
 
@@ -159,6 +160,8 @@ class PubSubPublisher:
         sender = self._senders.get(topic)
         if sender is None:
             sender = self._senders.setdefault(topic, _TopicSender(topic, self))
+        # Here, since a batch is sent in the context of one of its requests.
+        message = Message(message.data, with_trace(message.attributes))
         # Not shielded, since a shield doubles the cost of awaiting: requests are cancelled only
         # all together, when the process ends.
         await sender.add(message)

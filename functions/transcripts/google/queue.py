@@ -22,6 +22,7 @@ from google.cloud.tasks_v2 import (
     Task,
 )
 
+from transcripts import traces
 from transcripts.errors import QueueUnavailable
 from transcripts.google.channel import Connection, async_retry, translate_errors
 from transcripts.retry import RetryPolicy
@@ -60,6 +61,9 @@ class CloudTasksQueue:
 
     async def enqueue(self, name: str, submission_id: str) -> None:
         """Create the task; see ``ports.SubmitQueue``."""
+        headers = {"Content-Type": "application/json"}
+        if traceparent := traces.traceparent():
+            headers[traces.TRACEPARENT] = traceparent
         token = OidcToken(service_account_email=self._invoker, audience=self._url)
         request = CreateTaskRequest(
             parent=self._queue,
@@ -69,7 +73,7 @@ class CloudTasksQueue:
                 http_request=HttpRequest(
                     url=self._url,
                     http_method=HttpMethod.POST,
-                    headers={"Content-Type": "application/json"},
+                    headers=headers,
                     body=msgspec.json.encode({"submission_id": submission_id}),
                     oidc_token=token if self._invoker else None,
                 ),

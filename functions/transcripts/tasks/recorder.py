@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from transcripts import traces
 from transcripts.callbacks.envelope import read_envelope
 from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack, unpacked_bytes
 from transcripts.errors import PermanentError, PoisonMessage, UnreadableCallback
@@ -96,6 +97,7 @@ class Recorder:
         push: Push | None = None
         try:
             push = read_push(body)
+            traces.continue_from(push.message.attributes)
             bind(task_id=push.message.attributes.get("task_id"))
             # A push that waits keeps its data only, which is a quarter less.
             del body
