@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Set
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -69,7 +69,7 @@ async def ended(stack: Stack, name: str, within_s: float = 60) -> Submission:
     return found[0]
 
 
-async def trace(stack: Stack, bought: Submission, names: Set[str]) -> str:
+async def trace(stack: Stack, bought: Submission, names: Collection[str]) -> str:
     """Return the one trace of the lines about a purchase that have these names."""
     submission_id, task_id = bought.submission_id, bought.task_id
     ids = {(submission_id, None), (submission_id, task_id), (None, task_id)}
@@ -82,7 +82,7 @@ async def trace(stack: Stack, bought: Submission, names: Set[str]) -> str:
             and (event.get("submission_id"), event.get("task_id")) in ids
         }
 
-    await eventually(lambda: found().keys() == names)
+    await eventually(lambda: found().keys() == set(names))
     (only,) = set(found().values())
     return only
 

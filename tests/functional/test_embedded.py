@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,8 @@ class SqliteBroker:
         ]
         self.broker = Broker(database, subscriptions, self.post, LogLines().log)
 
-    async def post(self, url: str, body: bytes) -> int:
-        assert url == "http://endpoint"
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        assert (url, headers) == ("http://endpoint", {})
         self.bodies.append(json.loads(body))
         found = read_push(body).message
         seen = self.refusals.get(found.message_id, 0)
