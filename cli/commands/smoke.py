@@ -289,7 +289,9 @@ def _purchase(path: Path, choice: Choice) -> Iterator[Check]:
     last = json.loads(watched.stdout.splitlines()[-1]) if watched.stdout else {}
     if watched.returncode:
         detail = f"{last.get('state')}: {last.get('next_step') or watched.stderr.strip()}"
-        repair = f"transcripts logs {submission_id}" + (f" --env {choice.env}" if choice.env else "")
+        repair = f"transcripts logs {submission_id}" + (
+            f" --env {choice.env}" if choice.env else ""
+        )
         yield Check("purchase", ok=False, detail=detail, repair=repair)
         return
     yield Check("purchase", ok=True, detail=f"task {last['task_id']} {last['state']}")

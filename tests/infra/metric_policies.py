@@ -1,4 +1,4 @@
-"""Policies on what Cloud Monitoring measures: each metric is on Google's list, and used as it is."""
+"""Policies on what Cloud Monitoring measures: metrics are on Google's list, and used as such."""
 
 from __future__ import annotations
 

@@ -334,4 +334,3 @@ async def test_late_results_burn_their_service_level(subscriber: SubscriberClien
     assert burning("results", 85, 15) == {"fast", "slow"}
     assert burning("results", 96, 4) == {"slow"}
     assert burning("results", 98, 2) == set()
-
