@@ -83,7 +83,9 @@ class RenormalizeContract(ChangingContract):
         )
         task = (await changing.results.get("/tasks/t")).json()
         assert (task["segment_count"], len(task["segments"])) == (3, 3)
-        assert task["speaker_names"] == [{"name": ADA, "display_name": "Countess"}]
+        assert task["speaker_names"] == [
+            {"name": ADA, "display_name": "Countess", "named_by": None}
+        ]
 
     async def test_renormalize_without_a_body_returns_409(self, changing: Changing) -> None:
         """There is no callback yet; an unknown task is 404."""

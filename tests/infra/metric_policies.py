@@ -128,7 +128,7 @@ def measured_metrics_are_on_the_list(plan: Plan) -> Iterator[str]:
         if metric is None:
             yield f"{where}: no metric is {name}"
             continue
-        if clauses.get("resource.type") != {metric.resource}:
+        if metric.resource not in clauses.get("resource.type", ()):
             yield f"{where}: {name} is measured of {metric.resource}"
         groups = aggregation.get("groupByFields") or aggregation.get("group_by_fields") or []
         labels = {"metric": metric.labels, "resource": RESOURCES[metric.resource]}
