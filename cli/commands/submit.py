@@ -17,8 +17,8 @@ from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
 from cli.options import SUBJECT, json_option, target_options, yes_option
 from cli.output import clean, clock, confirm, note, print_json
+from transcripts.cost import MAVI_USD_PER_MINUTE, cost
 from transcripts.ids import usable_labels
-from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE, cost
 
 
 @click.command("submit")

@@ -230,6 +230,7 @@ class ResultsContract(ListsContract, ExportsContract):
             assert answer.json()["error"]["code"] == "method_not_allowed"
             assert {"GET", "HEAD"} <= set(answer.headers["Allow"].split(", "))
 
+    @pytest.mark.untraced
     async def test_head_returns_the_head_of_get(self, results: Results) -> None:
         """Nothing is written for it."""
         await results.put_result(count=LONG)
