@@ -150,6 +150,7 @@ class ResultsContract(ListsContract, ExportsContract):
             ),
             a_task("other", status=Status.SUCCEEDED),
             a_task("another", status=Status.UNRECOGNIZED),
+            a_task("hidden", status=Status.DELETED),
         )
         content = (await results.get("/accounting")).json()
         assert content.pop("callbacks")["counted"] is False
