@@ -236,6 +236,12 @@ locals {
       severity = "WARNING"
       advice   = "A bought transcript has not come, or it is not known whether it was bought. At most one mail an hour is sent."
     }
+    # Until a person has changed the account, every further submission is rejected too.
+    "Mavi refuses" = {
+      filter   = "${local.lines} AND jsonPayload.message=\"rejected\" AND jsonPayload.code=(\"provider_auth\" OR \"provider_no_credit\" OR \"provider_no_webhook\")"
+      severity = "ERROR"
+      advice   = "Mavi refuses the account: its key, its credit or its callback URL. Nothing is bought until that is repaired. At most one mail an hour is sent."
+    }
     # Only lines of our own code. Cloud Run's entries about failed requests are left out: they are retried.
     "Error in the log" = {
       filter   = "${local.lines} AND severity>=ERROR AND jsonPayload.message!=\"answer_lost\""

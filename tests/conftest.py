@@ -39,7 +39,7 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 TESTS = Path(__file__).resolve().parent
-UNTRACED = {"crash", "deploy", "e2e", "infra"}
+UNTRACED = {"browser", "crash", "deploy", "e2e", "infra"}
 
 _SETTINGS = {variable.name for kind in FUNCTIONS.values() for variable in kind.variables()}
 _ALSO = {"FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"}

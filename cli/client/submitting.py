@@ -23,6 +23,7 @@ from cli.client.uploads import (
 )
 from cli.failures import ApiError, Failure
 from cli.output import clean, note
+from transcripts.cost import dollars
 from transcripts.submissions.answers import EnqueueResult, Receipt
 from transcripts.submissions.requests import MAX_ASSETS, RequestBody
 from transcripts.submissions.submission import (
@@ -33,7 +34,6 @@ from transcripts.submissions.submission import (
 from transcripts.tasks.task import Status
 from transcripts.uploads.rejections import RejectReason
 from transcripts.uploads.stored_object import LABEL_PREFIX
-from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE
 
 NEW: Final = "new"
 LEFT_OUT: Final = "left_out"
@@ -140,7 +140,7 @@ class Submitter:
             length_s = found.task.duration_s
         bought = found is not None and _is_bought(found)
         buys = not again and (self._force or not bought)
-        cost = None if length_s is None else length_s / 60 * MAVI_USD_PER_MINUTE
+        cost = None if length_s is None else dollars(length_s)
         return Item(
             input=clean(given.text),
             state=found.state if found else NEW,

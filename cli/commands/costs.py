@@ -15,10 +15,10 @@ from cli.client.target import Choice
 from cli.failures import ExitCode, Failure
 from cli.options import json_option, target_options
 from cli.output import note, print_json, table
+from transcripts.cost import dollars
 from transcripts.results.answers import SubmissionList, Summary, TaskList
 from transcripts.submissions.submission import State
 from transcripts.tasks.task import Status
-from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE
 
 NO_LENGTH: Final = frozenset({Status.SUBMITTED, Status.OVERDUE})
 """Statuses of a task whose media has no known length yet."""
@@ -35,7 +35,7 @@ class Cost(msgspec.Struct):
         """Add one purchase."""
         self.purchases += 1
         self.minutes += duration_s / 60
-        self.dollars = round(self.minutes * MAVI_USD_PER_MINUTE, 4)
+        self.dollars = round(dollars(self.minutes * 60), 4)
 
 
 @click.command("costs")

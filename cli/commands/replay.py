@@ -16,6 +16,8 @@ from cli.options import json_option, target_options
 from cli.output import local_time, note, print_json, table
 
 SOURCES: Final = ("dead", "rejected", "uploads-dead")
+STAYS: Final = "stays: "
+"""Begins the outcome of a message that is not published, before the reason."""
 
 
 @click.command("replay")
@@ -65,6 +67,11 @@ def replay_command(
             click.echo(line)
         if not apply:
             note("This was a dry run. Once the cause is repaired, add --apply.")
+        if any(row["outcome"].startswith(STAYS) for row in rows):
+            note(
+                "What stays can't be read by this version. How to look at it, and how to discard"
+                " it: docs/operations.md#dead-letters"
+            )
     missing = wanted - {row["id"] for row in rows}
     if missing:
         raise Failure(f"Not among the kept messages: {', '.join(sorted(missing))}.")
@@ -87,7 +94,7 @@ async def _replay(
             try:
                 message = message_to_publish(kept_from, each)
             except UNREADABLE as error:
-                outcome = f"stays: {error.code}"
+                outcome = f"{STAYS}{error.code}"
             else:
                 outcome = "would be published"
                 if rate is not None:
@@ -117,7 +124,6 @@ async def _replay(
 @contextmanager
 def errors_in_words() -> Iterator[None]:
     """Raise ``Failure`` for what Pub/Sub, its login or the local database refuse."""
-    """Raise ``Failure`` for what goes wrong with Pub/Sub or the local database."""
     import sqlite3
 
     from google.api_core.exceptions import GoogleAPIError

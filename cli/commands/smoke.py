@@ -280,31 +280,24 @@ def _strangers(target: Target, repair: str) -> Iterator[Check]:
 
 def _purchase(path: Path, choice: Choice) -> Iterator[Check]:
     """Buy the transcript of a file, wait for Mavi's callback, and submit the file again."""
-    first = _submitted(path, choice)
-    if first.get("error"):
-        yield Check("purchase", ok=False, detail=first["error"])
-        return
-    submission_id = first["submission_id"]
-    watched = _transcripts("watch", submission_id, "--timeout", "3600", "--json", choice=choice)
-    last = json.loads(watched.stdout.splitlines()[-1]) if watched.stdout else {}
-    if watched.returncode:
-        detail = f"{last.get('state')}: {last.get('next_step') or watched.stderr.strip()}"
-        yield Check("purchase", ok=False, detail=detail, repair=f"transcripts logs {submission_id}")
+    words = ("submit", str(path), "--watch", "--timeout", "3600", "--json")
+    bought = _transcripts(*words, choice=choice)
+    last = _last_line(bought)
+    if bought.returncode:
+        detail = last.get("next_step") or last.get("error") or bought.stderr.strip()
+        yield Check("purchase", ok=False, detail=f"{last.get('state') or 'failed'}: {detail}")
         return
     yield Check("purchase", ok=True, detail=f"task {last['task_id']} {last['state']}")
-    again = _submitted(path, choice)
-    same = again.get("duplicate") and again.get("submission_id") == submission_id
-    detail = "costs nothing" if same else f"was not recognized: {again}"
+    again = _transcripts("submit", str(path), "--json", choice=choice)
+    item = json.loads(again.stdout)["submissions"][0] if again.stdout else {}
+    same = item.get("duplicate") and item.get("task_id") == last["task_id"]
+    detail = "costs nothing" if same else f"was not recognized: {item or again.stderr.strip()}"
     yield Check("second submission", ok=bool(same), detail=detail)
 
 
-def _submitted(path: Path, choice: Choice) -> dict[str, Any]:
-    done = _transcripts("submit", str(path), "--json", choice=choice)
-    try:
-        (item,) = json.loads(done.stdout)["submissions"]
-    except ValueError:
-        return {"error": done.stderr.strip()}
-    return dict(item)
+def _last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    lines = done.stdout.splitlines()
+    return dict(json.loads(lines[-1])) if lines else {}
 
 
 def _transcripts(*words: str, choice: Choice) -> subprocess.CompletedProcess[str]:

@@ -17,8 +17,8 @@ from cli.client.watching import Watch
 from cli.failures import ExitCode, Failure
 from cli.options import SUBJECT, json_option, target_options, yes_option
 from cli.output import clean, clock, confirm, note, print_json
+from transcripts.cost import MAVI_USD_PER_MINUTE, cost
 from transcripts.ids import usable_labels
-from transcripts.viewer.rendering import MAVI_USD_PER_MINUTE, cost
 
 
 @click.command("submit")
@@ -81,7 +81,10 @@ def submit_command(  # noqa: PLR0913 - click gives each option by its name
     good = [item for item in report.items if item.error is None]
     code = ExitCode.OK
     if watch and good:
-        names = {item.subject: item.input for item in good}
+        names: dict[str, str] = {}
+        for item in good:
+            # A copy of the same recording is told under the name that came first.
+            names.setdefault(item.subject, item.input)
         code = Watch(api, list(names), timeout_s, as_json, names, is_new=True).run()
     _fail_if_one_failed(report.items, "Not everything was submitted.")
     context.exit(code)

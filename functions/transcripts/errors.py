@@ -254,8 +254,9 @@ class SubmissionError(PermanentError):
         "provider_rate_limited": "Mavi's limit of 1 request a second is used up: submit again"
         " later.",
         "budget_exhausted": "MAX_SUBMISSIONS_PER_DAY is reached: submit again tomorrow (UTC).",
-        "provider_auth": "Mavi refuses the key or this address: check MAVI_API_KEY, that the"
-        " account is active, and that its address allow-list holds this function's egress.",
+        "provider_auth": "Mavi refuses the key or this address: store a valid key (make"
+        " set-api-key), and check that the account is active, and that its address allow-list holds"
+        " this function's egress.",
         "provider_no_credit": "The Mavi account has too little credit: top it up, then submit"
         " again.",
         "provider_no_webhook": "The Mavi account has no webhook: set this deployment's callback"

@@ -140,7 +140,7 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "requeued": _warning(
         "the sweep has enqueued an idle submission again",
-        "nothing; if it repeats, [look at the queue](operations.md#sweep-silent)",
+        "nothing; if it repeats, [look at the queue](operations.md#submissions-wait)",
         *(_SUBMISSION, "state"),
     ),
     "signed_url_failed": _warning(

@@ -24,6 +24,7 @@ from transcripts.tasks.task import (
 class ExportsContract:
     """Subclasses give a fixture ``results``, whose store is empty."""
 
+    @pytest.mark.untraced
     @pytest.mark.parametrize("name", sorted(FORMATS))
     async def test_export_is_what_the_writer_writes(self, results: Results, name: str) -> None:
         """With people's names; a file that is streamed and a zip also for several pages."""

@@ -44,7 +44,7 @@ class RenamingContract(ChangingContract):
         answer = await changing.rename({f"\ufeff {ADA.replace(' ', '  ')}": "Ada"})
         assert shown(answer) == {ADA: "Ada", BEN: BEN}
         task = (await changing.results.get("/tasks/t")).json()
-        assert task["speaker_names"] == [{"name": ADA, "display_name": "Ada"}]
+        assert task["speaker_names"] == [{"name": ADA, "display_name": "Ada", "named_by": None}]
 
     async def test_rename_keeps_other_names(self, changing: Changing) -> None:
         """And no later result takes them away."""

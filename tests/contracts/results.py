@@ -52,7 +52,9 @@ class ResultsContract(ListsContract, ExportsContract):
         answer = await results.get("/tasks/t", headers={"If-None-Match": tag})
         assert answer.status_code == 200
         assert answer.headers["ETag"] != tag
-        assert answer.json()["speaker_names"] == [{"name": "Ada Example", "display_name": "Ä"}]
+        assert answer.json()["speaker_names"] == [
+            {"name": "Ada Example", "display_name": "Ä", "named_by": None}
+        ]
 
     async def test_task_without_a_result_says_the_next_step(self, results: Results) -> None:
         """In the list too; a result of a submission needs none."""
@@ -148,6 +150,7 @@ class ResultsContract(ListsContract, ExportsContract):
             ),
             a_task("other", status=Status.SUCCEEDED),
             a_task("another", status=Status.UNRECOGNIZED),
+            a_task("hidden", status=Status.DELETED),
         )
         content = (await results.get("/accounting")).json()
         assert content.pop("callbacks")["counted"] is False
@@ -227,6 +230,7 @@ class ResultsContract(ListsContract, ExportsContract):
             assert answer.json()["error"]["code"] == "method_not_allowed"
             assert {"GET", "HEAD"} <= set(answer.headers["Allow"].split(", "))
 
+    @pytest.mark.untraced
     async def test_head_returns_the_head_of_get(self, results: Results) -> None:
         """Nothing is written for it."""
         await results.put_result(count=LONG)

@@ -98,6 +98,9 @@ async def test_cli_takes_a_file_from_upload_to_deletion(
     assert [(item["task_id"], item["duplicate"]) for item in again] == [(task_id, True)] * 2
     assert again[0]["labels"] == {"case": "7", "straße": "Höhe"}
     assert len(stack.mavi.account.jobs) == 1
+    # A recording is watched once, under the name that came first.
+    *_, watched = (await transcripts("submit", *arguments[:2], "--watch")).out.splitlines()
+    assert "talk.mp4  succeeded" in watched
 
     (listed,) = (await transcripts("list", "--label", "case:7", "--json")).json()["tasks"]
     assert listed["task_id"] == task_id

@@ -232,9 +232,11 @@ def test_replay_of_a_rejected_callback_that_is_readable_now_publishes_it() -> No
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"task_id": ""}'])
 def test_replay_of_a_rejected_callback_that_is_unreadable_keeps_it(body: bytes) -> None:
-    """The subscriber could not store it."""
+    """The subscriber could not store it. The command says where an operator reads on."""
     publish(REJECTED, pack(body, NOW, {"reason": "invalid_json"}))
-    assert "stays: " in ok("rejected", "--apply").stdout
+    answer = ok("rejected", "--apply")
+    assert "stays: " in answer.stdout
+    assert "docs/operations.md#dead-letters" in answer.stderr
     assert (len(kept(REJECTED)), kept(CALLBACKS)) == (1, [])
 
 

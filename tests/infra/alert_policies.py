@@ -16,6 +16,7 @@ from tests.infra.filters import Clause, parse_filter
 from tests.infra.messaging_policies import HOUR_S, KEPT, PUSHES
 from tests.infra.plan import Plan, Policy, Unreadable, nested, number, seconds
 from transcripts.log_events import EVENTS
+from transcripts.mavi.answers import Refusal
 from transcripts.settings import FUNCTIONS
 
 MINUTE_S: Final = 60
@@ -270,13 +271,15 @@ def a_silent_sweep_raises_an_alert(plan: Plan) -> Iterator[str]:
 
 
 def lines_of_the_code_raise_alerts(plan: Plan) -> Iterator[str]:
-    """With alert_email: errors, and purchases without a result; mails about a log are limited."""
+    """With alert_email: errors, refusals of Mavi, purchases without a result; mails are limited."""
     if not plan.variable("alert_email"):
         return
     found = by_filter(plan, "condition_matched_log")
+    refusals = " OR ".join(f'"{code}"' for code in Refusal if code is not Refusal.ERROR)
     for more in (
         'severity>=ERROR AND jsonPayload.message!="answer_lost"',
         'jsonPayload.message=("task_overdue" OR "answer_lost")',
+        f'jsonPayload.message="rejected" AND jsonPayload.code=({refusals})',
     ):
         if parse_filter(f"{lines(plan)} AND {more}") not in found:
             yield f"{more} raises no alert"

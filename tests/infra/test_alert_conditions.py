@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
 import pytest
 
-from tests.builders import callback_body
-from tests.fakes import LogLines, Outage
-from tests.functional.test_callback import CALLBACKS, CallbackClient
+from tests.builders import TASK_ID, callback_body, push_body
+from tests.fakes import NOW, LogLines, Outage
+from tests.functional.test_callback import CALLBACKS, REJECTED, CallbackClient
 from tests.functional.test_callback import client as callback
 from tests.functional.test_subscriber import SubscriberClient, pushed
 from tests.functional.test_subscriber import client as subscriber
+from tests.functional.test_sweep import SweepClient
+from tests.functional.test_sweep import client as sweep
 from tests.infra.alert_policies import KINDS, selectors
 from tests.infra.filters import matches
+from tests.infra.messaging_policies import KEPT
 from tests.infra.plan import Plan
 from tests.infra.sandbox import plan_of
 from tests.pipeline import OVERDUE, REQUEST, Pipeline
 from tests.unit.conftest import pipeline
-from transcripts.mavi.answers import AnswerLost
+from transcripts.callbacks.message import pack
+from transcripts.mavi.answers import AnswerLost, Refusal, Refused
 from transcripts.submissions.requests import SubmitAsset
 
-__all__ = ["callback", "pipeline", "subscriber"]
+__all__ = ["callback", "pipeline", "subscriber", "sweep"]
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(300)]
 
@@ -95,6 +100,16 @@ async def test_lost_answer_is_selected_once(pipeline: Pipeline) -> None:
     assert selected("Error in the log", pipeline.lines, "submit") == []
 
 
+@pytest.mark.parametrize("refusal", Refusal)
+async def test_refused_account_is_selected(pipeline: Pipeline, refusal: Refusal) -> None:
+    """Key, credit and URL concern every submission; any other refusal concerns one."""
+    pipeline.provider.answers = [Refused(refusal, 400)]
+    await pipeline.refused()
+    of_account = refusal is not Refusal.ERROR
+    assert selected("Mavi refuses", pipeline.lines, "submit") == ["rejected"] * of_account
+    assert selected("Error in the log", pipeline.lines, "submit") == []
+
+
 async def test_callback_that_is_not_published_is_selected(callback: CallbackClient) -> None:
     """The log says why, and the answer counts as a failed callback."""
     callback.publisher.down = True
@@ -112,20 +127,22 @@ async def test_wrong_token_counts_as_refused(callback: CallbackClient) -> None:
     assert callback.lines.events == []
 
 
-def answered(name: str, status: int) -> bool:
+def answered(name: str, status: int, function: str = "callback") -> bool:
     """Tell whether an alert's filter selects requests that were answered so."""
+    return matches(alert(name)["filter"], requests(status, function))
+
+
+def requests(status: int, function: str) -> dict[str, Any]:
+    """Return the time series in which Cloud Run counts a request that was answered so."""
+    labels = {"response_code": str(status), "response_code_class": f"{status // 100}xx"}
     prefix = plan_of("distinct").prefix
-    series = {
+    return {
         "resource": {
             "type": "cloud_run_revision",
-            "labels": {"service_name": f"{prefix}-callback"},
+            "labels": {"service_name": f"{prefix}-{function}"},
         },
-        "metric": {
-            "type": "run.googleapis.com/request_count",
-            "labels": {"response_code": str(status)},
-        },
+        "metric": {"type": "run.googleapis.com/request_count", "labels": labels},
     }
-    return matches(alert(name)["filter"], series)
 
 
 async def test_callbacks_without_results_are_silent_results(
@@ -162,3 +179,158 @@ async def test_stored_result_has_the_measured_fields(subscriber: SubscriberClien
         field = metric["value_extractor"][len("EXTRACT(jsonPayload.") : -1]
         (value,) = (entry["jsonPayload"][field] for entry in found)
         assert isinstance(value, float)
+
+
+# Messages -----------------------------------------------------------------------------------------
+
+ACKNOWLEDGE: Final = {102, 200, 201, 202, 204}
+"""Every other answer leaves a message waiting: https://cloud.google.com/pubsub/docs/push"""
+
+
+def subscriptions(name: str, metric: str) -> dict[str, str]:
+    """Return the subscriptions, without the prefix, that an alert watches, with their topics."""
+    plan = plan_of("distinct")
+    return {
+        str(each["name"]).removeprefix(f"{plan.prefix}-"): each["topic"]
+        for each in plan.all("pubsub_subscription")
+        if matches(
+            alert(name)["filter"],
+            {
+                "resource": {
+                    "type": "pubsub_subscription",
+                    "labels": {"subscription_id": each["name"]},
+                },
+                "metric": {"type": f"pubsub.googleapis.com/subscription/{metric}"},
+            },
+        )
+    }
+
+
+async def test_message_that_cannot_be_stored_waits(subscriber: SubscriberClient) -> None:
+    """The age of its subscription grows, and the log says why, as the runbook promises."""
+    subscriber.documents.before = Outage(times=1_000)
+    answer = await subscriber.push(pushed(callback_body()))
+    assert answer.status_code not in ACKNOWLEDGE
+    assert [event["message"] for event in subscriber.lines.events] == ["transient_error"]
+    watched = subscriptions("Messages wait", "oldest_unacked_message_age")
+    assert set(watched) == {"callbacks-to-subscriber", "uploads-to-ingest"}
+    assert selected("Error in the log", subscriber.lines, "subscriber") == []
+
+
+async def test_message_that_is_no_callback_becomes_a_dead_letter(
+    subscriber: SubscriberClient, callback: CallbackClient
+) -> None:
+    """One on the topic is dead, one that Mavi's URL got is rejected: both are kept and watched."""
+    kept = subscriptions("Dead letters", "num_undelivered_messages")
+    assert set(kept) == {f"{topic}-kept" for topic in KEPT}
+    answer = await subscriber.push(push_body(b"no callback", {}))
+    assert answer.status_code not in ACKNOWLEDGE
+    assert selected("Error in the log", subscriber.lines, "subscriber") == ["callback_poisoned"]
+    answer = await callback.post(b"no callback")
+    assert callback.publisher.on(REJECTED)
+    topic = plan_of("distinct").environment("callback")["REJECTED_TOPIC"]
+    assert kept["callbacks-rejected-kept"] == topic
+    assert not answered("Callback failed", answer.status_code)
+    assert selected("Error in the log", callback.lines, "callback") == []
+
+
+# The sweep ----------------------------------------------------------------------------------------
+
+
+async def test_sweep_without_a_store_counts_as_absent(sweep: SweepClient) -> None:
+    """Only a run that has succeeded ends the silence."""
+    sweep.pipeline.documents.before = Outage(times=10**6)
+    failed = await sweep.call()
+    assert not answered("Sweep silent", failed.status_code, "sweep")
+    sweep.pipeline.documents.before = lambda _: None
+    succeeded = await sweep.call()
+    assert answered("Sweep silent", succeeded.status_code, "sweep")
+    assert not answered("Sweep silent", succeeded.status_code, "results")
+    assert selected("Error in the log", sweep.pipeline.lines, "sweep") == []
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "is_failure"), [("INFO", None, False), ("ERROR", "UNAVAILABLE", True)]
+)
+def test_failed_call_of_the_scheduler_is_selected(
+    severity: str, status: str | None, *, is_failure: bool
+) -> None:
+    """An attempt that succeeded is logged too, and that of another job."""
+
+    def entry(job: str) -> dict[str, Any]:
+        finished = "type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished"
+        return {
+            "resource": {"type": "cloud_scheduler_job", "labels": {"job_id": job}},
+            "severity": severity,
+            "jsonPayload": {"@type": finished, "targetType": "HTTP", "status": status},
+        }
+
+    name = f"{plan_of('distinct').prefix}-sweep"
+    assert matches(alert("Sweep failed")["filter"], entry(name)) is is_failure
+    assert not matches(alert("Sweep failed")["filter"], entry("another"))
+
+
+# Service levels -----------------------------------------------------------------------------------
+
+
+def level(name: str) -> tuple[float, dict[str, Any]]:
+    """Return the goal of a service level, and how it tells good from bad."""
+    (found,) = (each for each in plan_of("distinct").all("monitoring_slo") if each.key == name)
+    return found["goal"], found.block("request_based_sli")
+
+
+def burning(name: str, good: int, bad: int) -> set[str]:
+    """Return the alerts that a share of bad events raises, if it lasts as long as they look.
+
+    The rate is the share of errors by the allowed share:
+    https://cloud.google.com/stackdriver/docs/solutions/slo-monitoring/alerting-on-budget-burn-rate
+    """
+    goal, _ = level(name)
+    rate = bad / (good + bad) / (1 - goal)
+    return {
+        burn
+        for burn in ("fast", "slow")
+        if rate > alert(f"Service level: {name} {burn}")["threshold_value"]
+    }
+
+
+async def test_callbacks_that_are_not_taken_burn_their_service_level(
+    callback: CallbackClient,
+) -> None:
+    """15 of 1,000 are too many for an hour, 4 for a day; strangers count for nothing."""
+    taken = await callback.post(callback_body())
+    stranger = await callback.post(callback_body(), "/wrong")
+    callback.publisher.down = True
+    failed = await callback.post(callback_body())
+    (ratio,) = level("callbacks")[1]["good_total_ratio"]
+    counted = {
+        side: [
+            answer.status_code
+            for answer in (taken, stranger, failed)
+            if matches(ratio[side], requests(answer.status_code, "callback"))
+        ]
+        for side in ("good_service_filter", "bad_service_filter")
+    }
+    assert counted == {"good_service_filter": [200], "bad_service_filter": [503]}
+    assert burning("callbacks", 985, 15) == {"fast", "slow"}
+    assert burning("callbacks", 996, 4) == {"slow"}
+    assert burning("callbacks", 998, 2) == set()
+
+
+async def test_late_results_burn_their_service_level(subscriber: SubscriberClient) -> None:
+    """A result that is stored more than a minute after its callback is late."""
+    for index, age_s in enumerate((1, 61)):
+        task_id = f"{TASK_ID}{index}"
+        message = pack(
+            callback_body(task_id=task_id),
+            NOW - timedelta(seconds=age_s),
+            {"task_id": task_id, "kind": "multi_speaker"},
+        )
+        await subscriber.push(push_body(message.data, message.attributes))
+    (cut,) = level("results")[1]["distribution_cut"]
+    (span,) = cut["range"]
+    delays = [event["delay_s"] for event in subscriber.lines.named("result_stored")]
+    assert [delay_s for delay_s in delays if delay_s >= span["max"]] == [61]
+    assert burning("results", 85, 15) == {"fast", "slow"}
+    assert burning("results", 96, 4) == {"slow"}
+    assert burning("results", 98, 2) == set()

@@ -19,6 +19,7 @@ from tests.infra import (
     alert_policies,
     function_policies,
     messaging_policies,
+    metric_policies,
     storage_policies,
     structure_policies,
 )
@@ -43,6 +44,7 @@ POLICIES: Final[tuple[Policy, ...]] = (
     *function_policies.POLICIES,
     *storage_policies.POLICIES,
     *alert_policies.POLICIES,
+    *metric_policies.POLICIES,
     *structure_policies.POLICIES,
 )
 

@@ -14,7 +14,7 @@ from tests.results import Results
 from transcripts.backends import open_documents
 from transcripts.ports import Delete
 
-pytestmark = pytest.mark.emulators
+pytestmark = [pytest.mark.emulators, pytest.mark.untraced]
 
 
 class OnFirestore:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.viewer import a_transcript
+from transcripts import cost
 from transcripts.exports.options import DEFAULTS
 from transcripts.exports.transcript import Transcript
 from transcripts.submissions.submission import State
@@ -70,8 +71,8 @@ def test_clock_writes_hours_only_if_there_are_some(milliseconds: int, shown: str
 )
 def test_cost_is_an_estimate_of_ten_cents_a_minute(duration_s: float, shown: str) -> None:
     """A short recording never looks free, and the basis is the same number."""
-    assert rendering.cost(duration_s) == shown
-    assert "until the last line, at Mavi's price of $0.10 a minute" in rendering.COST_BASIS
+    assert cost.cost(duration_s) == shown
+    assert "until the last line, at Mavi's price of $0.10 a minute" in cost.COST_BASIS
 
 
 @pytest.mark.parametrize(

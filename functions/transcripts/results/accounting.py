@@ -122,7 +122,8 @@ class Accountant:
             balanced=submissions.balanced and tasks.balanced,
             submissions=submissions,
             tasks=tasks,
-            unmatched_tasks=unmatched,
+            unmatched_tasks=unmatched
+            - by[Count("tasks", (("status", Status.DELETED), ("submission_id", None)))],
             callbacks=_CALLBACKS,
         )
 

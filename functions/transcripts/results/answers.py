@@ -181,7 +181,8 @@ class CallbackCounts(msgspec.Struct, frozen=True):
 class Accounting(msgspec.Struct, frozen=True):
     """``balanced`` tells whether every sum that can be made here holds.
 
-    ``unmatched_tasks`` have no submission and belong to no sum.
+    ``unmatched_tasks`` have no submission and belong to no sum; deleted ones are left out, as in
+    lists.
     """
 
     balanced: bool

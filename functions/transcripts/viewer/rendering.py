@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from transcripts import VERSION
+from transcripts.cost import COST_BASIS, cost
 from transcripts.errors import RequestError
 
 if TYPE_CHECKING:
@@ -50,15 +51,6 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
 
 _VERSION_CHARS: Final = 12
 _FOREVER: Final = "private, max-age=31536000, immutable"
-
-MAVI_USD_PER_MINUTE: Final = 0.10
-"""Mavi's price of a multi-speaker transcript, for each minute of media: docs/cost.md."""
-
-COST_BASIS: Final = (
-    f"An estimate: the minutes until the last line, at Mavi's price of ${MAVI_USD_PER_MINUTE:.2f} a"
-    " minute of media. A recording that goes on after it costs more"
-)
-"""Mavi tells the length of no recording: not with the asset, and not with the result."""
 
 
 @cache
@@ -122,14 +114,6 @@ def clock(milliseconds: int) -> str:
     minutes, second = divmod(milliseconds // 1000, 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
-
-
-def cost(duration_s: float) -> str:
-    """Return about what a transcript of that duration costs, in US dollars: ``COST_BASIS``."""
-    dollars = duration_s / 60 * MAVI_USD_PER_MINUTE
-    if 0 < dollars < 0.01:
-        return "less than $0.01"
-    return f"about ${dollars:,.2f}"
 
 
 def initials(name: str) -> str:
