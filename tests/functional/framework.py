@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ class Loaded:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         """Send HTTP requests to the entry, without a network."""
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        transport = httpx.ASGITransport(self._serve, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
@@ -67,8 +68,12 @@ class Loaded:
             "client": ("test", 1),
             "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
         }
-        await self.app(scope, receive, send)
+        await self._serve(scope, receive, send)
         return answer
+
+    async def _serve(self, *call: Any) -> None:
+        """Answer in a task of its own, as the server does: what a request sets ends with it."""
+        await asyncio.create_task(self.app(*call))
 
 
 @dataclass
