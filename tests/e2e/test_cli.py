@@ -167,7 +167,7 @@ async def test_cli_proves_the_path_and_shows_what_happened_to_a_file(
 
 
 RUNBOOKS = (DOCS / "operations.md").read_text()
-DIAGNOSES = sorted(
+RUNBOOK_COMMANDS = sorted(
     {
         " ".join(line.replace(" --env production", "").split()[1:])
         for line in RUNBOOKS.splitlines()
@@ -175,17 +175,22 @@ DIAGNOSES = sorted(
     }
 )
 """Every command of the runbooks, as it is for the local stack."""
+PURCHASES = [each for each in RUNBOOK_COMMANDS if each.startswith("submit ")]
+DIAGNOSES = [each for each in RUNBOOK_COMMANDS if each not in PURCHASES]
 
 
 @on_embedded
 async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
     start: Start, transcripts: CommandLine
 ) -> None:
-    """After a lost answer and a rejected callback, each ends with 0 and says something."""
+    """After a lost answer and a rejected callback, each ends with 0 and says something.
+
+    The last one buys the recording again, and a plain repetition of that buys nothing.
+    """
     stack = await started(start, transcripts, lost_answer=1)
     assert await post_callback(stack, b"no callback") == 400
-    (transcripts.folder / "talk.mp4").write_bytes(os.urandom(3_000))
-    await transcripts("submit", "talk.mp4", "--json")
+    (transcripts.folder / "interview.mp4").write_bytes(os.urandom(3_000))
+    await transcripts("submit", "interview.mp4", "--json")
     await eventually(lambda: events(stack, "answer_lost") != [])
     assert len(DIAGNOSES) > 10
     said = {}
@@ -196,6 +201,10 @@ async def test_cli_runs_every_command_of_the_runbooks_on_a_broken_stack(
     assert "answer_lost" in said["logs --severity ERROR"]
     assert "submit_unknown" in said["list --state submit_unknown"]
     assert "dry run" in said["replay rejected"]
+    assert PURCHASES == ["submit interview.mp4", "submit interview.mp4 --force"]
+    for command in reversed(PURCHASES):
+        await transcripts(*command.split(), "--yes")
+    assert len(stack.mavi.account.jobs) == 2
 
 
 @on_embedded
