@@ -14,7 +14,6 @@ from transcripts.callbacks.message import INLINE_WORK_BYTES, unpack
 from transcripts.callbacks.receiver import Receiver
 from transcripts.errors import MessageTooLarge, PublishUnavailable, UnreadableCallback
 from transcripts.log_events import COMMON_FIELDS
-from transcripts.logs import begin_request
 
 CALLBACKS, REJECTED = "projects/p/topics/callbacks", "projects/p/topics/rejected"
 
@@ -28,8 +27,6 @@ class ReceiverUnderTest:
 
 @pytest.fixture
 def under_test() -> ReceiverUnderTest:
-    # Ids of an earlier test are not those of this request.
-    begin_request({})
     return ReceiverUnderTest()
 
 
