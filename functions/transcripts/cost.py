@@ -1,4 +1,4 @@
-"""What transcripts cost at Mavi: an estimate from the length of the media."""
+"""The price of transcripts at Mavi: an estimate from the length of the media."""
 
 from __future__ import annotations
 
