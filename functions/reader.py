@@ -67,7 +67,7 @@ handle = compose(
     documents=open_documents(settings, os.environ),
     objects=open_objects(settings, os.environ),
     signer=open_signer(settings, os.environ),
-    log=Log("reader"),
+    log=Log("reader", project=settings.project),
     retrier=Retrier(),
 )
 

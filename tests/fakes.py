@@ -85,7 +85,7 @@ class LogLines:
 
     def __init__(self, function: str = "test") -> None:
         self.raw: list[bytes] = []
-        self.log = Log(function, self.raw.append, lambda: NOW)
+        self.log = Log(function, self.raw.append, lambda: NOW, project="p")
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Results:
         }
         if hasattr(module, "open_assets"):
             parts["assets"] = None
-        log = Log("results", lambda line: self.log.append(msgspec.json.decode(line)))
+        log = Log("results", lambda line: self.log.append(msgspec.json.decode(line)), project="p")
         self.loaded.compose(documents=self.documents, log=log, **(parts | self.fakes))
 
     async def get(self, path: str, **options: Any) -> httpx.Response:

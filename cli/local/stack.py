@@ -164,7 +164,7 @@ class Stack:
         self._exit.push_async_callback(self.bucket.stop)
         await self.bucket.start(self._port("bucket"))
         ports = {name: self._port(name) for name in options.functions}
-        self.environ = self._settings(ports)
+        self.environ = self.variables(ports)
         if options.backend == EMULATORS:
             self.environ |= await self._start_emulators()
         for name, port in ports.items():
@@ -189,7 +189,8 @@ class Stack:
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
-    def _settings(self, ports: Mapping[str, int]) -> dict[str, str]:
+    def variables(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """Return the environment of the functions, which listen on ``ports``."""
         options = self.options
         return {
             "TRANSCRIPTS_BACKEND": GOOGLE if options.backend == EMULATORS else EMBEDDED,
@@ -257,7 +258,7 @@ class Stack:
             self._run_beside(_schedule(options.sweep_every_s, urls["sweep"], post))
 
     def _log(self, name: str) -> Log:
-        return Log(name, lambda line: self._heard(msgspec.json.decode(line)))
+        return Log(name, lambda line: self._heard(msgspec.json.decode(line)), project=PROJECT)
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         self._exit.push_async_callback(_cancel, asyncio.create_task(work))

@@ -75,7 +75,7 @@ class Log:
         write: Callable[[bytes], object] = partial(os.write, 1),
         clock: Callable[[], datetime] = utc_now,
         *,
-        project: str = "",
+        project: str,
     ) -> None:
         """``write`` is given one whole line, in bytes; ``project`` has the traces."""
         self._function = function

@@ -8,7 +8,7 @@ import pytest
 
 from cli.local.stack import EMULATORS, Stack, StackOptions
 from tests.functional.framework import Loaded, load
-from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE
+from transcripts.settings import EMBEDDED, FUNCTIONS, GOOGLE, ResultsSettings
 
 PRIVATE = sorted(FUNCTIONS.keys() - {"callback"})
 KEY = "0123456789"
@@ -61,5 +61,5 @@ async def test_function_in_the_cloud_answers_any_host(monkeypatch: pytest.Monkey
 def test_stack_allows_hosts_of_this_machine_only(tmp_path: Path, backend: str) -> None:
     """With emulators too, where the functions have the backend of the cloud."""
     stack = Stack(StackOptions(backend=backend, data_dir=tmp_path))
-    hosts = FUNCTIONS["results"].load(stack._settings({})).allowed_hosts  # type: ignore[attr-defined]
-    assert hosts == {"127.0.0.1", "localhost", "[::1]"}
+    hosts = ResultsSettings.load(stack.variables({})).allowed_hosts
+    assert sorted(hosts) == ["127.0.0.1", "[::1]", "localhost"]

@@ -94,7 +94,7 @@ def test_events_of_the_local_stack_are_shown_and_followed(local_stack: LocalStac
         raise NotImplementedError
 
     kept = Subscription(name=KEPT_RESULTS, topic=RESULTS)
-    do(Broker(database, [kept], post, Log("broker", lambda _: None)).subscribe())
+    do(Broker(database, [kept], post, Log("broker", lambda _: None, project="p")).subscribe())
     assert "There are no events yet." in ok("events").stderr
 
     def publish(task_id: str) -> None:

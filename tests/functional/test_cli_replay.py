@@ -73,7 +73,7 @@ async def broker() -> AsyncIterator[Database]:
     async def post(*_: Any) -> int:
         raise AssertionError("nothing is pushed")
 
-    made = Broker(database, subscriptions, post, Log("broker"))
+    made = Broker(database, subscriptions, post, Log("broker", project="p"))
     await made.subscribe()
     try:
         yield database

@@ -76,7 +76,7 @@ def test_line_that_cannot_be_written_raises_nothing() -> None:
     def write(_line: bytes) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    Log("callback", write).info("published")
+    Log("callback", write, project="p").info("published")
 
 
 def test_line_with_a_field_that_cannot_be_encoded_is_written_without_its_fields() -> None:

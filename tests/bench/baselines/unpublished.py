@@ -34,7 +34,9 @@ class Publisher:
         acknowledged.set_result(None)
 
 
-callback.handle = callback.compose(callback.settings, publisher=Publisher(), log=Log("callback"))
+callback.handle = callback.compose(
+    callback.settings, publisher=Publisher(), log=Log("callback", project="p")
+)
 
 
 @functions_framework.aio.http
